@@ -1,0 +1,50 @@
+# Every target works on a fresh clone: `setup` makes .venv once and the others re-use it.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+SRC := layers/modelyard/python/modelyard
+
+.PHONY: setup demo serve test lint check bench requirements clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modelyard needs Python 3.11 or newer: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/python examples/home-value/demo.py
+
+serve: setup examples/home-value/models/.made
+	$(BIN)/modelyard serve examples/home-value/models --endpoint home-value
+
+examples/home-value/models/.made: examples/home-value/train.py $(STAMP)
+	$(BIN)/python examples/home-value/train.py
+	touch $@
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+# Needs `uv` (any recent one); pins every wheel by hash, for every platform.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make requirements" --extra all pyproject.toml
+requirements:
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf .venv examples/*/models

@@ -1,0 +1,236 @@
+"""The SageMaker multi-model sample against a server of its own, step by step, with stock boto3.
+
+Exits with 1 and one clear line when a step does not do what it promises.
+"""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import httpx
+import numpy as np
+from botocore.config import Config
+from houses import CITIES, SAMPLE_HOUSE, price, render_csv
+from rich.console import Console
+from rich.table import Table
+from server import Server, ServerFailedError, running_server, use_no_settings_of_this_machine
+from train import MODELS, pack, publish, train_city, train_missing
+
+ENDPOINT = "home-value"
+MEMORY = "1MiB"
+"""Room for about four of the ten models."""
+REVALIDATE_S = 1.0
+SYNC_WINDOW_S = 2.0
+SLOW_LOAD_S = 5.0
+_OPTIONS = (
+    *("--workers", "1", "--memory", MEMORY, "--allow-code"),
+    *("--sync-window", f"{SYNC_WINDOW_S}s", "--revalidate", f"{REVALIDATE_S}s"),
+)
+_TOLERANCE = 0.1
+_NOTICED_WITHIN_S = REVALIDATE_S + 5.0  # the update itself has to be loaded, too
+_SLOW_MODEL = f"""\
+import time
+
+
+def model_fn(model_dir):
+    time.sleep({SLOW_LOAD_S})
+    return "slept well"
+
+
+def input_fn(body, content_type):
+    return body
+
+
+def predict_fn(data, model):
+    return model
+
+
+def output_fn(prediction, accept):
+    return prediction
+"""
+
+
+class BrokenPromiseError(Exception):
+    """A step did not do what it promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    step: str
+    did: str
+    happened: str
+    ms: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one call gave, and how long it took."""
+
+    body: bytes
+    ms: float
+    attempts: int
+
+    @property
+    def price(self) -> float:
+        return float(json.loads(self.body)[0])
+
+
+@dataclass(slots=True)
+class Demo:
+    """The steps; each yields its rows when it did what it promises."""
+
+    server: Server
+    sdk: Any
+    prices: dict[str, float] = field(default_factory=dict)
+
+    def steps(self) -> tuple[Callable[[], Iterator[Row]], ...]:
+        return (self.cold_and_warm, self.eviction, self.update, self.deletion, self.too_slow)
+
+    def cold_and_warm(self) -> Iterator[Row]:
+        for city in CITIES:
+            cold, warm = self.ask(city), self.ask(city)
+            truth = price(city, np.array([SAMPLE_HOUSE]))[0]
+            promise(abs(cold.price / truth - 1) < _TOLERANCE, f"{city}: {cold.price} is far off")
+            promise(warm.price == cold.price, f"{city} answered differently the second time")
+            self.prices[city] = cold.price
+            did = f"call {city}.tar.gz, twice"
+            yield Row("cold, warm", did, f"${cold.price:,.0f}", f"{cold.ms:.0f}, {warm.ms:.1f}")
+
+    def eviction(self) -> Iterator[Row]:
+        models = self.residence()
+        loaded = sum(status == "LOADED" for status in models.values())
+        promise(0 < loaded < len(CITIES), f"{loaded} of {len(CITIES)} models are in {MEMORY}")
+        happened = f"{loaded} in memory, {len(models) - loaded} made room for them"
+        yield Row("eviction", f"ask where they are: memory is {MEMORY}", happened, "")
+        evicted = next(city for city in CITIES if models[f"{city}.tar.gz"] != "LOADED")
+        answer = self.ask(evicted)
+        promise(answer.price == self.prices[evicted], f"{evicted} came back different")
+        did = f"call {evicted}.tar.gz again"
+        yield Row("", did, "same price, loaded from local disk", f"{answer.ms:.0f}")
+
+    def update(self) -> Iterator[Row]:
+        city = CITIES[-1]
+        old = self.ask(city).price
+        train_city(city, self.server.repository, inflation=1.5)
+        started = time.perf_counter()
+        new = old
+        while new == old:
+            new = self.ask(city).price
+            in_time(started, "the new model was not noticed")
+        promise(abs(new / old - 1.5) < _TOLERANCE, f"{city}: {new} is neither old nor new")
+        happened = f"${old:,.0f}, then ${new:,.0f}, no error in between"
+        yield Row("update", f"overwrite {city}.tar.gz", happened, f"{since(started):.0f}")
+
+    def deletion(self) -> Iterator[Row]:
+        city = CITIES[0]
+        self.ask(city)
+        (self.server.repository / f"{city}.tar.gz").unlink()
+        started = time.perf_counter()
+        try:
+            while True:
+                self.ask(city)
+                in_time(started, "the deletion was not noticed")
+        except self.sdk.exceptions.ValidationError as error:
+            happened = f"ValidationError: {error.response['Error']['Message'][:60]}..."
+        yield Row("deletion", f"delete {city}.tar.gz", happened, f"{since(started):.0f}")
+
+    def too_slow(self) -> Iterator[Row]:
+        publish(
+            self.server.repository / "slow.tar.gz",
+            pack({"code/inference.py": _SLOW_MODEL.encode()}),
+        )
+        impatient = sdk_client(self.server, Config(retries={"total_max_attempts": 1}))
+        started = time.perf_counter()
+        try:
+            self.ask("slow", impatient)
+        except impatient.exceptions.ModelNotReadyException:
+            did = f"call a model that loads for {SLOW_LOAD_S:.0f} s, no retries"
+            yield Row("too slow", did, "ModelNotReadyException", f"{since(started):.0f}")
+        else:
+            raise BrokenPromiseError("the slow model was ready at once")
+        answer = self.ask("slow")
+        promise(b"slept well" in answer.body, f"the slow model said {answer.body!r}")
+        happened = f"{answer.body.decode().strip()!r} at attempt {answer.attempts}"
+        yield Row("", "the same with boto3's own retries", happened, f"{answer.ms:.0f}")
+
+    def ask(self, city: str, sdk: Any = None) -> Answer:
+        started = time.perf_counter()
+        response = (sdk or self.sdk).invoke_endpoint(
+            EndpointName=ENDPOINT,
+            TargetModel=f"{city}.tar.gz",
+            ContentType="text/csv",
+            Body=render_csv(SAMPLE_HOUSE),
+        )
+        body = response["Body"].read()
+        attempts = response["ResponseMetadata"]["RetryAttempts"] + 1
+        return Answer(body, since(started), attempts)
+
+    def residence(self) -> dict[str, str]:
+        response = httpx.get(f"{self.server.url}/endpoints/{ENDPOINT}/models")
+        return {model["modelName"]: model["status"] for model in response.json()["models"]}
+
+
+def sdk_client(server: Server, config: Config | None = None) -> Any:
+    return boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id="demo",
+        aws_secret_access_key="demo",  # noqa: S106 - any will do
+        config=config,
+    )
+
+
+def promise(kept: bool, complaint: str) -> None:
+    if not kept:
+        raise BrokenPromiseError(complaint)
+
+
+def in_time(started: float, complaint: str) -> None:
+    promise(since(started) < _NOTICED_WITHIN_S * 1000, f"{complaint} in {_NOTICED_WITHIN_S:.0f} s")
+    time.sleep(0.02)
+
+
+def since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def run(console: Console) -> Table:
+    table = Table("step", "we did", "what happened", title="Ten models behind one endpoint")
+    table.add_column("ms", justify="right")
+    train_missing(CITIES, MODELS)
+    with console.status("starting the server") as status, running_server(*_OPTIONS) as server:
+        for city in CITIES:
+            shutil.copy(MODELS / f"{city}.tar.gz", server.repository)
+        for step in Demo(server, sdk_client(server)).steps():
+            status.update(f"{step.__name__.replace('_', ' ')} ...")
+            for row in step():
+                table.add_row(row.step, row.did, row.happened, row.ms)
+            table.add_section()
+    return table
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    # So that a killed demo takes its server with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    use_no_settings_of_this_machine()
+    try:
+        console.print(run(console))
+    except (BrokenPromiseError, ServerFailedError) as error:
+        console.print(f"the demo failed: {error}", style="red", markup=False)
+        return 1
+    console.print("Every step did what it promises.", style="green")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Modelyard serves thousands of models behind one endpoint.
+
+The rooms, in the order a request visits them:
+
+- `web`         the HTTP surface (FastAPI), the same on a laptop and on Lambda
+- `wire`        bytes and headers to types and back, one status table, the envelope
+- `routing`     which endpoint, which artifact, which shard
+- `router`      the invoke use case on the public side
+- `adapters`    one technology each behind one port (worker processes, S3, SQLite, ...)
+- `inference`   the invoke and load use cases beside the models
+- `cache`       residence: artifacts on disk, models in memory
+- `predictors`  one framework each; `codecs` turn bodies into arrays for them
+- `warming`     makes models ready that were too slow for a request
+- `bootstrap`   one wiring per process; `cli` the same for a terminal
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,54 @@
+"""Open model repositories by their URI."""
+
+import threading
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+from modelyard.adapters.directory_repository import DirectoryRepository
+from modelyard.errors import ConfigurationError
+from modelyard.ports import ModelRepository
+
+_FILE = "file://"
+_S3 = "s3://"
+_SDK = ("boto3", "botocore", "urllib3")
+
+_opening = threading.Lock()
+
+
+def open_repository(uri: str) -> ModelRepository:
+    """Return the repository of `file:///absolute/folder` or `s3://bucket/prefix`.
+
+    There is one per URI in a process, whoever asks. Blanks and the like in a file URI may be
+    percent-encoded; an S3 prefix is taken as it stands.
+
+    Raises:
+        ConfigurationError: the URI is neither, or the S3 client is not installed.
+    """
+    with _opening:
+        return _open(uri)
+
+
+@cache
+def _open(uri: str) -> ModelRepository:
+    if uri.startswith(_FILE + "/"):
+        return DirectoryRepository(Path(unquote(uri.removeprefix(_FILE))))
+    bucket, _, prefix = uri.removeprefix(_S3).partition("/")
+    if not uri.startswith(_S3) or not bucket:
+        raise ConfigurationError(
+            f"a model repository is file:///folder or s3://bucket/prefix/, not {uri!r}"
+        )
+    return _open_s3(bucket, prefix)
+
+
+def _open_s3(bucket: str, prefix: str) -> ModelRepository:
+    try:
+        # Half a second and a dependency that local use does not need.
+        from modelyard.adapters.s3_repository import S3Repository, build_client
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _SDK:
+            raise
+        raise ConfigurationError(
+            "s3:// repositories need the S3 client: pip install 'modelyard[s3]'"
+        ) from error
+    return S3Repository(bucket, prefix, build_client())

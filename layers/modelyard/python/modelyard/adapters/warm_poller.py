@@ -1,0 +1,53 @@
+"""Works off the local warm queue inside the server, as an SQS trigger does on AWS."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from modelyard.errors import ModelyardError
+from modelyard.ports import WarmQueue
+from modelyard.types import WarmDelivery
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+SIDE_BY_SIDE = 4
+
+
+class Warms(Protocol):
+    """The warm use case."""
+
+    async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
+        """Load the model; returns why that failed."""
+        ...
+
+    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> None:
+        """Forget the message or keep it."""
+        ...
+
+
+class WarmPoller:
+    """Takes messages and has them warmed, a few at a time, until it is cancelled."""
+
+    def __init__(self, queue: WarmQueue, warmer: Warms) -> None:
+        self._queue = queue
+        self._warmer = warmer
+
+    async def run(self) -> None:
+        """Poll for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(SIDE_BY_SIDE):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await asyncio.to_thread(self._queue.receive)
+            if delivery is None:
+                await asyncio.sleep(POLL_S)
+                continue
+            try:
+                error = await self._warmer.warm(delivery)
+            except Exception:
+                logger.exception("warming failed", extra={"target": delivery.request.target_model})
+                error = ModelyardError("internal error, see the log")
+            await asyncio.to_thread(self._warmer.settle, delivery, error)

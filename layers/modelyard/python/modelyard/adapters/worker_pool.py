@@ -1,0 +1,138 @@
+"""The local inference backend: worker processes as shards, replaced when they die."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from modelyard.adapters.worker_process import WorkerProcess
+from modelyard.errors import CapacityError, ModelCrashedError, ModelyardError
+from modelyard.ports import Clock
+from modelyard.routing.suspects import Suspects
+from modelyard.types import ModelId
+from modelyard.wire.envelope import (
+    Answer,
+    Frame,
+    Request,
+    Survey,
+    parse_answer,
+    render_request,
+)
+
+logger = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 256
+"""Calls per worker; each costs the worker a thread."""
+MAX_TRIES = 5
+DROPPED_CALL_S = 2.0
+STOP_TIMEOUT_S = 30.0
+
+_CRASHED = "An error occurred while handling request as the model process exited."
+
+
+class WorkerPool:
+    """`InferenceBackend` over worker processes of this machine."""
+
+    def __init__(
+        self, count: int, folder: Path, settings: Callable[[int], bytes], clock: Clock
+    ) -> None:
+        self._workers = [WorkerProcess(index, folder, settings(index)) for index in range(count)]
+        self._clock = clock
+        self._suspects = Suspects()
+        self._keepers: list[asyncio.Task[None]] = []
+
+    @property
+    def shards(self) -> int:
+        """How many workers there are."""
+        return len(self._workers)
+
+    @property
+    def pids(self) -> list[int | None]:
+        """The pid of each worker."""
+        return [worker.pid for worker in self._workers]
+
+    async def __aenter__(self) -> Self:
+        await asyncio.gather(*(worker.start() for worker in self._workers))
+        self._keepers = [
+            asyncio.create_task(worker.keep_running(self._blame)) for worker in self._workers
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(worker.stop(STOP_TIMEOUT_S) for worker in self._workers))
+        for keeper in self._keepers:
+            keeper.cancel()
+
+    async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        """Return the worker's answer; calls that die with a worker are tried again.
+
+        Raises:
+            TimeoutError: no answer in time; the worker goes on with what it began.
+            ModelCrashedError: the model takes its worker down.
+            CapacityError: the worker has too many calls in flight.
+        """
+        worker = self._workers[shard]
+        model_id = None if isinstance(request, Survey) else request.source.model_id
+        frame = render_request(request)
+        async with asyncio.timeout(timeout_s):
+            for _ in range(MAX_TRIES):
+                answer = await self._attempt(worker, model_id, frame, timeout_s)
+                if answer is not None:
+                    return answer
+        raise ModelCrashedError(_CRASHED)
+
+    async def _attempt(
+        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame, timeout_s: float
+    ) -> Answer | None:
+        if model_id is None or not self._suspects.is_suspect(model_id):
+            return await self._exchange(worker, model_id, frame, timeout_s)
+        self._refuse_barred(model_id)
+        async with worker.trial:
+            self._refuse_barred(model_id)
+            worker.on_trial = model_id
+            try:
+                return await self._exchange(worker, model_id, frame, timeout_s)
+            finally:
+                worker.on_trial = None
+
+    async def _exchange(
+        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame, timeout_s: float
+    ) -> Answer | None:
+        """Return the answer, or None when the worker died before it could give one."""
+        if worker.in_flight.total() >= MAX_IN_FLIGHT:
+            raise CapacityError(f"too many calls in flight: {MAX_IN_FLIGHT} on this worker")
+        deaths = worker.deaths
+        if model_id is not None:
+            worker.in_flight[model_id] += 1
+        try:
+            answer = parse_answer(await worker.exchange(frame, timeout_s))
+        except ConnectionError:
+            await self._confirm_death(worker, deaths)
+            return None
+        finally:
+            if model_id is not None:
+                worker.leave(model_id)
+        if model_id is not None:
+            self._suspects.clear(model_id)
+        return answer
+
+    async def _confirm_death(self, worker: WorkerProcess, deaths: int) -> None:
+        try:
+            async with asyncio.timeout(DROPPED_CALL_S):
+                await worker.wait_for_death(after=deaths)
+        except TimeoutError:
+            raise ModelyardError("internal error: the worker dropped the call") from None
+
+    def _blame(self, worker: WorkerProcess) -> None:
+        in_flight = frozenset(worker.in_flight)
+        logger.warning(
+            "calls were in flight",
+            extra={"worker": worker.index, "models": sorted(map(str, in_flight))},
+        )
+        self._suspects.crashed(in_flight, worker.on_trial, self._clock.monotonic())
+
+    def _refuse_barred(self, model_id: ModelId) -> None:
+        barred_s = self._suspects.barred_s(model_id, self._clock.monotonic())
+        if barred_s > 0:
+            raise ModelCrashedError(f"{_CRASHED} It is not tried again for {barred_s:.0f} s.")

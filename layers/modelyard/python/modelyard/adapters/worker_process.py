@@ -1,0 +1,140 @@
+"""One inference worker: its process, its socket, its connections."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections import Counter, deque
+from collections.abc import Callable
+from pathlib import Path
+
+from modelyard.adapters.worker_connection import WorkerConnection, listen
+from modelyard.types import ModelId
+from modelyard.wire.envelope import Frame
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_HEALTHY_AFTER_S = 5.0
+
+
+class WorkerProcess:
+    """Keeps one worker running. The listening socket stays here, so that calls made while a
+    worker is being replaced wait in its backlog for the next one.
+    """
+
+    def __init__(self, index: int, folder: Path, settings: bytes) -> None:
+        self.index = index
+        self.in_flight: Counter[ModelId] = Counter()
+        self.trial = asyncio.Lock()
+        """Held by the one suspect that is on trial in this worker."""
+        self.on_trial: ModelId | None = None
+        self.deaths = 0
+        """How many processes of this worker died and were blamed on somebody."""
+        self._died = asyncio.Event()
+        self._settings = settings
+        self._address = str(folder / f"worker-{index}.sock")
+        self._listener: socket.socket = listen(self._address)
+        self._idle: deque[WorkerConnection] = deque()
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the running process."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start the process; it accepts calls as soon as it is up."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "modelyard.bootstrap.worker",
+            str(self._listener.fileno()),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=sys.stderr,
+            pass_fds=(self._listener.fileno(),),
+            start_new_session=True,  # Ctrl-C is for the server; it stops its workers
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(self._settings + b"\n")
+
+    async def keep_running(self, on_death: Callable[["WorkerProcess"], None]) -> None:
+        """Replace the process whenever it dies, until `stop`."""
+        loop = asyncio.get_running_loop()
+        pause_s = 0.0
+        while True:
+            started_at = loop.time()
+            assert self._process is not None
+            code = await self._process.wait()
+            if self._is_stopping:
+                return
+            logger.error("worker died", extra={"worker": self.index, "exit_code": code})
+            on_death(self)
+            self._tell_of_death()
+            is_healthy = loop.time() - started_at > _HEALTHY_AFTER_S
+            pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
+            await self.start()
+
+    def leave(self, model_id: ModelId) -> None:
+        """Count one call of a model less."""
+        self.in_flight[model_id] -= 1
+        if not self.in_flight[model_id]:
+            del self.in_flight[model_id]
+
+    async def wait_for_death(self, after: int) -> None:
+        """Return once more than `after` processes of this worker have died."""
+        while self.deaths <= after:
+            await self._died.wait()
+
+    async def exchange(self, frame: Frame, timeout_s: float) -> Frame:
+        """Send a request on a free connection and return its answer.
+
+        Raises:
+            TimeoutError: no answer in time.
+            ConnectionError: the process died.
+        """
+        connection: WorkerConnection | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._free_connection()
+                answer = await connection.exchange(frame)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    async def stop(self, timeout_s: float) -> None:
+        """End the process: it finishes its running calls first, within the time."""
+        self._is_stopping = True
+        process = self._process
+        if process is not None and process.returncode is None:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        self._listener.close()
+        Path(self._address).unlink(missing_ok=True)
+
+    async def _free_connection(self) -> WorkerConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+        return await WorkerConnection.connect(self._address)
+
+    def _tell_of_death(self) -> None:
+        self.deaths += 1
+        self._idle.clear()
+        self._died.set()
+        self._died = asyncio.Event()

@@ -1,0 +1,384 @@
+"""The directory tree of the artifact cache: many processes share it, nobody coordinates.
+
+    entries/<digest>/              published by rename, therefore complete; never changed after
+        manifest.json              what it is and what it weighs
+        model/...                  the artifact's files
+    staging/<owner>.<id>/          being written, or hidden and being deleted
+    reserved/<owner>.<id>.<bytes>  what a staging directory may weigh, in the file's name
+    leases/<digest>@<owner>.<id>   forbids eviction while it exists
+    claims/<digest>                somebody is staging this: saves duplicate work, nothing else
+
+The byte limit holds without a lock because a writer announces its bytes, by the name of its
+reservation, *before* it looks at the sum. Of two that announce at once at least one sees both.
+Directories are opened before existence checks: NFS clients remember for up to a minute that a
+name did not exist, and opening the parent makes them look again.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from modelyard.cache.ownership import Owner
+from modelyard.errors import CapacityError, ModelTooLargeError
+from modelyard.ports import Clock
+
+MANIFEST = "manifest.json"
+MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one entry holds; written last, so its presence says the entry is complete."""
+
+    repository: str
+    key: str
+    tag: str
+    model_bytes: int
+    staged_at: float
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, entry: Path) -> Self | None:
+        """Return the manifest of an entry, or None when the entry is not there."""
+        try:
+            return cls(**orjson.loads((entry / MANIFEST).read_bytes()))
+        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, TypeError):
+            return None
+
+    @property
+    def total_bytes(self) -> int:
+        """What the entry weighs, the manifest included."""
+        return self.model_bytes + len(self._render())
+
+    def _render(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+    def write(self, entry: Path) -> None:
+        """Write and flush the manifest."""
+        with (entry / MANIFEST).open("wb") as file:
+            file.write(self._render())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class DiskLease:
+    """A staged artifact that is not evicted until `release`."""
+
+    def __init__(self, path: Path, manifest: Manifest, lease_file: Path) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._lease_file = lease_file
+
+    @property
+    def model_dir(self) -> Path:
+        """The folder with the artifact's files."""
+        return self.path / MODEL
+
+    def is_intact(self) -> bool:
+        """Return whether the entry is still there (leases of the long dead may be ignored)."""
+        return Manifest.read(self.path) is not None
+
+    def touch(self) -> None:
+        """Say that the entry is in use now: for eviction order and for the lease's age."""
+        for path in (self.path, self._lease_file):
+            _touch(path)
+
+    def release(self) -> None:
+        """Allow eviction again."""
+        self._lease_file.unlink(missing_ok=True)
+
+
+class Staging:
+    """A directory being filled, and the bytes reserved for it."""
+
+    def __init__(self, tree: "CacheTree", path: Path, reservation: Path) -> None:
+        self._tree = tree
+        self._reservation = reservation
+        self._reserved_bytes = 0
+        self.path = path
+
+    @property
+    def model_dir(self) -> Path:
+        """Where the artifact's files go."""
+        return self.path / MODEL
+
+    def reserve(self, total_bytes: int) -> None:
+        """Make sure the artifact may hold `total_bytes` in all, evicting others for it.
+
+        Raises:
+            ModelTooLargeError: more than the whole limit.
+            CapacityError: everything else on disk is in use.
+        """
+        if total_bytes <= self._reserved_bytes:
+            return
+        self._tree.refuse_too_large(total_bytes)
+        self._reservation = self._reservation.rename(
+            self._reservation.with_name(f"{self.path.name}.{total_bytes}")
+        )
+        self._reserved_bytes = total_bytes
+        self._tree.evict_to_limit()
+
+    def publish(self, digest: str, manifest: Manifest) -> None:
+        """Flush everything and make it visible under `digest` in one step."""
+        self.reserve(manifest.total_bytes)
+        _flush(self.model_dir)
+        manifest.write(self.path)
+        _flush_directory(self.path)
+        self._tree.publish(self.path, digest)
+
+    def discard(self) -> None:
+        """Remove what is still here and give the reservation back."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._reservation.unlink(missing_ok=True)
+
+
+class CacheTree:
+    """Names, sizes, leases and eviction; knows nothing of repositories or archives."""
+
+    def __init__(
+        self, root: Path, limit_bytes: int, clock: Clock, *, lease_ttl_s: float = 900.0
+    ) -> None:
+        self.limit_bytes = limit_bytes
+        self._clock = clock
+        self._lease_ttl_s = lease_ttl_s
+        self._owner = Owner.current()
+        self._entries = _made(root / "entries")
+        self._staging = _made(root / "staging")
+        self._reserved = _made(root / "reserved")
+        self._leases = _made(root / "leases")
+        self._claims = _made(root / "claims")
+        self._manifests: dict[str, Manifest] = {}
+        self._remove_abandoned()
+
+    def lease(self, digest: str) -> DiskLease | None:
+        """Return a lease on a published entry, or None when there is no such entry."""
+        entry = self._entries / digest
+        lease_file = self._leases / f"{digest}@{self._unique()}"
+        lease_file.touch()
+        _refresh(self._entries)
+        manifest = Manifest.read(entry)
+        if manifest is None:
+            lease_file.unlink(missing_ok=True)
+            return None
+        lease = DiskLease(entry, manifest, lease_file)
+        lease.touch()
+        return lease
+
+    def new_staging(self) -> Staging:
+        """Return an empty staging directory with nothing reserved yet."""
+        staging = self._stage(0)
+        staging.model_dir.mkdir(parents=True)
+        return staging
+
+    def claim(self, digest: str) -> bool:
+        """Return whether the caller should stage `digest`; False while a living other does."""
+        path = self._claims / digest
+        for _ in range(2):
+            try:
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            except FileExistsError:
+                if not self._is_abandoned_claim(path):
+                    return False
+                path.unlink(missing_ok=True)
+            else:
+                os.write(descriptor, str(self._owner).encode())
+                os.close(descriptor)
+                return True
+        return False
+
+    def unclaim(self, digest: str) -> None:
+        """Give up a claim that `claim` granted."""
+        (self._claims / digest).unlink(missing_ok=True)
+
+    def publish(self, staged: Path, digest: str) -> None:
+        """Rename `staged` to its final name; when somebody was first, theirs stays."""
+        try:
+            staged.rename(self._entries / digest)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _flush_directory(self._entries)
+
+    def delete(self, digest: str) -> None:
+        """Remove an entry whether or not it is leased: its content is worthless."""
+        grave = self._hide(digest)
+        if grave is not None:
+            grave.discard()
+
+    def touch(self, digest: str) -> None:
+        """Make an entry the last to be evicted."""
+        _touch(self._entries / digest)
+
+    def manifests(self) -> Iterator[Manifest]:
+        """Yield what every published entry holds."""
+        digests = _names(self._entries)
+        for gone in self._manifests.keys() - set(digests):
+            self._manifests.pop(gone, None)
+        for digest in digests:
+            manifest = self._manifest(digest)
+            if manifest is not None:
+                yield manifest
+
+    def used_bytes(self) -> int:
+        """Return the bytes on disk, published and reserved, by all processes."""
+        published = sum(manifest.total_bytes for manifest in self.manifests())
+        return published + sum(_bytes_in(name) for name in _names(self._reserved))
+
+    def refuse_too_large(self, total_bytes: int) -> None:
+        """Raise ModelTooLargeError when `total_bytes` exceed the whole limit."""
+        if total_bytes > self.limit_bytes:
+            raise ModelTooLargeError(
+                f"the artifact needs {total_bytes} bytes on disk, the limit is"
+                f" {self.limit_bytes} bytes in all"
+            )
+
+    def evict_to_limit(self) -> None:
+        """Remove the least recently used entries until all that is announced fits.
+
+        Raises:
+            CapacityError: what is left is leased or being written by others.
+        """
+        if self.used_bytes() <= self.limit_bytes:
+            return
+        self._remove_abandoned()
+        victims = self._victims()
+        while self.used_bytes() > self.limit_bytes:
+            digest = next(victims, None)
+            if digest is None:
+                raise CapacityError(
+                    f"the artifact cache is full: all of its {self.limit_bytes} bytes are in use"
+                )
+            self._evict(digest)
+
+    def _victims(self) -> Iterator[str]:
+        leased = self._leased()
+        aged = []
+        for digest in _names(self._entries):
+            try:
+                aged.append(((self._entries / digest).stat().st_mtime_ns, digest))
+            except FileNotFoundError:
+                continue
+        for _, digest in sorted(aged):
+            if digest not in leased:
+                yield digest
+
+    def _leased(self) -> set[str]:
+        living = set()
+        for name in _names(self._leases):
+            digest, _, holder = name.partition("@")
+            if self._is_abandoned(self._leases / name, holder.partition(".")[0]):
+                (self._leases / name).unlink(missing_ok=True)
+            else:
+                living.add(digest)
+        return living
+
+    def _evict(self, digest: str) -> None:
+        grave = self._hide(digest)
+        if grave is None:
+            return
+        if digest in self._leased():  # somebody leased it while it was being hidden
+            self.publish(grave.path, digest)
+        grave.discard()
+
+    def _hide(self, digest: str) -> Staging | None:
+        """Take an entry out of sight; its bytes stay reserved until they are deleted."""
+        manifest = self._manifest(digest)
+        grave = self._stage(manifest.total_bytes if manifest else 0)
+        try:
+            (self._entries / digest).rename(grave.path)
+        except FileNotFoundError:
+            grave.discard()
+            return None
+        return grave
+
+    def _stage(self, reserved_bytes: int) -> Staging:
+        name = self._unique()
+        reservation = self._reserved / f"{name}.{reserved_bytes}"
+        reservation.touch()
+        return Staging(self, self._staging / name, reservation)
+
+    def _remove_abandoned(self) -> None:
+        for name in _names(self._staging):
+            if self._is_abandoned(self._staging / name, name.partition(".")[0]):
+                shutil.rmtree(self._staging / name, ignore_errors=True)
+        for name in _names(self._reserved):
+            if self._is_abandoned(self._reserved / name, name.partition(".")[0]):
+                (self._reserved / name).unlink(missing_ok=True)
+
+    def _is_abandoned_claim(self, path: Path) -> bool:
+        try:
+            return self._is_abandoned(path, path.read_text())
+        except FileNotFoundError:
+            return True
+
+    def _is_abandoned(self, path: Path, owner_text: str) -> bool:
+        try:
+            age_s = self._clock.time() - path.stat().st_mtime
+        except FileNotFoundError:
+            return False
+        owner = Owner.parse(owner_text)
+        if owner is None:
+            return age_s > self._lease_ttl_s
+        return owner != self._owner and owner.is_gone(age_s, self._lease_ttl_s)
+
+    def _manifest(self, digest: str) -> Manifest | None:
+        known = self._manifests.get(digest)
+        if known is None:
+            known = Manifest.read(self._entries / digest)
+            if known is not None:
+                self._manifests[digest] = known
+        return known
+
+    def _unique(self) -> str:
+        return f"{self._owner}.{uuid.uuid4().hex[:12]}"
+
+
+def _touch(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as found:
+        return [item.name for item in found]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _bytes_in(reservation: str) -> int:
+    size = reservation.rpartition(".")[2]
+    return int(size) if size.isdecimal() else 0
+
+
+def _flush(folder: Path) -> None:
+    for path, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(path, name), os.O_RDONLY)  # noqa: PTH118
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _flush_directory(Path(path))
+
+
+def _flush_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refresh(folder: Path) -> None:
+    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))

@@ -1,0 +1,126 @@
+"""The listing use case: what the repository offers, joined with where each model is now."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from modelyard.ports import Metrics, ModelRepository
+from modelyard.router import InferenceBackend
+from modelyard.routing.endpoints import Endpoint, EndpointTable
+from modelyard.types import ModelId, ModelResidence, ModelStatus, StoredObject, TargetModel
+from modelyard.wire.envelope import Answer, Survey
+
+SURVEY_TIMEOUT_S = 5.0
+_NEAREST_FIRST = list(ModelStatus)
+_TARGET = re.compile(
+    r".*\.(tar\.gz|tgz|tar|zip|onnx|json|ubj|bst|model|skops|joblib|pkl|pickle)|(.*/)?[^./]+",
+    re.IGNORECASE,
+)
+_IN_FOLDER = re.compile(r"(?P<folder>.+?)/(\d+/)?(saved_model\.pb|code/inference\.py)")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One model an endpoint offers."""
+
+    target_model: TargetModel
+    repository_bytes: int
+    residence: ModelResidence
+
+
+class Catalog:
+    """Lists models; asks all shards, because each knows only its own."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: EndpointTable,
+        backend: InferenceBackend,
+        open_repository: Callable[[str], ModelRepository],
+        metrics: Metrics,
+    ) -> None:
+        self.endpoints = endpoints
+        self._backend = backend
+        self._open_repository = open_repository
+        self._metrics = metrics
+
+    async def models(self, endpoint_name: str) -> list[CatalogEntry]:
+        """Return all models of an endpoint by name.
+
+        Raises:
+            UnknownEndpointError: no such endpoint.
+            DependencyError: the repository cannot be listed.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        residences = {item.model_id: item for item in await self.residences(endpoint)}
+        offered = await asyncio.to_thread(self._offered, endpoint.repository)
+        for model_id in residences:
+            offered.setdefault(model_id.target_model, 0)
+        return [
+            _entry(ModelId(endpoint.name, name), offered[name], residences)
+            for name in sorted(offered)
+        ]
+
+    async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:
+        """Return one model of an endpoint.
+
+        Raises:
+            TargetModelNotFoundError: the repository does not have it.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        repository = self._open_repository(endpoint.repository)
+        artifact = await asyncio.to_thread(repository.describe, target_model)
+        residences = {item.model_id: item for item in await self.residences(endpoint)}
+        return _entry(ModelId(endpoint.name, target_model), artifact.size_bytes, residences)
+
+    async def residences(self, endpoint: Endpoint) -> list[ModelResidence]:
+        """Return what the shards know of an endpoint's models, the nearest place of each.
+
+        A shard that cannot answer is left out.
+        """
+        survey = Survey(endpoint.name, endpoint.repository)
+        asked = [
+            self._backend.call(shard, survey, SURVEY_TIMEOUT_S)
+            for shard in range(self._backend.shards)
+        ]
+        nearest: dict[ModelId, ModelResidence] = {}
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if not isinstance(answer, Answer):
+                continue
+            for sample in answer.samples:
+                self._metrics.record(sample)
+            for item in answer.residences:
+                known = nearest.get(item.model_id)
+                if known is None or _distance(item) < _distance(known):
+                    nearest[item.model_id] = item
+        return list(nearest.values())
+
+    def _offered(self, repository: str) -> dict[TargetModel, int]:
+        offered: dict[TargetModel, int] = {}
+        for name, size_bytes in targets_in(self._open_repository(repository).objects()):
+            offered[name] = offered.get(name, 0) + size_bytes
+        return offered
+
+
+def targets_in(objects: Iterable[StoredObject]) -> Iterator[tuple[TargetModel, int]]:
+    """Yield the target model each object belongs to, if any, with the object's bytes."""
+    for item in objects:
+        if any(part.startswith((".", "__MACOSX")) for part in item.key.split("/")):
+            continue
+        folder = _IN_FOLDER.fullmatch(item.key)
+        if folder is not None:
+            yield TargetModel(folder["folder"]), item.size_bytes
+        elif _TARGET.fullmatch(item.key):
+            yield TargetModel(item.key), item.size_bytes
+
+
+def _distance(residence: ModelResidence) -> int:
+    return _NEAREST_FIRST.index(residence.status)
+
+
+def _entry(
+    model_id: ModelId, repository_bytes: int, residences: dict[ModelId, ModelResidence]
+) -> CatalogEntry:
+    nowhere = ModelResidence(model_id, ModelStatus.NOT_LOADED)
+    return CatalogEntry(model_id.target_model, repository_bytes, residences.get(model_id, nowhere))

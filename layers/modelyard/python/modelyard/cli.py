@@ -1,0 +1,171 @@
+"""The `modelyard` command. Verbs import what they need, so that `--help` is quick."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as missing:
+    raise SystemExit(
+        "the modelyard command needs an extra: pip install 'modelyard[serve]'"
+    ) from missing
+
+from modelyard import __version__
+from modelyard.cli_serve import duration, serve
+from modelyard.errors import ConfigurationError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Serve thousands of models behind one endpoint.",
+)
+_Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+_Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+_DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"modelyard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Serve thousands of models behind one endpoint."""
+
+
+app.command()(serve)
+
+
+@app.command()
+def invoke(
+    endpoint: _Name,
+    body: Annotated[str, typer.Argument(metavar="BODY", help="The payload, @file, or - (stdin).")],
+    target_model: Annotated[str | None, typer.Option(help="Model to ask.")] = None,
+    content_type: Annotated[str | None, typer.Option(help="What the payload is.")] = None,
+    accept: Annotated[str | None, typer.Option(help="What to answer.")] = None,
+    custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
+    url: _Url = _DEFAULT_URL,
+) -> None:
+    """Call an endpoint once, through boto3, and print the answer's bytes."""
+    from modelyard.console import errors_as_red_lines
+
+    with errors_as_red_lines():
+        from modelyard.client import invoke_endpoint
+
+        members = {
+            "EndpointName": endpoint,
+            "Body": _payload(body),
+            "TargetModel": target_model,
+            "ContentType": content_type,
+            "Accept": accept,
+            "CustomAttributes": custom_attributes,
+        }
+        given = {name: value for name, value in members.items() if value is not None}
+        sys.stdout.buffer.write(invoke_endpoint(url, given))
+        sys.stdout.buffer.flush()
+
+
+def _payload(body: str) -> bytes:
+    if body == "-":
+        return sys.stdin.buffer.read()
+    if not body.startswith("@"):
+        return body.encode()
+    try:
+        return Path(body[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{body[1:]} cannot be read: {error.strerror}") from error
+
+
+@app.command()
+def models(endpoint: _Name, url: _Url = _DEFAULT_URL, as_json: _Json = False) -> None:
+    """Show the models of an endpoint and where each is."""
+    from modelyard.client import ManagementClient
+    from modelyard.console import errors_as_red_lines, models_table, out
+
+    with errors_as_red_lines(), ManagementClient(url) as client:
+        found = list(client.models(endpoint))
+    if as_json:
+        typer.echo(json.dumps([asdict(model) for model in found]))
+    else:
+        out.print(models_table(endpoint, found))
+
+
+@app.command()
+def warm(
+    endpoint: _Name,
+    target_models: Annotated[list[str], typer.Argument(metavar="MODEL...")],
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=duration, metavar="DURATION", show_default="360s", help="For all of them."
+        ),
+    ] = 360.0,
+    url: _Url = _DEFAULT_URL,
+) -> None:
+    """Load models now and wait until they are ready."""
+    from modelyard import client as management
+    from modelyard.console import errors_as_red_lines, print_problem, progress
+
+    failures = 0
+    with (
+        errors_as_red_lines(),
+        management.ManagementClient(url) as client,
+        progress("warming", total=len(target_models)) as advance,
+    ):
+        for target_model, error in management.warm(
+            client, endpoint, target_models, timeout_s=timeout
+        ):
+            advance()
+            if error is not None:
+                failures += 1
+                print_problem(f"{target_model}: {error.message}")
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def unload(
+    endpoint: _Name,
+    target_model: Annotated[str, typer.Argument(metavar="MODEL")],
+    url: _Url = _DEFAULT_URL,
+) -> None:
+    """Unload a model; its next call loads it again."""
+    from modelyard.client import ManagementClient
+    from modelyard.console import errors_as_red_lines
+
+    with errors_as_red_lines(), ManagementClient(url) as client:
+        client.unload(endpoint, target_model)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="Config file.")], as_json: _Json = False
+) -> None:
+    """Validate a config file and every model its endpoints can be asked for."""
+    from modelyard.config import load_config
+    from modelyard.console import errors_as_red_lines, print_reports
+    from modelyard.model_check import check_models
+
+    with errors_as_red_lines():
+        endpoints = [resource.endpoint for resource in load_config(config)]
+        reports = {endpoint.name: check_models(endpoint) for endpoint in endpoints}
+    if as_json:
+        typer.echo(
+            json.dumps({name: [asdict(r) for r in found] for name, found in reports.items()})
+        )
+    else:
+        print_reports(reports)
+    if any(report.problems for found in reports.values() for report in found):
+        raise typer.Exit(1)

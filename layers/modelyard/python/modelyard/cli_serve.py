@@ -1,0 +1,139 @@
+"""The `serve` verb: options into the endpoints and limits of a local server."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from modelyard.errors import ConfigurationError
+from modelyard.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from modelyard.routing.endpoints import Endpoint
+
+_T = TypeVar("_T")
+
+
+class NotReadyStatus(StrEnum):
+    """The choices of --not-ready-status."""
+
+    AUTO = "auto"
+    TOO_MANY_REQUESTS = "429"
+    UNAVAILABLE = "503"
+
+
+def _parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
+    def parse_option(value: Any) -> _T:
+        try:
+            return parse(value)
+        except ConfigurationError as error:
+            raise typer.BadParameter(error.message) from error
+
+    return parse_option
+
+
+duration = _parsed(parse_duration)
+size = _parsed(parse_size)
+
+
+def serve(
+    target: Annotated[str, typer.Argument(help="Config file, folder or s3://bucket/prefix.")],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Name of the endpoint.", show_default="name of the folder or prefix"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that hold models.")] = 2,
+    memory: Annotated[
+        int, typer.Option(parser=size, metavar="SIZE", show_default="2GiB", help="For models.")
+    ] = 2 * 1024**3,
+    disk: Annotated[
+        int,
+        typer.Option(parser=size, metavar="SIZE", show_default="10GiB", help="For artifacts."),
+    ] = 10 * 1024**3,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, show_default="~/.cache/modelyard", help="For artifacts."),
+    ] = None,
+    sync_window: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            show_default="25s",
+            help="How long a call may wait for its model.",
+        ),
+    ] = None,
+    revalidate: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            show_default="10s",
+            help="How long an update may go unnoticed.",
+        ),
+    ] = None,
+    allow_code: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-code/--no-allow-code",
+            show_default="no",
+            help="Let artifacts run code of their own: pickles, code/inference.py.",
+        ),
+    ] = None,
+    not_ready_status: Annotated[
+        NotReadyStatus | None,
+        typer.Option(show_default="auto", help="HTTP status while a model is loaded."),
+    ] = None,
+) -> None:
+    """Serve TARGET until stopped."""
+    from modelyard.console import errors_as_red_lines
+
+    with errors_as_red_lines():
+        rules = (
+            ("sync_window_s", sync_window),
+            ("revalidate_s", revalidate),
+            ("allow_code", allow_code),
+        )
+        given: dict[str, Any] = {name: value for name, value in rules if value is not None}
+        if not_ready_status is not None:
+            given["not_ready_status"] = _status(not_ready_status)
+        endpoints = tuple(replace(found, **given) for found in _endpoints(target, endpoint))
+
+        from modelyard.bootstrap import local
+
+        local.serve(
+            local.ServeOptions(
+                endpoints=endpoints,
+                host=host,
+                port=port,
+                workers=workers,
+                memory_bytes=memory,
+                disk_bytes=disk,
+                cache_dir=cache_dir or _user_cache_dir(),
+            )
+        )
+
+
+def _status(choice: NotReadyStatus) -> int | None:
+    return None if choice is NotReadyStatus.AUTO else int(choice)
+
+
+def _endpoints(target: str, name: str | None) -> list["Endpoint"]:
+    from modelyard.config import endpoint_for_target, load_config
+
+    path = Path(target)
+    if target.startswith("s3://") or not (path.is_file() or path.suffix in (".yaml", ".yml")):
+        return [endpoint_for_target(target, name)]
+    if name is not None:
+        raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
+    return [config.endpoint for config in load_config(path)]
+
+
+def _user_cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"

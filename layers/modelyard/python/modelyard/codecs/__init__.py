@@ -1,0 +1,1 @@
+"""Content types and Python values: `media_types` negotiates, one module per format converts."""

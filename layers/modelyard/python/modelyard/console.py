@@ -1,0 +1,132 @@
+"""What the command line shows: tables, trees and one red line per problem."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import typer
+from rich.columns import Columns
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from modelyard.client import ListedModel
+from modelyard.errors import ModelyardError
+from modelyard.model_check import ModelReport
+from modelyard.units import render_size
+
+_WHERE = {
+    "LOADED": "[green]loaded",
+    "LOADING": "[yellow]loading",
+    "LOADING_FAILED": "[red]failed",
+    "STAGED": "[cyan]staged",
+    "NOT_LOADED": "[dim]repository",
+}
+_SHOWN_PROBLEMS = 20
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def errors_as_red_lines() -> Iterator[None]:
+    """Turn an expected error into one red line per problem and exit code 1."""
+    try:
+        yield
+    except ModelyardError as error:
+        print_problem(error.message)
+        raise typer.Exit(1) from error
+
+
+def print_problem(message: str) -> None:
+    """Print a problem to standard error, in red where there is colour."""
+    err.print(Text(message, style="red"), soft_wrap=True)
+
+
+def models_table(endpoint_name: str, models: Iterable[ListedModel]) -> Table:
+    """Return where each model of an endpoint is."""
+    table = Table("model", "version", "where", title=escape(endpoint_name), title_justify="left")
+    for heading in ("memory", "disk", "last used"):
+        table.add_column(heading, justify="right")
+    for model in models:
+        where = _WHERE.get(model.status, escape(model.status))
+        table.add_row(
+            escape(model.name),
+            escape(model.version[:12]),
+            f"{where}[/] [dim]{escape(model.detail)}" if model.detail else where,
+            render_size(model.memory_bytes) if model.memory_bytes else "",
+            render_size(model.disk_bytes) if model.disk_bytes else "",
+            _ago(model.last_used_at),
+        )
+    return table
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on standard error; the yielded function moves it one step."""
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
+    """Print the models of each endpoint and, for a faulty one, what was expected instead."""
+    for endpoint_name, found in reports.items():
+        out.print(_reports_table(endpoint_name, found))
+        if any(report.problems for report in found):
+            out.print(_expected_and_actual(endpoint_name, found))
+
+
+def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:
+    table = Table("model", "kind", title=escape(endpoint_name), title_justify="left")
+    table.add_column("size", justify="right")
+    table.add_column("verdict")
+    for report in reports:
+        verdict = f"[red]{escape('; '.join(report.problems))}" if report.problems else "[green]ok"
+        table.add_row(
+            escape(report.target_model), report.kind, render_size(report.size_bytes), verdict
+        )
+    return table
+
+
+def _expected_and_actual(endpoint_name: str, reports: Sequence[ModelReport]) -> Columns:
+    return Columns([_expected_tree(), _actual_tree(endpoint_name, reports)], padding=(1, 4))
+
+
+def _expected_tree() -> Tree:
+    tree = Tree("[bold]expected[/] models/")
+    tree.add("Houston_TX.tar.gz   [dim]an archive with one model at its root, or")
+    tree.add("store-0001.onnx     [dim]one file, or")
+    folder = tree.add("churn/              [dim]a folder with exactly one of")
+    folder.add("model.onnx, model.json, model.ubj, model.skops")
+    folder.add("xgboost-model")
+    folder.add("1/model.onnx        [dim]numbered versions")
+    folder.add("model.joblib, model.pkl, code/inference.py   [dim]with allow_code: true")
+    return tree
+
+
+def _actual_tree(endpoint_name: str, reports: Sequence[ModelReport]) -> Tree:
+    tree = Tree(f"[bold]actual[/] {escape(endpoint_name)}")
+    faulty = [report for report in reports if report.problems]
+    for report in faulty[:_SHOWN_PROBLEMS]:
+        mark = f"[red]✗ {escape(report.problems[0].partition(';')[0])}"
+        branch = tree.add(f"{escape(report.target_model)}{'/' if report.files else ''}   {mark}")
+        for name in report.files:
+            branch.add(escape(name))
+    hidden = len(reports) - min(len(faulty), _SHOWN_PROBLEMS)
+    if hidden:
+        tree.add(f"[dim]... and {hidden} more")
+    return tree
+
+
+def _ago(moment: float | None) -> str:
+    if moment is None:
+        return ""
+    seconds = max(0, int(time.time() - moment))
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds // length}{unit} ago"
+    return f"{seconds}s ago"

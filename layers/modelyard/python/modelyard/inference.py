@@ -1,0 +1,109 @@
+"""The use cases beside the models: invoke, load, unload, survey. Every request gets an answer."""
+
+import logging
+import threading
+from typing import Protocol
+
+from modelyard.errors import (
+    ModelAlreadyLoadedError,
+    ModelError,
+    ModelNotLoadedError,
+    ModelyardError,
+    PredictionError,
+)
+from modelyard.ports import Clock
+from modelyard.residence import Residence
+from modelyard.types import ModelSource, Payload, Prediction, Sample, Timings
+from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
+
+logger = logging.getLogger(__name__)
+
+INSUFFICIENT_STORAGE = 507
+"""What SageMaker's container contract answers when memory runs out."""
+
+
+class SampleSource(Protocol):
+    """Metrics gathered since they were last drained."""
+
+    def drain(self) -> tuple[Sample, ...]:
+        """Return and forget them."""
+        ...
+
+
+class InferenceService:
+    """Answers the requests of an envelope; called from many threads at once."""
+
+    def __init__(
+        self, residence: Residence, samples: SampleSource, clock: Clock, *, predict_slots: int
+    ) -> None:
+        self._residence = residence
+        self._samples = samples
+        self._clock = clock
+        self._predicting = threading.BoundedSemaphore(predict_slots)
+
+    def handle(self, request: Request) -> Answer:
+        """Return the answer; errors are part of it."""
+        try:
+            match request:
+                case Invoke():
+                    return self._invoke(request)
+                case Load():
+                    return self._load(request)
+                case Unload(source):
+                    return self._unload(source)
+                case Survey(endpoint_name, repository):
+                    residences = tuple(self._residence.survey(endpoint_name, repository))
+                    return Answer(residences=residences, samples=self._samples.drain())
+        except ModelyardError as error:
+            return Answer(error=error, samples=self._samples.drain())
+        except Exception:
+            logger.exception("inference failed")
+            return Answer(error=ModelyardError("internal error, see the log"))
+
+    def _invoke(self, request: Invoke) -> Answer:
+        asked_at = self._clock.monotonic()
+        with self._residence.lease(
+            request.source, window_s=request.window_s, patience_s=request.patience_s
+        ) as (model, is_hit):
+            ready_at = self._clock.monotonic()
+            with self._predicting:
+                prediction = _predict(model.predictor.predict, request.payload)
+            timings = Timings(
+                cache_hit=is_hit,
+                wait_s=0.0 if is_hit else ready_at - asked_at,
+                predict_s=self._clock.monotonic() - ready_at,
+            )
+        return Answer(prediction=prediction, timings=timings, samples=self._samples.drain())
+
+    def _load(self, request: Load) -> Answer:
+        window_s = request.window_s
+        with self._residence.lease(request.source, window_s=window_s, patience_s=window_s) as (
+            _,
+            is_hit,
+        ):
+            if is_hit and request.fresh:
+                raise ModelAlreadyLoadedError(
+                    f"Model {request.source.target_model} is already loaded."
+                )
+        return Answer(samples=self._samples.drain())
+
+    def _unload(self, source: ModelSource) -> Answer:
+        if not self._residence.unload(source):
+            raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
+        return Answer(samples=self._samples.drain())
+
+
+class _Predict(Protocol):
+    def __call__(self, payload: Payload) -> Prediction: ...
+
+
+def _predict(predict: _Predict, payload: Payload) -> Prediction:
+    try:
+        return predict(payload)
+    except ModelyardError:
+        raise
+    except MemoryError as error:
+        raise ModelError("the model ran out of memory", INSUFFICIENT_STORAGE) from error
+    except Exception as error:
+        logger.exception("predictor failed")
+        raise PredictionError("the model failed while predicting, see the log") from error

@@ -1,0 +1,152 @@
+"""One load: stage the artifact, make room for the model, load it, make it the current one."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from modelyard.cache.artifact_cache import ArtifactCache
+from modelyard.cache.estimates import LoadEstimator
+from modelyard.cache.model_cache import LoadedModel, ModelCache
+from modelyard.cache.tree import DiskLease
+from modelyard.errors import ArtifactChangedError, ModelError
+from modelyard.ports import Clock, Metrics, ModelRepository, Predictor
+from modelyard.predictors.base import LoadPlan
+from modelyard.types import ModelArtifact, ModelSource, Sample
+
+logger = logging.getLogger(__name__)
+
+MICROSECONDS = 1e6
+_TRIES_WHILE_CHANGING = 5
+_ROOM_TIMEOUT_S = 60.0
+
+
+class PlanLoad(Protocol):
+    """Looks at an artifact's files and decides how to load them."""
+
+    def __call__(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+        """Return the plan; ArtifactInvalidError when no model can be made of the files."""
+        ...
+
+
+class Loader:
+    """Carries out loads; stateless but for what it measures."""
+
+    def __init__(
+        self,
+        *,
+        models: ModelCache,
+        artifacts: ArtifactCache,
+        open_repository: Callable[[str], ModelRepository],
+        plan_load: PlanLoad,
+        load: Callable[[LoadPlan], Predictor],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.estimates = LoadEstimator()
+        self._models = models
+        self._artifacts = artifacts
+        self._open_repository = open_repository
+        self._plan_load = plan_load
+        self._load = load
+        self._metrics = metrics
+        self._clock = clock
+
+    def load(self, source: ModelSource, artifact: ModelArtifact) -> ModelArtifact:
+        """Load the model and make it current; returns the version that was loaded.
+
+        When the artifact changes while it is fetched, its newest version is loaded instead.
+
+        Raises:
+            ModelError: the artifact or the model is at fault.
+            CapacityError, DependencyError, TargetModelNotFoundError: it cannot be had now.
+        """
+        repository = self._open_repository(source.repository)
+        for _ in range(_TRIES_WHILE_CHANGING):
+            try:
+                self._load_version(source, artifact, repository)
+            except ArtifactChangedError:
+                artifact = repository.describe(source.target_model)
+            else:
+                return artifact
+        raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
+
+    def touch(self, model: LoadedModel) -> None:
+        """Keep a loaded model's files from being the first that are evicted from disk."""
+        if model.files is not None:
+            model.files.touch()
+        else:
+            self._artifacts.touch(model.artifact)
+
+    def _load_version(
+        self, source: ModelSource, artifact: ModelArtifact, repository: ModelRepository
+    ) -> None:
+        staged = self._artifacts.lease(artifact)
+        if staged is not None:
+            try:
+                return self._load_staged(source, artifact, staged)
+            except ModelError as error:
+                # What is on disk may have rotted: what the repository has decides.
+                logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
+        started_at = self._clock.monotonic()
+        staged = self._artifacts.ensure_staged(artifact, repository)
+        self._observe("stage", "ModelDownloadingTime", source, artifact, started_at)
+        self._load_staged(source, artifact, staged)
+
+    def _load_staged(self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease) -> None:
+        """Load from disk; files that no model came of do not stay there."""
+        try:
+            predictor, reserved_bytes = self._load_files(source, artifact, staged)
+        except BaseException as error:
+            staged.release()
+            if isinstance(error, ModelError):
+                self._artifacts.delete(artifact)
+            raise
+        if not predictor.needs_files:
+            staged.release()
+        for warning in staged.manifest.warnings:
+            logger.warning(warning, extra={"model": str(source.model_id)})
+        model = LoadedModel(
+            source.model_id,
+            artifact,
+            predictor,
+            warnings=staged.manifest.warnings,
+            files=staged if predictor.needs_files else None,
+        )
+        self._models.put(model, reserved_bytes)
+
+    def _load_files(
+        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease
+    ) -> tuple[Predictor, int]:
+        plan = self._plan_load(staged.model_dir, allow_code=source.allow_code)
+        reserved_bytes = plan.memory_bytes
+        self._models.reserve(source.model_id, reserved_bytes, timeout_s=_ROOM_TIMEOUT_S)
+        try:
+            started_at = self._clock.monotonic()
+            predictor = self._load(plan)
+            self._observe("load", "ModelLoadingTime", source, artifact, started_at)
+            surplus_bytes = predictor.memory_bytes - reserved_bytes
+            if surplus_bytes > 0:
+                self._models.reserve(
+                    source.model_id,
+                    surplus_bytes,
+                    timeout_s=_ROOM_TIMEOUT_S,
+                    held_bytes=reserved_bytes,
+                )
+                reserved_bytes += surplus_bytes
+        except BaseException:
+            self._models.unreserve(reserved_bytes)
+            raise
+        return predictor, reserved_bytes
+
+    def _observe(
+        self,
+        stage: str,
+        metric: str,
+        source: ModelSource,
+        artifact: ModelArtifact,
+        started_at: float,
+    ) -> None:
+        seconds = self._clock.monotonic() - started_at
+        self.estimates.observe(stage, artifact.size_bytes, seconds)
+        self._metrics.record(Sample(metric, seconds * MICROSECONDS, source.endpoint_name))

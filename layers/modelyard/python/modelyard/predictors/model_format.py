@@ -1,0 +1,102 @@
+"""What a model file is, told from its first and last bytes; nothing is parsed or executed.
+
+XGBoost readers older than a file's writer can load it *silently wrong* (3.1 changed how
+`base_score` is stored), so the version a file states is part of what it is.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+Version = tuple[int, int]
+
+_EDGE_BYTES = 256
+
+# Protobuf: ir_version, then any other field of onnx.ModelProto that writers put second.
+_ONNX_HEAD = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
+
+_JSON_HEAD = re.compile(rb'\s*\{\s*"(?:learner|version)"\s*:')
+_JSON_VERSION = rb'"version"\s*:\s*\[\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*\d{1,9}\s*\]'
+
+_UBJ_HEAD = re.compile(rb"\{L\x00{7}\x07(?:learner|version)")
+# Three numbers, each behind its type (i int8, U uint8, I int16, l int32, L int64; big-endian).
+_UBJ_NUMBER = rb"(?:[iU].|I.{2}|l.{4}|L.{8})"
+_UBJ_VERSION = rb"L\x00{7}\x07version\[#L\x00{7}\x03(%b)(%b)%b" % ((_UBJ_NUMBER,) * 3)
+
+# XGBoost sorts the keys of its top-level object, so `version` ends a file; other writers may
+# begin with it. Nowhere else is it certain to be the top-level one.
+_JSON_STATED = re.compile(rb"\s*\{\s*%b|.*%b\s*\}\s*\Z" % ((_JSON_VERSION,) * 2), re.DOTALL)
+_UBJ_STATED = re.compile(rb"\{%b|.*%b\}\Z" % ((_UBJ_VERSION,) * 2), re.DOTALL)
+
+
+class Format(StrEnum):
+    """The formats that are told apart."""
+
+    PICKLE = "pickle"
+    PICKLED_BOOSTER = "pickled XGBoost booster"
+    XGBOOST_LEGACY = "XGBoost legacy binary"
+    XGBOOST_JSON = "XGBoost JSON"
+    XGBOOST_UBJ = "XGBoost UBJSON"
+    ONNX = "ONNX"
+    UNKNOWN = "unknown"
+
+
+PICKLES = (Format.PICKLE, Format.PICKLED_BOOSTER)
+XGBOOST_FORMATS = (
+    Format.PICKLED_BOOSTER,
+    Format.XGBOOST_LEGACY,
+    Format.XGBOOST_JSON,
+    Format.XGBOOST_UBJ,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileEdges:
+    """The first and the last bytes of a file."""
+
+    head: bytes
+    tail: bytes
+
+    @property
+    def format(self) -> Format:
+        """The format of the file."""
+        if self.head.startswith(b"\x80"):
+            is_booster = b"xgboost.core" in self.head
+            return Format.PICKLED_BOOSTER if is_booster else Format.PICKLE
+        if self.head.startswith(b"binf"):
+            return Format.XGBOOST_LEGACY
+        if _JSON_HEAD.match(self.head):
+            return Format.XGBOOST_JSON
+        if _UBJ_HEAD.match(self.head):
+            return Format.XGBOOST_UBJ
+        return Format.ONNX if _ONNX_HEAD.match(self.head) else Format.UNKNOWN
+
+    def xgboost_version(self) -> Version | None:
+        """Return the (major, minor) of the XGBoost that wrote a JSON or UBJSON model.
+
+        None when the file states none where XGBoost writes it, so it is damaged.
+        """
+        if self.format is Format.XGBOOST_JSON:
+            return self._stated(_JSON_STATED, int)
+        return self._stated(_UBJ_STATED, _ubj_number)
+
+    def _stated(self, pattern: re.Pattern[bytes], number: Callable[[bytes], int]) -> Version | None:
+        found = pattern.match(self.head) or pattern.match(self.tail)
+        if found is None:
+            return None
+        major, minor = (group for group in found.groups() if group is not None)
+        return number(major), number(minor)
+
+
+def _ubj_number(marked: bytes) -> int:
+    return int.from_bytes(marked[1:], "big", signed=not marked.startswith(b"U"))
+
+
+def edges(path: Path) -> FileEdges:
+    """Read the first and the last bytes of a file."""
+    with path.open("rb") as file:
+        head = file.read(_EDGE_BYTES)
+        file.seek(max(0, path.stat().st_size - _EDGE_BYTES))
+        return FileEdges(head, file.read(_EDGE_BYTES))

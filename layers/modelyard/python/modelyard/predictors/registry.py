@@ -1,0 +1,127 @@
+"""From a folder to a predictor: find out what is in it, then load the one module it needs.
+
+Framework imports happen here only, by dotted name on first use: a process pays for the
+frameworks of the models it serves and for no other.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from modelyard.errors import (
+    CodeNotAllowedError,
+    ConfigurationError,
+    ModelError,
+    ModelLoadError,
+)
+from modelyard.ports import Predictor
+from modelyard.predictors import detection, memory, xgboost_gate
+from modelyard.predictors.base import LoadPlan, reason
+from modelyard.predictors.model_format import PICKLES, edges
+
+__all__ = ["LoadPlan", "Runtime", "load", "load_native", "plan_load"]
+
+# Which optional installation brings a runtime's framework; a script's defaults need NumPy.
+_EXTRAS = {"xgboost": "xgboost", "onnx": "onnx", "sklearn": "sklearn", "script": "onnx"}
+
+# What SageMaker's model server answers when a model does not fit.
+_INSUFFICIENT_MEMORY = 507
+
+
+class Runtime(Protocol):
+    """What each module named after a runtime offers."""
+
+    def load(self, plan: LoadPlan) -> Predictor:
+        """Return the loaded model."""
+        ...
+
+    def load_native(self, plan: LoadPlan) -> Any:
+        """Return the framework's own object, for scripts."""
+        ...
+
+
+def plan_load(model_dir: Path, *, allow_code: bool) -> LoadPlan:
+    """Return what loading the artifact in `model_dir` takes, by names and first bytes only.
+
+    Raises:
+        ArtifactInvalidError: no model, several models, or a name that contradicts the content.
+        CodeNotAllowedError: loading would run code and `allow_code` is false.
+        ModelLoadError: a format that no installed framework reads, or a damaged file.
+    """
+    script = detection.find_script(model_dir)
+    if script is None:
+        return plan_native(model_dir, allow_code=allow_code)
+    if not allow_code:
+        raise _code_not_allowed(detection.SCRIPT)
+    memory_bytes = memory.estimate("script", model_dir, None)
+    return LoadPlan("script", model_dir, None, memory_bytes, allow_code)
+
+
+def plan_native(model_dir: Path, *, allow_code: bool) -> LoadPlan:
+    """Return the plan for the model file of a folder, whatever code lies beside it.
+
+    Raises:
+        As `plan_load`.
+    """
+    found = detection.find_model(model_dir)
+    if not allow_code and _runs_code(found.path):
+        raise _code_not_allowed(found.path.name)
+    if found.runtime == "xgboost":
+        xgboost_gate.check(found.path)
+    memory_bytes = memory.estimate(found.runtime, model_dir, found.path)
+    return LoadPlan(found.runtime, model_dir, found.path, memory_bytes, allow_code)
+
+
+def load(plan: LoadPlan) -> Predictor:
+    """Return the predictor of a plan.
+
+    Raises:
+        ModelLoadError: the framework or the script refuses the model.
+        CodeNotAllowedError: only opening the file showed that it would run code.
+        ConfigurationError: the framework is not installed.
+    """
+    runtime = _runtime(plan.runtime)
+    return cast(Predictor, _guarded(runtime.load, plan))
+
+
+def load_native(plan: LoadPlan) -> Any:
+    """Return the framework's own object (Booster, InferenceSession, estimator) of a plan.
+
+    Raises:
+        As `load`.
+    """
+    return _guarded(_runtime(plan.runtime).load_native, plan)
+
+
+def _runtime(name: str) -> Runtime:
+    try:
+        return cast(Runtime, importlib.import_module(f"modelyard.predictors.{name}"))
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the {name} runtime is not installed ({reason(error)}): "
+            f'pip install "modelyard[{_EXTRAS[name]}]"'
+        ) from error
+
+
+def _guarded(step: Any, plan: LoadPlan) -> Any:
+    try:
+        return step(plan)
+    except (ModelError, ConfigurationError):
+        raise
+    except MemoryError as error:
+        raise ModelLoadError("out of memory", original_status=_INSUFFICIENT_MEMORY) from error
+    except Exception as error:
+        raise ModelLoadError(
+            f"the {plan.runtime} model cannot be loaded: {reason(error)}"
+        ) from error
+
+
+def _runs_code(path: Path) -> bool:
+    return path.suffix in detection.PICKLE_SUFFIXES or edges(path).format in PICKLES
+
+
+def _code_not_allowed(name: str) -> CodeNotAllowedError:
+    return CodeNotAllowedError(
+        f"{name} runs code of the artifact when it is loaded: serve the endpoint with "
+        "--allow-code or set allow_code: true, if you trust its artifacts"
+    )

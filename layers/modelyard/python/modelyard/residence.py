@@ -1,0 +1,332 @@
+"""Where each model is and how it gets into memory: the state of one model, and its loads.
+
+A call leases the loaded model. When the repository was not asked for `revalidate_s`, the first
+call asks it; a changed artifact is loaded beside the old copy, which answers until the new one
+is there. A missing model starts a flight, one per model, that stages and loads in a thread of
+its own; callers wait for it no longer than their window.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from modelyard.cache.artifact_cache import ArtifactCache
+from modelyard.cache.estimates import LoadEstimator
+from modelyard.cache.model_cache import LoadedModel, ModelCache
+from modelyard.errors import (
+    DependencyError,
+    ModelError,
+    ModelLoadError,
+    ModelNotReadyError,
+    ModelyardError,
+    TargetModelNotFoundError,
+)
+from modelyard.loading import Loader
+from modelyard.ports import Clock, ModelRepository
+from modelyard.types import (
+    ModelArtifact,
+    ModelId,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+    TargetModel,
+)
+
+logger = logging.getLogger(__name__)
+
+MISSING_TTL_S = 3.0
+FAILURE_TTL_S = 5.0
+MAX_FAILURE_TTL_S = 300.0
+TRANSIENT_TTL_S = 1.0
+MAX_LOAD_S = 360.0
+"""A load that takes longer is answered as failed (SageMaker gives up then, too)."""
+MAX_SLOTS = 10_000
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why the last load of one version failed, and until when that is the answer."""
+
+    tag: str
+    error: ModelyardError
+    count: int
+    retry_at: float
+
+
+@dataclass(slots=True)
+class Flight:
+    """One load on its way."""
+
+    artifact: ModelArtifact
+    started_at: float
+    estimate_s: float | None
+    landed: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is known of one model besides the loaded copy itself."""
+
+    checking: threading.Lock = field(default_factory=threading.Lock)
+    artifact: ModelArtifact | None = None
+    missing: TargetModelNotFoundError | None = None
+    checked_at: float = float("-inf")
+    flight: Flight | None = None
+    failure: Failure | None = None
+    last_load: tuple[str, float] | None = None
+    """Tag and seconds of the last successful load."""
+
+
+class Residence:
+    """All models of one process: leases them, loads them, keeps them current."""
+
+    def __init__(
+        self,
+        *,
+        models: ModelCache,
+        artifacts: ArtifactCache,
+        open_repository: Callable[[str], ModelRepository],
+        loader: Loader,
+        clock: Clock,
+    ) -> None:
+        self._models = models
+        self._artifacts = artifacts
+        self._open_repository = open_repository
+        self._loader = loader
+        self._estimates: LoadEstimator = loader.estimates
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
+
+    @contextmanager
+    def lease(
+        self, source: ModelSource, *, window_s: float, patience_s: float
+    ) -> Iterator[tuple[LoadedModel, bool]]:
+        """Yield the loaded model, and whether it was loaded when the call came.
+
+        Raises:
+            TargetModelNotFoundError: the repository does not have it.
+            ModelNotReadyError: it could not be loaded within the window, or (at once) it is known
+                not to be loadable within all of the client's patience.
+            ModelError: it cannot be loaded.
+            CapacityError, DependencyError: it could not be loaded now.
+        """
+        model, is_hit = self._acquire(source, window_s, patience_s)
+        try:
+            yield model, is_hit
+        finally:
+            self._models.release(model)
+            if not source.keep_loaded:
+                self._models.unload(source.model_id)
+                self._artifacts.delete(model.artifact)
+
+    def unload(self, source: ModelSource) -> bool:
+        """Take the model out of memory; returns whether it was there."""
+        return self._models.unload(source.model_id)
+
+    def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
+        """Return every model of an endpoint that is loaded, loading, failing or staged."""
+        found: dict[ModelId, ModelResidence] = {}
+        for manifest in self._artifacts.staged(repository):
+            model_id = ModelId(endpoint_name, TargetModel(manifest.key))
+            found[model_id] = ModelResidence(
+                model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=manifest.total_bytes
+            )
+        with self._lock:
+            slots = list(self._slots.items())
+        for model_id, slot in slots:
+            if model_id.endpoint_name == endpoint_name:
+                found |= _on_the_way(model_id, slot)
+        for model in self._models:
+            if model.model_id.endpoint_name == endpoint_name:
+                staged = found.get(model.model_id)
+                found[model.model_id] = _loaded(model, staged.disk_bytes if staged else 0)
+        return list(found.values())
+
+    def _acquire(
+        self, source: ModelSource, window_s: float, patience_s: float
+    ) -> tuple[LoadedModel, bool]:
+        started_at = self._clock.monotonic()
+        slot = self._slot(source.model_id)
+        if self._is_due(slot, source):
+            self._revalidate(slot, source)
+        model = self._models.lease(source.model_id)
+        if model is not None:
+            return model, True
+        while model is None:
+            flight = self._join_flight(slot, source)
+            self._await(flight, slot, started_at, window_s, patience_s)
+            model = self._models.lease(source.model_id)
+        return model, False
+
+    def _slot(self, model_id: ModelId) -> Slot:
+        with self._lock:
+            slot = self._slots.get(model_id)
+            if slot is None:
+                slot = self._slots[model_id] = Slot()
+                self._forget_idle_slots()
+            self._slots.move_to_end(model_id)
+            return slot
+
+    def _forget_idle_slots(self) -> None:
+        surplus = len(self._slots) - MAX_SLOTS
+        if surplus <= 0:
+            return
+        for model_id in list(self._slots)[: surplus + MAX_SLOTS // 10]:
+            is_busy = self._slots[model_id].checking.locked() or self._slots[model_id].flight
+            if not is_busy and self._models.find(model_id) is None:
+                del self._slots[model_id]
+
+    def _is_due(self, slot: Slot, source: ModelSource) -> bool:
+        age_s = self._clock.monotonic() - slot.checked_at
+        if slot.missing is not None:
+            return age_s >= min(MISSING_TTL_S, source.revalidate_s)
+        return age_s >= source.revalidate_s
+
+    def _revalidate(self, slot: Slot, source: ModelSource) -> None:
+        """Ask the repository once for all callers; start loading what changed."""
+        with slot.checking:
+            if not self._is_due(slot, source):
+                return
+            asked_at = self._clock.monotonic()
+            try:
+                slot.artifact = self._open_repository(source.repository).describe(
+                    source.target_model
+                )
+                slot.missing = None
+            except TargetModelNotFoundError as error:
+                slot.artifact, slot.missing, slot.failure = None, error, None
+                self._models.unload(source.model_id)
+            except DependencyError as error:
+                if self._models.find(source.model_id) is None:
+                    raise
+                logger.warning(
+                    "revalidation failed, serving the loaded copy",
+                    extra={"model": str(source.model_id), "reason": error.message},
+                )
+            slot.checked_at = asked_at
+            self._refresh(slot, source)
+
+    def _refresh(self, slot: Slot, source: ModelSource) -> None:
+        """Load a changed artifact beside the copy that answers now."""
+        loaded = self._models.find(source.model_id)
+        if loaded is None or slot.artifact is None:
+            return
+        self._loader.touch(loaded)
+        if loaded.artifact.tag != slot.artifact.tag and not self._is_failing(slot):
+            self._start_flight(slot, source, slot.artifact)
+
+    def _join_flight(self, slot: Slot, source: ModelSource) -> Flight:
+        if slot.missing is not None:
+            raise slot.missing
+        if slot.artifact is None:
+            slot.checked_at = float("-inf")
+            self._revalidate(slot, source)
+            return self._join_flight(slot, source)
+        if slot.flight is None and self._is_failing(slot):
+            assert slot.failure is not None
+            raise slot.failure.error
+        return self._start_flight(slot, source, slot.artifact)
+
+    def _is_failing(self, slot: Slot) -> bool:
+        failure, artifact = slot.failure, slot.artifact
+        return (
+            failure is not None
+            and artifact is not None
+            and failure.tag == artifact.tag
+            and self._clock.monotonic() < failure.retry_at
+        )
+
+    def _start_flight(self, slot: Slot, source: ModelSource, artifact: ModelArtifact) -> Flight:
+        with self._lock:
+            if slot.flight is not None:
+                return slot.flight
+            flight = Flight(artifact, self._clock.monotonic(), self._estimate_s(slot, artifact))
+            slot.flight = flight
+        threading.Thread(
+            target=self._fly, args=(slot, source, flight), name=f"load {artifact.key}", daemon=True
+        ).start()
+        return flight
+
+    def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
+        if slot.last_load is not None and slot.last_load[0] == artifact.tag:
+            return slot.last_load[1]
+        return self._estimates.estimate_s(artifact.size_bytes, "stage", "load")
+
+    def _fly(self, slot: Slot, source: ModelSource, flight: Flight) -> None:
+        try:
+            artifact = self._loader.load(source, flight.artifact)
+        except ModelyardError as error:
+            self._remember_failure(slot, source, flight.artifact.tag, error)
+        except Exception:
+            logger.exception("load failed", extra={"model": str(source.model_id)})
+            defect = ModelyardError("the model could not be loaded: internal error, see the log")
+            self._remember_failure(slot, source, flight.artifact.tag, defect)
+        else:
+            slot.failure = None
+            slot.artifact = artifact
+            slot.last_load = (artifact.tag, self._clock.monotonic() - flight.started_at)
+        finally:
+            slot.flight = None
+            flight.landed.set()
+
+    def _remember_failure(
+        self, slot: Slot, source: ModelSource, tag: str, error: ModelyardError
+    ) -> None:
+        known = slot.failure
+        count = known.count + 1 if known is not None and known.tag == tag else 1
+        ttl_s = TRANSIENT_TTL_S
+        if isinstance(error, ModelError):
+            ttl_s = min(FAILURE_TTL_S * 2 ** (count - 1), MAX_FAILURE_TTL_S)
+        slot.failure = Failure(tag, error, count, self._clock.monotonic() + ttl_s)
+        logger.warning(
+            "load failed",
+            extra={"model": str(source.model_id), "reason": error.message, "failures": count},
+        )
+
+    def _await(
+        self, flight: Flight, slot: Slot, started_at: float, window_s: float, patience_s: float
+    ) -> None:
+        """Wait for a flight within the window; raise what it failed with."""
+        now = self._clock.monotonic()
+        expected_s = None
+        if flight.estimate_s is not None:
+            expected_s = max(0.0, flight.started_at + flight.estimate_s - now)
+        if expected_s is None or expected_s <= started_at + patience_s - now:
+            flight.landed.wait(max(0.0, started_at + window_s - now))
+        failure = slot.failure
+        if failure is not None and failure.tag == flight.artifact.tag:
+            raise failure.error
+        if flight.landed.is_set():
+            return
+        if self._clock.monotonic() - flight.started_at > MAX_LOAD_S:
+            raise ModelLoadError(f"the model is still loading after {MAX_LOAD_S:.0f} s")
+        raise ModelNotReadyError(
+            f"Model {flight.artifact.key} is not ready yet: it is being loaded. Retry the request.",
+            retry_after_s=expected_s or 1.0,
+        )
+
+
+def _on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
+    if (flight := slot.flight) is not None:
+        status, version, detail = ModelStatus.LOADING, flight.artifact.tag, ""
+    elif (failure := slot.failure) is not None:
+        status, version, detail = ModelStatus.LOADING_FAILED, failure.tag, failure.error.message
+    else:
+        return {}
+    return {model_id: ModelResidence(model_id, status, version, detail=detail)}
+
+
+def _loaded(model: LoadedModel, disk_bytes: int) -> ModelResidence:
+    return ModelResidence(
+        model_id=model.model_id,
+        status=ModelStatus.LOADED,
+        version=model.artifact.tag,
+        memory_bytes=model.memory_bytes,
+        disk_bytes=disk_bytes,
+        last_used_at=model.last_used_at,
+        detail="; ".join(model.warnings),
+    )

@@ -1,0 +1,55 @@
+"""The warm use case: take warm messages and load their models on the shard that will serve them."""
+
+import logging
+
+from modelyard.errors import InvalidRequestError, ModelyardError
+from modelyard.ports import WarmQueue
+from modelyard.router import InferenceBackend
+from modelyard.routing.endpoints import EndpointTable
+from modelyard.routing.rendezvous import rank_shards
+from modelyard.types import WarmDelivery
+from modelyard.wire.envelope import Load
+
+logger = logging.getLogger(__name__)
+
+LOAD_WINDOW_S = 360.0
+RETRY_DELAY_S = 5.0
+
+
+class Warmer:
+    """Works off one delivery at a time; many may run side by side."""
+
+    def __init__(
+        self, *, endpoints: EndpointTable, backend: InferenceBackend, queue: WarmQueue
+    ) -> None:
+        self._endpoints = endpoints
+        self._backend = backend
+        self._queue = queue
+
+    async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
+        """Load the model; returns why that failed. The caller settles the delivery."""
+        request = delivery.request
+        try:
+            source = self._endpoints.find(request.endpoint_name).source(request.target_model)
+            shard = rank_shards(source.model_id, self._backend.shards)[0]
+            load = Load(source, LOAD_WINDOW_S)
+            answer = await self._backend.call(shard, load, LOAD_WINDOW_S)
+        except TimeoutError:
+            return ModelyardError(f"not loaded after {LOAD_WINDOW_S:g} s")
+        except ModelyardError as error:
+            return error
+        return answer.error
+
+    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> None:
+        """Forget a message whose work is done or can never be done; keep the others."""
+        fields = {"endpoint": delivery.request.endpoint_name, "attempt": delivery.attempt}
+        fields["target"] = delivery.request.target_model
+        if error is None:
+            logger.info("warmed", extra=fields)
+            self._queue.delete(delivery)
+        elif isinstance(error, InvalidRequestError):
+            logger.warning("nothing to warm", extra=fields | {"reason": error.message})
+            self._queue.delete(delivery)
+        else:
+            logger.warning("warming failed", extra=fields | {"reason": error.message})
+            self._queue.retry(delivery, RETRY_DELAY_S * delivery.attempt)

@@ -1,0 +1,136 @@
+"""Predictions and errors to HTTP: what botocore and the AWS CLI parse."""
+
+import math
+from dataclasses import dataclass, field
+
+import orjson
+
+from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError, UnknownEndpointError
+from modelyard.types import Prediction, RetryPolicy
+from modelyard.wire.invocations import VARIANT
+from modelyard.wire.statuses import (
+    NOT_READY_FOR_5XX_RETRIERS,
+    WireStatus,
+    invoke_status,
+    manage_status,
+    original_status,
+)
+
+MAX_MESSAGE_CHARACTERS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A finished HTTP answer; header names are lower-case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where this server stands, for the texts that point people at its logs."""
+
+    region: str = "local"
+    account: str = "000000000000"
+
+    def log_stream_arn(self, endpoint_name: str) -> str:
+        """Return the ARN of the endpoint's logs in SageMaker's form."""
+        return (
+            f"arn:aws:logs:{self.region}:{self.account}:"
+            f"log-group:/aws/sagemaker/Endpoints/{endpoint_name}"
+        )
+
+    def log_url(self, endpoint_name: str) -> str:
+        """Return the console address SageMaker would name."""
+        return (
+            f"https://{self.region}.console.aws.amazon.com/cloudwatch/home?region={self.region}"
+            f"#logEventViewer:group=/aws/sagemaker/Endpoints/{endpoint_name}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorScene:
+    """What surrounds an error: whose request it was and how the client retries."""
+
+    endpoint_name: str
+    deployment: Deployment = field(default_factory=Deployment)
+    retry: RetryPolicy | None = None
+    not_ready_status: int | None = None
+
+
+def render_prediction(prediction: Prediction) -> HttpAnswer:
+    """Return the 200 answer of InvokeEndpoint."""
+    headers = {"x-amzn-invoked-production-variant": VARIANT}
+    if prediction.content_type is not None:
+        headers["content-type"] = prediction.content_type
+    if prediction.custom_attributes is not None:
+        headers["x-amzn-sagemaker-custom-attributes"] = prediction.custom_attributes
+    return HttpAnswer(200, headers, prediction.body)
+
+
+def render_error(error: ModelyardError, scene: ErrorScene) -> HttpAnswer:
+    """Return the error answer of InvokeEndpoint, its type in the header and in the body."""
+    wire = invoke_status(error)
+    members: dict[str, object] = {"Message": _message(error, scene)}
+    headers: dict[str, str] = {}
+    status = wire.status
+    if isinstance(error, ModelError):
+        members["OriginalStatusCode"] = original_status(error)
+        members["OriginalMessage"] = error.message
+        members["LogStreamArn"] = scene.deployment.log_stream_arn(scene.endpoint_name)
+    if isinstance(error, ModelNotReadyError):
+        status = _not_ready_status(wire, scene)
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+        headers["x-amz-retry-after"] = str(max(1, math.ceil(error.retry_after_s * 1000)))
+    return _typed(wire, status, members, headers)
+
+
+def render_management_error(error: ModelyardError, scene: ErrorScene) -> HttpAnswer:
+    """Return the error answer of a model management route."""
+    wire = manage_status(error)
+    return _typed(wire, wire.status, {"Message": _message(error, scene)}, {})
+
+
+def render_untyped(status: int, error_type: str, message: str) -> HttpAnswer:
+    """Return an error that is no `ModelyardError`: unknown route, wrong method, our own defect."""
+    return _typed(WireStatus(error_type, status), status, {"Message": message}, {})
+
+
+def render_json(value: object, status: int = 200) -> HttpAnswer:
+    """Return a JSON answer of a management route."""
+    return HttpAnswer(status, {"content-type": "application/json"}, orjson.dumps(value))
+
+
+def _typed(
+    wire: WireStatus, status: int, members: dict[str, object], headers: dict[str, str]
+) -> HttpAnswer:
+    body: dict[str, object] = {"__type": wire.type}
+    for name, value in members.items():
+        body[name] = value[:MAX_MESSAGE_CHARACTERS] if isinstance(value, str) else value
+    if wire.error_code is not None:
+        body["ErrorCode"] = wire.error_code
+    headers |= {"content-type": "application/json", "x-amzn-errortype": wire.type}
+    return HttpAnswer(status, headers, orjson.dumps(body))
+
+
+def _not_ready_status(wire: WireStatus, scene: ErrorScene) -> int:
+    if scene.not_ready_status is not None:
+        return scene.not_ready_status
+    retries_429 = scene.retry is None or scene.retry.retries_429
+    return wire.status if retries_429 else NOT_READY_FOR_5XX_RETRIERS
+
+
+def _message(error: ModelyardError, scene: ErrorScene) -> str:
+    account = scene.deployment.account
+    if isinstance(error, UnknownEndpointError):
+        return f"Endpoint {scene.endpoint_name} of account {account} not found."
+    if isinstance(error, ModelError):
+        status = original_status(error)
+        side = "client" if 400 <= status < 500 else "server"
+        tail = f'". See {scene.deployment.log_url(scene.endpoint_name)} in account {account}'
+        tail += " for more information."
+        head = f'Received {side} error ({status}) from primary with message "'
+        return head + error.message[: MAX_MESSAGE_CHARACTERS - len(head) - len(tail)] + tail
+    return error.message

@@ -1,0 +1,184 @@
+"""The envelope between the router and the inference side: small JSON head, raw body.
+
+The same requests and answers travel over a local socket and through a Lambda payload; errors
+travel as data. A call that ends without an answer means the other side crashed.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from modelyard import errors
+from modelyard.errors import ModelyardError
+from modelyard.types import (
+    ModelId,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+    Payload,
+    Prediction,
+    Sample,
+    Timings,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Frame(NamedTuple):
+    """A message on its way: JSON head and raw body."""
+
+    head: bytes
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Predict, loading the model first if need be (op=invoke)."""
+
+    source: ModelSource
+    payload: Payload
+    window_s: float
+    """How long this call may be held."""
+    patience_s: float
+    """How long the client will keep trying in all; at least `window_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Make the model loaded (op=load). With `fresh`, a loaded model is an error."""
+
+    source: ModelSource
+    window_s: float
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Take the model out of memory (op=unload)."""
+
+    source: ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Tell where the models of one endpoint are (op=survey)."""
+
+    endpoint_name: str
+    repository: str
+
+
+Request = Invoke | Load | Unload | Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request: an error, or whichever of the others the operation gives."""
+
+    error: ModelyardError | None = None
+    prediction: Prediction | None = None
+    residences: tuple[ModelResidence, ...] = ()
+    timings: Timings = field(default_factory=Timings)
+    samples: tuple[Sample, ...] = ()
+    """Metrics the inference side gathered since its last answer."""
+
+
+def render_request(request: Request) -> Frame:
+    """Return the frame of a request."""
+    match request:
+        case Invoke(source, payload, window_s, patience_s):
+            head = {
+                "op": "invoke",
+                "source": source,
+                "window_s": window_s,
+                "patience_s": patience_s,
+                "content_type": payload.content_type,
+                "accept": payload.accept,
+                "custom_attributes": payload.custom_attributes,
+            }
+            return Frame(orjson.dumps(head), payload.body)
+        case Load(source, window_s, fresh):
+            head = {"op": "load", "source": source, "window_s": window_s, "fresh": fresh}
+        case Unload(source):
+            head = {"op": "unload", "source": source}
+        case Survey(endpoint_name, repository):
+            head = {"op": "survey", "endpoint_name": endpoint_name, "repository": repository}
+    return Frame(orjson.dumps(head))
+
+
+def parse_request(frame: Frame) -> Request:
+    """Return the request of a frame made by `render_request`."""
+    head = orjson.loads(frame.head)
+    match head["op"]:
+        case "invoke":
+            payload = Payload(
+                frame.body, head["content_type"], head["accept"], head["custom_attributes"]
+            )
+            source = ModelSource(**head["source"])
+            return Invoke(source, payload, head["window_s"], head["patience_s"])
+        case "load":
+            return Load(ModelSource(**head["source"]), head["window_s"], head["fresh"])
+        case "unload":
+            return Unload(ModelSource(**head["source"]))
+        case "survey":
+            return Survey(head["endpoint_name"], head["repository"])
+        case unknown:
+            raise ModelyardError(f"unknown operation {unknown!r} in the envelope")
+
+
+def render_answer(answer: Answer) -> Frame:
+    """Return the frame of an answer; members that say nothing do not travel."""
+    head: dict[str, Any] = {"timings": answer.timings}
+    body = b""
+    if answer.error is not None:
+        head["error"] = {"type": type(answer.error).__name__, "facts": answer.error.facts()}
+    if answer.prediction is not None:
+        body = answer.prediction.body
+        head["content_type"] = answer.prediction.content_type
+        head["custom_attributes"] = answer.prediction.custom_attributes
+    if answer.residences:
+        head["residences"] = answer.residences
+    if answer.samples:
+        head["samples"] = answer.samples
+    return Frame(orjson.dumps(head), body)
+
+
+def parse_answer(frame: Frame) -> Answer:
+    """Return the answer of a frame made by `render_answer`."""
+    head = orjson.loads(frame.head)
+    prediction = None
+    if "content_type" in head:
+        prediction = Prediction(frame.body, head["content_type"], head["custom_attributes"])
+    return Answer(
+        error=_parse_error(head["error"]) if "error" in head else None,
+        prediction=prediction,
+        residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
+        timings=Timings(**head["timings"]),
+        samples=tuple(Sample(**item) for item in head.get("samples", ())),
+    )
+
+
+def _parse_residence(item: dict[str, Any]) -> ModelResidence:
+    item["model_id"] = ModelId(**item["model_id"])
+    item["status"] = ModelStatus(item["status"])
+    return ModelResidence(**item)
+
+
+def _parse_error(data: dict[str, Any]) -> ModelyardError:
+    kind = _ERRORS.get(data["type"], ModelyardError)
+    return kind(**data["facts"])
+
+
+def _family(root: type[ModelyardError]) -> dict[str, type[ModelyardError]]:
+    found = {root.__name__: root}
+    for child in root.__subclasses__():
+        found |= _family(child)
+    return found
+
+
+_ERRORS = {
+    name: kind
+    for name, kind in _family(ModelyardError).items()
+    if kind.__module__ == errors.__name__
+}

@@ -1,0 +1,78 @@
+"""The one table from errors to what SDKs read: error type, HTTP status, ErrorCode.
+
+Types and statuses are those of the `sagemaker-runtime` service model.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from modelyard import errors
+from modelyard.errors import ModelError, ModelyardError
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """How one kind of error travels."""
+
+    type: str
+    status: int
+    error_code: str | None = None
+
+
+NOT_READY_FOR_429_RETRIERS = 429
+NOT_READY_FOR_5XX_RETRIERS = 503
+
+_INVOKE: dict[type[ModelyardError], WireStatus] = {
+    errors.UnknownEndpointError: WireStatus("ValidationError", 400, "NO_SUCH_ENDPOINT"),
+    errors.InvalidRequestError: WireStatus("ValidationError", 400),
+    errors.ModelError: WireStatus("ModelError", 424),
+    errors.ModelNotReadyError: WireStatus("ModelNotReadyException", NOT_READY_FOR_429_RETRIERS),
+    errors.CapacityError: WireStatus("ServiceUnavailable", 503),
+    errors.DependencyError: WireStatus("InternalDependencyException", 530),
+    errors.ModelAlreadyLoadedError: WireStatus("ValidationError", 409),
+    errors.ModelNotLoadedError: WireStatus("ValidationError", 404),
+    errors.ModelyardError: WireStatus("InternalFailure", 500),
+}
+
+_MANAGE: dict[type[ModelyardError], WireStatus] = {
+    errors.UnknownEndpointError: WireStatus("ValidationError", 404, "NO_SUCH_ENDPOINT"),
+    errors.TargetModelNotFoundError: WireStatus("ValidationError", 404),
+    errors.ModelTooLargeError: WireStatus("ModelError", 507),
+}
+
+_ORIGINAL: dict[type[ModelyardError], int] = {
+    errors.UnsupportedContentTypeError: 415,
+    errors.UnsupportedAcceptError: 415,
+    errors.InputRejectedError: 400,
+    errors.ModelTooLargeError: 507,
+    errors.ModelCrashedError: 0,
+    errors.ModelError: 500,
+}
+
+
+def invoke_status(error: ModelyardError) -> WireStatus:
+    """Return how `error` travels from InvokeEndpoint."""
+    found = _nearest(_INVOKE, error)
+    if isinstance(error, ModelError):
+        blame = "CLIENT" if 400 <= original_status(error) < 500 else "SERVER"
+        return WireStatus(found.type, found.status, f"{blame}_ERROR_FROM_MODEL")
+    return found
+
+
+def manage_status(error: ModelyardError) -> WireStatus:
+    """Return how `error` travels from the model management routes (the container contract)."""
+    return _nearest(_INVOKE | _MANAGE, error)
+
+
+def original_status(error: ModelError) -> int:
+    """Return the status the model's container would have answered with."""
+    if error.original_status is not None:
+        return error.original_status
+    return _nearest(_ORIGINAL, error)
+
+
+def _nearest(table: dict[type[ModelyardError], T], error: ModelyardError) -> T:
+    return next(table[kind] for kind in type(error).__mro__ if kind in table)

@@ -1,0 +1,167 @@
+"""`check` on real folders, and options that every verb refuses before it does anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from modelyard import __version__
+from modelyard.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def configure(folder: Path, *models: str, rules: str = "") -> str:
+    for name in models:
+        path = folder / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"model")
+    config = folder / "modelyard.yaml"
+    config.write_text(f"- {{name: h, kind: MultiModelEndpoint, models: {{path: models{rules}}}}}")
+    return config.name
+
+
+def test_sound_models_pass(folder: Path) -> None:
+    config = configure(folder, "Houston_TX.tar.gz", "region/store.onnx")
+
+    result = run("check", config)
+
+    assert result.exit_code == 0
+    assert "region/store.onnx" in result.stdout
+    assert "expected" not in result.stdout
+
+
+def test_a_problem_shows_the_expected_tree_beside_the_actual_one(folder: Path) -> None:
+    config = configure(folder, "a.onnx", "two/model.onnx", "two/model.skops")
+
+    result = run("check", config)
+
+    assert result.exit_code == 1
+    assert "expected models/" in result.stdout
+    assert "two/   ✗ 2 candidate models: model.onnx, model.skops" in result.stdout
+    assert "... and 1 more" in result.stdout
+
+
+def test_scripts_get_json(folder: Path) -> None:
+    config = configure(folder, "a.pkl")
+
+    result = run("check", config, "--json")
+
+    [report] = json.loads(result.stdout)["h"]
+    assert result.exit_code == 1
+    assert report["target_model"] == "a.pkl"
+    assert report["problems"] == [
+        "a pickle runs code of its own; allowed: only with allow_code: true"
+    ]
+
+
+def test_code_may_be_allowed_by_the_config(folder: Path) -> None:
+    config = configure(folder, "a.pkl", rules=", allow_code: true")
+
+    assert run("check", config).exit_code == 0
+
+
+def test_each_problem_of_a_config_is_one_line(folder: Path) -> None:
+    config = configure(folder, rules=", revalidate: soon, cach: 1")
+
+    result = run("check", config)
+
+    assert result.exit_code == 1
+    assert [line[:30] for line in result.stderr.splitlines()] == [
+        "modelyard.yaml: h: models: rev",
+        "modelyard.yaml: h: models: cac",
+    ]
+
+
+def test_markup_in_a_name_is_shown_as_it_is(folder: Path) -> None:
+    config = configure(folder, "[red]a.onnx", "b.txt")
+
+    assert "[red]a.onnx" in run("check", config).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--memory", "lots"], "found 'lots'; allowed: a size such as", id="memory"),
+        pytest.param(["--disk", "0"], "found '0'; allowed: a size such as", id="no disk"),
+        pytest.param(["--sync-window", "soon"], "allowed: a duration such as", id="sync window"),
+        pytest.param(["--workers", "0"], "0 is not in the range", id="no workers"),
+        pytest.param(["--port", "99999"], "99999 is not in the range", id="port"),
+        pytest.param(["--not-ready-status", "418"], "'418' is not one of", id="status"),
+        pytest.param(["--nope"], "No such option", id="unknown option"),
+    ],
+)
+def test_serve_refuses_a_bad_option_as_wrong_usage(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    result = run("serve", "models", *arguments)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["gone"], "found 'gone', not a folder; allowed:", id="no target"),
+        pytest.param(["gone.yaml"], "gone.yaml: cannot be read", id="no config"),
+        pytest.param(["models", "--endpoint", "a_b"], "--endpoint: found 'a_b'", id="bad name"),
+        pytest.param(["modelyard.yaml"], "h: models: nope: unknown key", id="bad config"),
+    ],
+)
+def test_serve_refuses_a_bad_target_in_one_line(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    configure(folder, rules=", nope: 1")
+
+    result = run("serve", *arguments)
+
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert message in result.stderr
+
+
+def test_a_config_file_names_its_own_endpoints(folder: Path) -> None:
+    result = run("serve", configure(folder), "--endpoint", "other")
+
+    assert result.exit_code == 2
+    assert "a config file names its own endpoints" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["models", "h"], ["warm", "h", "a.onnx"], ["unload", "h", "a.onnx"], ["invoke", "h", "1,2"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_server_that_is_not_there_is_one_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    result = run(*arguments, "--url", "http://127.0.0.1:1")
+
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "127.0.0.1:1" in result.stderr
+
+
+def test_a_payload_file_that_is_not_there_is_one_line() -> None:
+    result = run("invoke", "h", "@gone.csv")
+
+    assert result.exit_code == 1
+    assert result.stderr == "gone.csv cannot be read: No such file or directory\n"
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"modelyard {__version__}\n"
