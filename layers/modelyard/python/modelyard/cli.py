@@ -92,14 +92,14 @@ def _payload(body: str) -> bytes:
 def models(endpoint: _Name, url: _Url = _DEFAULT_URL, as_json: _Json = False) -> None:
     """Show the models of an endpoint and where each is."""
     from modelyard.client import ManagementClient
-    from modelyard.console import errors_as_red_lines, models_table, out
+    from modelyard.console import errors_as_red_lines, print_models
 
     with errors_as_red_lines(), ManagementClient(url) as client:
         found = list(client.models(endpoint))
     if as_json:
         typer.echo(json.dumps([asdict(model) for model in found]))
     else:
-        out.print(models_table(endpoint, found))
+        print_models(endpoint, found)
 
 
 @app.command()
@@ -131,6 +131,7 @@ def warm(
             if error is not None:
                 failures += 1
                 print_problem(f"{target_model}: {error.message}")
+    typer.echo(f"{len(target_models) - failures} of {len(target_models)} models are loaded")
     if failures:
         raise typer.Exit(1)
 

@@ -92,7 +92,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve TARGET until stopped."""
-    from modelyard.console import errors_as_red_lines
+    from modelyard.console import errors_as_red_lines, print_ready
 
     with errors_as_red_lines():
         rules = (
@@ -116,7 +116,8 @@ def serve(
                 memory_bytes=memory,
                 disk_bytes=disk,
                 cache_dir=cache_dir or _user_cache_dir(),
-            )
+            ),
+            on_ready=lambda url: print_ready(url, [found.name for found in endpoints]),
         )
 
 
@@ -128,7 +129,7 @@ def _endpoints(target: str, name: str | None) -> list["Endpoint"]:
     from modelyard.config import endpoint_for_target, load_config
 
     path = Path(target)
-    if target.startswith("s3://") or not (path.is_file() or path.suffix in (".yaml", ".yml")):
+    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
         return [endpoint_for_target(target, name)]
     if name is not None:
         raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")

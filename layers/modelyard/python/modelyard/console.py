@@ -46,17 +46,33 @@ def print_problem(message: str) -> None:
     err.print(Text(message, style="red"), soft_wrap=True)
 
 
-def models_table(endpoint_name: str, models: Iterable[ListedModel]) -> Table:
-    """Return where each model of an endpoint is."""
-    table = Table("model", "version", "where", title=escape(endpoint_name), title_justify="left")
-    for heading in ("memory", "disk", "last used"):
-        table.add_column(heading, justify="right")
+def print_ready(url: str, endpoint_names: Iterable[str]) -> None:
+    """Print where the server listens and what its endpoints are called."""
+    out.print(f"Modelyard is ready on {escape(url)}", soft_wrap=True)
+    for name in endpoint_names:
+        out.print(f"  endpoint [bold]{escape(name)}[/]", soft_wrap=True)
+
+
+def print_models(endpoint_name: str, models: Sequence[ListedModel]) -> None:
+    """Print where each model of an endpoint is, and below it what was odd about one."""
+    out.print(_models_table(endpoint_name, models))
     for model in models:
-        where = _WHERE.get(model.status, escape(model.status))
+        if model.detail:
+            out.print(f"{escape(model.name)}: {escape(model.detail)}", soft_wrap=True)
+
+
+def _models_table(endpoint_name: str, models: Iterable[ListedModel]) -> Table:
+    table = Table(title=escape(endpoint_name), title_justify="left")
+    table.add_column("model", no_wrap=True)
+    table.add_column("version", overflow="ellipsis")
+    table.add_column("where", no_wrap=True)
+    for heading in ("memory", "disk", "last used"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in models:
         table.add_row(
             escape(model.name),
-            escape(model.version[:12]),
-            f"{where}[/] [dim]{escape(model.detail)}" if model.detail else where,
+            escape(model.version),
+            _WHERE.get(model.status, escape(model.status)),
             render_size(model.memory_bytes) if model.memory_bytes else "",
             render_size(model.disk_bytes) if model.disk_bytes else "",
             _ago(model.last_used_at),
@@ -67,7 +83,7 @@ def models_table(endpoint_name: str, models: Iterable[ListedModel]) -> Table:
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a progress bar on standard error; the yielded function moves it one step."""
-    with Progress(console=err, transient=True) as bar:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
 
@@ -81,7 +97,9 @@ def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
 
 
 def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:
-    table = Table("model", "kind", title=escape(endpoint_name), title_justify="left")
+    table = Table(title=escape(endpoint_name), title_justify="left")
+    table.add_column("model", no_wrap=True)
+    table.add_column("kind")
     table.add_column("size", justify="right")
     table.add_column("verdict")
     for report in reports:

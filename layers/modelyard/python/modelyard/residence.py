@@ -267,7 +267,10 @@ class Residence:
             self._remember_failure(slot, source, flight.artifact.tag, defect)
         else:
             slot.failure = None
-            slot.artifact = artifact
+            if slot.artifact is flight.artifact:
+                slot.artifact = artifact
+            else:  # the repository changed under way: the next call asks what is current
+                slot.checked_at = float("-inf")
             slot.last_load = (artifact.tag, self._clock.monotonic() - flight.started_at)
         finally:
             slot.flight = None

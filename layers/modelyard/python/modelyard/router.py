@@ -23,8 +23,12 @@ from modelyard.wire.statuses import invoke_status
 logger = logging.getLogger(__name__)
 
 _MICROSECONDS = 1e6
-_ANSWER_GRACE_S = 0.5
-"""How much longer than its window the inference side gets to say so itself."""
+PREDICT_TIMEOUT_S = 60.0
+"""How long a loaded model may take to answer (SageMaker's limit for a container)."""
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the"
+    " latency metrics of the model and the time it takes to answer."
+)
 
 
 class InferenceBackend(Protocol):
@@ -123,12 +127,9 @@ class Router:
     async def _call(self, source: ModelSource, request: Request, window_s: float) -> Answer:
         shard = rank_shards(source.model_id, self._backend.shards)[0]
         try:
-            return await self._backend.call(shard, request, window_s + _ANSWER_GRACE_S)
+            return await self._backend.call(shard, request, window_s + PREDICT_TIMEOUT_S)
         except TimeoutError:
-            error: ModelyardError = ModelNotReadyError(
-                f"Model {source.target_model} did not answer within {window_s:g} s. Retry the"
-                " request."
-            )
+            error: ModelyardError = ModelError(_TIMED_OUT, original_status=0)
         except ModelyardError as failure:
             error = failure
         return Answer(error=error, timings=Timings(cache_hit=False))

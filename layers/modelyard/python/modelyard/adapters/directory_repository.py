@@ -109,13 +109,19 @@ class DirectoryRepository:
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not is_key(entry.name):
-                    continue
-                try:
-                    if not entry.is_symlink() or self._holds(os.path.realpath(entry.path)):
-                        yield Path(entry.path), entry.stat()
-                except FileNotFoundError:  # removed meanwhile, or a link to nowhere
-                    continue
+                status = self._entry_status(entry) if is_key(entry.name) else None
+                if status is not None:
+                    yield Path(entry.path), status
+
+    def _entry_status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
+        try:
+            if entry.is_symlink() and not self._holds(os.path.realpath(entry.path)):
+                return None
+            return entry.stat()
+        except OSError as error:
+            if error.errno in _GONE:  # removed meanwhile, or a link to nowhere
+                return None
+            raise
 
     def _check(self, artifact: ModelArtifact) -> None:
         try:

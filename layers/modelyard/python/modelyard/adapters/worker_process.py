@@ -16,7 +16,7 @@ from modelyard.wire.envelope import Frame
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 1.0
 _HEALTHY_AFTER_S = 5.0
 
 

@@ -5,9 +5,11 @@ import gc
 import hashlib
 import logging
 import os
+import signal
+import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +49,13 @@ class ServeOptions:
     cache_dir: Path
 
 
-def serve(options: ServeOptions, on_ready: Callable[[str], None] = lambda url: None) -> None:
+def announce(url: str) -> None:
+    """Say on standard output that the server listens."""
+    sys.stdout.write(f"Modelyard is ready on {url}\n")
+    sys.stdout.flush()
+
+
+def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> None:
     """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL."""
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
@@ -93,11 +101,19 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens."""
+    """Says when it listens, and on a signal returns, so that workers are stopped in good order."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Finish running calls on SIGTERM or SIGINT, instead of also dying of the signal."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Open the port, then tell."""

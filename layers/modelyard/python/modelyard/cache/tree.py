@@ -20,7 +20,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +32,7 @@ from modelyard.ports import Clock
 
 MANIFEST = "manifest.json"
 MODEL = "model"
+_RESERVE_STEP_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,12 @@ class Manifest:
     @property
     def total_bytes(self) -> int:
         """What the entry weighs, the manifest included."""
-        return self.model_bytes + len(self._render())
-
-    def _render(self) -> bytes:
-        return orjson.dumps(asdict(self))
+        return self.model_bytes + len(orjson.dumps(self))
 
     def write(self, entry: Path) -> None:
         """Write and flush the manifest."""
         with (entry / MANIFEST).open("wb") as file:
-            file.write(self._render())
+            file.write(orjson.dumps(self))
             file.flush()
             os.fsync(file.fileno())
 
@@ -120,10 +118,10 @@ class Staging:
         if total_bytes <= self._reserved_bytes:
             return
         self._tree.refuse_too_large(total_bytes)
+        self._reserved_bytes = self._tree.rounded(total_bytes)
         self._reservation = self._reservation.rename(
-            self._reservation.with_name(f"{self.path.name}.{total_bytes}")
+            self._reservation.with_name(f"{self.path.name}.{self._reserved_bytes}")
         )
-        self._reserved_bytes = total_bytes
         self._tree.evict_to_limit()
 
     def publish(self, digest: str, manifest: Manifest) -> None:
@@ -155,7 +153,7 @@ class CacheTree:
         self._reserved = _made(root / "reserved")
         self._leases = _made(root / "leases")
         self._claims = _made(root / "claims")
-        self._manifests: dict[str, Manifest] = {}
+        self._weights: dict[str, int] = {}
         self._remove_abandoned()
 
     def lease(self, digest: str) -> DiskLease | None:
@@ -179,19 +177,18 @@ class CacheTree:
         return staging
 
     def claim(self, digest: str) -> bool:
-        """Return whether the caller should stage `digest`; False while a living other does."""
+        """Return whether the caller should stage `digest`; False while a living other does.
+
+        A claim is a symbolic link to its owner's name: made whole in one atomic step.
+        """
         path = self._claims / digest
         for _ in range(2):
-            try:
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            except FileExistsError:
-                if not self._is_abandoned_claim(path):
-                    return False
-                path.unlink(missing_ok=True)
-            else:
-                os.write(descriptor, str(self._owner).encode())
-                os.close(descriptor)
+            with contextlib.suppress(FileExistsError):
+                path.symlink_to(str(self._owner))
                 return True
+            if not self._is_abandoned_claim(path):
+                return False
+            path.unlink(missing_ok=True)
         return False
 
     def unclaim(self, digest: str) -> None:
@@ -219,18 +216,22 @@ class CacheTree:
 
     def manifests(self) -> Iterator[Manifest]:
         """Yield what every published entry holds."""
-        digests = _names(self._entries)
-        for gone in self._manifests.keys() - set(digests):
-            self._manifests.pop(gone, None)
-        for digest in digests:
-            manifest = self._manifest(digest)
+        for digest in _names(self._entries):
+            manifest = Manifest.read(self._entries / digest)
             if manifest is not None:
                 yield manifest
 
     def used_bytes(self) -> int:
         """Return the bytes on disk, published and reserved, by all processes."""
-        published = sum(manifest.total_bytes for manifest in self.manifests())
-        return published + sum(_bytes_in(name) for name in _names(self._reserved))
+        known, digests = self._weights, _names(self._entries)
+        self._weights = {digest: known.get(digest) or self._weigh(digest) for digest in digests}
+        reserved = sum(_bytes_in(name) for name in _names(self._reserved))
+        return sum(self._weights.values()) + reserved
+
+    def rounded(self, total_bytes: int) -> int:
+        """Return `total_bytes` in coarse steps: each step costs a look at the whole tree."""
+        step = max(1, min(_RESERVE_STEP_BYTES, self.limit_bytes >> 8))
+        return min(-(-total_bytes // step) * step, self.limit_bytes)
 
     def refuse_too_large(self, total_bytes: int) -> None:
         """Raise ModelTooLargeError when `total_bytes` exceed the whole limit."""
@@ -290,8 +291,7 @@ class CacheTree:
 
     def _hide(self, digest: str) -> Staging | None:
         """Take an entry out of sight; its bytes stay reserved until they are deleted."""
-        manifest = self._manifest(digest)
-        grave = self._stage(manifest.total_bytes if manifest else 0)
+        grave = self._stage(self._weigh(digest))
         try:
             (self._entries / digest).rename(grave.path)
         except FileNotFoundError:
@@ -315,13 +315,13 @@ class CacheTree:
 
     def _is_abandoned_claim(self, path: Path) -> bool:
         try:
-            return self._is_abandoned(path, path.read_text())
+            return self._is_abandoned(path, str(path.readlink()))
         except FileNotFoundError:
             return True
 
     def _is_abandoned(self, path: Path, owner_text: str) -> bool:
         try:
-            age_s = self._clock.time() - path.stat().st_mtime
+            age_s = self._clock.time() - path.lstat().st_mtime
         except FileNotFoundError:
             return False
         owner = Owner.parse(owner_text)
@@ -329,13 +329,9 @@ class CacheTree:
             return age_s > self._lease_ttl_s
         return owner != self._owner and owner.is_gone(age_s, self._lease_ttl_s)
 
-    def _manifest(self, digest: str) -> Manifest | None:
-        known = self._manifests.get(digest)
-        if known is None:
-            known = Manifest.read(self._entries / digest)
-            if known is not None:
-                self._manifests[digest] = known
-        return known
+    def _weigh(self, digest: str) -> int:
+        manifest = Manifest.read(self._entries / digest)
+        return 0 if manifest is None else manifest.total_bytes
 
     def _unique(self) -> str:
         return f"{self._owner}.{uuid.uuid4().hex[:12]}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ABSOLUTE_PATH = re.compile(
-    r"(?<![\w.])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:'\"()]+[\\/])+([^\s\\/:'\"()]*)"
+    r"(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:'\"()]+[\\/])+([^\s\\/:'\"()]*)"
 )
 _LOG_STAMP = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+: ")
 _MAX_REASON_CHARACTERS = 500

@@ -96,7 +96,7 @@ class CodeFolder:
         return module_name.partition(".")[0] in self._names
 
     def _shadows(self, module_name: str) -> bool:
-        """Return whether a loaded module must step aside; like in Python, the standard library's never do."""
+        """Return whether a loaded module must step aside; the standard library's never do."""
         name = module_name.partition(".")[0]
         own = self._folder / name
         return (

@@ -12,7 +12,7 @@ from modelyard.predictors.base import is_debris
 from modelyard.predictors.model_format import Format, edges
 
 # A model of a few hundred bytes: an ONNX session 110 kB, a booster 30 kB beyond its file.
-_FIXED_BYTES = 128 * 1024
+FIXED_BYTES = 128 * 1024
 
 # Trees of a booster, xgboost 3.2: 1.54 x a 9 MB UBJSON, 1.12 x the same model's 15 MB JSON.
 _BOOSTER_PER_FILE_BYTE = {Format.XGBOOST_UBJ: 1.6, Format.XGBOOST_JSON: 1.2}
@@ -43,24 +43,24 @@ def estimate(runtime: str, model_dir: Path, model_file: Path | None) -> int:
         ArtifactInvalidError: a skops file is no zip archive.
     """
     if model_file is None:
-        return _FIXED_BYTES + int(_SCRIPT_PEAK * folder_bytes(model_dir))
+        return FIXED_BYTES + int(_SCRIPT_PEAK * folder_bytes(model_dir))
     if runtime == "xgboost":
         factor = _BOOSTER_PEAK.get(edges(model_file).format, _PICKLED_BOOSTER_PEAK)
-        return _FIXED_BYTES + int(factor * model_file.stat().st_size)
+        return FIXED_BYTES + int(factor * model_file.stat().st_size)
     if runtime == "onnx":
-        return _FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
-    return _FIXED_BYTES + _sklearn_peak(model_file)
+        return FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
+    return FIXED_BYTES + _sklearn_peak(model_file)
 
 
 def booster_bytes(model_file: Path) -> int:
     """Return what a loaded booster keeps."""
     factor = _BOOSTER_PER_FILE_BYTE.get(edges(model_file).format, _PICKLED_BOOSTER)
-    return _FIXED_BYTES + int(factor * model_file.stat().st_size)
+    return FIXED_BYTES + int(factor * model_file.stat().st_size)
 
 
 def session_bytes(model_file: Path) -> int:
     """Return what an ONNX session keeps; weights may lie in files beside the model."""
-    return _FIXED_BYTES + int(_SESSION_PER_FILE_BYTE * folder_bytes(model_file.parent))
+    return FIXED_BYTES + int(_SESSION_PER_FILE_BYTE * folder_bytes(model_file.parent))
 
 
 def folder_bytes(folder: Path) -> int:

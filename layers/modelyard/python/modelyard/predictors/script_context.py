@@ -80,5 +80,5 @@ def _status(error: BaseException) -> int | None:
     if isinstance(error, MemoryError):
         return _INSUFFICIENT_MEMORY
     status = getattr(error, "status_code", None)
-    is_status = isinstance(status, int) and 400 <= status <= 599  # noqa: PLR2004
+    is_status = isinstance(status, int) and 400 <= status <= 599
     return status if is_status else None

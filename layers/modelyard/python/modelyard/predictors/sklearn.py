@@ -17,10 +17,31 @@ from modelyard.errors import (
     ModelLoadError,
     PredictionError,
 )
+from modelyard.predictors import memory
 from modelyard.predictors.base import LoadPlan, reason
 from modelyard.types import Payload, Prediction
 
 _NAMED_TYPES = 3
+
+# Parts of common estimators that hold data and run none of the artifact's code, yet are not on
+# skops's own list: without them no forest, neighbour search or calibrated model would load.
+_DATA_TYPES = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+    }
+)
 
 
 def load(plan: LoadPlan) -> "SklearnPredictor":
@@ -74,13 +95,14 @@ def _rows(array: Any, kind: str) -> Any:
 
 
 def _read_skops(path: Path, *, allow_code: bool) -> Any:
-    untrusted = skops.io.get_untrusted_types(file=path)
-    if untrusted and not allow_code:
+    unknown = skops.io.get_untrusted_types(file=path)
+    risky = [name for name in unknown if name not in _DATA_TYPES]
+    if risky and not allow_code:
         raise CodeNotAllowedError(
-            f"{path.name} holds types that may run code ({', '.join(untrusted[:_NAMED_TYPES])}): "
+            f"{path.name} holds types that may run code ({', '.join(risky[:_NAMED_TYPES])}): "
             "serve the endpoint with --allow-code or set allow_code: true, if you trust it"
         )
-    return skops.io.load(path, trusted=untrusted)
+    return skops.io.load(path, trusted=unknown)
 
 
 class _CountingSink(io.RawIOBase):
@@ -105,4 +127,4 @@ def _measured(estimator: Any) -> int:
         pickler.dump(estimator)
     except Exception:
         return 0
-    return sink.size_bytes + sum(buffers)
+    return memory.FIXED_BYTES + sink.size_bytes + sum(buffers)
