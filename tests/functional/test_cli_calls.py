@@ -90,6 +90,16 @@ def test_models_of_all_pages_are_listed() -> None:
     assert "2.0 KiB" in result.stdout
 
 
+def test_why_a_model_failed_is_below_the_table() -> None:
+    line = {"modelName": "a.onnx", "status": "LOADING_FAILED", "detail": "it is [damaged]"}
+
+    with scripted(reply({"models": [line]})) as (url, _):
+        result = run("models", "e", "--url", url)
+
+    assert "failed" in result.stdout
+    assert result.stdout.endswith("a.onnx: it is [damaged]\n")
+
+
 def test_models_for_scripts_are_json() -> None:
     line = {"modelName": "a", "modelUrl": "u", "status": "LOADED", "version": "v", "diskBytes": 3}
 

@@ -7,7 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard import __version__
+from modelyard.bootstrap import local
+from modelyard.bootstrap.local import ServeOptions
 from modelyard.cli import app
+from modelyard.routing.endpoints import Endpoint
 
 
 @pytest.fixture
@@ -96,10 +99,10 @@ def test_markup_in_a_name_is_shown_as_it_is(folder: Path) -> None:
         pytest.param(["--memory", "lots"], "found 'lots'; allowed: a size such as", id="memory"),
         pytest.param(["--disk", "0"], "found '0'; allowed: a size such as", id="no disk"),
         pytest.param(["--sync-window", "soon"], "allowed: a duration such as", id="sync window"),
-        pytest.param(["--workers", "0"], "0 is not in the range", id="no workers"),
-        pytest.param(["--port", "99999"], "99999 is not in the range", id="port"),
-        pytest.param(["--not-ready-status", "418"], "'418' is not one of", id="status"),
-        pytest.param(["--nope"], "No such option", id="unknown option"),
+        pytest.param(["--workers", "0"], "--workers", id="no workers"),
+        pytest.param(["--port", "99999"], "--port", id="port"),
+        pytest.param(["--not-ready-status", "418"], "--not-ready-status", id="status"),
+        pytest.param(["--nope"], "--nope", id="unknown option"),
     ],
 )
 def test_serve_refuses_a_bad_option_as_wrong_usage(
@@ -115,6 +118,7 @@ def test_serve_refuses_a_bad_option_as_wrong_usage(
     ("arguments", "message"),
     [
         pytest.param(["gone"], "found 'gone', not a folder; allowed:", id="no target"),
+        pytest.param(["models/a.onnx"], "not a folder; allowed:", id="a model"),
         pytest.param(["gone.yaml"], "gone.yaml: cannot be read", id="no config"),
         pytest.param(["models", "--endpoint", "a_b"], "--endpoint: found 'a_b'", id="bad name"),
         pytest.param(["modelyard.yaml"], "h: models: nope: unknown key", id="bad config"),
@@ -123,7 +127,7 @@ def test_serve_refuses_a_bad_option_as_wrong_usage(
 def test_serve_refuses_a_bad_target_in_one_line(
     folder: Path, arguments: list[str], message: str
 ) -> None:
-    configure(folder, rules=", nope: 1")
+    configure(folder, "a.onnx", rules=", nope: 1")
 
     result = run("serve", *arguments)
 
@@ -161,6 +165,50 @@ def test_a_payload_file_that_is_not_there_is_one_line() -> None:
 
     assert result.exit_code == 1
     assert result.stderr == "gone.csv cannot be read: No such file or directory\n"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeOptions]:
+    """What would have been served: only starting the processes is left out."""
+    options: list[ServeOptions] = []
+    monkeypatch.setattr(local, "serve", lambda given, on_ready: options.append(given))
+    return options
+
+
+def test_options_given_override_the_config(folder: Path, served: list[ServeOptions]) -> None:
+    config = configure(folder, rules=", allow_code: true, revalidate: 3s")
+
+    run("serve", config, "--no-allow-code", "--sync-window", "2s", "--not-ready-status", "503")
+
+    [endpoint] = served[0].endpoints
+    assert endpoint == Endpoint(
+        name="h",
+        repository=(folder / "models").as_uri() + "/",
+        allow_code=False,
+        revalidate_s=3.0,
+        sync_window_s=2.0,
+        not_ready_status=503,
+    )
+
+
+def test_a_folder_is_served_with_the_documented_defaults(
+    folder: Path, served: list[ServeOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+
+    run("serve", "models")
+
+    assert served == [
+        ServeOptions(
+            endpoints=(Endpoint("models", (folder / "models").as_uri() + "/"),),
+            host="127.0.0.1",
+            port=8080,
+            workers=2,
+            memory_bytes=2 * 1024**3,
+            disk_bytes=10 * 1024**3,
+            cache_dir=folder / "modelyard",
+        )
+    ]
 
 
 def test_version() -> None:

@@ -72,6 +72,17 @@ def tar_with_pax(records: Mapping[str, str]) -> bytes:
     return tar((info, body))
 
 
+def tar_with_global_pax(records: Mapping[str, str], *members: Member) -> bytes:
+    buffer = io.BytesIO()
+    headers = dict(records)
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers
+    ) as t:
+        for info, body in members:
+            t.addfile(info, io.BytesIO(body))
+    return buffer.getvalue()
+
+
 def tar_with_broken_second_header() -> bytes:
     whole = bytearray(tar_of({"a.onnx": b"a", "b.onnx": b"b"}))
     whole[1024:1034] = b"not a name"
@@ -108,11 +119,20 @@ def zip_encrypted() -> bytes:
     return _with_zip_field(zip_of({"model.onnx": b"secret"}), local=6, central=8, value=1)
 
 
-def zip_with_understated_size() -> bytes:
-    """The directory claims one byte; the entry unpacks to many."""
+def zip_with_claimed_size(size: int) -> bytes:
+    """The directory claims another size than the 5000 bytes the entry unpacks to."""
     whole = bytearray(zip_of({"model.onnx": bytes(5000)}))
     central = whole.index(b"PK\x01\x02")
-    whole[central + 24 : central + 28] = struct.pack("<I", 1)
+    whole[central + 24 : central + 28] = struct.pack("<I", size)
+    return bytes(whole)
+
+
+def zip_with_entry_before_its_start() -> bytes:
+    """The directory claims to lie further behind than it does, so entries begin below zero."""
+    whole = bytearray(zip_of({"model.onnx": b"model"}))
+    end = whole.index(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<I", whole, end + 16)
+    struct.pack_into("<I", whole, end + 16, offset + 500)
     return bytes(whole)
 
 

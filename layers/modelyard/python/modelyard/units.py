@@ -61,8 +61,7 @@ def render_size(size_bytes: int) -> str:
 
 
 def _quantity(value: object, units: Mapping[str, Fraction]) -> Fraction | None:
-    # True is an int to Python; nobody who writes `timeout: yes` means one second.
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float):
         return None
     match = _QUANTITY.fullmatch(str(value).strip())
     if match is None:

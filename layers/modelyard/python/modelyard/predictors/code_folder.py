@@ -47,12 +47,12 @@ class CodeFolder:
     def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
         """Call a function; if it misses a module that the folder has, once more while active.
 
-        Unpickling is the case: it looks for modules in ways no import hook of ours sees.
+        Unpickling is the case: it imports a module and then looks for it in `sys.modules`.
         """
         try:
             return function(*arguments)
-        except ModuleNotFoundError as error:
-            if not self._has(error.name or ""):
+        except (ModuleNotFoundError, KeyError) as error:
+            if not self._has(_missed_module(error)):
                 raise
         with self.active():
             return function(*arguments)
@@ -83,9 +83,9 @@ class CodeFolder:
         self._is_active, sys.dont_write_bytecode = False, self._writes_no_bytecode
         sys.path.remove(str(self._folder))
         sys.path_importer_cache.pop(str(self._folder), None)
-        self._modules = {name: module for name, module in sys.modules.items() if self._owns(module)}
-        for name in self._modules:
-            del sys.modules[name]
+        candidates = [name for name in list(sys.modules) if self._has(name)]
+        own = [name for name in candidates if self._owns(sys.modules[name])]
+        self._modules = {name: sys.modules.pop(name) for name in own}
         sys.modules.update(hidden)
 
     def _import(self, name: str, *arguments: Any, **options: Any) -> Any:
@@ -108,3 +108,8 @@ class CodeFolder:
     def _owns(self, module: ModuleType) -> bool:
         places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
         return any(place and Path(place).is_relative_to(self._folder) for place in places)
+
+
+def _missed_module(error: ModuleNotFoundError | KeyError) -> str:
+    """Return which module an error is about; the C pickler raises KeyError with its name."""
+    return str(error.args[0]) if isinstance(error, KeyError) else error.name or ""

@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError, UnknownEndpointError
+from modelyard.errors import (
+    InvalidRequestError,
+    ModelError,
+    ModelNotReadyError,
+    ModelyardError,
+    UnknownEndpointError,
+)
 from modelyard.types import Prediction, RetryPolicy
+from modelyard.wire.constraints import CONTENT_TYPE, CUSTOM_ATTRIBUTES, Constraint
 from modelyard.wire.invocations import VARIANT
 from modelyard.wire.statuses import (
     NOT_READY_FOR_5XX_RETRIERS,
@@ -61,12 +68,17 @@ class ErrorScene:
 
 
 def render_prediction(prediction: Prediction) -> HttpAnswer:
-    """Return the 200 answer of InvokeEndpoint."""
+    """Return the 200 answer of InvokeEndpoint.
+
+    Raises:
+        ModelError: the model set a header that no answer can carry.
+    """
     headers = {"x-amzn-invoked-production-variant": VARIANT}
     if prediction.content_type is not None:
-        headers["content-type"] = prediction.content_type
+        headers["content-type"] = _model_header(CONTENT_TYPE, prediction.content_type)
     if prediction.custom_attributes is not None:
-        headers["x-amzn-sagemaker-custom-attributes"] = prediction.custom_attributes
+        attributes = _model_header(CUSTOM_ATTRIBUTES, prediction.custom_attributes)
+        headers["x-amzn-sagemaker-custom-attributes"] = attributes
     return HttpAnswer(200, headers, prediction.body)
 
 
@@ -108,11 +120,26 @@ def _typed(
 ) -> HttpAnswer:
     body: dict[str, object] = {"__type": wire.type}
     for name, value in members.items():
-        body[name] = value[:MAX_MESSAGE_CHARACTERS] if isinstance(value, str) else value
+        body[name] = _limited(value) if isinstance(value, str) else value
     if wire.error_code is not None:
         body["ErrorCode"] = wire.error_code
     headers |= {"content-type": "application/json", "x-amzn-errortype": wire.type}
     return HttpAnswer(status, headers, orjson.dumps(body))
+
+
+def _model_header(constraint: Constraint, value: str) -> str:
+    try:
+        return constraint.check(value)
+    except InvalidRequestError as error:
+        raise ModelError(
+            f"the model answered with an illegal {constraint.member}: it must be printable ASCII"
+            f" of at most {constraint.max_length} characters"
+        ) from error
+
+
+def _limited(text: str) -> str:
+    # Lone surrogates, as undecodable file names have them, are no JSON.
+    return text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
 
 
 def _not_ready_status(wire: WireStatus, scene: ErrorScene) -> int:

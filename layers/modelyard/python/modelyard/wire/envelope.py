@@ -4,8 +4,9 @@ The same requests and answers travel over a local socket and through a Lambda pa
 travel as data. A call that ends without an answer means the other side crashed.
 """
 
+import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -141,7 +142,7 @@ def render_answer(answer: Answer) -> Frame:
         head["residences"] = answer.residences
     if answer.samples:
         head["samples"] = answer.samples
-    return Frame(orjson.dumps(head), body)
+    return Frame(_encode(head), body)
 
 
 def parse_answer(frame: Frame) -> Answer:
@@ -157,6 +158,14 @@ def parse_answer(frame: Frame) -> Answer:
         timings=Timings(**head["timings"]),
         samples=tuple(Sample(**item) for item in head.get("samples", ())),
     )
+
+
+def _encode(head: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(head)
+    except TypeError:
+        # Texts of models (file names, messages) may hold lone surrogates: UTF-8 has none.
+        return json.dumps(head, default=asdict, ensure_ascii=False).encode(errors="replace")
 
 
 def _parse_residence(item: dict[str, Any]) -> ModelResidence:

@@ -16,7 +16,7 @@ def parse_target_model(text: str) -> TargetModel:
     """
     if not text:
         raise violation("targetModel", "Member must have length greater than or equal to 1")
-    name = TARGET_MODEL.check(text).removeprefix("/").rstrip(" ")
+    name = TARGET_MODEL.check(text).removeprefix("/").strip(" ")
     if "\\" in name:
         raise violation("targetModel", "Member must not contain a backslash")
     if any(segment.strip(" ") in ("", ".", "..") for segment in name.split("/")):

@@ -1,0 +1,96 @@
+"""Every model repository behind one set of hands that can move its content."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from tests.fakes.memory_repository import MemoryRepository
+
+from modelyard.adapters.repositories import open_repository
+from modelyard.ports import ModelRepository
+
+
+class Shelf(Protocol):
+    """A repository and the power to change what is in it."""
+
+    repository: ModelRepository
+
+    def put(self, key: str, body: bytes) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+
+class DirectoryShelf:
+    # A fixed, rising time: two writes within one tick of the disk's clock must still differ.
+    _ticks = itertools.count(1_700_000_000)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self.repository = open_repository(root.as_uri())
+
+    def put(self, key: str, body: bytes) -> None:
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        tick = next(self._ticks)
+        os.utime(path, (tick, tick))
+
+    def delete(self, key: str) -> None:
+        (self.root / key).unlink()
+
+
+class S3Shelf:
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self.client = client
+        self.repository = open_repository(f"s3://{bucket}/{prefix}")
+
+    def put(self, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+
+class MemoryShelf:
+    def __init__(self) -> None:
+        self.repository: MemoryRepository = MemoryRepository()
+        self.put = self.repository.put
+        self.delete = self.repository.delete
+
+
+def _directory(request: pytest.FixtureRequest) -> Shelf:
+    return DirectoryShelf(request.getfixturevalue("tmp_path") / "my models")
+
+
+def _memory(_: pytest.FixtureRequest) -> Shelf:
+    return MemoryShelf()
+
+
+def _s3(request: pytest.FixtureRequest) -> Shelf:
+    return request.getfixturevalue("s3_shelf")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_directory, id="directory"),
+        pytest.param(_s3, id="s3"),
+        pytest.param(_memory, id="fake"),
+    ]
+)
+def shelf(request: pytest.FixtureRequest) -> Shelf:
+    return request.param(request)
+
+
+@pytest.fixture
+def directory_shelf(tmp_path: Path) -> DirectoryShelf:
+    return DirectoryShelf(tmp_path / "models")
+
+
+@pytest.fixture
+def s3_shelf(s3_client: Any, s3_bucket: str) -> S3Shelf:
+    return S3Shelf(s3_client, s3_bucket, "team a/models/")

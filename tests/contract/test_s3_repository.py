@@ -1,0 +1,221 @@
+"""What only S3 can do: prefixes, markers, versions, broken connections."""
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from tests.contract.reading import contents
+
+from modelyard.adapters.repositories import open_repository
+from modelyard.errors import (
+    ArtifactChangedError,
+    ArtifactInvalidError,
+    DependencyError,
+    TargetModelNotFoundError,
+)
+
+
+def test_s3_message_names_bucket_and_full_key(s3_shelf):
+    with pytest.raises(TargetModelNotFoundError) as caught:
+        s3_shelf.repository.describe("a/b")
+
+    assert caught.value.message.startswith(
+        f"Failed to download model data (bucket: {s3_shelf.bucket}, key: team a/models/a/b). "
+    )
+
+
+def test_missing_bucket_is_not_found(s3_bucket):
+    with pytest.raises(TargetModelNotFoundError):
+        open_repository(f"s3://{s3_bucket}-not/models/").describe("m")
+
+
+def test_missing_bucket_cannot_be_listed(s3_bucket):
+    with pytest.raises(DependencyError, match="answered 404"):
+        list(open_repository(f"s3://{s3_bucket}-not/models/").objects())
+
+
+def test_file_wins_over_a_folder_of_the_same_name(s3_shelf):
+    s3_shelf.put("a", b"file")
+    s3_shelf.put("a/x", b"in folder")
+
+    artifact = s3_shelf.repository.describe("a")
+
+    assert contents(s3_shelf.repository, artifact) == {"a": b"file"}
+    assert [item.key for item in s3_shelf.repository.objects()] == ["a", "a/x"]
+
+
+def test_folder_markers_are_not_there(s3_shelf):
+    for marker in ["", "net/", "net/1/", "empty/"]:
+        s3_shelf.put(marker, b"")
+    s3_shelf.put("net/1/m", b"1")
+
+    assert contents(s3_shelf.repository, s3_shelf.repository.describe("net")) == {"1/m": b"1"}
+    assert [item.key for item in s3_shelf.repository.objects()] == ["net/1/m"]
+    with pytest.raises(TargetModelNotFoundError):
+        s3_shelf.repository.describe("empty")
+
+
+def test_objects_that_would_leave_the_folder_are_not_there(s3_shelf):
+    s3_shelf.put("net/m", b"1")
+    for name in ["../evil", "a/../../evil", "/evil", "a\\evil"]:
+        s3_shelf.client.put_object(
+            Bucket=s3_shelf.bucket, Key=f"{s3_shelf.prefix}net/{name}", Body=b"evil"
+        )
+
+    assert contents(s3_shelf.repository, s3_shelf.repository.describe("net")) == {"m": b"1"}
+
+
+def test_folder_no_disk_can_hold_is_an_invalid_artifact(s3_shelf):
+    s3_shelf.put("net/a", b"1")
+    s3_shelf.put("net/a/b/c", b"2")
+
+    with pytest.raises(ArtifactInvalidError, match="'a/b/c' lies below another file"):
+        contents(s3_shelf.repository, s3_shelf.repository.describe("net"))
+
+
+def test_long_listing_is_read_to_its_end(s3_shelf, monkeypatch):
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    for name in "abcde":
+        s3_shelf.put(f"net/{name}", b"")
+
+    assert len(list(s3_shelf.repository.objects())) == 5
+    assert len(contents(s3_shelf.repository, s3_shelf.repository.describe("net"))) == 5
+
+
+@pytest.mark.parametrize("uri_prefix", ["", "/", "p", "p/", "p/q r", "p/q r/"])
+def test_prefix_is_joined_with_one_slash(s3_client, s3_bucket, uri_prefix):
+    prefix = uri_prefix.strip("/")
+    for neighbour in ["x/m", "pm", "p/q rm"]:
+        s3_client.put_object(Bucket=s3_bucket, Key=neighbour, Body=b"neighbour")
+    s3_client.put_object(Bucket=s3_bucket, Key=f"{prefix}/net/m".lstrip("/"), Body=b"1")
+    repository = open_repository(f"s3://{s3_bucket}/{uri_prefix}")
+
+    assert repository.describe("net/m").size_bytes == 1
+    assert contents(repository, repository.describe("net")) == {"m": b"1"}
+    assert "net/m" in [item.key for item in repository.objects()]
+
+
+def test_versioned_object_is_fetched_in_the_described_version(s3_shelf):
+    s3_shelf.client.put_bucket_versioning(
+        Bucket=s3_shelf.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    s3_shelf.put("m", b"same")
+    before = s3_shelf.repository.describe("m")
+    s3_shelf.put("m", b"same")
+    after = s3_shelf.repository.describe("m")
+    s3_shelf.put("m", b"other")
+
+    assert before.tag != after.tag
+    assert contents(s3_shelf.repository, before) == {"m": b"same"}
+
+
+def test_many_threads_share_one_repository(s3_shelf):
+    for n in range(8):
+        s3_shelf.put(f"m{n}", bytes([n]) * 50_000)
+
+    def fetched(n: int) -> bool:
+        artifact = s3_shelf.repository.describe(f"m{n}")
+        return contents(s3_shelf.repository, artifact) == {f"m{n}": bytes([n]) * 50_000}
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(fetched, [*range(8)] * 4))
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers HEAD and GET with what the test put on the server."""
+
+    def do_HEAD(self) -> None:
+        self._answer(self.server.head_status, b"")
+
+    def do_GET(self) -> None:
+        self._answer(self.server.get_status, self.server.body)
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.server.agents.append(self.headers["User-Agent"])
+        self.send_response(status)
+        self.send_header("ETag", '"e"')
+        self.send_header("Content-Length", str(self.server.claimed_bytes))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def s3_impostor(monkeypatch, s3_bucket):
+    server = HTTPServer(("127.0.0.1", 0), _Answers)
+    server.head_status, server.get_status, server.body, server.claimed_bytes = 200, 200, b"", 0
+    server.agents = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+    server.repository = open_repository(f"s3://{s3_bucket}/impostor/")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_forbidden_key_is_not_found(s3_impostor):
+    s3_impostor.head_status = 403
+
+    with pytest.raises(TargetModelNotFoundError, match="Failed to download model data"):
+        s3_impostor.repository.describe("m")
+
+
+@pytest.fixture
+def impatient_sdk(monkeypatch):
+    """Spare the tests the SDK's pauses between attempts."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("impatient_sdk")
+def test_broken_service_is_a_dependency_error(s3_impostor):
+    s3_impostor.head_status = 500
+
+    with pytest.raises(DependencyError, match="answered 500") as caught:
+        s3_impostor.repository.describe("m")
+
+    assert "test-secret" not in caught.value.message
+    assert len(s3_impostor.agents) == 3
+
+
+def test_body_that_ends_early_is_a_dependency_error(s3_impostor):
+    s3_impostor.body, s3_impostor.claimed_bytes = b"half", 8
+    artifact = s3_impostor.repository.describe("m")
+
+    with pytest.raises(DependencyError) as caught:
+        contents(s3_impostor.repository, artifact)
+
+    assert not isinstance(caught.value, ArtifactChangedError)
+
+
+def test_body_of_another_length_has_changed(s3_impostor):
+    s3_impostor.body, s3_impostor.claimed_bytes = b"12345678", 8
+    artifact = s3_impostor.repository.describe("m")
+    s3_impostor.claimed_bytes = 5
+
+    with pytest.raises(ArtifactChangedError):
+        contents(s3_impostor.repository, artifact)
+
+
+def test_requests_say_who_asks(s3_impostor):
+    s3_impostor.repository.describe("m")
+
+    assert "modelyard" in s3_impostor.agents[0]
+
+
+@pytest.mark.usefixtures("impatient_sdk")
+def test_unreachable_service_is_a_dependency_error(s3_bucket, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    repository = open_repository(f"s3://{s3_bucket}/unreachable/")
+
+    with pytest.raises(DependencyError, match=r"out of reach \(EndpointConnectionError\)"):
+        repository.describe("m")

@@ -1,0 +1,56 @@
+"""A warm queue in memory, kept honest by `tests/contract/test_warm_queues.py`."""
+
+import itertools
+from dataclasses import dataclass
+
+from modelyard.ports import Clock
+from modelyard.types import WarmDelivery, WarmRequest
+
+
+@dataclass
+class _Message:
+    request: WarmRequest
+    visible_at: float
+    attempts: int = 0
+
+
+class MemoryQueue:
+    """`WarmQueue` that forgets everything when it goes away."""
+
+    def __init__(self, clock: Clock, *, visibility_s: float = 400.0, max_attempts: int = 5) -> None:
+        self._clock = clock
+        self._visibility_s = visibility_s
+        self._max_attempts = max_attempts
+        self._receipts = itertools.count(1)
+        self._messages: dict[str, _Message] = {}
+        self._buried: list[WarmRequest] = []
+
+    def send(self, request: WarmRequest) -> None:
+        if request not in self.waiting():
+            receipt = str(next(self._receipts))
+            self._messages[receipt] = _Message(request, self._clock.time())
+
+    def receive(self) -> WarmDelivery | None:
+        now = self._clock.time()
+        for receipt, message in self._messages.items():
+            if message.visible_at <= now:
+                message.attempts += 1
+                message.visible_at = now + self._visibility_s
+                return WarmDelivery(message.request, receipt, message.attempts)
+        return None
+
+    def delete(self, delivery: WarmDelivery) -> None:
+        self._messages.pop(delivery.receipt, None)
+
+    def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
+        message = self._messages[delivery.receipt]
+        message.visible_at = self._clock.time() + delay_s
+        if message.attempts >= self._max_attempts:
+            self._buried.append(self._messages.pop(delivery.receipt).request)
+
+    def dead_letters(self) -> list[WarmRequest]:
+        return list(self._buried)
+
+    def waiting(self) -> list[WarmRequest]:
+        """Return the requests that are neither done nor buried."""
+        return [message.request for message in self._messages.values()]

@@ -1,0 +1,21 @@
+"""A metrics sink that a test can read."""
+
+from modelyard.types import Sample
+
+
+class RecordingMetrics:
+    """`Metrics` that keeps every sample, and `SampleSource` over the same."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+
+    def record(self, sample: Sample) -> None:
+        self.samples.append(sample)
+
+    def drain(self) -> tuple[Sample, ...]:
+        drained = tuple(self.samples)
+        self.samples.clear()
+        return drained
+
+    def values(self, name: str) -> list[float]:
+        return [sample.value for sample in self.samples if sample.name == name]

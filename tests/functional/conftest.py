@@ -1,0 +1,64 @@
+"""One server per kind of repository, shared by the tests: each test brings models of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.functional.yard import DirectoryModels, Repository, S3Models, Yard
+from tests.serving import Server, clean_environment
+
+REVALIDATE_S = 0.5
+
+
+@pytest.fixture(scope="session", params=["directory", "s3"])
+def repository(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Repository:
+    """A model repository of each kind."""
+    if request.param == "s3":
+        return S3Models(request.getfixturevalue("s3_endpoint"))
+    return DirectoryModels(tmp_path_factory.mktemp("repository") / "my models")
+
+
+@pytest.fixture(scope="session")
+def shared_server(
+    repository: Repository, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of several endpoints over one repository."""
+    config = tmp_path_factory.mktemp("config") / "modelyard.yaml"
+    config.write_text(yaml.safe_dump(list(_resources(repository.target))))
+    with Server(config, environment=repository.environment) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def yard(shared_server: Server, repository: Repository) -> Yard:
+    """The shared server with its repository."""
+    return Yard(shared_server, repository)
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the SDK from reading what the machine's owner has set up."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in clean_environment().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+
+
+def _resources(path: str) -> Iterator[dict[str, Any]]:
+    rules: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "safe": ({}, {}),
+        "code": ({"allow_code": True}, {}),
+        "brisk": ({"allow_code": True}, {"sync_window": "250ms"}),
+        "brisk-429": ({"allow_code": True}, {"sync_window": "250ms", "not_ready_status": 429}),
+        "impatient": ({"allow_code": True}, {"sync_window": "2s"}),
+        "forgetful": ({"caching": "Disabled"}, {}),
+    }
+    for name, (models, resource) in rules.items():
+        where = {"path": path, "revalidate": REVALIDATE_S, **models}
+        yield {"name": name, "kind": "MultiModelEndpoint", "models": where, **resource}

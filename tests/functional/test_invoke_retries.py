@@ -1,0 +1,172 @@
+"""A model that loads longer than a call is held, in every retry mode of the stock SDK."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.functional import artifacts
+from tests.functional.yard import Yard
+from tests.serving import body
+from typer.testing import CliRunner
+
+from modelyard.cli import app
+
+MODES = ("legacy", "standard", "adaptive")
+LOAD_S = 8.0
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the SDK slept between attempts, without sleeping."""
+    seconds: list[float] = []
+    impatient = SimpleNamespace(sleep=seconds.append, time=time.time)
+    monkeypatch.setattr("botocore.endpoint.time", impatient)
+    return seconds
+
+
+def on_send(client: Any, act: Callable[[int], object]) -> list[int]:
+    """Have `act` called with the number of each request before it is sent."""
+    sent: list[int] = []
+
+    def count(**_: object) -> None:
+        sent.append(len(sent) + 1)
+        act(len(sent))
+
+    client.meta.events.register("before-send.sagemaker-runtime.InvokeEndpoint", count)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("mode", "endpoint", "attempts"),
+    [("legacy", "brisk", 5), ("standard", "brisk", 2), ("adaptive", "brisk", 2)],
+    ids=["row04 legacy", "row05 standard", "row05 adaptive"],
+)
+def test_row04_05_a_retry_finds_the_model_loaded(
+    yard: Yard, tmp_path: Path, slept: list[float], mode: str, endpoint: str, attempts: int
+) -> None:
+    gate = tmp_path / "gate"
+    target = yard.publish(artifacts.gated(gate))
+    client = yard.server.client(mode)
+    on_send(client, lambda number: number == attempts and gate.touch())
+
+    answer = client.invoke_endpoint(EndpointName=endpoint, TargetModel=target, Body=b"")
+
+    assert body(answer) == "ready"
+    assert answer["ResponseMetadata"]["RetryAttempts"] == attempts - 1 == len(slept)
+
+
+@pytest.mark.parametrize(
+    ("mode", "attempts"), [("legacy", 5), ("standard", 3), ("adaptive", 3)], ids=MODES
+)
+def test_row04_05_all_attempts_used_up_is_model_not_ready(
+    yard: Yard, tmp_path: Path, slept: list[float], mode: str, attempts: int
+) -> None:
+    gate = tmp_path / "gate"
+    target = yard.publish(artifacts.gated(gate))
+    client = yard.server.client(mode)
+    sent = on_send(client, lambda number: None)
+
+    with pytest.raises(client.exceptions.ModelNotReadyException) as caught:
+        client.invoke_endpoint(EndpointName="brisk", TargetModel=target, Body=b"")
+
+    gate.touch()
+    assert len(sent) == attempts
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == attempts - 1
+    assert len(slept) == attempts - 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_row04_05_a_fixed_429_is_retried_by_legacy_only(
+    yard: Yard, tmp_path: Path, slept: list[float], mode: str
+) -> None:
+    gate = tmp_path / "gate"
+    target = yard.publish(artifacts.gated(gate))
+    client = yard.server.client(mode)
+    sent = on_send(client, lambda number: None)
+
+    with pytest.raises(client.exceptions.ModelNotReadyException) as caught:
+        client.invoke_endpoint(EndpointName="brisk-429", TargetModel=target, Body=b"")
+
+    gate.touch()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    assert len(sent) == (5 if mode == "legacy" else 1)
+
+
+@pytest.mark.parametrize("mode", ["standard", "adaptive"])
+def test_row06_with_the_overlay_a_plain_429_is_retried(
+    yard: Yard,
+    tmp_path: Path,
+    slept: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+) -> None:
+    kit = tmp_path / "kit"
+    assert CliRunner().invoke(app, ["client-setup", str(kit)]).exit_code == 0
+    (overlay,) = kit.rglob("service-2.sdk-extras.json")
+    monkeypatch.setenv("AWS_DATA_PATH", str(overlay.parents[2]))
+    gate = tmp_path / "gate"
+    target = yard.publish(artifacts.gated(gate))
+    client = yard.server.client(mode)
+    on_send(client, lambda number: number == 2 and gate.touch())
+
+    answer = client.invoke_endpoint(EndpointName="brisk-429", TargetModel=target, Body=b"")
+
+    assert body(answer) == "ready"
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one call in one retry mode ended."""
+
+    mode: str
+    requests: int
+    seconds: float
+    prediction: str | None
+
+    def __str__(self) -> str:
+        end = self.prediction or "ModelNotReadyException"
+        return f"{self.mode}: {self.requests} requests, {self.seconds:.1f} s, {end}"
+
+
+def call_patiently(yard: Yard, mode: str, target: str) -> Outcome:
+    client = yard.server.client(mode)
+    sent = on_send(client, lambda number: None)
+    started_at = time.monotonic()
+    try:
+        prediction = body(
+            client.invoke_endpoint(EndpointName="impatient", TargetModel=target, Body=b"")
+        )
+    except client.exceptions.ModelNotReadyException:
+        prediction = None
+    return Outcome(mode, len(sent), time.monotonic() - started_at, prediction)
+
+
+@pytest.mark.parametrize("repository", ["directory"], indirect=True)
+def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(yard: Yard) -> None:
+    targets = {
+        mode: yard.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES
+    }
+
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda mode: call_patiently(yard, mode, targets[mode]), MODES))
+
+    print(*outcomes, sep="\n")  # noqa: T201 - the numbers are worth seeing, with -s
+    for outcome in outcomes:
+        assert outcome.prediction in (outcome.mode, None)
+        assert 1 <= outcome.requests <= 5
+    for mode, target in targets.items():
+        wait_until_loaded(yard, target)
+        assert body(yard.invoke(target, endpoint="impatient")) == mode
+
+
+def wait_until_loaded(yard: Yard, target: str) -> None:
+    deadline = time.monotonic() + LOAD_S + 5
+    while yard.server.models("impatient")[target]["status"] != "LOADED":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

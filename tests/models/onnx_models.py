@@ -1,0 +1,119 @@
+"""Tiny ONNX files. Each builder writes into a folder and returns the file's path."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+FEATURES = 4
+
+
+def linear_onnx(
+    folder: Path, slope: float, bias: float, *, features: int = FEATURES, name: str = "model.onnx"
+) -> Path:
+    """Write `slope * sum(row) + bias`: input `x` float32 [*, features], output `y` [*, 1]."""
+    weights = np.full((features, 1), slope, dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["xw"]),
+        helper.make_node("Add", ["xw", "b"], ["y"]),
+    ]
+    initializers = [
+        numpy_helper.from_array(weights, "w"),
+        numpy_helper.from_array(np.array([bias], dtype=np.float32), "b"),
+    ]
+    inputs, outputs = [tensor("x", [None, features])], [tensor("y", [None, 1])]
+    return save(folder / name, nodes, inputs, outputs, initializers)
+
+
+def versioned_onnx(folder: Path, slope: float, bias: float, version: str) -> Path:
+    """Write `<version>/model.onnx`."""
+    (folder / version).mkdir(parents=True)
+    return linear_onnx(folder / version, slope, bias)
+
+
+def triton_onnx(folder: Path, slope: float, bias: float, *, versions: Sequence[str]) -> Path:
+    """Write `house/config.pbtxt` and a model per version, whose bias grows by one each."""
+    model_dir = folder / "house"
+    for step, version in enumerate(versions):
+        versioned_onnx(model_dir, slope, bias + step, version)
+    (model_dir / "config.pbtxt").write_text('backend: "onnxruntime"\n')
+    return model_dir
+
+
+def sum_and_difference(folder: Path) -> Path:
+    """Write a model of two inputs `a`, `b` [*, 2] and two outputs `sum`, `difference`."""
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Sub", ["a", "b"], ["difference"]),
+    ]
+    inputs = [tensor("a", [None, 2]), tensor("b", [None, 2])]
+    outputs = [tensor("sum", [None, 2]), tensor("difference", [None, 2])]
+    return save(folder / "model.onnx", nodes, inputs, outputs)
+
+
+def echo(folder: Path, element: int, dimensions: Sequence[int | None]) -> Path:
+    """Write a model that answers its input `x` as `y`."""
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    inputs, outputs = [tensor("x", dimensions, element)], [tensor("y", dimensions, element)]
+    return save(folder / "model.onnx", nodes, inputs, outputs)
+
+
+def zip_map(folder: Path) -> Path:
+    """Write what converted classifiers answer: a list of {class: probability}."""
+    node = helper.make_node(
+        "ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_strings=["no", "yes"]
+    )
+    kind = helper.make_map_type_proto(
+        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    answer = helper.make_value_info("y", helper.make_sequence_type_proto(kind))
+    return save(folder / "model.onnx", [node], [tensor("x", [None, 2])], [answer])
+
+
+def external_weights(folder: Path, slope: float, bias: float) -> Path:
+    """Write a linear model whose weights lie in `weights.bin` beside it."""
+    path = linear_onnx(folder, slope, bias)
+    onnx.save(
+        onnx.load(path),
+        path,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    return path
+
+
+def tensor(name: str, dimensions: Sequence[int | None], element: int = TensorProto.FLOAT) -> Any:
+    """Describe an input or output."""
+    return helper.make_tensor_value_info(name, element, dimensions)
+
+
+def save(
+    path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], initializers: Any = ()
+) -> Path:
+    """Write a graph in an opset and IR version that older runtimes know too."""
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, list(initializers))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def relocated(path: Path, location: str) -> bytes:
+    """Return a model whose external weights claim to lie elsewhere."""
+    model = onnx.load(path, load_external_data=False)
+    for initializer in model.graph.initializer:
+        for entry in initializer.external_data:
+            entry.value = location if entry.key == "location" else entry.value
+    return bytes(model.SerializeToString())
+
+
+def sequence_length(folder: Path) -> Path:
+    """Write a model whose input `x` is a sequence of tensors."""
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [None]))
+    nodes = [helper.make_node("SequenceLength", ["x"], ["y"])]
+    inputs, outputs = [helper.make_value_info("x", kind)], [tensor("y", [], TensorProto.INT64)]
+    return save(folder / "model.onnx", nodes, inputs, outputs)

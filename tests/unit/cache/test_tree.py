@@ -1,0 +1,233 @@
+"""The shared directory tree: limits, leases, eviction and what the dead leave behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard.cache.ownership import Owner
+from modelyard.cache.tree import CacheTree, Manifest, Staging
+from modelyard.errors import CapacityError, ModelTooLargeError
+from tests.fakes.clock import FakeClock
+
+KILO = 1000
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def tree(tmp_path: Path, clock: FakeClock) -> CacheTree:
+    return CacheTree(tmp_path, 100 * KILO, clock)
+
+
+def fill(tree: CacheTree, digest: str, size: int = 10 * KILO) -> Staging:
+    staging = tree.new_staging()
+    staging.reserve(size)
+    (staging.model_dir / "weights").write_bytes(b"w" * size)
+    return staging
+
+
+def publish(tree: CacheTree, digest: str, size: int = 10 * KILO, *, used_at: int = 0) -> None:
+    staging = fill(tree, digest, size)
+    staging.publish(digest, Manifest("memory:", digest, "v1", size, 0.0))
+    staging.discard()
+    tree_entry = staging.path.parent.parent / "entries" / digest
+    os.utime(tree_entry, (used_at, used_at))
+
+
+def on_disk(root: Path) -> int:
+    return sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
+
+
+def digests(root: Path) -> set[str]:
+    return {path.name for path in (root / "entries").iterdir()}
+
+
+def test_published_entry_can_be_leased(tree: CacheTree) -> None:
+    publish(tree, "a")
+
+    lease = tree.lease("a")
+
+    assert lease is not None
+    assert (lease.model_dir / "weights").stat().st_size == 10 * KILO
+
+
+def test_what_was_not_published_cannot_be_leased(tree: CacheTree, tmp_path: Path) -> None:
+    fill(tree, "a")
+
+    assert tree.lease("a") is None
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def test_discarded_staging_leaves_nothing(tree: CacheTree, tmp_path: Path) -> None:
+    fill(tree, "a").discard()
+
+    assert [path for path in tmp_path.rglob("*") if path.parent != tmp_path] == []
+
+
+def test_used_bytes_are_what_is_published_or_reserved(tree: CacheTree, tmp_path: Path) -> None:
+    publish(tree, "a")
+    published = tree.used_bytes()
+    tree.new_staging().reserve(20 * KILO)
+
+    assert published == on_disk(tmp_path / "entries")
+    assert tree.used_bytes() >= published + 20 * KILO
+
+
+def test_least_recently_used_entry_goes_first(tree: CacheTree, tmp_path: Path) -> None:
+    for digest, used_at in (("old", 100), ("older", 50), ("new", 200)):
+        publish(tree, digest, 30 * KILO, used_at=used_at)
+
+    publish(tree, "another", 30 * KILO, used_at=300)
+
+    assert digests(tmp_path) == {"old", "new", "another"}
+
+
+def test_lease_moves_an_entry_to_the_end_of_the_line(tree: CacheTree, tmp_path: Path) -> None:
+    for digest, used_at in (("a", 50), ("b", 100), ("c", 150)):
+        publish(tree, digest, 30 * KILO, used_at=used_at)
+
+    lease = tree.lease("a")
+    assert lease is not None
+    lease.release()
+    publish(tree, "d", 30 * KILO)
+
+    assert digests(tmp_path) == {"a", "c", "d"}
+
+
+def test_leased_entry_is_never_evicted(tree: CacheTree, tmp_path: Path) -> None:
+    publish(tree, "a", 60 * KILO, used_at=50)
+    publish(tree, "b", 30 * KILO, used_at=100)
+    tree.lease("a")
+
+    publish(tree, "c", 30 * KILO)
+
+    assert digests(tmp_path) == {"a", "c"}
+
+
+def test_all_in_use_is_a_capacity_error_that_keeps_everything(
+    tree: CacheTree, tmp_path: Path
+) -> None:
+    publish(tree, "a", 60 * KILO)
+    tree.lease("a")
+    staging = tree.new_staging()
+
+    with pytest.raises(CapacityError):
+        staging.reserve(60 * KILO)
+
+    assert digests(tmp_path) == {"a"}
+
+
+def test_more_than_the_limit_is_refused_without_evicting(tree: CacheTree, tmp_path: Path) -> None:
+    publish(tree, "a")
+
+    with pytest.raises(ModelTooLargeError, match="limit is 100000 bytes"):
+        tree.new_staging().reserve(101 * KILO)
+
+    assert digests(tmp_path) == {"a"}
+
+
+def test_two_writers_on_one_tree_see_each_others_reservations(
+    tree: CacheTree, tmp_path: Path, clock: FakeClock
+) -> None:
+    other = CacheTree(tmp_path, 100 * KILO, clock)
+    tree.new_staging().reserve(60 * KILO)
+
+    with pytest.raises(CapacityError):
+        other.new_staging().reserve(60 * KILO)
+
+
+def test_first_of_two_publishers_wins(tree: CacheTree) -> None:
+    publish(tree, "a")
+
+    publish(tree, "a")
+
+    lease = tree.lease("a")
+    assert lease is not None
+    assert lease.is_intact()
+
+
+def test_claim_is_exclusive_until_it_is_given_up(
+    tree: CacheTree, tmp_path: Path, clock: FakeClock
+) -> None:
+    other = CacheTree(tmp_path, 100 * KILO, clock)
+
+    assert tree.claim("a")
+    assert not other.claim("a")
+    tree.unclaim("a")
+    assert other.claim("a")
+
+
+def dead_owner() -> Owner:
+    """Return the owner of a process that has ended."""
+    code = "from modelyard.cache.ownership import Owner; print(Owner.current())"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    owner = Owner.parse(output.decode().strip())
+    assert owner is not None
+    return owner
+
+
+def test_what_a_killed_process_left_is_reclaimed_when_space_is_needed(
+    tree: CacheTree, tmp_path: Path
+) -> None:
+    owner = dead_owner()
+    (tmp_path / "staging" / f"{owner}.x" / "model").mkdir(parents=True)
+    (tmp_path / "reserved" / f"{owner}.x.{90 * KILO}").touch()
+    publish(tree, "leased-by-the-dead", 5 * KILO)
+    (tmp_path / "leases" / f"leased-by-the-dead@{owner}.y").touch()
+
+    publish(tree, "b", 96 * KILO)
+
+    assert digests(tmp_path) == {"b"}
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def test_claim_of_a_killed_process_is_taken_over(tree: CacheTree, tmp_path: Path) -> None:
+    (tmp_path / "claims" / "a").symlink_to(str(dead_owner()))
+
+    assert tree.claim("a")
+
+
+@pytest.mark.parametrize(("age_s", "is_kept"), [(60, True), (1000, False)])
+def test_owner_on_another_host_counts_until_its_time_to_live_is_over(
+    tree: CacheTree, tmp_path: Path, clock: FakeClock, age_s: int, is_kept: bool
+) -> None:
+    publish(tree, "a", 60 * KILO)
+    lease = tmp_path / "leases" / "a@0badcafe-1-1.z"
+    lease.touch()
+    clock.time_s = lease.stat().st_mtime + age_s
+    staging = tree.new_staging()
+
+    if is_kept:
+        with pytest.raises(CapacityError):
+            staging.reserve(60 * KILO)
+    else:
+        staging.reserve(60 * KILO)
+
+    assert ("a" in digests(tmp_path)) is is_kept
+
+
+def test_entry_leased_while_it_is_being_evicted_comes_back(
+    tree: CacheTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tree, "a", 60 * KILO)
+    hide = tree._hide
+
+    def lease_in_the_gap(digest: str) -> Staging | None:
+        (tmp_path / "leases" / f"{digest}@{Owner.current()}.gap").touch()
+        return hide(digest)
+
+    monkeypatch.setattr(tree, "_hide", lease_in_the_gap)
+
+    with pytest.raises(CapacityError):
+        tree.new_staging().reserve(60 * KILO)
+
+    lease = tree.lease("a")
+    assert lease is not None
+    assert (lease.model_dir / "weights").stat().st_size == 60 * KILO

@@ -1,0 +1,64 @@
+import pytest
+from tests.models import xgboost_models
+
+from modelyard.errors import ArtifactInvalidError, ModelLoadError
+from modelyard.predictors import xgboost_gate
+
+
+@pytest.mark.parametrize("name", ["xgboost-model", "model.bst", "model.model", "model.ubj"])
+def test_ubj_passes_under_every_fitting_name(tmp_path, name):
+    xgboost_gate.check(xgboost_models.ubj(tmp_path, 1.0, name))
+
+
+@pytest.mark.parametrize("name", ["xgboost-model", "model.bst", "model.json"])
+def test_json_passes_under_every_fitting_name(tmp_path, name):
+    xgboost_gate.check(xgboost_models.json(tmp_path, 1.0, name))
+
+
+def test_legacy_binary_is_refused_with_the_remedy(tmp_path):
+    with pytest.raises(ModelLoadError, match=r'save_model\("model.ubj"\)'):
+        xgboost_gate.check(xgboost_models.legacy_binary(tmp_path))
+
+
+def test_newer_writer_is_refused_with_both_versions(tmp_path):
+    installed = "{}.{}".format(*xgboost_gate.installed_version())
+
+    with pytest.raises(ModelLoadError, match=rf"by XGBoost 99.0, newer than .* {installed}"):
+        xgboost_gate.check(xgboost_models.from_the_future(tmp_path))
+
+
+def test_json_named_ubj_is_refused_with_the_right_name(tmp_path):
+    path = xgboost_models.json(tmp_path, 1.0, "model.ubj")
+
+    with pytest.raises(ArtifactInvalidError, match=r"XGBoost JSON: rename it to model\.json"):
+        xgboost_gate.check(path)
+
+
+def test_ubj_named_json_is_refused_with_the_right_name(tmp_path):
+    path = xgboost_models.ubj(tmp_path, 1.0, "model.json")
+
+    with pytest.raises(ArtifactInvalidError, match=r"XGBoost UBJSON: rename it to model\.ubj"):
+        xgboost_gate.check(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"\0" * 40, "is not an XGBoost model", id="zeros"),
+        pytest.param(b"{L", "is not an XGBoost model", id="two bytes"),
+        pytest.param(b'{"learner":{}', "is incomplete", id="truncated"),
+    ],
+)
+def test_damaged_file_is_refused_before_the_native_reader_sees_it(tmp_path, content, message):
+    path = tmp_path / "xgboost-model"
+    path.write_bytes(content)
+
+    with pytest.raises(ModelLoadError, match=message):
+        xgboost_gate.check(path)
+
+
+def test_installed_version_is_the_importable_one():
+    import xgboost
+
+    assert xgboost.__version__.startswith("{}.{}.".format(*xgboost_gate.installed_version()))
