@@ -21,8 +21,8 @@ demo: setup
 serve: setup examples/home-value/models/.made
 	$(BIN)/modelyard serve examples/home-value/models --endpoint home-value
 
-examples/home-value/models/.made: examples/home-value/train.py $(STAMP)
-	$(BIN)/python examples/home-value/train.py
+examples/home-value/models/.made: examples/home-value/train.py examples/home-value/houses.py | $(STAMP)
+	$(BIN)/python examples/home-value/train.py --force
 	touch $@
 
 test: setup

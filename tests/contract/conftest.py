@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from tests.fakes.memory_repository import MemoryRepository
 
 from modelyard.adapters.repositories import open_repository
 from modelyard.ports import ModelRepository
+from tests.fakes.memory_repository import MemoryRepository
 
 
 class Shelf(Protocol):

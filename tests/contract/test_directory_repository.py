@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from tests.contract.reading import CHUNK, contents
 
 from modelyard.adapters.repositories import open_repository
 from modelyard.errors import (
@@ -11,6 +10,7 @@ from modelyard.errors import (
     DependencyError,
     TargetModelNotFoundError,
 )
+from tests.contract.reading import CHUNK, contents
 
 
 def test_directory_message_names_the_folder_without_its_path(directory_shelf):

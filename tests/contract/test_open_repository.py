@@ -6,12 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.contract.reading import contents
 
 from modelyard.adapters.repositories import open_repository
-from modelyard.errors import (
-    ConfigurationError,
-)
+from modelyard.errors import ConfigurationError
+from tests.contract.reading import contents
 
 
 def test_one_uri_is_one_repository_for_all_threads(tmp_path):

@@ -4,12 +4,9 @@ import hashlib
 import random
 
 import pytest
-from tests.contract.reading import CHUNK, contents
 
-from modelyard.errors import (
-    ArtifactChangedError,
-    TargetModelNotFoundError,
-)
+from modelyard.errors import ArtifactChangedError, TargetModelNotFoundError
+from tests.contract.reading import CHUNK, contents
 
 
 def test_object_is_described_by_its_size(shelf):

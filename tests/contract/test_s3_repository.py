@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from tests.contract.reading import contents
 
 from modelyard.adapters.repositories import open_repository
 from modelyard.errors import (
@@ -15,6 +14,7 @@ from modelyard.errors import (
     DependencyError,
     TargetModelNotFoundError,
 )
+from tests.contract.reading import contents
 
 
 def test_s3_message_names_bucket_and_full_key(s3_shelf):
@@ -136,6 +136,8 @@ class _Answers(BaseHTTPRequestHandler):
         self.server.agents.append(self.headers["User-Agent"])
         self.send_response(status)
         self.send_header("ETag", '"e"')
+        if self.server.checksum:
+            self.send_header("x-amz-checksum-crc32", self.server.checksum)
         self.send_header("Content-Length", str(self.server.claimed_bytes))
         self.end_headers()
         self.wfile.write(body)
@@ -149,7 +151,7 @@ class _Answers(BaseHTTPRequestHandler):
 def s3_impostor(monkeypatch, s3_bucket):
     server = HTTPServer(("127.0.0.1", 0), _Answers)
     server.head_status, server.get_status, server.body, server.claimed_bytes = 200, 200, b"", 0
-    server.agents = []
+    server.agents, server.checksum = [], None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
@@ -201,6 +203,17 @@ def test_body_of_another_length_has_changed(s3_impostor):
 
     with pytest.raises(ArtifactChangedError):
         contents(s3_impostor.repository, artifact)
+
+
+@pytest.mark.parametrize("read", [-1, 8], ids=["to-the-end", "not-beyond-the-size"])
+def test_body_with_a_wrong_checksum_is_a_dependency_error(s3_impostor, read):
+    s3_impostor.body, s3_impostor.claimed_bytes = b"12345678", 8
+    s3_impostor.checksum = "AAAAAA=="
+    artifact = s3_impostor.repository.describe("m")
+
+    with pytest.raises(DependencyError, match="FlexibleChecksumError"):
+        for file in s3_impostor.repository.fetch(artifact):
+            file.stream.read(read)
 
 
 def test_requests_say_who_asks(s3_impostor):

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
 from tests.functional.yard import DirectoryModels, Repository, S3Models, Yard
 from tests.serving import Server, clean_environment
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.functional import artifacts
 from tests.functional.yard import Yard
 from tests.serving import body

@@ -1,5 +1,6 @@
 """A model that loads longer than a call is held, in every retry mode of the stock SDK."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +10,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from tests.functional import artifacts
 from tests.functional.yard import Yard
 from tests.serving import body
-from typer.testing import CliRunner
-
-from modelyard.cli import app
 
 MODES = ("legacy", "standard", "adaptive")
 LOAD_S = 8.0
+OVERLAY = {
+    "version": 1.0,
+    "merge": {"shapes": {"ModelNotReadyException": {"retryable": {"throttling": False}}}},
+}
+"""What makes every retry mode of the SDK know a 429 of ours as one to retry."""
 
 
 @pytest.fixture
@@ -105,10 +109,10 @@ def test_row06_with_the_overlay_a_plain_429_is_retried(
     monkeypatch: pytest.MonkeyPatch,
     mode: str,
 ) -> None:
-    kit = tmp_path / "kit"
-    assert CliRunner().invoke(app, ["client-setup", str(kit)]).exit_code == 0
-    (overlay,) = kit.rglob("service-2.sdk-extras.json")
-    monkeypatch.setenv("AWS_DATA_PATH", str(overlay.parents[2]))
+    overlay = tmp_path / "data/sagemaker-runtime/2017-05-13/service-2.sdk-extras.json"
+    overlay.parent.mkdir(parents=True)
+    overlay.write_text(json.dumps(OVERLAY))
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path / "data"))
     gate = tmp_path / "gate"
     target = yard.publish(artifacts.gated(gate))
     client = yard.server.client(mode)
@@ -149,9 +153,7 @@ def call_patiently(yard: Yard, mode: str, target: str) -> Outcome:
 
 @pytest.mark.parametrize("repository", ["directory"], indirect=True)
 def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(yard: Yard) -> None:
-    targets = {
-        mode: yard.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES
-    }
+    targets = {mode: yard.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES}
 
     with ThreadPoolExecutor() as pool:
         outcomes = list(pool.map(lambda mode: call_patiently(yard, mode, targets[mode]), MODES))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import boto3
+
 from tests.functional import artifacts
 from tests.serving import KEYS, REGION, Server
 

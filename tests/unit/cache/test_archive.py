@@ -8,6 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
+from modelyard.cache.archive import archive_kind
 from tests.models import archives
 from tests.unit.cache.unpacking import (
     GOOD_GZ,
@@ -20,8 +22,6 @@ from tests.unit.cache.unpacking import (
     files_below,
     unpack,
 )
-
-from modelyard.cache.archive import archive_kind
 
 
 @pytest.fixture

@@ -9,21 +9,11 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models import archives
-from tests.unit.cache.unpacking import (
-    GOOD_GZ,
-    GOOD_TAR,
-    GZ,
-    MIB,
-    TAR,
-    ZIP,
-    unpack,
-)
 
 from modelyard.cache.archive import ArchiveKind, ArchiveLimits
-from modelyard.errors import (
-    ModelyardError,
-)
+from modelyard.errors import ModelyardError
+from tests.models import archives
+from tests.unit.cache.unpacking import GOOD_GZ, GOOD_TAR, GZ, MIB, TAR, ZIP, unpack
 
 NAMES = st.lists(
     st.one_of(

@@ -7,6 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from modelyard.cache.archive import ArchiveKind, ArchiveLimits, extract
+from modelyard.errors import (
+    ArtifactInvalidError,
+    CapacityError,
+    DependencyError,
+    ModelTooLargeError,
+)
 from tests.models import archives
 from tests.unit.cache.unpacking import (
     GZ,
@@ -17,14 +25,6 @@ from tests.unit.cache.unpacking import (
     bytes_below,
     files_below,
     unpack,
-)
-
-from modelyard.cache.archive import ArchiveKind, ArchiveLimits, extract
-from modelyard.errors import (
-    ArtifactInvalidError,
-    CapacityError,
-    DependencyError,
-    ModelTooLargeError,
 )
 
 

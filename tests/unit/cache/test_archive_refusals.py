@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from modelyard.errors import ArtifactInvalidError
 from tests.models import archives
 from tests.unit.cache.unpacking import (
     BAD_CRC_GZ,
@@ -20,10 +22,6 @@ from tests.unit.cache.unpacking import (
     ZIP,
     files_below,
     unpack,
-)
-
-from modelyard.errors import (
-    ArtifactInvalidError,
 )
 
 

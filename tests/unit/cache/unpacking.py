@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.models import archives
 
 from modelyard.cache.archive import ArchiveKind, extract
 from modelyard.errors import CapacityError
+from tests.models import archives
 
 GZ, TAR, ZIP = ArchiveKind.TAR_GZ, ArchiveKind.TAR, ArchiveKind.ZIP
 MIB = 1024 * 1024

@@ -130,3 +130,15 @@ def test_call_that_misses_something_else_fails(tmp_path):
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         code.call(missing)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("error", [KeyError(), KeyError("colour"), KeyError(7)], ids=repr)
+def test_missing_key_of_the_script_is_no_missing_module(tmp_path, error):
+    code, _ = imported(tmp_path, "", helper="")
+
+    def failing():
+        raise error
+
+    with pytest.raises(KeyError) as raised:
+        code.call(failing)
+    assert raised.value is error

@@ -61,7 +61,7 @@ def test_backslash_is_refused() -> None:
 
 def test_empty_target_model_is_refused_in_the_words_of_aws() -> None:
     with pytest.raises(
-        InvalidRequestError, match="'targetModel' .*length greater than or equal to 1"
+        InvalidRequestError, match=r"'targetModel' .*length greater than or equal to 1"
     ):
         parse_target_model("")
 

@@ -23,6 +23,7 @@ from modelyard.adapters.warm_poller import WarmPoller
 from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.bootstrap.logs import configure_logging
 from modelyard.catalog import Catalog
+from modelyard.errors import ConfigurationError
 from modelyard.router import Router
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.settings import WorkerSettings
@@ -117,7 +118,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Open the port, then tell."""
-        await super().startup()
+        try:
+            await super().startup()
+        except SystemExit as error:  # how uvicorn says that it could not listen
+            raise ConfigurationError(
+                f"cannot listen on {self.config.host}:{self.config.port}: is the port taken?"
+            ) from error
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_ready(f"http://{host}:{port}")

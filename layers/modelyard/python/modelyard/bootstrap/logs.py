@@ -3,7 +3,12 @@
 import logging
 import sys
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's own rendering of the same event
+}
 
 
 class FieldFormatter(logging.Formatter):

@@ -112,4 +112,6 @@ class CodeFolder:
 
 def _missed_module(error: ModuleNotFoundError | KeyError) -> str:
     """Return which module an error is about; the C pickler raises KeyError with its name."""
-    return str(error.args[0]) if isinstance(error, KeyError) else error.name or ""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name or ""
+    return str(error.args[0]) if error.args else ""

@@ -19,7 +19,7 @@ from modelyard.predictors import detection, memory, xgboost_gate
 from modelyard.predictors.base import LoadPlan, reason
 from modelyard.predictors.model_format import PICKLES, edges
 
-__all__ = ["LoadPlan", "Runtime", "load", "load_native", "plan_load"]
+__all__ = ["LoadPlan", "Runtime", "load", "load_native", "plan_load", "plan_native"]
 
 # Which optional installation brings a runtime's framework; a script's defaults need NumPy.
 _EXTRAS = {"xgboost": "xgboost", "onnx": "onnx", "sklearn": "sklearn", "script": "onnx"}
@@ -96,7 +96,7 @@ def load_native(plan: LoadPlan) -> Any:
 def _runtime(name: str) -> Runtime:
     try:
         return cast(Runtime, importlib.import_module(f"modelyard.predictors.{name}"))
-    except ImportError as error:
+    except Exception as error:  # also a framework without its native library, in its own words
         raise ConfigurationError(
             f"the {name} runtime is not installed ({reason(error)}): "
             f'pip install "modelyard[{_EXTRAS[name]}]"'

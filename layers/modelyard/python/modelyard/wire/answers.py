@@ -24,6 +24,8 @@ from modelyard.wire.statuses import (
 )
 
 MAX_MESSAGE_CHARACTERS = 2048
+LOCAL = "local"
+"""The region of a server that runs on nobody's cloud."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class HttpAnswer:
 class Deployment:
     """Where this server stands, for the texts that point people at its logs."""
 
-    region: str = "local"
+    region: str = LOCAL
     account: str = "000000000000"
 
     def log_stream_arn(self, endpoint_name: str) -> str:
@@ -50,7 +52,9 @@ class Deployment:
         )
 
     def log_url(self, endpoint_name: str) -> str:
-        """Return the console address SageMaker would name."""
+        """Return where the endpoint's logs are: the console address SageMaker would name."""
+        if self.region == LOCAL:
+            return "the log of the server"
         return (
             f"https://{self.region}.console.aws.amazon.com/cloudwatch/home?region={self.region}"
             f"#logEventViewer:group=/aws/sagemaker/Endpoints/{endpoint_name}"

@@ -9,7 +9,6 @@ from typing import TypeVar
 from modelyard import errors
 from modelyard.errors import ModelError, ModelyardError
 
-
 T = TypeVar("T")
 
 

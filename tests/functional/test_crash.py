@@ -1,0 +1,157 @@
+"""Workers that are killed under traffic: nobody but the killer's callers notices."""
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.functional import artifacts
+from tests.functional.yard import DirectoryModels
+from tests.serving import Server, body, eventually
+
+INNOCENTS = 30
+CLIENTS = 6
+KILLER = """
+    import ctypes, os, signal
+
+    def model_fn(model_dir):
+        {at_load}
+        return None
+
+    def input_fn(data, content_type):
+        return data
+
+    def predict_fn(data, model):
+        {at_predict}
+        return data
+
+    def output_fn(prediction, accept):
+        return prediction
+"""
+DEATHS = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "segfault": "ctypes.string_at(0)",
+    "exit": "os._exit(3)",
+}
+
+
+def killer(*, at_load: str = "pass", at_predict: str = "pass") -> bytes:
+    return artifacts.script(KILLER.format(at_load=at_load, at_predict=at_predict))
+
+
+class Traffic:
+    """Clients that call innocent models all the time and keep what went wrong."""
+
+    def __init__(self, server: Server) -> None:
+        self._clients = [server.client(retries={"total_max_attempts": 1}) for _ in range(CLIENTS)]
+        self._threads = [
+            threading.Thread(target=self._call, args=(number,)) for number in range(CLIENTS)
+        ]
+        self._ended = threading.Event()
+        self.answers = 0
+        self.failures: list[str] = []
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        self.flow()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def flow(self, answers: int = 100) -> None:
+        """Return after some more answers."""
+        wanted = self.answers + answers
+        eventually(lambda: self.answers >= wanted, timeout_s=60)
+
+    def _call(self, number: int) -> None:
+        chosen = random.Random(number)
+        while not self._ended.is_set():
+            model = chosen.randrange(INNOCENTS)
+            try:
+                answer = self._clients[number].invoke_endpoint(
+                    EndpointName="yard",
+                    TargetModel=f"m{model}.onnx",
+                    ContentType="text/csv",
+                    Body=b"0,0,0,0",
+                )
+                if body(answer) != [[model]]:
+                    self.failures.append(f"m{model} got another's answer")
+            except Exception as error:
+                self.failures.append(f"m{model}: {error!r}")
+            self.answers += 1
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of innocent models, and a killer of each kind."""
+    repository = DirectoryModels(tmp_path / "models")
+    for model in range(INNOCENTS):
+        repository.put(f"m{model}.onnx", artifacts.onnx(slope=1.0, bias=model))
+    for name, death in DEATHS.items():
+        repository.put(f"{name}-at-load.tar.gz", killer(at_load=death))
+        repository.put(f"{name}-at-predict.tar.gz", killer(at_predict=death))
+    with Server(repository.target, "--endpoint", "yard", "--allow-code") as server:
+        yield server
+
+
+def workers_of(server: Server) -> list[psutil.Process]:
+    return psutil.Process(server.pid).children()
+
+
+def test_workers_killed_from_outside_are_replaced_unnoticed(server: Server) -> None:
+    with Traffic(server) as traffic:
+        for _ in range(4):
+            victim = random.choice(workers_of(server))
+            victim.kill()
+            traffic.flow()
+
+    assert traffic.failures == []
+    assert len(workers_of(server)) == 2
+
+
+@pytest.mark.parametrize("moment", ["at-load", "at-predict"])
+@pytest.mark.parametrize("death", DEATHS)
+def test_model_that_kills_its_worker_hurts_only_its_callers(
+    server: Server, death: str, moment: str
+) -> None:
+    sdk = server.client(retries={"total_max_attempts": 1})
+
+    with Traffic(server) as traffic:
+        with pytest.raises(ClientError) as caught:
+            sdk.invoke_endpoint(
+                EndpointName="yard",
+                TargetModel=f"{death}-{moment}.tar.gz",
+                ContentType="application/octet-stream",
+                Body=b"1",
+            )
+        traffic.flow()
+
+    assert traffic.failures == []
+    answer = caught.value.response
+    assert answer["Error"]["Code"] == "ModelError"
+    assert "model process exited" in answer["OriginalMessage"]
+    assert answer["OriginalStatusCode"] == 0
+
+
+def test_model_that_killed_its_worker_twice_is_barred_for_a_while(server: Server) -> None:
+    sdk = server.client(retries={"total_max_attempts": 1})
+    messages = []
+
+    for _ in range(2):
+        with pytest.raises(ClientError) as caught:
+            sdk.invoke_endpoint(
+                EndpointName="yard", TargetModel="exit-at-predict.tar.gz", Body=b"1"
+            )
+        messages.append(caught.value.response["OriginalMessage"])
+        workers = workers_of(server)
+
+    assert "not tried again" in messages[1]
+    assert workers_of(server) == workers
