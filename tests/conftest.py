@@ -4,9 +4,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 _FOREIGN_AWS_SETTINGS = [
     "AWS_ENDPOINT_URL_S3",
@@ -19,6 +17,8 @@ _FOREIGN_AWS_SETTINGS = [
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The URL of a real HTTP server that speaks S3 (and SQS)."""
+    from moto.server import ThreadedMotoServer  # seconds, and only for those who ask
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -29,6 +29,8 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3_client(s3_endpoint: str) -> Any:
     """A client of that server for arranging; the code under test builds its own."""
+    import boto3
+
     session = boto3.session.Session("test-key", "test-secret", region_name="us-east-1")
     return session.client("s3", endpoint_url=s3_endpoint)
 

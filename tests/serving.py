@@ -61,11 +61,11 @@ class Server:
         for client in self._clients:
             client.close()
         self.http.close()
-        code = self._end()
-        if kind is None:
-            assert code == 0, f"exit code {code}:\n{self.log}"
-            assert [worker for worker in self._workers if worker.is_running()] == []
+        code, log = self._end(), self.log
         self._folder.cleanup()
+        if kind is None:
+            assert code == 0, f"exit code {code}:\n{log}"
+            assert [worker for worker in self._workers if worker.is_running()] == []
 
     @property
     def pid(self) -> int:

@@ -169,6 +169,15 @@ def test_forbidden_key_is_not_found(s3_impostor):
         s3_impostor.repository.describe("m")
 
 
+def test_key_beyond_the_limit_of_s3_is_not_found(s3_impostor):
+    s3_impostor.head_status = 400
+
+    with pytest.raises(TargetModelNotFoundError):
+        s3_impostor.repository.describe("k" * 1020)
+
+    assert s3_impostor.agents == []
+
+
 @pytest.fixture
 def impatient_sdk(monkeypatch):
     """Spare the tests the SDK's pauses between attempts."""

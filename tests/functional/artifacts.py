@@ -60,6 +60,39 @@ ECHO = """
 """
 
 
+@cache
+def reader() -> bytes:
+    """Return a model that reads a file of its artifact at every call."""
+    source = """
+    import pathlib
+
+    def model_fn(model_dir):
+        return pathlib.Path(model_dir, "answer.json")
+
+    def transform_fn(model, data, content_type, accept):
+        return model.read_text()
+    """
+    files = files_of(lambda folder: script_models.script(folder, source))
+    return archives.tar_gz_of(files | {"answer.json": b'"read"'})
+
+
+def failing_first(gate: Path) -> bytes:
+    """Return a model whose first load fails and whose second waits for the file `gate`."""
+    return script(f"""
+    import pathlib, time
+
+    def model_fn(model_dir):
+        began = pathlib.Path({f"{gate}.began"!r})
+        if not began.exists():
+            began.touch()
+            raise ValueError("not yet")
+        pathlib.Path({f"{gate}.again"!r}).touch()
+        while not pathlib.Path({str(gate)!r}).exists():
+            time.sleep(0.01)
+        return "ready"
+    {_ANSWERING}""")
+
+
 def gated(gate: Path, answer: str = "ready", failure: str = "") -> bytes:
     """Return a model that loads as soon as the file `gate` exists, or then fails."""
     return script(f"""

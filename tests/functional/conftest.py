@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels, Repository, S3Models, Yard
-from tests.serving import Server, clean_environment
+from tests.serving import Server, body, clean_environment
 
 REVALIDATE_S = 0.5
 
@@ -40,6 +41,20 @@ def yard(shared_server: Server, repository: Repository) -> Yard:
     return Yard(shared_server, repository)
 
 
+@pytest.fixture(scope="module")
+def good_model(yard: Yard) -> str:
+    """A model that answers 5.0."""
+    return yard.publish(artifacts.house(5.0))
+
+
+@pytest.fixture
+def unharmed(yard: Yard, good_model: str) -> Iterator[None]:
+    """Whatever the test did, nothing half-written stays and the next call is answered."""
+    yield
+    assert yard.server.half_written() == []
+    assert body(yard.invoke(good_model)) == [5.0]
+
+
 @pytest.fixture(autouse=True)
 def no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the SDK from reading what the machine's owner has set up."""
@@ -57,7 +72,7 @@ def _resources(path: str) -> Iterator[dict[str, Any]]:
         "brisk": ({"allow_code": True}, {"sync_window": "250ms"}),
         "brisk-429": ({"allow_code": True}, {"sync_window": "250ms", "not_ready_status": 429}),
         "impatient": ({"allow_code": True}, {"sync_window": "2s"}),
-        "forgetful": ({"caching": "Disabled"}, {}),
+        "forgetful": ({"allow_code": True, "caching": "Disabled"}, {}),
     }
     for name, (models, resource) in rules.items():
         where = {"path": path, "revalidate": REVALIDATE_S, **models}

@@ -10,17 +10,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels, Repository, S3Models
-from tests.serving import Server, body
+from tests.serving import Server, body, eventually
 
 CLIENTS = 16
 REVALIDATE_S = 1.0
@@ -83,27 +84,38 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
 
 
 class DiskWatch:
-    """Reads what the artifact cache weighs, again and again."""
+    """Weighs the artifact cache again and again, with its writers held still meanwhile."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, server: Server) -> None:
+        self._folder = server.cache_dir / "artifacts"
+        self._writers = psutil.Process(server.pid).children()
         self._ended = threading.Event()
         self.peak_bytes = 0
 
     def run(self) -> None:
-        while not self._ended.wait(0.02):
-            self.peak_bytes = max(self.peak_bytes, self._weigh())
+        while not self._ended.wait(0.1):
+            with self._held_still():
+                self.peak_bytes = max(self.peak_bytes, self._weigh())
 
     def end(self) -> None:
         self._ended.set()
 
+    @contextmanager
+    def _held_still(self) -> Iterator[None]:
+        try:
+            for writer in self._writers:
+                writer.suspend()
+            for writer in self._writers:
+                eventually(lambda writer=writer: writer.status() == psutil.STATUS_STOPPED)
+            yield
+        finally:
+            for writer in self._writers:
+                writer.resume()
+
     def _weigh(self) -> int:
-        total = 0
-        for place, _, names in os.walk(self._folder):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    total += (Path(place) / name).lstat().st_size
-        return total
+        # Links hold no data: they are the claims of writers.
+        places = (Path(place) / name for place, _, names in os.walk(self._folder) for name in names)
+        return sum(path.lstat().st_size for path in places if not path.is_symlink())
 
 
 def zipf_picks(count: int, models: int) -> list[int]:
@@ -169,7 +181,7 @@ def test_every_answer_is_right_within_the_limits(catalogue: Catalogue) -> None:
     ended = threading.Event()
 
     with Server(target, *options, environment=environment) as server:
-        watch = DiskWatch(server.cache_dir / "artifacts")
+        watch = DiskWatch(server)
         shared = Shared(picks)
         clients = [server.client(retries={"total_max_attempts": 1}) for _ in range(CLIENTS)]
         with ThreadPoolExecutor(CLIENTS + 2) as pool:

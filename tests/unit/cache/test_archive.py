@@ -1,6 +1,7 @@
 """Good archives come out whole, wherever they were packed."""
 
 import gzip
+import io
 import os
 import random
 import stat
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.cache.archive import archive_kind
+from modelyard.cache.archive import archive_kind, extract
 from tests.models import archives
 from tests.unit.cache.unpacking import (
     GOOD_GZ,
@@ -19,6 +20,7 @@ from tests.unit.cache.unpacking import (
     PACKED,
     TAR,
     ZIP,
+    Budget,
     files_below,
     unpack,
 )
@@ -71,6 +73,31 @@ def test_gzip_in_several_members_is_one_archive(into):
     whole = archives.tar_of({"model.onnx": b"weights"})
 
     unpack(gzip.compress(whole[:700]) + gzip.compress(whole[700:]), GZ, into)
+
+    assert files_below(into) == {"model.onnx": b"weights"}
+
+
+class Dribble(io.BytesIO):
+    """A connection that hands out a few bytes at a time."""
+
+    def read(self, size=-1):
+        return super().read(min(size, 7))
+
+
+@pytest.mark.parametrize(("pack", "kind"), PACKED)
+def test_stream_may_deliver_in_small_pieces(pack, kind, into):
+    files = {"a": b"x" * 3000, "b/c": b"y"}
+
+    extract(Dribble(pack(files)), kind, into, Budget())
+
+    assert files_below(into) == files
+
+
+def test_gzip_members_are_joined_in_small_pieces_too(into):
+    whole = archives.tar_of({"model.onnx": b"weights"})
+    data = gzip.compress(whole[:700]) + gzip.compress(whole[700:])
+
+    extract(Dribble(data), GZ, into, Budget())
 
     assert files_below(into) == {"model.onnx": b"weights"}
 

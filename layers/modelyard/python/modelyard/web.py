@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -40,6 +41,7 @@ PAGE_LIMIT = 100
 MAX_PAGE_LIMIT = 1000
 SESSION_LIFETIME = timedelta(minutes=20)
 _MOST_DRAINED_BYTES = 64 << 20
+_EXPECTED_LOAD = 'the body must be JSON: {"model_name": "..."}'
 
 Handler = Callable[[Request], Awaitable[HttpAnswer]]
 
@@ -264,10 +266,14 @@ async def _body(request: Request) -> bytes:
 
 
 async def _model_name(request: Request) -> TargetModel:
+    body = await _body(request)
     try:
-        return parse_target_model((await request.json())["model_name"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidRequestError('the body must be JSON: {"model_name": "..."}') from error
+        name = orjson.loads(body)["model_name"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidRequestError(_EXPECTED_LOAD) from error
+    if not isinstance(name, str):
+        raise InvalidRequestError(_EXPECTED_LOAD)
+    return parse_target_model(name)
 
 
 def _target(request: Request) -> TargetModel:

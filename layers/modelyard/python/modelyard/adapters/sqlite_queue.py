@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from modelyard.errors import DependencyError
 from modelyard.ports import Clock
 from modelyard.types import WarmDelivery, WarmRequest
 from modelyard.wire.warm_message import parse_warm_message, render_warm_message
@@ -88,4 +89,7 @@ class SqliteQueue:
 
     def _run(self, statement: str, *values: object) -> list[Any]:
         with self._lock:
-            return self._db.execute(statement, values).fetchall()
+            try:
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                raise DependencyError(f"the warm queue cannot be used: {error}") from error

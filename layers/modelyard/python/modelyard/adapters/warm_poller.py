@@ -41,13 +41,23 @@ class WarmPoller:
 
     async def _work(self) -> None:
         while True:
-            delivery = await asyncio.to_thread(self._queue.receive)
-            if delivery is None:
-                await asyncio.sleep(POLL_S)
-                continue
             try:
-                error = await self._warmer.warm(delivery)
-            except Exception:
-                logger.exception("warming failed", extra={"target": delivery.request.target_model})
-                error = ModelyardError("internal error, see the log")
-            await asyncio.to_thread(self._warmer.settle, delivery, error)
+                is_idle = not await self._work_off_one()
+            except Exception:  # the disk of the queue is full, say: what waits is not lost
+                logger.exception("warm queue failed")
+                is_idle = True
+            if is_idle:
+                await asyncio.sleep(POLL_S)
+
+    async def _work_off_one(self) -> bool:
+        """Warm the next message; returns whether there was one."""
+        delivery = await asyncio.to_thread(self._queue.receive)
+        if delivery is None:
+            return False
+        try:
+            error = await self._warmer.warm(delivery)
+        except Exception:
+            logger.exception("warming failed", extra={"target": delivery.request.target_model})
+            error = ModelyardError("internal error, see the log")
+        await asyncio.to_thread(self._warmer.settle, delivery, error)
+        return True

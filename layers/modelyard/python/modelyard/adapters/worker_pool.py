@@ -60,9 +60,11 @@ class WorkerPool:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(worker.stop(STOP_TIMEOUT_S) for worker in self._workers))
         for keeper in self._keepers:
             keeper.cancel()
+        # A replacement that is just starting would outlive the pool: first let no more start.
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*(worker.stop(STOP_TIMEOUT_S) for worker in self._workers))
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the worker's answer; calls that die with a worker are tried again.

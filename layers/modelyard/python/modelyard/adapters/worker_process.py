@@ -39,7 +39,6 @@ class WorkerProcess:
         self._listener: socket.socket = listen(self._address)
         self._idle: deque[WorkerConnection] = deque()
         self._process: asyncio.subprocess.Process | None = None
-        self._is_stopping = False
 
     @property
     def pid(self) -> int | None:
@@ -62,15 +61,13 @@ class WorkerProcess:
         self._process.stdin.write(self._settings + b"\n")
 
     async def keep_running(self, on_death: Callable[["WorkerProcess"], None]) -> None:
-        """Replace the process whenever it dies, until `stop`."""
+        """Replace the process whenever it dies, until cancelled."""
         loop = asyncio.get_running_loop()
         pause_s = 0.0
         while True:
             started_at = loop.time()
             assert self._process is not None
             code = await self._process.wait()
-            if self._is_stopping:
-                return
             logger.error("worker died", extra={"worker": self.index, "exit_code": code})
             on_death(self)
             self._tell_of_death()
@@ -111,7 +108,6 @@ class WorkerProcess:
 
     async def stop(self, timeout_s: float) -> None:
         """End the process: it finishes its running calls first, within the time."""
-        self._is_stopping = True
         process = self._process
         if process is not None and process.returncode is None:
             assert process.stdin is not None

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 from modelyard.adapters.worker_frames import pack, read_frame
-from modelyard.wire.envelope import Answer, Request, parse_request, render_answer
+from modelyard.errors import ModelyardError
+from modelyard.wire.envelope import Answer, Frame, Request, parse_request, render_answer
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +49,17 @@ class WorkerServer:
                         return
                     self._busy += 1
                 try:
-                    answer = self._handle(parse_request(frame))
-                    connection.sendall(pack(render_answer(answer)))
+                    connection.sendall(pack(self._answer(frame)))
                 except (BrokenPipeError, ConnectionResetError):
                     return  # the router gave up on this call; what it began is done
                 finally:
                     with self._idle:
                         self._busy -= 1
                         self._idle.notify_all()
+
+    def _answer(self, frame: Frame) -> Frame:
+        try:
+            return render_answer(self._handle(parse_request(frame)))
+        except Exception:
+            logger.exception("call failed")
+            return render_answer(Answer(error=ModelyardError("internal error, see the log")))

@@ -54,7 +54,7 @@ def tar_gz_members(source: BinaryIO, guard: RatioGuard) -> Iterator[ArchiveMembe
 
 
 def tar_members(stream: BinaryIO) -> Iterator[ArchiveMember]:
-    """Yield the members of a tar; `stream.read(n)` must return n bytes while it has them."""
+    """Yield the members of a plain tar."""
     defaults: dict[str, str] = {}
     while True:
         attributes = dict(defaults)
@@ -154,8 +154,11 @@ def _tar_chunks(stream: BinaryIO, left: int) -> Iterator[bytes]:
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size)
-    if len(data) != size:
-        raise damaged("tar")
+    while len(data) < size:
+        more = stream.read(size - len(data))
+        if not more:
+            raise damaged("tar")
+        data += more
     return data
 
 
@@ -202,8 +205,8 @@ class GzipStream(io.RawIOBase):
     def _start_next(self) -> None:
         """Go on with a gzip member that follows directly: parallel packers write several."""
         rest = self._inflater.unused_data
-        if len(rest) < 2:
-            rest += self._take()
+        while len(rest) < 2 and (more := self._take()):
+            rest += more
         self._packed = rest
         self._ended = not rest.startswith(b"\x1f\x8b")
         self._inflater = zlib.decompressobj(wbits=31)

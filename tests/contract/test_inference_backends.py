@@ -1,0 +1,156 @@
+"""One suite for the worker pool and the fake that stands in for it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.errors import ModelCrashedError, ModelLoadError
+from modelyard.types import ModelSource, Payload, Prediction, TargetModel
+from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
+from tests.fakes.backend import FakeBackend
+from tests.fakes.worker_yard import AT_LOAD, AT_PREDICT, WorkerYard, worker_yard
+
+SHARDS = 2
+
+
+class Processes:
+    """Script models in real workers."""
+
+    def __init__(self, yard: WorkerYard) -> None:
+        self.yard = yard
+        yard.model("echo")
+        yard.model("broken", AT_LOAD, "raise ValueError('no weights')")
+        yard.model("silent", AT_PREDICT, yard.wait_for("never"))
+        yard.model("killer", AT_PREDICT, "os._exit(3)")
+
+    async def open(self, stack: AsyncExitStack) -> WorkerPool:
+        return await stack.enter_async_context(self.yard.pool(SHARDS))
+
+    def source(self, name: str) -> ModelSource:
+        return self.yard.source(name)
+
+
+class Fake:
+    """The same models, scripted."""
+
+    async def open(self, stack: AsyncExitStack) -> FakeBackend:
+        backend = FakeBackend(SHARDS)
+        backend.script("echo", Answer(prediction=Prediction(b"[1, 2]", "application/json")))
+        backend.script("broken", Answer(error=ModelLoadError("ValueError: no weights")))
+        backend.script("silent", TimeoutError())
+        backend.script("killer", ModelCrashedError("the model process exited."))
+        return backend
+
+    def source(self, name: str) -> ModelSource:
+        return ModelSource("housing", TargetModel(name), "memory:")
+
+
+Rig = Processes | Fake
+
+
+@pytest.fixture(params=["workers", "fake"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    if request.param == "fake":
+        yield Fake()
+        return
+    with worker_yard(tmp_path) as yard:
+        yield Processes(yard)
+
+
+def call(rig: Rig, *requests: Request, timeout_s: float = 30.0) -> list[Answer | BaseException]:
+    """Make the calls one after the other on one shard; return answers and what was raised."""
+
+    async def run() -> list[Answer | BaseException]:
+        outcomes: list[Answer | BaseException] = []
+        async with AsyncExitStack() as stack:
+            backend = await rig.open(stack)
+            for request in requests:
+                calling = backend.call(SHARDS - 1, request, timeout_s)
+                outcomes += await asyncio.gather(calling, return_exceptions=True)
+        return outcomes
+
+    return asyncio.run(run())
+
+
+def invoke(rig: Rig, name: str) -> Invoke:
+    payload = Payload(b"[1, 2]", "application/json", "application/json")
+    return Invoke(rig.source(name), payload, window_s=30.0, patience_s=30.0)
+
+
+def is_right(answer: Answer | BaseException) -> bool:
+    return isinstance(answer, Answer) and answer.prediction == Prediction(
+        b"[1, 2]", "application/json"
+    )
+
+
+def test_prediction_is_answered(rig: Rig) -> None:
+    (answer,) = call(rig, invoke(rig, "echo"))
+
+    assert is_right(answer)
+
+
+def test_error_of_a_model_is_answered_and_not_raised(rig: Rig) -> None:
+    (answer,) = call(rig, invoke(rig, "broken"))
+
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.error, ModelLoadError)
+    assert "ValueError: no weights" in answer.error.message
+
+
+def test_model_that_takes_its_process_down_is_an_exception(rig: Rig) -> None:
+    (crash,) = call(rig, invoke(rig, "killer"))
+
+    assert isinstance(crash, ModelCrashedError)
+
+
+def test_shard_answers_others_after_a_crash(rig: Rig) -> None:
+    _, answer = call(rig, invoke(rig, "killer"), invoke(rig, "echo"))
+
+    assert is_right(answer)
+
+
+def test_no_answer_in_time_is_a_timeout(rig: Rig) -> None:
+    (timeout,) = call(rig, invoke(rig, "silent"), timeout_s=0.5)
+
+    assert isinstance(timeout, TimeoutError)
+
+
+def test_shard_answers_others_after_a_timeout(rig: Rig) -> None:
+    _, answer = call(rig, invoke(rig, "silent"), invoke(rig, "echo"), timeout_s=3.0)
+
+    assert is_right(answer)
+
+
+def test_load_is_answered(rig: Rig) -> None:
+    (answer,) = call(rig, Load(rig.source("broken"), 30.0))
+
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.error, ModelLoadError)
+
+
+def test_survey_is_answered_without_a_prediction(rig: Rig) -> None:
+    (answer,) = call(rig, Survey("housing", rig.source("echo").repository))
+
+    assert isinstance(answer, Answer)
+    assert (answer.error, answer.prediction) == (None, None)
+
+
+def test_unload_after_load(rig: Rig) -> None:
+    source = rig.source("echo")
+
+    _, answer = call(rig, Load(source, 30.0), Unload(source))
+
+    assert isinstance(answer, Answer)
+    assert answer.error is None
+
+
+def test_shards_are_counted(rig: Rig) -> None:
+    async def run() -> int:
+        async with AsyncExitStack() as stack:
+            return (await rig.open(stack)).shards
+
+    assert asyncio.run(run()) == SHARDS

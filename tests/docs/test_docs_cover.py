@@ -1,0 +1,178 @@
+"""What users can set, see or get has an entry in the docs, and the entry is right."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from modelyard import errors
+from modelyard.adapters.prometheus_metrics import PrometheusMetrics
+from modelyard.cli import app as cli
+from modelyard.config import load_config
+from modelyard.config_schema import KINDS, MultiModelEndpoint
+from modelyard.errors import ConfigurationError, ModelError, ModelNotReadyError, ModelyardError
+from modelyard.web import create_app
+from modelyard.wire.answers import Deployment
+from modelyard.wire.statuses import invoke_status, manage_status, original_status
+from tests.docs import pages
+
+SETTINGS = pages.rows(pages.text("docs/settings.md"))
+CONTRACT = pages.rows(pages.text("docs/sagemaker.md"))
+OPERATIONS = pages.rows(pages.text("docs/operations.md"))
+COMMANDS = cast(Any, typer.main.get_command(cli)).commands
+SERVE_OPTIONS = [param for param in COMMANDS["serve"].params if param.param_type_name == "option"]
+
+
+def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, field in section.model_fields.items():
+        yield prefix + key, field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from config_keys(field.annotation, f"{prefix}{key}.")
+
+
+CONFIG_KEYS = dict(config_keys(MultiModelEndpoint))
+LEAVES = [key for key in CONFIG_KEYS if f"{key}." not in " ".join(CONFIG_KEYS)]
+
+
+def error_classes(root: type[ModelyardError] = ModelyardError) -> Iterator[type[ModelyardError]]:
+    if root.__module__ == errors.__name__:
+        yield root
+    for child in root.__subclasses__():
+        yield from error_classes(child)
+
+
+WIRE_ERRORS = [kind for kind in error_classes() if kind is not ConfigurationError]
+
+
+@pytest.mark.parametrize("option", SERVE_OPTIONS, ids=lambda option: option.name)
+def test_serve_option_is_documented_with_its_default(option):
+    for spelling in (*option.opts, *option.secondary_opts):
+        if spelling not in ("-h", "--help"):
+            default = option.show_default
+            shown = default if isinstance(default, str) else str(option.default)
+            assert SETTINGS[spelling][0] == shown
+
+
+@pytest.mark.parametrize("verb", sorted(set(COMMANDS) - {"serve"}))
+def test_verb_is_documented_with_its_options(verb):
+    table = pages.text("docs/settings.md").partition("## The other verbs")[2].partition("## ")[0]
+    row = next(line for line in table.splitlines() if f"`modelyard {verb} " in line)
+    own = [option for param in COMMANDS[verb].params for option in param.opts if "--" in option]
+
+    assert [
+        option for option in own if option not in ("--help", "--url") and option not in row
+    ] == []
+
+
+def test_every_kind_of_resource_is_known_to_these_tests():
+    assert list(KINDS.values()) == [MultiModelEndpoint]
+
+
+@pytest.mark.parametrize("key", CONFIG_KEYS)
+def test_config_key_is_documented_as_required_or_not(key):
+    is_required = CONFIG_KEYS[key].default is PydanticUndefined
+
+    assert (SETTINGS[key][0] == "required") == is_required
+
+
+@pytest.mark.parametrize("key", [key for key in LEAVES if SETTINGS[key][0] != "required"])
+def test_documented_default_of_a_config_key_is_the_default(key, tmp_path):
+    base = {"name": "housing", "kind": "MultiModelEndpoint", "models": {"path": "."}}
+    *outer, name = key.split(".")
+    value = {"true": True, "false": False}.get(SETTINGS[key][0], SETTINGS[key][0])
+    value = int(value) if str(value).isdecimal() else value
+    given = {name: value}
+    for section in reversed(outer):
+        given = {section: base.get(section, {}) | given}
+
+    left_out = MultiModelEndpoint.model_validate(base, context=tmp_path)
+    as_documented = MultiModelEndpoint.model_validate(base | given, context=tmp_path)
+
+    assert as_documented == left_out
+
+
+def test_example_config_shows_every_key_at_its_default(tmp_path):
+    (example,) = pages.blocks(pages.text("docs/settings.md"), "yaml")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "modelyard.yaml").write_text(example)
+    (tmp_path / "short.yaml").write_text(
+        "[{name: housing, kind: MultiModelEndpoint, models: {path: models}}]"
+    )
+
+    assert load_config(tmp_path / "modelyard.yaml") == load_config(tmp_path / "short.yaml")
+    assert [key for key in LEAVES if f"{key.rpartition('.')[2]}:" not in example] == []
+
+
+@pytest.mark.parametrize("kind", WIRE_ERRORS, ids=lambda kind: kind.__name__)
+def test_error_is_documented_with_its_types_and_statuses(kind):
+    error = kind("why")
+    wire = invoke_status(error)
+    status = "429 or 503" if kind is ModelNotReadyError else str(wire.status)
+    original = str(original_status(error)) if isinstance(error, ModelError) else ""
+    managed = str(manage_status(error).status)
+
+    assert CONTRACT[kind.__name__] == [wire.type, status, original, managed]
+
+
+def test_error_that_is_never_sent_is_documented_as_such():
+    assert "never sent" in CONTRACT["ConfigurationError"][0]
+
+
+def metric_helps() -> list[tuple[str, str]]:
+    exposed = PrometheusMetrics().render().decode()
+    return re.findall(r"^# HELP (\w+) (.+)$", exposed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("metric", "says"), metric_helps(), ids=[m for m, _ in metric_helps()])
+def test_metric_is_documented_with_its_unit(metric, says):
+    unit = OPERATIONS[metric][0]
+
+    assert ("microseconds" in says) == (unit == "microseconds")
+    assert ("Bytes" in says) == (unit == "bytes")
+
+
+def test_no_metric_is_documented_that_is_not_there():
+    table = pages.text("docs/operations.md").partition("## Logs")[0]
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+    assert sorted(documented) == sorted(metric for metric, _ in metric_helps())
+
+
+def routes() -> set[str]:
+    """Return every route of the web application, without the optional stage."""
+    nobody = cast(Any, None)
+    application = vars(create_app(nobody, nobody, nobody, Deployment()))["_app"]
+    found = set()
+    for route in application.routes:
+        path = re.sub(r"{(\w+):path}", r"{\1}", route.path.removeprefix("/{stage}"))
+        found |= {f"{method} {path}" for method in route.methods - {"HEAD"}}
+    return found
+
+
+def test_every_route_is_documented_and_no_other():
+    table = pages.text("docs/sagemaker.md").partition("## Members")[0]
+    documented = re.findall(r"^\| `([A-Z]+ /\S*)` \|", table, re.MULTILINE)
+
+    assert set(documented) == routes()
+
+
+def test_stage_works_for_the_routes_that_the_docs_name():
+    nobody = cast(Any, None)
+    application = vars(create_app(nobody, nobody, nobody, Deployment()))["_app"]
+
+    staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]
+
+    assert len(staged) == 3
+    assert "The three `InvokeEndpoint...` routes also work below" in pages.text("docs/sagemaker.md")
+
+
+def test_ready_line_of_the_pages_is_the_one_of_the_code():
+    source = Path(pages.ROOT / "layers/modelyard/python/modelyard/console.py").read_text()
+
+    assert "Modelyard is ready on " in source
+    assert "Modelyard is ready on http://127.0.0.1:8080" in pages.text("README.md")

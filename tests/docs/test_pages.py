@@ -1,0 +1,135 @@
+"""Pages are short, their links lead somewhere, and what they name exists."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import typer
+
+from modelyard.cli import app as cli
+from tests.docs import pages
+
+PACKAGE = pages.ROOT / "layers/modelyard/python/modelyard"
+MAKEFILE = (pages.ROOT / "Makefile").read_text()
+ARCHITECTURE = sorted((pages.ROOT / "docs/architecture").glob("*.md"))
+LONGEST = {"README.md": 149, "docs/architecture": 100, "docs/adr": 40}
+every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
+
+
+@every_page
+def test_page_is_short(page):
+    limit = LONGEST.get(pages.name(page), LONGEST.get(pages.name(page.parent), 300))
+
+    assert len(page.read_text().splitlines()) <= limit
+
+
+@every_page
+def test_relative_links_lead_somewhere(page):
+    targets = [link for link in pages.links(page.read_text()) if "://" not in link]
+
+    assert [target for target in targets if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    found = page.parent / path if path else page
+    return found.exists() and (not anchor or anchor in pages.anchors(found.read_text()))
+
+
+def shown_commands() -> list[tuple[str, list[str]]]:
+    return [
+        (pages.name(page), words)
+        for page in pages.pages()
+        for words, _ in pages.commands(page.read_text())
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(words, id=f"{page}: {' '.join(words)}") for page, words in shown_commands()],
+)
+def test_shown_command_exists(words):
+    program, *arguments = words
+
+    if program == "make":
+        assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in arguments)
+    elif program == "python":
+        assert (pages.ROOT / arguments[0]).is_file()
+    elif program == "modelyard":
+        verb = cast(Any, typer.main.get_command(cli)).commands[arguments[0]]
+        assert verb.make_context(arguments[0], arguments[1:]).params
+    else:
+        assert program in ("aws", "cat")
+
+
+def test_every_make_target_is_in_the_contributing_page():
+    targets = re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    assert targets is not None
+    told = pages.rows(pages.text("CONTRIBUTING.md"))
+
+    assert [one for one in targets[1].split() if f"make {one}" not in told] == []
+
+
+def named_places(page: Path) -> set[str]:
+    """Return the package files, and functions in them, that a page names."""
+    return set(re.findall(r"`((?:\w+/)*\w+\.py(?::[\w.]+)?)`", page.read_text()))
+
+
+@pytest.mark.parametrize("page", ARCHITECTURE, ids=pages.name)
+def test_files_and_functions_of_the_architecture_pages_exist(page):
+    assert [place for place in named_places(page) if not exists(place)] == []
+
+
+def exists(place: str) -> bool:
+    path, _, qualified = place.partition(":")
+    if path == "code/inference.py" or "/" not in path and path in ("utils.py", "inference.py"):
+        return True
+    file = PACKAGE / path
+    return file.is_file() and (not qualified or defines(file, qualified.split(".")))
+
+
+def defines(file: Path, names: list[str]) -> bool:
+    body: list[ast.stmt] = ast.parse(file.read_text()).body
+    for name in names:
+        found = [node for node in body if getattr(node, "name", None) == name]
+        if not found:
+            return False
+        body = getattr(found[0], "body", [])
+    return True
+
+
+def test_overview_names_a_place_for_every_step():
+    overview = pages.text("docs/architecture/00-overview.md")
+    steps = re.split(r"^\d+\. ", overview.partition("## The rooms")[0], flags=re.MULTILINE)[1:]
+
+    assert len(steps) == 12
+    assert [step for step in steps if ".py:" not in step and "`codecs`" not in step] == []
+
+
+def test_every_room_is_on_the_overview():
+    overview = pages.text("docs/architecture/00-overview.md").partition("## The import arrows")[2]
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rooms -= {"__init__", "__pycache__", "py", "config_schema"}
+
+    assert [room for room in sorted(rooms) if not re.search(rf"\b{room}\b", overview)] == []
+
+
+def test_glossary_is_in_order():
+    words = re.findall(r"^\| ([a-z][^|]*) \|", pages.text("docs/glossary.md"), re.MULTILINE)[1:]
+
+    assert words == sorted(words)
+
+
+def test_decisions_are_numbered_without_gaps():
+    names = [page.name for page in sorted((pages.ROOT / "docs/adr").glob("*.md"))]
+
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+
+
+@pytest.mark.parametrize("page", sorted((pages.ROOT / "docs/adr").glob("*.md")), ids=pages.name)
+def test_decision_has_context_decision_and_consequences(page):
+    headings = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)
+
+    assert headings == ["Context", "Decision", "Consequences"]

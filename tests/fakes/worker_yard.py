@@ -1,0 +1,116 @@
+"""Real worker processes over a folder of script models."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelyard.adapters.system_clock import SystemClock
+from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.ports import Clock
+from modelyard.settings import WorkerSettings
+from modelyard.types import ModelSource, Payload, TargetModel
+from modelyard.wire.envelope import Answer, Invoke
+from tests.models.script_models import script
+
+WINDOW_S = 30.0
+ECHO = """
+    def model_fn(model_dir):
+        return None
+
+    def transform_fn(model, data, content_type, accept):
+        return data
+"""
+AT_PREDICT = """
+    import ctypes, os, pathlib, signal, time
+
+    def model_fn(model_dir):
+        return None
+
+    def transform_fn(model, data, content_type, accept):
+        {statement}
+        return data
+"""
+AT_LOAD = """
+    import ctypes, os, pathlib, signal, time
+
+    def model_fn(model_dir):
+        {statement}
+
+    def transform_fn(model, data, content_type, accept):
+        return data
+"""
+
+
+class WorkerYard:
+    """A pool of workers, the models they serve, and markers that models leave and wait for."""
+
+    def __init__(self, folder: Path, sockets: Path) -> None:
+        self.models = folder / "models"
+        self.markers = folder / "markers"
+        self.markers.mkdir()
+        self._cache = folder / "cache"
+        self._sockets = sockets
+
+    def pool(self, workers: int = 1, clock: Clock | None = None) -> WorkerPool:
+        return WorkerPool(workers, self._sockets, self._settings, clock or SystemClock())
+
+    def model(self, name: str, source: str = ECHO, statement: str = "") -> str:
+        script(self.models / name, source.replace("{statement}", statement))
+        return name
+
+    def source(self, name: str) -> ModelSource:
+        uri = self.models.as_uri() + "/"
+        return ModelSource("housing", TargetModel(name), uri, allow_code=True)
+
+    def request(self, name: str, body: bytes = b"1", window_s: float = WINDOW_S) -> Invoke:
+        payload = Payload(body, "application/json", "application/json")
+        return Invoke(self.source(name), payload, window_s, window_s)
+
+    def leave(self, marker: str) -> str:
+        """Return the statement with which a model says that it got here."""
+        return f"pathlib.Path({str(self.markers / marker)!r}).touch()"
+
+    def wait_for(self, marker: str) -> str:
+        """Return the statement with which a model waits for a marker."""
+        path = str(self.markers / marker)
+        return f"[time.sleep(0.005) for _ in iter(lambda: os.path.exists({path!r}), True)]"
+
+    def put(self, marker: str) -> None:
+        (self.markers / marker).touch()
+
+    def take(self, marker: str) -> None:
+        (self.markers / marker).unlink()
+
+    async def seen(self, marker: str) -> None:
+        """Return once a model left the marker."""
+        await until((self.markers / marker).exists)
+
+    def _settings(self, index: int) -> bytes:
+        return WorkerSettings(
+            name=f"worker-{index}",
+            cache_dir=str(self._cache),
+            memory_bytes=1 << 30,
+            disk_bytes=1 << 30,
+            predict_slots=16,
+        ).to_line()
+
+
+@contextmanager
+def worker_yard(folder: Path) -> Iterator[WorkerYard]:
+    # Paths of sockets must be short; those of tests are not.
+    with tempfile.TemporaryDirectory(prefix="yard-") as sockets:
+        yield WorkerYard(folder, Path(sockets))
+
+
+async def until(is_so: Callable[[], object], timeout_s: float = WINDOW_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to pass"
+        await asyncio.sleep(0.005)
+
+
+def body_of(answer: Answer) -> bytes | None:
+    return None if answer.prediction is None else answer.prediction.body

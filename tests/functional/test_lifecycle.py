@@ -1,0 +1,127 @@
+"""Start, stop and restart: no call is cut off, no warm request is lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.functional import artifacts
+from tests.functional.yard import DirectoryModels, Yard
+from tests.serving import Server, body, eventually
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> DirectoryModels:
+    return DirectoryModels(tmp_path / "yard")
+
+
+def ask(yard: Yard, target: str) -> Any:
+    return body(yard.invoke(target, b"1", "yard"))
+
+
+def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
+    models: DirectoryModels, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    models.put("slow.tar.gz", artifacts.slow_to_predict(gate))
+
+    with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ask, Yard(server, models), "slow.tar.gz")
+        eventually(Path(f"{gate}.began").exists)
+        server.terminate()
+        eventually(lambda: not takes_calls(server))
+        gate.touch()
+        answer = call.result(10)
+
+    assert answer == "finished"
+
+
+def test_a_call_that_waits_for_its_model_is_finished_too(
+    models: DirectoryModels, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    models.put("slow.tar.gz", artifacts.gated(gate))
+
+    with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ask, Yard(server, models), "slow.tar.gz")
+        eventually(Path(f"{gate}.began").exists)
+        server.terminate()
+        eventually(lambda: not takes_calls(server))
+        gate.touch()
+        answer = call.result(10)
+
+    assert answer == "ready"
+
+
+def takes_calls(server: Server) -> bool:
+    try:
+        httpx.get(f"{server.url}/ping", trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def test_a_pending_warm_request_survives_a_restart(models: DirectoryModels, tmp_path: Path) -> None:
+    gate, cache = tmp_path / "gate", tmp_path / "cache"
+    models.put("slow.tar.gz", artifacts.gated(gate))
+    options = (models.target, "--allow-code", "--sync-window", "200ms")
+    with Server(*options, cache_dir=cache) as server:
+        yard = Yard(server, models)
+        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
+            ask(yard, "slow.tar.gz")
+    gate.touch()
+
+    with Server(*options, cache_dir=cache) as server:
+        eventually(lambda: server.models("yard")["slow.tar.gz"]["status"] == "LOADED")
+        waits = server.metric("Invocations_count", "yard")
+        answer = ask(Yard(server, models), "slow.tar.gz")
+        misses = server.metric("ModelLoadingWaitTime_count", "yard")
+
+    assert (waits, answer, misses) == (0, "ready", 0)
+
+
+def test_a_model_staged_before_a_restart_is_not_fetched_again(
+    models: DirectoryModels, tmp_path: Path
+) -> None:
+    models.put("model.onnx", artifacts.onnx())
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        with Server(models.target, cache_dir=cache) as server:
+            answer = body(Yard(server, models).invoke("model.onnx", b"1,2,3,4", "yard"))
+            downloads = server.metric("ModelDownloadingTime_count", "yard")
+
+    assert answer == [[10.0]]
+    assert downloads == 0
+
+
+def test_a_load_that_fails_after_the_window_ends_as_a_model_error(
+    models: DirectoryModels, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    models.put("bad.tar.gz", artifacts.gated(gate, failure="weights are for another net"))
+
+    with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
+        yard = Yard(server, models)
+        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
+            ask(yard, "bad.tar.gz")
+        gate.touch()
+        eventually(lambda: server.models("yard")["bad.tar.gz"]["status"] == "LOADING_FAILED")
+        with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
+            ask(yard, "bad.tar.gz")
+
+    assert "ValueError: weights are for another net" in caught.value.response["OriginalMessage"]
+    assert "code/inference.py, line " in caught.value.response["OriginalMessage"]
+    assert str(tmp_path) not in caught.value.response["Message"]
+
+
+def test_the_workers_end_with_a_server_that_is_killed(models: DirectoryModels) -> None:
+    with pytest.raises(AssertionError, match="exit code -9"), Server(models.target) as server:
+        workers = psutil.Process(server.pid).children()
+        server.process.kill()
+        server.process.wait()
+
+    assert len(workers) == 2
+    eventually(lambda: not any(worker.is_running() for worker in workers))

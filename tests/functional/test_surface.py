@@ -1,0 +1,107 @@
+"""The routes around InvokeEndpoint: what is not served says so in the SDK's language."""
+
+import pytest
+
+from tests.functional import artifacts
+from tests.functional.yard import Yard
+from tests.serving import body
+
+pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
+
+
+def test_async_invocations_are_refused_with_a_type(yard: Yard) -> None:
+    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
+        yard.sdk.invoke_endpoint_async(EndpointName="safe", InputLocation="s3://bucket/input")
+
+    message = caught.value.response["Message"]
+    assert message == "Endpoint safe does not support async-invocations: call invocations instead."
+
+
+def test_response_streams_are_refused_with_a_type(yard: Yard) -> None:
+    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
+        yard.sdk.invoke_endpoint_with_response_stream(EndpointName="safe", Body=b"1,2")
+
+    assert "does not support invocations-response-stream" in caught.value.response["Message"]
+
+
+@pytest.mark.parametrize("operation", ["async-invocations", "invocations-response-stream"])
+def test_what_is_refused_is_refused_below_a_stage_too(yard: Yard, operation: str) -> None:
+    answer = yard.server.http.post(f"/prod/endpoints/safe/{operation}", content=b"1")
+
+    assert answer.status_code == 400
+    assert answer.headers["x-amzn-errortype"] == answer.json()["__type"] == "ValidationError"
+
+
+def test_the_stage_of_an_endpoint_url_is_a_prefix(yard: Yard) -> None:
+    target = yard.publish(artifacts.house(3.0))
+    client = yard.server.client_at(f"{yard.server.url}/prod")
+
+    answer = client.invoke_endpoint(
+        EndpointName="safe", TargetModel=target, Body=artifacts.ROW, ContentType="text/csv"
+    )
+
+    assert body(answer) == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/ping", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/endpoints", 200),
+        ("GET", "/endpoints/safe/models", 200),
+        ("GET", "/", 404),
+        ("POST", "/endpoints/safe", 404),
+        ("GET", "/endpoints/safe/invocations", 405),
+        ("PUT", "/endpoints/safe/models", 405),
+        ("POST", "/endpoints/safe/invocations", 400),
+        ("POST", "/endpoints/safe/async-invocations", 400),
+        ("GET", "/endpoints/nowhere/models", 404),
+    ],
+)
+def test_every_answer_has_a_request_id(yard: Yard, method: str, path: str, status: int) -> None:
+    answer = yard.server.http.request(method, path)
+
+    assert answer.status_code == status
+    assert len(answer.headers["x-amzn-requestid"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/nothing", "UnknownOperationException"),
+        ("POST", "/endpoints/safe/nothing", "UnknownOperationException"),
+        ("DELETE", "/endpoints/safe/invocations", "ValidationError"),
+    ],
+)
+def test_unknown_routes_answer_with_a_typed_json_object(
+    yard: Yard, method: str, path: str, kind: str
+) -> None:
+    answer = yard.server.http.request(method, path)
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-amzn-errortype"] == answer.json()["__type"] == kind
+    assert answer.json()["Message"].endswith(f"{method} {path}")
+
+
+def test_an_error_names_its_code_for_those_who_read_the_body(yard: Yard) -> None:
+    target = yard.publish(artifacts.house())
+    named = {"X-Amzn-SageMaker-Target-Model": target, "Content-Type": "text/csv"}
+    http = yard.server.http
+
+    nowhere = http.post("/endpoints/nowhere/invocations", headers=named, content=b"")
+    rejected = http.post("/endpoints/safe/invocations", headers=named, content=b"one")
+
+    assert nowhere.json()["ErrorCode"] == "NO_SUCH_ENDPOINT"
+    assert rejected.json()["ErrorCode"] == "CLIENT_ERROR_FROM_MODEL"
+
+
+def test_a_body_sent_in_chunks_is_a_body(yard: Yard) -> None:
+    target = yard.publish(artifacts.house(3.0))
+    named = {"X-Amzn-SageMaker-Target-Model": target, "Content-Type": "text/csv"}
+
+    answer = yard.server.http.post(
+        "/endpoints/safe/invocations", headers=named, content=iter([b"1,2,3", b",4,5,6"])
+    )
+
+    assert answer.json() == [3.0]

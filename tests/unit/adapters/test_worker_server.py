@@ -1,0 +1,186 @@
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from modelyard.adapters.worker_connection import listen
+from modelyard.adapters.worker_frames import pack, read_frame
+from modelyard.adapters.worker_server import WorkerServer
+from modelyard.types import Prediction
+from modelyard.wire.envelope import (
+    Answer,
+    Frame,
+    Request,
+    Survey,
+    parse_answer,
+    render_request,
+)
+
+ENDED = Answer(prediction=Prediction(b"done"))
+Handle = Callable[[Request], Answer]
+
+
+class Yard:
+    """A server under test and connections to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "worker.sock")
+        self.listener = listen(self.address)
+        self.opened: list[socket.socket] = []
+        self.thread = threading.Thread()
+
+    def serve(self, handle: Handle) -> WorkerServer:
+        server = WorkerServer(self.listener, handle)
+        self.thread = threading.Thread(target=server.serve)
+        self.thread.start()
+        return server
+
+    def connect(self) -> tuple[socket.socket, BinaryIO]:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.settimeout(30)
+        client.connect(self.address)
+        self.opened.append(client)
+        return client, client.makefile("rb")
+
+    def close(self) -> None:
+        for client in self.opened:
+            client.close()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(timeout=30)
+        self.listener.close()
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    yard = Yard(tmp_path)
+    yield yard
+    yard.close()
+
+
+def ask(client: socket.socket, stream: BinaryIO, name: str = "housing") -> Answer | None:
+    client.sendall(pack(render_request(Survey(name, "memory:"))))
+    frame = read_frame(stream)
+    return None if frame is None else parse_answer(frame)
+
+
+def test_every_request_of_a_connection_is_answered(yard: Yard) -> None:
+    yard.serve(lambda request: Answer(prediction=Prediction(repr(request).encode())))
+    client, stream = yard.connect()
+
+    answers = [ask(client, stream, name) for name in ("a", "b")]
+
+    assert [answer.prediction.body for answer in answers if answer and answer.prediction] == [
+        repr(Survey(name, "memory:")).encode() for name in ("a", "b")
+    ]
+
+
+def test_slow_call_does_not_hold_up_another_connection(yard: Yard) -> None:
+    release = threading.Event()
+
+    def handle(request: Request) -> Answer:
+        if request == Survey("slow", "memory:"):
+            assert release.wait(timeout=30)
+        return ENDED
+
+    yard.serve(handle)
+    slow_client, slow_stream = yard.connect()
+    slow_client.sendall(pack(render_request(Survey("slow", "memory:"))))
+
+    answer = ask(*yard.connect())
+
+    release.set()
+    assert answer == ENDED
+    assert read_frame(slow_stream) is not None
+
+
+def test_answer_that_cannot_be_rendered_is_an_error_answer(yard: Yard) -> None:
+    unrenderable = Answer(prediction=Prediction(b"1", content_type=object()))  # type: ignore[arg-type]
+    yard.serve(lambda _: unrenderable)
+
+    answer = ask(*yard.connect())
+
+    assert answer is not None
+    assert answer.error is not None
+    assert "internal error" in answer.error.message
+
+
+def test_request_that_cannot_be_parsed_is_an_error_answer(yard: Yard) -> None:
+    yard.serve(lambda _: ENDED)
+    client, stream = yard.connect()
+
+    client.sendall(pack(Frame(b"no json")))
+
+    frame = read_frame(stream)
+    assert frame is not None
+    assert parse_answer(frame).error is not None
+
+
+def test_caller_that_left_does_not_disturb_the_server(yard: Yard) -> None:
+    left = threading.Event()
+
+    def handle(_: Request) -> Answer:
+        assert left.wait(timeout=30)
+        return ENDED
+
+    yard.serve(handle)
+    impatient, stream = yard.connect()
+    impatient.sendall(pack(render_request(Survey("housing", "memory:"))))
+    stream.close()
+    impatient.close()
+    left.set()
+
+    assert ask(*yard.connect()) == ENDED
+
+
+def test_stop_waits_for_the_running_call(yard: Yard) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def handle(_: Request) -> Answer:
+        begun.set()
+        assert release.wait(timeout=30)
+        return ENDED
+
+    server = yard.serve(handle)
+    client, stream = yard.connect()
+    client.sendall(pack(render_request(Survey("housing", "memory:"))))
+    assert begun.wait(timeout=30)
+    stopping = threading.Thread(target=server.stop, args=(30.0,))
+    stopping.start()
+
+    release.set()
+    stopping.join(timeout=30)
+
+    assert not stopping.is_alive()
+    assert read_frame(stream) is not None
+
+
+def test_stop_gives_up_on_a_call_that_takes_too_long(yard: Yard) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def handle(_: Request) -> Answer:
+        begun.set()
+        assert release.wait(timeout=30)
+        return ENDED
+
+    server = yard.serve(handle)
+    client, stream = yard.connect()
+    client.sendall(pack(render_request(Survey("housing", "memory:"))))
+    assert begun.wait(timeout=30)
+
+    server.stop(0.01)
+
+    release.set()
+    assert read_frame(stream) is not None
+
+
+def test_stopped_server_takes_no_call(yard: Yard) -> None:
+    server = yard.serve(lambda _: ENDED)
+    client, stream = yard.connect()
+
+    server.stop(1.0)
+
+    assert ask(client, stream) is None
