@@ -41,8 +41,7 @@ def commands(markdown: str) -> Iterator[tuple[list[str], str]]:
     """Yield the words of each command of the console blocks, and what it is shown to print."""
     for block in blocks(markdown, "console"):
         for entry in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            entry = entry.replace("\\\n", " ")
-            command, _, printed = entry.partition("\n")
+            command, _, printed = entry.replace("\\\n", " ").partition("\n")
             yield shlex.split(command), printed.strip()
 
 

@@ -33,6 +33,7 @@ class Reader:
         path = f"{COMMANDS}{os.pathsep}{os.environ.get('PATH', '')}"
         done = subprocess.run(
             words,
+            check=False,
             cwd=self._folder,
             env=clean_environment() | {"PATH": path, "NO_COLOR": "1"},
             capture_output=True,
@@ -53,6 +54,7 @@ def run_example(script: str, *arguments: str) -> subprocess.CompletedProcess[str
     """Run a script of the examples to its end."""
     return subprocess.run(
         [sys.executable, str(pages.ROOT / "examples" / script), *arguments],
+        check=False,
         env=clean_environment() | {name.upper(): key for name, key in KEYS.items()},
         capture_output=True,
         text=True,

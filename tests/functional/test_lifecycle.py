@@ -83,6 +83,21 @@ def test_a_pending_warm_request_survives_a_restart(models: DirectoryModels, tmp_
     assert (waits, answer, misses) == (0, "ready", 0)
 
 
+def test_a_load_by_warming_is_measured_too(models: DirectoryModels, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    models.put("slow.tar.gz", artifacts.gated(gate))
+
+    with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
+        yard = Yard(server, models)
+        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
+            ask(yard, "slow.tar.gz")
+        gate.touch()
+        eventually(lambda: " warmed " in server.log)
+        loads = server.metric("ModelLoadingTime_count", "yard")
+
+    assert loads == 1
+
+
 def test_a_model_staged_before_a_restart_is_not_fetched_again(
     models: DirectoryModels, tmp_path: Path
 ) -> None:

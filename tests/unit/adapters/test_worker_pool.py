@@ -226,7 +226,7 @@ def test_one_answer_lets_all_calls_of_a_suspect_run_side_by_side_again(yard: Wor
 
     async def act(pool: WorkerPool) -> None:
         calls = [
-            asyncio.create_task(invoke(pool, yard, model, body, timeout_s=10.0))
+            asyncio.create_task(invoke(pool, yard, model, body, timeout_s=6.0))
             for body in (b"1", b"2", b"3")
         ]
         await asyncio.gather(*(yard.seen(f"in{number}") for number in (1, 2, 3)))
@@ -350,7 +350,7 @@ def test_child_of_a_crashed_model_does_not_keep_its_caller_waiting(yard: WorkerY
     async def act(pool: WorkerPool) -> None:
         try:
             with pytest.raises(ModelCrashedError):
-                await invoke(pool, yard, killer, timeout_s=10.0)
+                await invoke(pool, yard, killer, timeout_s=5.0)
         finally:
             yard.put("go")
 

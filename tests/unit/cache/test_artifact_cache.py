@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.cache.artifact_cache import ArtifactCache
-from modelyard.cache.tree import CacheTree, DiskLease, Staging
+from modelyard.cache.entry import DiskLease
+from modelyard.cache.tree import CacheTree, Staging
 from modelyard.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,

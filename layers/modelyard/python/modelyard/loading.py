@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from modelyard.cache.artifact_cache import ArtifactCache
+from modelyard.cache.entry import DiskLease
 from modelyard.cache.estimates import LoadEstimator
 from modelyard.cache.model_cache import LoadedModel, ModelCache
-from modelyard.cache.tree import DiskLease
 from modelyard.errors import ArtifactChangedError, ModelError
 from modelyard.ports import Clock, Metrics, ModelRepository, Predictor
 from modelyard.predictors.base import LoadPlan
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 MICROSECONDS = 1e6
 _TRIES_WHILE_CHANGING = 5
 _ROOM_TIMEOUT_S = 60.0
+SCRIPT = "script"
 
 
 class PlanLoad(Protocol):
@@ -90,7 +91,8 @@ class Loader:
                 logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
         started_at = self._clock.monotonic()
         staged = self._artifacts.ensure_staged(artifact, repository)
-        self._observe("stage", "ModelDownloadingTime", source, artifact, started_at)
+        seconds = self._record("ModelDownloadingTime", source, started_at)
+        self.estimates.observe("stage", artifact.size_bytes, seconds)
         self._load_staged(source, artifact, staged)
 
     def _load_staged(self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease) -> None:
@@ -124,7 +126,9 @@ class Loader:
         try:
             started_at = self._clock.monotonic()
             predictor = self._load(plan)
-            self._observe("load", "ModelLoadingTime", source, artifact, started_at)
+            seconds = self._record("ModelLoadingTime", source, started_at)
+            if plan.runtime != SCRIPT:  # a script takes its time whatever its files weigh
+                self.estimates.observe("load", artifact.size_bytes, seconds)
             surplus_bytes = predictor.memory_bytes - reserved_bytes
             if surplus_bytes > 0:
                 self._models.reserve(
@@ -139,14 +143,7 @@ class Loader:
             raise
         return predictor, reserved_bytes
 
-    def _observe(
-        self,
-        stage: str,
-        metric: str,
-        source: ModelSource,
-        artifact: ModelArtifact,
-        started_at: float,
-    ) -> None:
+    def _record(self, metric: str, source: ModelSource, started_at: float) -> float:
         seconds = self._clock.monotonic() - started_at
-        self.estimates.observe(stage, artifact.size_bytes, seconds)
         self._metrics.record(Sample(metric, seconds * MICROSECONDS, source.endpoint_name))
+        return seconds

@@ -254,7 +254,8 @@ class Residence:
     def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
         if slot.last_load is not None and slot.last_load[0] == artifact.tag:
             return slot.last_load[1]
-        return self._estimates.estimate_s(artifact.size_bytes, "stage", "load")
+        stages = ("load",) if self._artifacts.is_staged(artifact) else ("stage", "load")
+        return self._estimates.estimate_s(artifact.size_bytes, *stages)
 
     def _fly(self, slot: Slot, source: ModelSource, flight: Flight) -> None:
         try:

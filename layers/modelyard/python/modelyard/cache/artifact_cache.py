@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from modelyard.cache.archive import archive_kind, extract
-from modelyard.cache.tree import CacheTree, DiskLease, Manifest, Staging
+from modelyard.cache.entry import DiskLease, Manifest
+from modelyard.cache.tree import CacheTree, Staging
 from modelyard.errors import ArtifactInvalidError, CapacityError
 from modelyard.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.types import ModelArtifact
@@ -56,6 +57,10 @@ class ArtifactCache:
                     return lease
                 self._stage(artifact, repository, digest)
             raise CapacityError("the staged artifact was evicted each time before it could be used")
+
+    def is_staged(self, artifact: ModelArtifact) -> bool:
+        """Return whether the artifact is on disk now."""
+        return self._tree.has(_digest(artifact))
 
     def touch(self, artifact: ModelArtifact) -> None:
         """Say that the artifact is in use now, so that others are evicted before it."""

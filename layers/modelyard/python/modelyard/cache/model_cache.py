@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from modelyard.cache.tree import DiskLease
+from modelyard.cache.entry import DiskLease
 from modelyard.errors import CapacityError, ModelTooLargeError
 from modelyard.ports import Clock, Metrics, Predictor
 from modelyard.types import ModelArtifact, ModelId, Sample
@@ -84,7 +84,7 @@ class ModelCache:
         total_bytes = held_bytes + memory_bytes
         if total_bytes > self.limit_bytes:
             raise ModelTooLargeError(
-                f"the model needs about {total_bytes} bytes of memory, the limit is"
+                f"the model needs about {total_bytes} bytes of memory, the limit of one worker is"
                 f" {self.limit_bytes} bytes"
             )
         old = self.find(model_id)

@@ -20,78 +20,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-import orjson
-
+from modelyard.cache.entry import MODEL, DiskLease, Manifest, flush, flush_directory, touch
 from modelyard.cache.ownership import Owner
 from modelyard.errors import CapacityError, ModelTooLargeError
 from modelyard.ports import Clock
 
-MANIFEST = "manifest.json"
-MODEL = "model"
 _RESERVE_STEP_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What one entry holds; written last, so its presence says the entry is complete."""
-
-    repository: str
-    key: str
-    tag: str
-    model_bytes: int
-    staged_at: float
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, entry: Path) -> Self | None:
-        """Return the manifest of an entry, or None when the entry is not there."""
-        try:
-            return cls(**orjson.loads((entry / MANIFEST).read_bytes()))
-        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, TypeError):
-            return None
-
-    @property
-    def total_bytes(self) -> int:
-        """What the entry weighs, the manifest included."""
-        return self.model_bytes + len(orjson.dumps(self))
-
-    def write(self, entry: Path) -> None:
-        """Write and flush the manifest."""
-        with (entry / MANIFEST).open("wb") as file:
-            file.write(orjson.dumps(self))
-            file.flush()
-            os.fsync(file.fileno())
-
-
-class DiskLease:
-    """A staged artifact that is not evicted until `release`."""
-
-    def __init__(self, path: Path, manifest: Manifest, lease_file: Path) -> None:
-        self.path = path
-        self.manifest = manifest
-        self._lease_file = lease_file
-
-    @property
-    def model_dir(self) -> Path:
-        """The folder with the artifact's files."""
-        return self.path / MODEL
-
-    def is_intact(self) -> bool:
-        """Return whether the entry is still there (leases of the long dead may be ignored)."""
-        return Manifest.read(self.path) is not None
-
-    def touch(self) -> None:
-        """Say that the entry is in use now: for eviction order and for the lease's age."""
-        for path in (self.path, self._lease_file):
-            _touch(path)
-
-    def release(self) -> None:
-        """Allow eviction again."""
-        self._lease_file.unlink(missing_ok=True)
 
 
 class Staging:
@@ -127,9 +63,9 @@ class Staging:
     def publish(self, digest: str, manifest: Manifest) -> None:
         """Flush everything and make it visible under `digest` in one step."""
         self.reserve(manifest.total_bytes)
-        _flush(self.model_dir)
+        flush(self.model_dir)
         manifest.write(self.path)
-        _flush_directory(self.path)
+        flush_directory(self.path)
         self._tree.publish(self.path, digest)
 
     def discard(self) -> None:
@@ -170,6 +106,11 @@ class CacheTree:
         lease.touch()
         return lease
 
+    def has(self, digest: str) -> bool:
+        """Return whether an entry is published; it may be gone by the time it is leased."""
+        _refresh(self._entries)
+        return (self._entries / digest).exists()
+
     def new_staging(self) -> Staging:
         """Return an empty staging directory with nothing reserved yet."""
         staging = self._stage(0)
@@ -202,7 +143,7 @@ class CacheTree:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        _flush_directory(self._entries)
+        flush_directory(self._entries)
 
     def delete(self, digest: str) -> None:
         """Remove an entry whether or not it is leased: its content is worthless."""
@@ -212,7 +153,7 @@ class CacheTree:
 
     def touch(self, digest: str) -> None:
         """Make an entry the last to be evicted."""
-        _touch(self._entries / digest)
+        touch(self._entries / digest)
 
     def manifests(self) -> Iterator[Manifest]:
         """Yield what every published entry holds."""
@@ -337,11 +278,6 @@ class CacheTree:
         return f"{self._owner}.{uuid.uuid4().hex[:12]}"
 
 
-def _touch(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.utime(path)
-
-
 def _names(folder: Path) -> list[str]:
     with os.scandir(folder) as found:
         return [item.name for item in found]
@@ -355,25 +291,6 @@ def _made(folder: Path) -> Path:
 def _bytes_in(reservation: str) -> int:
     size = reservation.rpartition(".")[2]
     return int(size) if size.isdecimal() else 0
-
-
-def _flush(folder: Path) -> None:
-    for path, _, names in os.walk(folder):
-        for name in names:
-            descriptor = os.open(os.path.join(path, name), os.O_RDONLY)  # noqa: PTH118
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        _flush_directory(Path(path))
-
-
-def _flush_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refresh(folder: Path) -> None:
