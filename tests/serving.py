@@ -54,6 +54,7 @@ class Server:
             self._workers = psutil.Process(self.pid).children()
         except BaseException:
             self._end()
+            self._folder.cleanup()
             raise
         return self
 

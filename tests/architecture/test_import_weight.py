@@ -44,7 +44,7 @@ def test_module_imports_nothing_beyond(module: str, allowed: set[str]) -> None:
     assert third_parties(imported_by(module)) <= allowed
 
 
-@pytest.mark.parametrize("module", ["modelyard.web", "modelyard.bootstrap.local"])
+@pytest.mark.parametrize("module", ["modelyard.web.app", "modelyard.bootstrap.local"])
 def test_router_process_starts_without_frameworks_and_without_the_sdk(module: str) -> None:
     imported = imported_by(module)
 

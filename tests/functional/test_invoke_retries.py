@@ -15,6 +15,9 @@ from tests.functional import artifacts
 from tests.functional.yard import Yard
 from tests.serving import body
 
+# Retrying does not depend on where models lie, and it takes its time.
+pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
+
 MODES = ("legacy", "standard", "adaptive")
 LOAD_S = 8.0
 OVERLAY = {
@@ -151,7 +154,6 @@ def call_patiently(yard: Yard, mode: str, target: str) -> Outcome:
     return Outcome(mode, len(sent), time.monotonic() - started_at, prediction)
 
 
-@pytest.mark.parametrize("repository", ["directory"], indirect=True)
 def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(yard: Yard) -> None:
     targets = {mode: yard.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES}
 

@@ -15,7 +15,7 @@ ENDPOINT = Endpoint("housing", "memory:")
 
 
 def targets(*keys: str) -> list[str]:
-    return [name for name, _ in targets_in(StoredObject(key, 1, 0.0) for key in keys)]
+    return list(targets_in(StoredObject(key, 1, 0.0) for key in keys))
 
 
 def residence(name: str, status: ModelStatus, memory_bytes: int = 0) -> ModelResidence:
@@ -104,9 +104,22 @@ def test_folder_is_a_target_by_the_file_that_makes_it_one(key: str, folder: str)
 
 
 def test_target_comes_with_the_bytes_of_its_object() -> None:
-    found = list(targets_in([StoredObject("m.onnx", 42, 0.0)]))
+    found = targets_in([StoredObject("m.onnx", 42, 0.0)])
 
-    assert found == [(TargetModel("m.onnx"), 42)]
+    assert found == {"m.onnx": 42}
+
+
+def test_folder_is_one_target_with_the_bytes_of_all_its_files() -> None:
+    keys = ("net/code/helper.json", "net/code/inference.py", "net/model.onnx", "other.onnx")
+
+    found = targets_in(StoredObject(key, 10, 0.0) for key in keys)
+
+    assert found == {"net": 30, "other.onnx": 10}
+
+
+@pytest.mark.parametrize("key", ["Ä.onnx", "a\\b.onnx", "a//m.onnx", " m.onnx"])
+def test_names_that_nobody_can_ask_for_are_left_out(key: str) -> None:
+    assert targets(key) == []
 
 
 def test_models_are_listed_by_name_with_their_residence() -> None:

@@ -22,9 +22,9 @@ from modelyard.errors import (
     TargetModelNotFoundError,
 )
 from modelyard.inference import InferenceService
-from modelyard.loading import Loader
 from modelyard.predictors.base import LoadPlan
-from modelyard.residence import Residence
+from modelyard.residence.loading import Loader
+from modelyard.residence.residence import Residence
 from modelyard.types import (
     ModelSource,
     ModelStatus,

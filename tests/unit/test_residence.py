@@ -19,9 +19,9 @@ from modelyard.errors import (
     ModelTooLargeError,
     TargetModelNotFoundError,
 )
-from modelyard.loading import Loader
 from modelyard.predictors.base import LoadPlan
-from modelyard.residence import MAX_LOAD_S, MISSING_TTL_S, Residence
+from modelyard.residence.loading import Loader
+from modelyard.residence.residence import MAX_LOAD_S, MISSING_TTL_S, Residence
 from modelyard.types import (
     ModelArtifact,
     ModelResidence,

@@ -91,7 +91,7 @@ def test_leased_models_are_never_evicted(cache: ModelCache) -> None:
 def test_model_bigger_than_the_limit_evicts_nobody(cache: ModelCache) -> None:
     load(cache, "a")
 
-    with pytest.raises(ModelTooLargeError, match="about 101 bytes of memory, the limit of one worker is 100"):
+    with pytest.raises(ModelTooLargeError, match=r"about 101 bytes .* one worker is 100"):
         load(cache, "b", 101)
 
     assert names(cache) == ["a"]

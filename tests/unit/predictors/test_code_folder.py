@@ -2,9 +2,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.models.script_models import script
 
 from modelyard.predictors.code_folder import CodeFolder
+from tests.models.script_models import script
 
 
 def imported(folder, source, **helpers):

@@ -1,8 +1,8 @@
 import pytest
-from tests.models import onnx_models, sklearn_models, xgboost_models
 
 from modelyard.errors import ArtifactInvalidError
 from modelyard.predictors import detection
+from tests.models import onnx_models, sklearn_models, xgboost_models
 
 
 def found(folder):

@@ -1,9 +1,9 @@
 import pytest
-from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 from modelyard.errors import ArtifactInvalidError
 from modelyard.predictors import memory
 from modelyard.predictors.memory import FIXED_BYTES
+from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 MIB = 2**20
 

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.models import onnx_models, sklearn_models, xgboost_models
 
 from modelyard.predictors.model_format import FileEdges, Format, edges
+from tests.models import onnx_models, sklearn_models, xgboost_models
 
 STATED = b'"version":[3,1,2]'
 UBJ_KEY = b"L\0\0\0\0\0\0\0\x07version[#L\0\0\0\0\0\0\0\x03"

@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 from onnx import TensorProto
-from tests.models import onnx_models
 
 from modelyard.codecs import npy_codec
 from modelyard.errors import (
@@ -16,6 +15,7 @@ from modelyard.errors import (
 )
 from modelyard.predictors import registry
 from modelyard.types import Payload
+from tests.models import onnx_models
 
 
 def loaded(folder):

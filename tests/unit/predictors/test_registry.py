@@ -3,10 +3,10 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 from modelyard.errors import CodeNotAllowedError, ConfigurationError, ModelLoadError
 from modelyard.predictors import registry
+from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 PICKLES = [
     pytest.param(lambda to: xgboost_models.pickled(to, 1.0), id="xgboost-model"),

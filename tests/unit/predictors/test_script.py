@@ -3,8 +3,6 @@ import pickle
 import sys
 
 import pytest
-from tests.models import onnx_models, sklearn_models, xgboost_models
-from tests.models.script_models import script
 
 from modelyard.errors import (
     InputRejectedError,
@@ -14,6 +12,8 @@ from modelyard.errors import (
 )
 from modelyard.predictors import registry
 from modelyard.types import Payload, Prediction
+from tests.models import onnx_models, sklearn_models, xgboost_models
+from tests.models.script_models import script
 
 ECHO = """
     def model_fn(model_dir):

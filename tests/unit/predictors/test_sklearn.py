@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from sklearn.neighbors import KNeighborsRegressor
-from tests.models import sklearn_models
 
 from modelyard.codecs import npy_codec
 from modelyard.errors import InputRejectedError, PredictionError
 from modelyard.predictors import registry
 from modelyard.types import Payload
+from tests.models import sklearn_models
 
 
 def loaded(folder, *, allow_code=False):

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import xgboost
-from tests.models import xgboost_models
 
 from modelyard.errors import (
     InputRejectedError,
@@ -13,6 +12,7 @@ from modelyard.errors import (
 )
 from modelyard.predictors import registry
 from modelyard.types import Payload, Prediction
+from tests.models import xgboost_models
 
 ROW = b"1,2,3,4,5,6"
 

@@ -1,8 +1,8 @@
 import pytest
-from tests.models import xgboost_models
 
 from modelyard.errors import ArtifactInvalidError, ModelLoadError
 from modelyard.predictors import xgboost_gate
+from tests.models import xgboost_models
 
 
 @pytest.mark.parametrize("name", ["xgboost-model", "model.bst", "model.model", "model.ubj"])

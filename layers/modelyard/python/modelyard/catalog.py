@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from modelyard.errors import InvalidRequestError
 from modelyard.ports import Metrics, ModelRepository
 from modelyard.router import InferenceBackend
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.types import ModelId, ModelResidence, ModelStatus, StoredObject, TargetModel
 from modelyard.wire.envelope import Answer, Survey
+from modelyard.wire.target_model import parse_target_model
 
 SURVEY_TIMEOUT_S = 5.0
 _NEAREST_FIRST = list(ModelStatus)
@@ -97,22 +99,40 @@ class Catalog:
         return list(nearest.values())
 
     def _offered(self, repository: str) -> dict[TargetModel, int]:
-        offered: dict[TargetModel, int] = {}
-        for name, size_bytes in targets_in(self._open_repository(repository).objects()):
-            offered[name] = offered.get(name, 0) + size_bytes
-        return offered
+        return targets_in(self._open_repository(repository).objects())
 
 
-def targets_in(objects: Iterable[StoredObject]) -> Iterator[tuple[TargetModel, int]]:
-    """Yield the target model each object belongs to, if any, with the object's bytes."""
-    for item in objects:
-        if any(part.startswith((".", "__MACOSX")) for part in item.key.split("/")):
-            continue
-        folder = _IN_FOLDER.fullmatch(item.key)
-        if folder is not None:
-            yield TargetModel(folder["folder"]), item.size_bytes
-        elif _TARGET.fullmatch(item.key):
-            yield TargetModel(item.key), item.size_bytes
+def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
+    """Return the target models that a listing offers, with the bytes of each.
+
+    A folder that holds a SavedModel or a script is one model; elsewhere each archive and model
+    file is. Names that no caller could ask for are left out.
+    """
+    listed = [item for item in objects if _can_be_asked_for(item.key)]
+    found = (_IN_FOLDER.fullmatch(item.key) for item in listed)
+    folders = {match["folder"] for match in found if match is not None}
+    offered: dict[TargetModel, int] = {}
+    for item in listed:
+        folder = next((part for part in _parents(item.key) if part in folders), None)
+        if folder is not None or _TARGET.fullmatch(item.key):
+            name = TargetModel(folder or item.key)
+            offered[name] = offered.get(name, 0) + item.size_bytes
+    return offered
+
+
+def _parents(key: str) -> Iterator[str]:
+    """Yield the folders a key lies in, the outermost first."""
+    parts = key.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _can_be_asked_for(key: str) -> bool:
+    if any(part.startswith((".", "__MACOSX")) for part in key.split("/")):
+        return False
+    try:
+        return parse_target_model(key) == key
+    except InvalidRequestError:
+        return False
 
 
 def _distance(residence: ModelResidence) -> int:

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from modelyard.errors import (
@@ -12,12 +14,13 @@ from modelyard.errors import (
     PredictionError,
 )
 from modelyard.ports import Clock
-from modelyard.residence import Residence
+from modelyard.residence.residence import Residence
 from modelyard.types import ModelSource, Payload, Prediction, Sample, Timings
 from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
 
 logger = logging.getLogger(__name__)
 
+MAX_SLOT_WAIT_S = 0.25
 INSUFFICIENT_STORAGE = 507
 """What SageMaker's container contract answers when memory runs out."""
 
@@ -66,7 +69,7 @@ class InferenceService:
             request.source, window_s=request.window_s, patience_s=request.patience_s
         ) as (model, is_hit):
             ready_at = self._clock.monotonic()
-            with self._predicting:
+            with self._predict_slot():
                 prediction = _predict(model.predictor.predict, request.payload)
             timings = Timings(
                 cache_hit=is_hit,
@@ -74,6 +77,16 @@ class InferenceService:
                 predict_s=self._clock.monotonic() - ready_at,
             )
         return Answer(prediction=prediction, timings=timings, samples=self._samples.drain())
+
+    @contextmanager
+    def _predict_slot(self) -> Iterator[None]:
+        """Keep the threads that predict few, but let no slow model hold up the others."""
+        is_ours = self._predicting.acquire(timeout=MAX_SLOT_WAIT_S)
+        try:
+            yield
+        finally:
+            if is_ours:
+                self._predicting.release()
 
     def _load(self, request: Load) -> Answer:
         window_s = request.window_s

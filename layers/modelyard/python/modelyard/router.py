@@ -4,7 +4,13 @@ import asyncio
 import logging
 from typing import Protocol
 
-from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
+from modelyard.errors import (
+    CapacityError,
+    DependencyError,
+    ModelError,
+    ModelNotReadyError,
+    ModelyardError,
+)
 from modelyard.ports import Clock, Metrics, WarmQueue
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.routing.rendezvous import rank_shards
@@ -125,18 +131,28 @@ class Router:
         return await self._call(source, request, window_s)
 
     async def _call(self, source: ModelSource, request: Request, window_s: float) -> Answer:
-        shard = rank_shards(source.model_id, self._backend.shards)[0]
+        """Ask the model's shard, or its second choice when the first takes no more calls."""
+        first, *others = rank_shards(source.model_id, self._backend.shards)
+        error: ModelyardError
         try:
-            return await self._backend.call(shard, request, window_s + PREDICT_TIMEOUT_S)
+            try:
+                return await self._backend.call(first, request, window_s + PREDICT_TIMEOUT_S)
+            except CapacityError:
+                if not others:
+                    raise
+                return await self._backend.call(others[0], request, window_s + PREDICT_TIMEOUT_S)
         except TimeoutError:
-            error: ModelyardError = ModelError(_TIMED_OUT, original_status=0)
+            error = ModelError(_TIMED_OUT, original_status=0)
         except ModelyardError as failure:
             error = failure
         return Answer(error=error, timings=Timings(cache_hit=False))
 
     async def _warm(self, endpoint_name: str, target_model: TargetModel) -> None:
         request = WarmRequest(endpoint_name, target_model)
-        await asyncio.to_thread(self._warm_queue.send, request)
+        try:
+            await asyncio.to_thread(self._warm_queue.send, request)
+        except DependencyError as error:  # the load goes on; only its insurance is missing
+            logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
 
     def _record(self, endpoint_name: str, answer: Answer, elapsed_s: float) -> None:
         status = 200 if answer.error is None else invoke_status(answer.error).status

@@ -48,6 +48,11 @@ class SqliteQueue:
     def receive(self) -> WarmDelivery | None:
         """Return the oldest visible message, hidden from others for the visibility time."""
         now = self._clock.time()
+        self._run(  # whoever received these last time did not live to say that it failed
+            "UPDATE messages SET buried = 1 WHERE buried = 0 AND attempts >= ? AND visible_at <= ?",
+            self._max_attempts,
+            now,
+        )
         rows = self._run(
             "UPDATE messages SET attempts = attempts + 1, visible_at = ? WHERE id ="
             " (SELECT id FROM messages WHERE buried = 0 AND visible_at <= ? ORDER BY id LIMIT 1)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from modelyard.adapters.worker_process import WorkerProcess
-from modelyard.errors import CapacityError, ModelCrashedError, ModelyardError
+from modelyard.errors import CapacityError, ModelCrashedError, ModelNotReadyError, ModelyardError
 from modelyard.ports import Clock
 from modelyard.routing.suspects import Suspects
 from modelyard.types import ModelId
@@ -79,27 +79,29 @@ class WorkerPool:
         frame = render_request(request)
         async with asyncio.timeout(timeout_s):
             for _ in range(MAX_TRIES):
-                answer = await self._attempt(worker, model_id, frame, timeout_s)
+                answer = await self._attempt(worker, model_id, frame)
                 if answer is not None:
                     return answer
         raise ModelCrashedError(_CRASHED)
 
     async def _attempt(
-        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame, timeout_s: float
+        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame
     ) -> Answer | None:
         if model_id is None or not self._suspects.is_suspect(model_id):
-            return await self._exchange(worker, model_id, frame, timeout_s)
+            return await self._exchange(worker, model_id, frame)
         self._refuse_barred(model_id)
         async with worker.trial:
             self._refuse_barred(model_id)
-            worker.on_trial = model_id
-            try:
-                return await self._exchange(worker, model_id, frame, timeout_s)
-            finally:
-                worker.on_trial = None
+            if self._suspects.is_suspect(model_id):  # else another call of it was answered
+                worker.on_trial = model_id
+                try:
+                    return await self._exchange(worker, model_id, frame)
+                finally:
+                    worker.on_trial = None
+        return await self._exchange(worker, model_id, frame)
 
     async def _exchange(
-        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame, timeout_s: float
+        self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame
     ) -> Answer | None:
         """Return the answer, or None when the worker died before it could give one."""
         if worker.in_flight.total() >= MAX_IN_FLIGHT:
@@ -108,16 +110,27 @@ class WorkerPool:
         if model_id is not None:
             worker.in_flight[model_id] += 1
         try:
-            answer = parse_answer(await worker.exchange(frame, timeout_s))
+            answer = parse_answer(await worker.exchange(frame))
         except ConnectionError:
             await self._confirm_death(worker, deaths)
             return None
+        except BaseException:
+            if model_id is not None:
+                worker.unfinished.add(model_id)
+            raise
         finally:
             if model_id is not None:
                 worker.leave(model_id)
         if model_id is not None:
-            self._suspects.clear(model_id)
+            self._judge(worker, model_id, answer)
         return answer
+
+    def _judge(self, worker: WorkerProcess, model_id: ModelId, answer: Answer) -> None:
+        if isinstance(answer.error, ModelNotReadyError):
+            worker.unfinished.add(model_id)
+        else:
+            worker.unfinished.discard(model_id)
+            self._suspects.clear(model_id)
 
     async def _confirm_death(self, worker: WorkerProcess, deaths: int) -> None:
         try:
@@ -127,7 +140,7 @@ class WorkerPool:
             raise ModelyardError("internal error: the worker dropped the call") from None
 
     def _blame(self, worker: WorkerProcess) -> None:
-        in_flight = frozenset(worker.in_flight)
+        in_flight = frozenset(worker.in_flight) | worker.unfinished
         logger.warning(
             "calls were in flight",
             extra={"worker": worker.index, "models": sorted(map(str, in_flight))},

@@ -21,13 +21,15 @@ _HEALTHY_AFTER_S = 5.0
 
 
 class WorkerProcess:
-    """Keeps one worker running. The listening socket stays here, so that calls made while a
+    """Keeps one worker running. The listening socket is made here, so that calls made while a
     worker is being replaced wait in its backlog for the next one.
     """
 
     def __init__(self, index: int, folder: Path, settings: bytes) -> None:
         self.index = index
         self.in_flight: Counter[ModelId] = Counter()
+        self.unfinished: set[ModelId] = set()
+        """Models whose last caller was not answered in time: their work may still go on."""
         self.trial = asyncio.Lock()
         """Held by the one suspect that is on trial in this worker."""
         self.on_trial: ModelId | None = None
@@ -38,6 +40,7 @@ class WorkerProcess:
         self._address = str(folder / f"worker-{index}.sock")
         self._listener: socket.socket = listen(self._address)
         self._idle: deque[WorkerConnection] = deque()
+        self._busy: set[WorkerConnection] = set()
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -87,22 +90,21 @@ class WorkerProcess:
         while self.deaths <= after:
             await self._died.wait()
 
-    async def exchange(self, frame: Frame, timeout_s: float) -> Frame:
-        """Send a request on a free connection and return its answer.
+    async def exchange(self, frame: Frame) -> Frame:
+        """Send a request on a free connection and return its answer; may be cancelled.
 
         Raises:
-            TimeoutError: no answer in time.
             ConnectionError: the process died.
         """
-        connection: WorkerConnection | None = None
+        connection = await self._free_connection()
+        self._busy.add(connection)
         try:
-            async with asyncio.timeout(timeout_s):
-                connection = await self._free_connection()
-                answer = await connection.exchange(frame)
+            answer = await connection.exchange(frame)
         except BaseException:
-            if connection is not None:
-                connection.close()
+            connection.close()
             raise
+        finally:
+            self._busy.discard(connection)
         self._idle.append(connection)
         return answer
 
@@ -131,6 +133,14 @@ class WorkerProcess:
 
     def _tell_of_death(self) -> None:
         self.deaths += 1
+        self.unfinished.clear()
+        # A child the process forked may hold its connections open, and calls that it had not
+        # accepted yet must not run unaccounted in the next one: every call starts anew.
+        for connection in (*self._busy, *self._idle):
+            connection.close()
         self._idle.clear()
+        self._listener.close()
+        Path(self._address).unlink(missing_ok=True)
+        self._listener = listen(self._address)
         self._died.set()
         self._died = asyncio.Event()

@@ -29,7 +29,7 @@ from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.settings import WorkerSettings
 from modelyard.types import ModelStatus
 from modelyard.warming import Warmer
-from modelyard.web import create_app
+from modelyard.web.app import create_app
 from modelyard.wire.answers import Deployment
 
 logger = logging.getLogger(__name__)

@@ -37,4 +37,5 @@ def configure_logging(process_name: str, level: int = logging.INFO) -> None:
 
 def _render(value: object) -> str:
     text = str(value)
-    return repr(text) if not text or any(c.isspace() or c in "\"'=" for c in text) else text
+    is_plain = text.isprintable() and not any(mark in text for mark in " \"'=")
+    return text if text and is_plain else repr(text)

@@ -19,9 +19,9 @@ from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.model_cache import ModelCache
 from modelyard.cache.tree import CacheTree
 from modelyard.inference import InferenceService
-from modelyard.loading import Loader
 from modelyard.predictors import registry
-from modelyard.residence import Residence
+from modelyard.residence.loading import Loader
+from modelyard.residence.residence import Residence
 from modelyard.settings import WorkerSettings
 
 STOP_TIMEOUT_S = 2.0

@@ -153,7 +153,9 @@ def _data(body: bytes, content_type: str) -> str | bytes:
 
 def _body_and_type(result: Any, accept: str) -> tuple[bytes, str]:
     default = accept.partition(",")[0].partition(";")[0].strip()
-    body, answer = result if isinstance(result, tuple) else (result, default)
+    body, answer = result if isinstance(result, tuple) and len(result) == 2 else (result, default)
+    if not isinstance(answer, str):
+        raise PredictionError(f"the script's content type is a {type(answer).__name__}, not text")
     if isinstance(body, str):
         return body.encode(), answer
     if isinstance(body, (bytes, bytearray, memoryview)):

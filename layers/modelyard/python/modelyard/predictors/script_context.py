@@ -41,6 +41,8 @@ class ScriptContext:
 
     def set_response_custom_attributes(self, value: str) -> None:
         """Send custom attributes back with the answer; without a call none are sent."""
+        if not isinstance(value, str):
+            raise TypeError(f"custom attributes are text, not {type(value).__name__}")
         self.response_custom_attributes = value
 
 

@@ -43,13 +43,12 @@ class Suspects:
 
     def crashed(self, in_flight: frozenset[ModelId], on_trial: ModelId | None, now: float) -> None:
         """A worker died with these models in flight, `on_trial` being the one suspect."""
+        for model_id in in_flight:
+            self._records.setdefault(model_id, _Record())
         if on_trial is not None:
             self._strike(on_trial, now)
         elif len(in_flight) == 1:
             self._strike(next(iter(in_flight)), now)
-        else:
-            for model_id in in_flight:
-                self._records.setdefault(model_id, _Record())
 
     def _strike(self, model_id: ModelId, now: float) -> None:
         record = self._records.setdefault(model_id, _Record())

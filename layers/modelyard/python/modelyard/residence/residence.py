@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.estimates import LoadEstimator
@@ -24,8 +23,9 @@ from modelyard.errors import (
     ModelyardError,
     TargetModelNotFoundError,
 )
-from modelyard.loading import Loader
 from modelyard.ports import Clock, ModelRepository
+from modelyard.residence.loading import Loader
+from modelyard.residence.slots import Failure, Flight, Slot, loaded, on_the_way
 from modelyard.types import (
     ModelArtifact,
     ModelId,
@@ -44,40 +44,6 @@ TRANSIENT_TTL_S = 1.0
 MAX_LOAD_S = 360.0
 """A load that takes longer is answered as failed (SageMaker gives up then, too)."""
 MAX_SLOTS = 10_000
-
-
-@dataclass(slots=True)
-class Failure:
-    """Why the last load of one version failed, and until when that is the answer."""
-
-    tag: str
-    error: ModelyardError
-    count: int
-    retry_at: float
-
-
-@dataclass(slots=True)
-class Flight:
-    """One load on its way."""
-
-    artifact: ModelArtifact
-    started_at: float
-    estimate_s: float | None
-    landed: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(slots=True)
-class Slot:
-    """What is known of one model besides the loaded copy itself."""
-
-    checking: threading.Lock = field(default_factory=threading.Lock)
-    artifact: ModelArtifact | None = None
-    missing: TargetModelNotFoundError | None = None
-    checked_at: float = float("-inf")
-    flight: Flight | None = None
-    failure: Failure | None = None
-    last_load: tuple[str, float] | None = None
-    """Tag and seconds of the last successful load."""
 
 
 class Residence:
@@ -139,11 +105,11 @@ class Residence:
             slots = list(self._slots.items())
         for model_id, slot in slots:
             if model_id.endpoint_name == endpoint_name:
-                found |= _on_the_way(model_id, slot)
+                found |= on_the_way(model_id, slot)
         for model in self._models:
             if model.model_id.endpoint_name == endpoint_name:
                 staged = found.get(model.model_id)
-                found[model.model_id] = _loaded(model, staged.disk_bytes if staged else 0)
+                found[model.model_id] = loaded(model, staged.disk_bytes if staged else 0)
         return list(found.values())
 
     def _acquire(
@@ -312,25 +278,3 @@ class Residence:
             f"Model {flight.artifact.key} is not ready yet: it is being loaded. Retry the request.",
             retry_after_s=expected_s or 1.0,
         )
-
-
-def _on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
-    if (flight := slot.flight) is not None:
-        status, version, detail = ModelStatus.LOADING, flight.artifact.tag, ""
-    elif (failure := slot.failure) is not None:
-        status, version, detail = ModelStatus.LOADING_FAILED, failure.tag, failure.error.message
-    else:
-        return {}
-    return {model_id: ModelResidence(model_id, status, version, detail=detail)}
-
-
-def _loaded(model: LoadedModel, disk_bytes: int) -> ModelResidence:
-    return ModelResidence(
-        model_id=model.model_id,
-        status=ModelStatus.LOADED,
-        version=model.artifact.tag,
-        memory_bytes=model.memory_bytes,
-        disk_bytes=disk_bytes,
-        last_used_at=model.last_used_at,
-        detail="; ".join(model.warnings),
-    )

@@ -1,0 +1,1 @@
+"""Residence: where each model is, and how it gets from the repository into memory."""

@@ -1,0 +1,66 @@
+"""What is known of one model besides the loaded copy: its flight, its failures, its absence."""
+
+import threading
+from dataclasses import dataclass, field
+
+from modelyard.cache.model_cache import LoadedModel
+from modelyard.errors import ModelyardError, TargetModelNotFoundError
+from modelyard.types import ModelArtifact, ModelId, ModelResidence, ModelStatus
+
+
+@dataclass(slots=True)
+class Failure:
+    """Why the last load of one version failed, and until when that is the answer."""
+
+    tag: str
+    error: ModelyardError
+    count: int
+    retry_at: float
+
+
+@dataclass(slots=True)
+class Flight:
+    """One load on its way."""
+
+    artifact: ModelArtifact
+    started_at: float
+    estimate_s: float | None
+    landed: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Slot:
+    """What is known of one model besides the loaded copy itself."""
+
+    checking: threading.Lock = field(default_factory=threading.Lock)
+    artifact: ModelArtifact | None = None
+    missing: TargetModelNotFoundError | None = None
+    checked_at: float = float("-inf")
+    flight: Flight | None = None
+    failure: Failure | None = None
+    last_load: tuple[str, float] | None = None
+    """Tag and seconds of the last successful load."""
+
+
+def on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
+    """Return the residence of a model that is loading or failing; nothing for any other."""
+    if (flight := slot.flight) is not None:
+        status, version, detail = ModelStatus.LOADING, flight.artifact.tag, ""
+    elif (failure := slot.failure) is not None:
+        status, version, detail = ModelStatus.LOADING_FAILED, failure.tag, failure.error.message
+    else:
+        return {}
+    return {model_id: ModelResidence(model_id, status, version, detail=detail)}
+
+
+def loaded(model: LoadedModel, disk_bytes: int) -> ModelResidence:
+    """Return the residence of a loaded model."""
+    return ModelResidence(
+        model_id=model.model_id,
+        status=ModelStatus.LOADED,
+        version=model.artifact.tag,
+        memory_bytes=model.memory_bytes,
+        disk_bytes=disk_bytes,
+        last_used_at=model.last_used_at,
+        detail="; ".join(model.warnings),
+    )

@@ -1,0 +1,1 @@
+"""The HTTP surface: SageMaker InvokeEndpoint and the management routes."""

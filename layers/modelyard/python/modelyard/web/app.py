@@ -1,0 +1,90 @@
+"""The application: every route in one place."""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modelyard.catalog import Catalog
+from modelyard.router import Router
+from modelyard.web.exchange import REQUEST_ID, add_route, response_of
+from modelyard.web.invoking import InvokeRoutes
+from modelyard.web.managing import ManagementRoutes
+from modelyard.wire.answers import Deployment, render_untyped
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(
+    router: Router,
+    catalog: Catalog,
+    render_metrics: Callable[[], Awaitable[bytes]],
+    deployment: Deployment,
+) -> ASGIApp:
+    """Return the ASGI application."""
+    app = FastAPI(title="Modelyard", docs_url=None, redoc_url=None, openapi_url=None)
+    invoking = InvokeRoutes(router, deployment)
+    managing = ManagementRoutes(router, catalog, deployment)
+    endpoint = "/endpoints/{endpoint:path}"
+    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
+        add_route(app, "POST", f"{prefix}{endpoint}/invocations", invoking.invoke)
+        for operation in ("async-invocations", "invocations-response-stream"):
+            add_route(app, "POST", f"{prefix}{endpoint}/{operation}", invoking.refuse)
+    one_model = f"{endpoint}/models/{{model:path}}"
+    for method, path, handler in (
+        ("GET", "/endpoints", managing.list_endpoints),
+        ("GET", f"{endpoint}/models", managing.list_models),
+        ("POST", f"{endpoint}/models", managing.load),
+        ("GET", one_model, managing.show),
+        ("DELETE", one_model, managing.unload),
+    ):
+        add_route(app, method, path, managing.guarded(handler))
+
+    @app.get("/ping")
+    async def ping() -> Response:
+        return Response(status_code=200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
+
+    app.add_exception_handler(HTTPException, _untyped_http)
+    app.add_exception_handler(Exception, _internal_failure)
+    return RequestIds(app)
+
+
+class RequestIds:
+    """Gives every request an id and every answer its `x-amzn-RequestId`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope[REQUEST_ID] = str(uuid.uuid4())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                header = (REQUEST_ID.encode(), request_id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+async def _untyped_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    return response_of(render_untyped(error.status_code, kind, message))
+
+
+async def _internal_failure(request: Request, error: Exception) -> Response:
+    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
+    return response_of(render_untyped(500, "InternalFailure", "internal error, see the log"))

@@ -1,0 +1,57 @@
+"""Between Starlette's requests and responses and what `wire` speaks."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
+
+from modelyard.errors import PayloadTooLargeError
+from modelyard.wire.answers import HttpAnswer
+from modelyard.wire.constraints import MAX_BODY_BYTES
+
+REQUEST_ID = "x-amzn-requestid"
+_MOST_DRAINED_BYTES = 64 << 20
+
+Handler = Callable[[Request], Awaitable[HttpAnswer]]
+
+
+def add_route(app: FastAPI, method: str, path: str, handler: Handler) -> None:
+    """Add a plain route: nothing of FastAPI's parameter machinery runs for it."""
+
+    async def answer(request: Request) -> Response:
+        return response_of(await handler(request))
+
+    app.router.routes.append(Route(path, answer, methods=[method]))
+
+
+def response_of(answer: HttpAnswer) -> Response:
+    """Return the response that sends `answer`."""
+    return Response(answer.body, answer.status, answer.headers)
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the headers by lower-case name, their bytes as Latin-1."""
+    return {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers.raw}
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the body. One that is too large is read to its end first, so that the client, who
+    sends before it listens, gets to see why.
+
+    Raises:
+        PayloadTooLargeError: more than InvokeEndpoint takes.
+    """
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        elif total > _MOST_DRAINED_BYTES:
+            break
+    if total > MAX_BODY_BYTES:
+        raise PayloadTooLargeError(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: Member"
+            f" must have length less than or equal to {MAX_BODY_BYTES}"
+        )
+    return b"".join(chunks)
