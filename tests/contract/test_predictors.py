@@ -8,15 +8,15 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from tests.models.onnx_models import linear_onnx
-from tests.models.script_models import linear_script
-from tests.models.sklearn_models import linear_joblib, linear_skops
-from tests.models.xgboost_models import linear_xgboost
 
 from modelyard.errors import InputRejectedError, UnsupportedAcceptError, UnsupportedContentTypeError
 from modelyard.ports import Predictor
 from modelyard.predictors import registry
 from modelyard.types import Payload
+from tests.models.onnx_models import linear_onnx
+from tests.models.script_models import linear_script
+from tests.models.sklearn_models import linear_joblib, linear_skops
+from tests.models.xgboost_models import linear_xgboost
 
 THREADS = 8
 

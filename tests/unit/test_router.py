@@ -17,7 +17,7 @@ from modelyard.errors import (
     TargetModelNotFoundError,
     UnknownEndpointError,
 )
-from modelyard.router import PREDICT_TIMEOUT_S, Router
+from modelyard.router import ANSWER_TIMEOUT_S, Router, answer_timeout_s
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.routing.rendezvous import rank_shards
 from modelyard.types import (
@@ -97,7 +97,7 @@ def test_model_has_a_minute_to_predict_after_the_window_it_has_to_load(scene: Sc
 
     scene.invoke()
 
-    assert scene.backend.calls[0].timeout_s == 20.0 + PREDICT_TIMEOUT_S
+    assert scene.backend.calls[0].timeout_s == ANSWER_TIMEOUT_S
 
 
 def test_unknown_endpoint_is_not_asked_for(scene: Scene) -> None:
@@ -303,3 +303,19 @@ def test_unload_of_a_model_that_is_not_loaded(scene: Scene) -> None:
 
     with pytest.raises(ModelNotLoadedError):
         scene.unload()
+
+
+@pytest.mark.parametrize(("window_s", "expected_s"), [(2.0, 55.0), (25.0, 55.0), (60.0, 90.0)])
+def test_sdk_that_hangs_up_after_a_minute_gets_the_answer_first(
+    window_s: float, expected_s: float
+) -> None:
+    assert answer_timeout_s(window_s) == expected_s
+
+
+def test_second_choice_is_asked_when_the_first_takes_no_more_calls(scene: Scene) -> None:
+    scene.backend.script(MODEL, CapacityError("full"), Answer(prediction=Prediction(b"1")))
+
+    scene.invoke()
+
+    first, second = (call.shard for call in scene.backend.calls)
+    assert first != second

@@ -20,6 +20,7 @@ from modelyard.wire.envelope import Answer, Load
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
+from tests.fakes.metrics import RecordingMetrics
 
 MODEL = TargetModel("m.onnx")
 ENDPOINT = Endpoint("housing", "s3://models/", sync_window_s=2.0)
@@ -33,8 +34,11 @@ class Scene:
         self.clock = FakeClock()
         self.queue = MemoryQueue(self.clock, max_attempts=max_attempts)
         self.backend = FakeBackend(shards=8)
+        self.metrics = RecordingMetrics()
         endpoints = EndpointTable([ENDPOINT])
-        self.warmer = Warmer(endpoints=endpoints, backend=self.backend, queue=self.queue)
+        self.warmer = Warmer(
+            endpoints=endpoints, backend=self.backend, queue=self.queue, metrics=self.metrics
+        )
         self.queue.send(request)
 
     def work_off(self) -> ModelyardError | None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -214,21 +215,68 @@ def test_owner_on_another_host_counts_until_its_time_to_live_is_over(
     assert ("a" in digests(tmp_path)) is is_kept
 
 
-def test_entry_leased_while_it_is_being_evicted_comes_back(
+def test_lease_gives_way_to_an_eviction_that_was_announced(tree: CacheTree) -> None:
+    publish(tree, "a")
+    tree.claim("a.evicting")
+
+    assert tree.lease("a") is None
+
+
+def test_eviction_gives_way_to_a_lease_taken_after_it_chose_its_victim(
     tree: CacheTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(tree, "a", 60 * KILO)
-    hide = tree._hide
+    claim = tree.claim
 
-    def lease_in_the_gap(digest: str) -> Staging | None:
-        (tmp_path / "leases" / f"{digest}@{Owner.current()}.gap").touch()
-        return hide(digest)
+    def lease_first(name: str) -> bool:
+        assert tree.lease("a") is not None
+        return claim(name)
 
-    monkeypatch.setattr(tree, "_hide", lease_in_the_gap)
+    monkeypatch.setattr(tree, "claim", lease_first)
 
     with pytest.raises(CapacityError):
         tree.new_staging().reserve(60 * KILO)
 
-    lease = tree.lease("a")
-    assert lease is not None
-    assert (lease.model_dir / "weights").stat().st_size == 60 * KILO
+    assert digests(tmp_path) == {"a"}
+    assert list((tmp_path / "claims").iterdir()) == []
+
+
+def test_eviction_announced_by_the_dead_binds_nobody(tree: CacheTree, tmp_path: Path) -> None:
+    publish(tree, "a")
+    (tmp_path / "claims" / "a.evicting").symlink_to(str(dead_owner()))
+
+    assert tree.lease("a") is not None
+
+
+def test_leases_and_evictions_that_race_never_part_a_lease_from_its_files(tree: CacheTree) -> None:
+    """Many readers against many evictors of one entry, which is published again and again."""
+    publish(tree, "a")
+    torn: list[str] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        while not ended.is_set():
+            lease = tree.lease("a")
+            if lease is not None:
+                if not (lease.model_dir / "weights").exists():
+                    torn.append("a lease without its files")
+                lease.release()
+
+    def evict() -> None:
+        for _ in range(150):
+            tree.evict("a")
+            staging = fill(tree, "a", 1000)
+            staging.publish("a", Manifest("memory:", "a", "v1", 1000, 0.0))
+            staging.discard()
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    evictors = [threading.Thread(target=evict) for _ in range(2)]
+    for thread in (*readers, *evictors):
+        thread.start()
+    for thread in evictors:
+        thread.join()
+    ended.set()
+    for thread in readers:
+        thread.join()
+
+    assert torn == []

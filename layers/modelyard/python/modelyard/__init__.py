@@ -8,7 +8,8 @@ The rooms, in the order a request visits them:
 - `router`      the invoke use case on the public side
 - `adapters`    one technology each behind one port (worker processes, S3, SQLite, ...)
 - `inference`   the invoke and load use cases beside the models
-- `cache`       residence: artifacts on disk, models in memory
+- `residence`   where each model is, and how it gets into memory
+- `cache`       artifacts on disk, models in memory
 - `predictors`  one framework each; `codecs` turn bodies into arrays for them
 - `warming`     makes models ready that were too slow for a request
 - `bootstrap`   one wiring per process; `cli` the same for a terminal

@@ -29,8 +29,11 @@ from modelyard.wire.statuses import invoke_status
 logger = logging.getLogger(__name__)
 
 _MICROSECONDS = 1e6
-PREDICT_TIMEOUT_S = 60.0
-"""How long a loaded model may take to answer (SageMaker's limit for a container)."""
+ANSWER_TIMEOUT_S = 55.0
+"""How long a call may take in all: SDKs hang up after 60 s, and then try again."""
+PREDICT_TIMEOUT_S = 30.0
+"""How long a model may at least take to answer after a load that used up the window."""
+
 _TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the"
     " latency metrics of the model and the time it takes to answer."
@@ -131,21 +134,25 @@ class Router:
         return await self._call(source, request, window_s)
 
     async def _call(self, source: ModelSource, request: Request, window_s: float) -> Answer:
+        try:
+            answer = await self._ask_shards(source, request, answer_timeout_s(window_s))
+        except TimeoutError:
+            return _failed(ModelError(_TIMED_OUT, original_status=0))
+        except ModelyardError as error:
+            return _failed(error)
+        for sample in answer.samples:
+            self._metrics.record(sample)
+        return answer
+
+    async def _ask_shards(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
         """Ask the model's shard, or its second choice when the first takes no more calls."""
         first, *others = rank_shards(source.model_id, self._backend.shards)
-        error: ModelyardError
         try:
-            try:
-                return await self._backend.call(first, request, window_s + PREDICT_TIMEOUT_S)
-            except CapacityError:
-                if not others:
-                    raise
-                return await self._backend.call(others[0], request, window_s + PREDICT_TIMEOUT_S)
-        except TimeoutError:
-            error = ModelError(_TIMED_OUT, original_status=0)
-        except ModelyardError as failure:
-            error = failure
-        return Answer(error=error, timings=Timings(cache_hit=False))
+            return await self._backend.call(first, request, timeout_s)
+        except CapacityError:
+            if not others:
+                raise
+            return await self._backend.call(others[0], request, timeout_s)
 
     async def _warm(self, endpoint_name: str, target_model: TargetModel) -> None:
         request = WarmRequest(endpoint_name, target_model)
@@ -166,8 +173,15 @@ class Router:
             values |= _latencies(answer.timings, elapsed_s)
         for name, value in values.items():
             self._metrics.record(Sample(name, value, endpoint_name))
-        for sample in answer.samples:
-            self._metrics.record(sample)
+
+
+def answer_timeout_s(window_s: float) -> float:
+    """Return how long the inference side gets for an answer."""
+    return max(ANSWER_TIMEOUT_S, window_s + PREDICT_TIMEOUT_S)
+
+
+def _failed(error: ModelyardError) -> Answer:
+    return Answer(error=error, timings=Timings(cache_hit=False))
 
 
 def _latencies(timings: Timings, elapsed_s: float) -> dict[str, float]:
@@ -188,12 +202,17 @@ def _log(invocation: Invocation, answer: Answer, elapsed_s: float) -> None:
         extra={
             "endpoint": invocation.endpoint_name,
             "target": invocation.target_model,
-            "outcome": type(answer.error).__name__
-            if answer.error is not None
-            else ("hit" if timings.cache_hit else "miss"),
+            "outcome": _outcome(answer),
             "total_ms": round(elapsed_s * 1e3, 2),
             "wait_ms": round(timings.wait_s * 1e3, 2),
             "predict_ms": round(timings.predict_s * 1e3, 2),
             "request_id": invocation.request_id,
+            **({"reason": answer.error.message} if answer.error is not None else {}),
         },
     )
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.error is not None:
+        return type(answer.error).__name__
+    return "hit" if answer.timings.cache_hit else "miss"

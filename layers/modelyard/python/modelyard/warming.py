@@ -3,7 +3,7 @@
 import logging
 
 from modelyard.errors import InvalidRequestError, ModelyardError
-from modelyard.ports import WarmQueue
+from modelyard.ports import Metrics, WarmQueue
 from modelyard.router import InferenceBackend
 from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.rendezvous import rank_shards
@@ -20,8 +20,14 @@ class Warmer:
     """Works off one delivery at a time; many may run side by side."""
 
     def __init__(
-        self, *, endpoints: EndpointTable, backend: InferenceBackend, queue: WarmQueue
+        self,
+        *,
+        endpoints: EndpointTable,
+        backend: InferenceBackend,
+        queue: WarmQueue,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._endpoints = endpoints
         self._backend = backend
         self._queue = queue
@@ -38,6 +44,8 @@ class Warmer:
             return ModelyardError(f"not loaded after {LOAD_WINDOW_S:g} s")
         except ModelyardError as error:
             return error
+        for sample in answer.samples:
+            self._metrics.record(sample)
         return answer.error
 
     def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> None:

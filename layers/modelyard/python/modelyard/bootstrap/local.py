@@ -5,15 +5,12 @@ import gc
 import hashlib
 import logging
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import uvicorn
 
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.adapters.repositories import open_repository
@@ -21,9 +18,9 @@ from modelyard.adapters.sqlite_queue import SqliteQueue
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.adapters.warm_poller import WarmPoller
 from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.bootstrap.http_server import HttpServer
 from modelyard.bootstrap.logs import configure_logging
 from modelyard.catalog import Catalog
-from modelyard.errors import ConfigurationError
 from modelyard.router import Router
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.settings import WorkerSettings
@@ -76,7 +73,7 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
     catalog = Catalog(
         endpoints=endpoints, backend=pool, open_repository=open_repository, metrics=metrics
     )
-    warmer = Warmer(endpoints=endpoints, backend=pool, queue=queue)
+    warmer = Warmer(endpoints=endpoints, backend=pool, queue=queue, metrics=metrics)
 
     async def render_metrics() -> bytes:
         for endpoint in endpoints:
@@ -94,53 +91,11 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
         poller = asyncio.create_task(WarmPoller(queue, warmer).run())
         gc.collect()
         gc.freeze()
-        await _Server(_uvicorn_config(app, options), on_ready).serve()
+        await HttpServer(app, options.host, options.port, _grace_s(options), on_ready).serve()
         poller.cancel()
         with suppress(asyncio.CancelledError):
             await poller
     queue.close()
-
-
-class _Server(uvicorn.Server):
-    """Says when it listens, and on a signal returns, so that workers are stopped in good order."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[str], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Finish running calls on SIGTERM or SIGINT, instead of also dying of the signal."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Open the port, then tell."""
-        try:
-            await super().startup()
-        except SystemExit as error:  # how uvicorn says that it could not listen
-            raise ConfigurationError(
-                f"cannot listen on {self.config.host}:{self.config.port}: is the port taken?"
-            ) from error
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_ready(f"http://{host}:{port}")
-
-
-def _uvicorn_config(app: object, options: ServeOptions) -> uvicorn.Config:
-    longest_window_s = max(endpoint.sync_window_s for endpoint in options.endpoints)
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=options.host,
-        port=options.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=int(longest_window_s) + SHUTDOWN_GRACE_S,
-    )
 
 
 def _worker_settings(options: ServeOptions) -> Callable[[int], bytes]:
@@ -154,6 +109,11 @@ def _worker_settings(options: ServeOptions) -> Callable[[int], bytes]:
         ).to_line()
 
     return of_worker
+
+
+def _grace_s(options: ServeOptions) -> int:
+    longest_window_s = max(endpoint.sync_window_s for endpoint in options.endpoints)
+    return int(longest_window_s) + SHUTDOWN_GRACE_S
 
 
 def _queue_path(options: ServeOptions) -> Path:

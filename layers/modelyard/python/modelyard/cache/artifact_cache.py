@@ -66,9 +66,9 @@ class ArtifactCache:
         """Say that the artifact is in use now, so that others are evicted before it."""
         self._tree.touch(_digest(artifact))
 
-    def delete(self, artifact: ModelArtifact) -> None:
-        """Remove the staged artifact, if it is there."""
-        self._tree.delete(_digest(artifact))
+    def evict(self, artifact: ModelArtifact) -> None:
+        """Remove the staged artifact unless somebody leases it."""
+        self._tree.evict(_digest(artifact))
 
     def staged(self, repository: str) -> Iterator[Manifest]:
         """Yield what is staged from one repository."""

@@ -7,9 +7,12 @@
     reserved/<owner>.<id>.<bytes>  what a staging directory may weigh, in the file's name
     leases/<digest>@<owner>.<id>   forbids eviction while it exists
     claims/<digest>                somebody is staging this: saves duplicate work, nothing else
+    claims/<digest>.evicting       somebody is about to remove this
 
 The byte limit holds without a lock because a writer announces its bytes, by the name of its
 reservation, *before* it looks at the sum. Of two that announce at once at least one sees both.
+Eviction and leases meet in the same way: each announces itself, then looks for the other, and
+gives way when it sees it. So the files of a lease never go away under it.
 Directories are opened before existence checks: NFS clients remember for up to a minute that a
 name did not exist, and opening the parent makes them look again.
 """
@@ -28,6 +31,7 @@ from modelyard.errors import CapacityError, ModelTooLargeError
 from modelyard.ports import Clock
 
 _RESERVE_STEP_BYTES = 1 << 20
+_EVICTING = ".evicting"
 
 
 class Staging:
@@ -94,15 +98,16 @@ class CacheTree:
 
     def lease(self, digest: str) -> DiskLease | None:
         """Return a lease on a published entry, or None when there is no such entry."""
-        entry = self._entries / digest
         lease_file = self._leases / f"{digest}@{self._unique()}"
         lease_file.touch()
-        _refresh(self._entries)
-        manifest = Manifest.read(entry)
+        manifest = None
+        if not self._is_claimed(digest + _EVICTING):
+            _refresh(self._entries)
+            manifest = Manifest.read(self._entries / digest)
         if manifest is None:
             lease_file.unlink(missing_ok=True)
             return None
-        lease = DiskLease(entry, manifest, lease_file)
+        lease = DiskLease(self._entries / digest, manifest, lease_file)
         lease.touch()
         return lease
 
@@ -117,24 +122,24 @@ class CacheTree:
         staging.model_dir.mkdir(parents=True)
         return staging
 
-    def claim(self, digest: str) -> bool:
-        """Return whether the caller should stage `digest`; False while a living other does.
+    def claim(self, name: str) -> bool:
+        """Return whether the caller has the claim now; False while a living other has it.
 
         A claim is a symbolic link to its owner's name: made whole in one atomic step.
         """
-        path = self._claims / digest
+        path = self._claims / name
         for _ in range(2):
             with contextlib.suppress(FileExistsError):
                 path.symlink_to(str(self._owner))
                 return True
-            if not self._is_abandoned_claim(path):
+            if self._is_claimed(name):
                 return False
             path.unlink(missing_ok=True)
         return False
 
-    def unclaim(self, digest: str) -> None:
+    def unclaim(self, name: str) -> None:
         """Give up a claim that `claim` granted."""
-        (self._claims / digest).unlink(missing_ok=True)
+        (self._claims / name).unlink(missing_ok=True)
 
     def publish(self, staged: Path, digest: str) -> None:
         """Rename `staged` to its final name; when somebody was first, theirs stays."""
@@ -145,11 +150,15 @@ class CacheTree:
                 raise
         flush_directory(self._entries)
 
-    def delete(self, digest: str) -> None:
-        """Remove an entry whether or not it is leased: its content is worthless."""
-        grave = self._hide(digest)
-        if grave is not None:
-            grave.discard()
+    def evict(self, digest: str) -> None:
+        """Remove an entry unless it is leased or somebody else is removing it."""
+        if not self.claim(digest + _EVICTING):
+            return
+        try:
+            if digest not in self._leased():
+                self._remove(digest)
+        finally:
+            self.unclaim(digest + _EVICTING)
 
     def touch(self, digest: str) -> None:
         """Make an entry the last to be evicted."""
@@ -198,7 +207,7 @@ class CacheTree:
                 raise CapacityError(
                     f"the artifact cache is full: all of its {self.limit_bytes} bytes are in use"
                 )
-            self._evict(digest)
+            self.evict(digest)
 
     def _victims(self) -> Iterator[str]:
         leased = self._leased()
@@ -222,23 +231,12 @@ class CacheTree:
                 living.add(digest)
         return living
 
-    def _evict(self, digest: str) -> None:
-        grave = self._hide(digest)
-        if grave is None:
-            return
-        if digest in self._leased():  # somebody leased it while it was being hidden
-            self.publish(grave.path, digest)
-        grave.discard()
-
-    def _hide(self, digest: str) -> Staging | None:
-        """Take an entry out of sight; its bytes stay reserved until they are deleted."""
+    def _remove(self, digest: str) -> None:
+        """Take an entry out of sight, then delete it; its bytes stay reserved until then."""
         grave = self._stage(self._weigh(digest))
-        try:
+        with contextlib.suppress(FileNotFoundError):
             (self._entries / digest).rename(grave.path)
-        except FileNotFoundError:
-            grave.discard()
-            return None
-        return grave
+        grave.discard()
 
     def _stage(self, reserved_bytes: int) -> Staging:
         name = self._unique()
@@ -254,11 +252,13 @@ class CacheTree:
             if self._is_abandoned(self._reserved / name, name.partition(".")[0]):
                 (self._reserved / name).unlink(missing_ok=True)
 
-    def _is_abandoned_claim(self, path: Path) -> bool:
+    def _is_claimed(self, name: str) -> bool:
+        path = self._claims / name
+        _refresh(self._claims)
         try:
-            return self._is_abandoned(path, str(path.readlink()))
+            return not self._is_abandoned(path, str(path.readlink()))
         except FileNotFoundError:
-            return True
+            return False
 
     def _is_abandoned(self, path: Path, owner_text: str) -> bool:
         try:

@@ -9,7 +9,12 @@ from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.entry import DiskLease
 from modelyard.cache.estimates import LoadEstimator
 from modelyard.cache.model_cache import LoadedModel, ModelCache
-from modelyard.errors import ArtifactChangedError, ModelError
+from modelyard.errors import (
+    ArtifactChangedError,
+    ConfigurationError,
+    ModelError,
+    ModelLoadError,
+)
 from modelyard.ports import Clock, Metrics, ModelRepository, Predictor
 from modelyard.predictors.base import LoadPlan
 from modelyard.types import ModelArtifact, ModelSource, Sample
@@ -102,7 +107,7 @@ class Loader:
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
-                self._artifacts.delete(artifact)
+                self._artifacts.evict(artifact)
             raise
         if not predictor.needs_files:
             staged.release()
@@ -125,7 +130,7 @@ class Loader:
         self._models.reserve(source.model_id, reserved_bytes, timeout_s=_ROOM_TIMEOUT_S)
         try:
             started_at = self._clock.monotonic()
-            predictor = self._load(plan)
+            predictor = self._load_planned(plan)
             seconds = self._record("ModelLoadingTime", source, started_at)
             if plan.runtime != SCRIPT:  # a script takes its time whatever its files weigh
                 self.estimates.observe("load", artifact.size_bytes, seconds)
@@ -142,6 +147,12 @@ class Loader:
             self._models.unreserve(reserved_bytes)
             raise
         return predictor, reserved_bytes
+
+    def _load_planned(self, plan: LoadPlan) -> Predictor:
+        try:
+            return self._load(plan)
+        except ConfigurationError as error:  # a framework is not installed: the caller learns it
+            raise ModelLoadError(error.message) from error
 
     def _record(self, metric: str, source: ModelSource, started_at: float) -> float:
         seconds = self._clock.monotonic() - started_at

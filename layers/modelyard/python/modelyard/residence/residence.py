@@ -87,7 +87,7 @@ class Residence:
             self._models.release(model)
             if not source.keep_loaded:
                 self._models.unload(source.model_id)
-                self._artifacts.delete(model.artifact)
+                self._artifacts.evict(model.artifact)
 
     def unload(self, source: ModelSource) -> bool:
         """Take the model out of memory; returns whether it was there."""
@@ -267,14 +267,15 @@ class Residence:
             expected_s = max(0.0, flight.started_at + flight.estimate_s - now)
         if expected_s is None or expected_s <= started_at + patience_s - now:
             flight.landed.wait(max(0.0, started_at + window_s - now))
-        failure = slot.failure
-        if failure is not None and failure.tag == flight.artifact.tag:
+            now = self._clock.monotonic()
+        failure = slot.failure if slot.failed(flight) else None
+        if failure is not None and (flight.landed.is_set() or failure.keeps_failing):
             raise failure.error
         if flight.landed.is_set():
             return
-        if self._clock.monotonic() - flight.started_at > MAX_LOAD_S:
+        if now - flight.started_at > MAX_LOAD_S:
             raise ModelLoadError(f"the model is still loading after {MAX_LOAD_S:.0f} s")
         raise ModelNotReadyError(
             f"Model {flight.artifact.key} is not ready yet: it is being loaded. Retry the request.",
-            retry_after_s=expected_s or 1.0,
+            retry_after_s=expected_s or max(1.0, now - flight.started_at),
         )

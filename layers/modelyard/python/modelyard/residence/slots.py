@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, field
 
 from modelyard.cache.model_cache import LoadedModel
-from modelyard.errors import ModelyardError, TargetModelNotFoundError
+from modelyard.errors import ModelError, ModelyardError, TargetModelNotFoundError
 from modelyard.types import ModelArtifact, ModelId, ModelResidence, ModelStatus
 
 
@@ -16,6 +16,11 @@ class Failure:
     error: ModelyardError
     count: int
     retry_at: float
+
+    @property
+    def keeps_failing(self) -> bool:
+        """Whether the model itself failed more than once, so that one more try means little."""
+        return isinstance(self.error, ModelError) and self.count > 1
 
 
 @dataclass(slots=True)
@@ -40,6 +45,10 @@ class Slot:
     failure: Failure | None = None
     last_load: tuple[str, float] | None = None
     """Tag and seconds of the last successful load."""
+
+    def failed(self, flight: Flight) -> bool:
+        """Return whether the version that is on its way failed, now or earlier."""
+        return self.failure is not None and self.failure.tag == flight.artifact.tag
 
 
 def on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:

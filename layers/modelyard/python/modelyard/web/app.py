@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.catalog import Catalog
 from modelyard.router import Router
-from modelyard.web.exchange import REQUEST_ID, add_route, response_of
+from modelyard.web.exchange import REQUEST_ID, Handler, add_route, response_of
 from modelyard.web.invoking import InvokeRoutes
 from modelyard.web.managing import ManagementRoutes
 from modelyard.wire.answers import Deployment, render_untyped
@@ -29,19 +29,20 @@ def create_app(
     invoking = InvokeRoutes(router, deployment)
     managing = ManagementRoutes(router, catalog, deployment)
     endpoint = "/endpoints/{endpoint:path}"
-    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
-        add_route(app, "POST", f"{prefix}{endpoint}/invocations", invoking.invoke)
-        for operation in ("async-invocations", "invocations-response-stream"):
-            add_route(app, "POST", f"{prefix}{endpoint}/{operation}", invoking.refuse)
     one_model = f"{endpoint}/models/{{model:path}}"
-    for method, path, handler in (
+    routes: tuple[tuple[str, str, Handler], ...] = (
+        ("POST", f"{endpoint}/invocations", invoking.invoke),
+        ("POST", f"{endpoint}/async-invocations", invoking.refuse),
+        ("POST", f"{endpoint}/invocations-response-stream", invoking.refuse),
         ("GET", "/endpoints", managing.list_endpoints),
-        ("GET", f"{endpoint}/models", managing.list_models),
-        ("POST", f"{endpoint}/models", managing.load),
-        ("GET", one_model, managing.show),
-        ("DELETE", one_model, managing.unload),
-    ):
-        add_route(app, method, path, managing.guarded(handler))
+        ("GET", f"{endpoint}/models", managing.guarded(managing.list_models)),
+        ("POST", f"{endpoint}/models", managing.guarded(managing.load)),
+        ("GET", one_model, managing.guarded(managing.show)),
+        ("DELETE", one_model, managing.guarded(managing.unload)),
+    )
+    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
+        for method, path, handler in routes:
+            add_route(app, method, prefix + path, handler)
 
     @app.get("/ping")
     async def ping() -> Response:
