@@ -159,8 +159,8 @@ def test_stage_works_for_the_routes_that_the_docs_name():
 
     staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]
 
-    assert len(staged) == 3
-    assert "The three `InvokeEndpoint...` routes also work below" in pages.text("docs/sagemaker.md")
+    assert len(staged) == 8
+    assert "The routes under `/endpoints` also work below" in pages.text("docs/sagemaker.md")
 
 
 def test_ready_line_of_the_pages_is_the_one_of_the_code():
