@@ -17,6 +17,7 @@ from modelyard.errors import (
     ModelLoadError,
     ModelNotReadyError,
     ModelTooLargeError,
+    TargetModelForbiddenError,
     TargetModelNotFoundError,
 )
 from modelyard.predictors.base import LoadPlan
@@ -56,11 +57,14 @@ class Echo:
 
 
 class Repository(MemoryRepository):
-    """A repository that can be out of reach."""
+    """A repository that can be out of reach, or closed to us."""
 
     is_down = False
+    is_forbidden = False
 
     def describe(self, key: str) -> ModelArtifact:
+        if self.is_forbidden:
+            raise TargetModelForbiddenError("you may not look")
         if self.is_down:
             raise DependencyError("the repository is out of reach")
         return super().describe(key)
@@ -366,6 +370,22 @@ def test_loaded_model_answers_while_the_repository_is_out_of_reach(yard: Yard) -
     yard.clock.advance(REVALIDATE_S)
 
     assert yard.ask("m") == b"v1"
+
+
+def test_loaded_model_answers_while_the_repository_forbids_to_look(yard: Yard) -> None:
+    """Expired credentials are no deletion of every model there is."""
+    yard.ask("m")
+    yard.repository.is_forbidden = True
+    yard.clock.advance(REVALIDATE_S)
+
+    assert yard.ask("m") == b"v1"
+
+
+def test_cold_model_of_a_forbidding_repository_is_not_found(yard: Yard) -> None:
+    yard.repository.is_forbidden = True
+
+    with pytest.raises(TargetModelForbiddenError):
+        yard.ask("m")
 
 
 def test_cold_model_of_an_unreachable_repository_is_a_dependency_error(yard: Yard) -> None:

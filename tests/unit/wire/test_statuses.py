@@ -25,6 +25,7 @@ ON_THE_WIRE = {
     errors.UnknownEndpointError: NO_SUCH_ENDPOINT,
     errors.TargetModelMissingError: VALIDATION,
     errors.TargetModelNotFoundError: VALIDATION,
+    errors.TargetModelForbiddenError: VALIDATION,
     errors.UnsupportedOperationError: VALIDATION,
     errors.PayloadTooLargeError: VALIDATION,
     errors.ModelError: SERVER,
@@ -60,6 +61,7 @@ def test_management_differs_from_invoking_only_where_the_container_contract_does
     differing = {
         errors.UnknownEndpointError: WireStatus("ValidationError", 404, "NO_SUCH_ENDPOINT"),
         errors.TargetModelNotFoundError: WireStatus("ValidationError", 404),
+        errors.TargetModelForbiddenError: WireStatus("ValidationError", 404),
         errors.ModelTooLargeError: WireStatus("ModelError", 507),
     }
     expected = differing.get(kind, ON_THE_WIRE[kind])

@@ -5,6 +5,7 @@ ModelyardError
 │   ├── UnknownEndpointError
 │   ├── TargetModelMissingError
 │   ├── TargetModelNotFoundError    no such object under the endpoint's prefix
+│   │   └── TargetModelForbiddenError   or the endpoint may not look
 │   ├── UnsupportedOperationError
 │   └── PayloadTooLargeError
 ├── ModelError                      the model, its artifact or its input is at fault
@@ -56,6 +57,10 @@ class TargetModelMissingError(InvalidRequestError):
 
 class TargetModelNotFoundError(InvalidRequestError):
     """The repository has no object or folder for the target model."""
+
+
+class TargetModelForbiddenError(TargetModelNotFoundError):
+    """The repository does not let us see whether it has the target model."""
 
 
 class UnsupportedOperationError(InvalidRequestError):

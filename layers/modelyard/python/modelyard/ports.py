@@ -45,6 +45,7 @@ class ModelRepository(Protocol):
 
         Raises:
             TargetModelNotFoundError: neither an object nor a folder has this key.
+            TargetModelForbiddenError: the repository does not let us see whether one has.
             DependencyError: the repository cannot be asked.
         """
         ...

@@ -6,21 +6,32 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from modelyard.errors import ArtifactChangedError, ArtifactInvalidError, TargetModelNotFoundError
+from modelyard.errors import (
+    ArtifactChangedError,
+    ArtifactInvalidError,
+    TargetModelForbiddenError,
+    TargetModelNotFoundError,
+)
 
 _BUFFER_BYTES = 1024 * 1024
 _MAX_KEY_BYTES = 1024
+_NOT_FOUND = (
+    "Failed to download model data (bucket: {bucket}, key: {key}). Check that a model is stored "
+    "under this key and that the endpoint is allowed to read it."
+)
 
 
 def not_found(bucket: str, key: str) -> TargetModelNotFoundError:
-    """Return the error for a key that is not there or may not be read.
+    """Return the error for a key that is not there.
 
     Clients know the start of the message from SageMaker.
     """
-    return TargetModelNotFoundError(
-        f"Failed to download model data (bucket: {bucket}, key: {key}). Check that a model is "
-        "stored under this key and that the endpoint is allowed to read it."
-    )
+    return TargetModelNotFoundError(_NOT_FOUND.format(bucket=bucket, key=key))
+
+
+def forbidden(bucket: str, key: str) -> TargetModelForbiddenError:
+    """Return the error for a key that may not be read; it tells callers no more than the other."""
+    return TargetModelForbiddenError(_NOT_FOUND.format(bucket=bucket, key=key))
 
 
 def changed(key: str) -> ArtifactChangedError:

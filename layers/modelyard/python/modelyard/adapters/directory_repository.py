@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from modelyard.adapters.artifact_files import changed, folder_tag, is_key, not_found, sized_stream
+from modelyard.adapters.artifact_files import (
+    changed,
+    folder_tag,
+    forbidden,
+    is_key,
+    not_found,
+    sized_stream,
+)
 from modelyard.errors import DependencyError, TargetModelNotFoundError
 from modelyard.ports import ArtifactFile
 from modelyard.types import ModelArtifact, StoredObject
@@ -33,8 +40,10 @@ class DirectoryRepository:
             is_file = stat.S_ISREG(status.st_mode)
             return self._file(key, status) if is_file else self._folder(key, self._files(key))
         except OSError as error:
-            if error.errno in _GONE | _FORBIDDEN:
+            if error.errno in _GONE:
                 raise not_found(self._root.name, key) from error
+            if error.errno in _FORBIDDEN:
+                raise forbidden(self._root.name, key) from error
             raise self._unreadable(error) from error
 
     def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:

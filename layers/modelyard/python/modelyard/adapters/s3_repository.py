@@ -13,6 +13,7 @@ from modelyard.adapters.artifact_files import (
     changed,
     check_folder,
     folder_tag,
+    forbidden,
     is_key,
     not_found,
     sized_stream,
@@ -58,7 +59,7 @@ class S3Repository:
         missing = not_found(self._bucket, self._prefix + key)
         if not is_key(key) or len((self._prefix + key).encode()) > _MAX_KEY_BYTES:
             raise missing
-        with self._asking({403: missing, 404: missing}):
+        with self._asking({403: forbidden(self._bucket, self._prefix + key), 404: missing}):
             head = self._head(key)
             artifact = self._object(key, head) if head else self._folder(key, self._files(key))
         if artifact is None:

@@ -19,7 +19,12 @@ class HttpServer(uvicorn.Server):
     """Serves an application on one port until SIGTERM or SIGINT."""
 
     def __init__(
-        self, app: Callable[..., Any], host: str, port: int, grace_s: int, on_ready: Callable[[str], None]
+        self,
+        app: Callable[..., Any],
+        host: str,
+        port: int,
+        grace_s: int,
+        on_ready: Callable[[str], None],
     ) -> None:
         super().__init__(
             uvicorn.Config(

@@ -21,6 +21,7 @@ from modelyard.errors import (
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
+    TargetModelForbiddenError,
     TargetModelNotFoundError,
 )
 from modelyard.ports import Clock, ModelRepository
@@ -163,18 +164,27 @@ class Residence:
                     source.target_model
                 )
                 slot.missing = None
-            except TargetModelNotFoundError as error:
-                slot.artifact, slot.missing, slot.failure = None, error, None
-                self._models.unload(source.model_id)
-            except DependencyError as error:
-                if self._models.find(source.model_id) is None:
-                    raise
-                logger.warning(
-                    "revalidation failed, serving the loaded copy",
-                    extra={"model": str(source.model_id), "reason": error.message},
-                )
+            except (DependencyError, TargetModelNotFoundError) as error:
+                self._keep_or_forget(slot, source, error)
             slot.checked_at = asked_at
             self._refresh(slot, source)
+
+    def _keep_or_forget(
+        self, slot: Slot, source: ModelSource, error: DependencyError | TargetModelNotFoundError
+    ) -> None:
+        """Forget a model that is gone; a repository that does not say takes no model down."""
+        is_gone = isinstance(error, TargetModelNotFoundError)
+        is_gone = is_gone and not isinstance(error, TargetModelForbiddenError)
+        if not is_gone and self._models.find(source.model_id) is not None:
+            logger.warning(
+                "revalidation failed, serving the loaded copy",
+                extra={"model": str(source.model_id), "reason": error.message},
+            )
+        elif isinstance(error, TargetModelNotFoundError):
+            slot.artifact, slot.missing, slot.failure = None, error, None
+            self._models.unload(source.model_id)
+        else:
+            raise error
 
     def _refresh(self, slot: Slot, source: ModelSource) -> None:
         """Load a changed artifact beside the copy that answers now."""
