@@ -1,4 +1,4 @@
-"""Many cold models at once."""
+"""Calls side by side: many cold models at once, several predictions in one worker."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,3 +52,42 @@ def test_twenty_cold_models_are_loaded_at_the_same_time(tmp_path: Path) -> None:
             answers = list(pool.map(call, names))
 
     assert answers == names
+
+
+MEETING_OF_TWO = """
+    import threading
+
+    both = threading.Barrier(2, timeout=30)
+
+    def model_fn(model_dir):
+        return None
+
+    def predict_fn(data, model):
+        both.wait()
+        return data
+"""
+
+
+def test_two_predictions_run_at_the_same_time_in_one_worker(tmp_path: Path) -> None:
+    """Each prediction ends only when the other has begun."""
+    repository = DirectoryModels(tmp_path / "models")
+    repository.put("m.tar.gz", artifacts.script(MEETING_OF_TWO))
+
+    with Server(
+        repository.target, "--endpoint", "yard", "--allow-code", "--workers", "1"
+    ) as server:
+        sdk = server.client(retries={"total_max_attempts": 1})
+
+        def call(value: int) -> list[int]:
+            answer = sdk.invoke_endpoint(
+                EndpointName="yard",
+                TargetModel="m.tar.gz",
+                ContentType="application/json",
+                Body=str([value]),
+            )
+            return body(answer)
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(call, [1, 2]))
+
+    assert answers == [[1], [2]]
