@@ -76,8 +76,10 @@ async def invoke(
 
 
 def workers_left() -> list[int]:
-    children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    """Return the workers of this suite's pools that live: those of servers are grandchildren."""
+    children = psutil.Process().children()
+    living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child.pid for child in living if "modelyard.bootstrap.worker" in child.cmdline()]
 
 
 @ends
