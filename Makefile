@@ -41,7 +41,7 @@ bench: setup
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make requirements" --extra all pyproject.toml
+	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" --extra all pyproject.toml
 requirements:
 	$(COMPILE) -o requirements.txt
 	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
