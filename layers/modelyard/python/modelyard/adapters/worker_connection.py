@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import cast
 
 from modelyard.adapters.worker_frames import LENGTHS, pack
 from modelyard.wire.envelope import Frame
@@ -45,8 +46,7 @@ class WorkerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio callback)."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base class
 
     def data_received(self, data: bytes) -> None:
         """Gather the answer (asyncio callback)."""

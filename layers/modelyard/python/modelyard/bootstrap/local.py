@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
+
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqlite_queue import SqliteQueue
@@ -57,7 +59,7 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
     """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL."""
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        asyncio.run(_serve(options, Path(folder), on_ready))
+        uvloop.run(_serve(options, Path(folder), on_ready))
 
 
 async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[str], None]) -> None:
