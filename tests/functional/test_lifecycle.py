@@ -1,5 +1,6 @@
 """Start, stop and restart: no call is cut off, no warm request is lost."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,16 @@ def ask(yard: Yard, target: str) -> Any:
     return body(yard.invoke(target, b"1", "yard"))
 
 
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [(artifacts.slow_to_predict, "finished"), (artifacts.gated, "ready")],
+    ids=["predicting", "waiting for its model"],
+)
 def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
-    models: DirectoryModels, tmp_path: Path
+    models: DirectoryModels, tmp_path: Path, build: Callable[[Path], bytes], expected: str
 ) -> None:
     gate = tmp_path / "gate"
-    models.put("slow.tar.gz", artifacts.slow_to_predict(gate))
+    models.put("slow.tar.gz", build(gate))
 
     with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
         call = pool.submit(ask, Yard(server, models), "slow.tar.gz")
@@ -36,24 +42,7 @@ def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
         gate.touch()
         answer = call.result(10)
 
-    assert answer == "finished"
-
-
-def test_a_call_that_waits_for_its_model_is_finished_too(
-    models: DirectoryModels, tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    models.put("slow.tar.gz", artifacts.gated(gate))
-
-    with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(ask, Yard(server, models), "slow.tar.gz")
-        eventually(Path(f"{gate}.began").exists)
-        server.terminate()
-        eventually(lambda: not takes_calls(server))
-        gate.touch()
-        answer = call.result(10)
-
-    assert answer == "ready"
+    assert answer == expected
 
 
 def takes_calls(server: Server) -> bool:
