@@ -44,7 +44,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" --extra all pyproject.toml
 requirements:
 	$(COMPILE) -o requirements.txt
-	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --extra tensorflow --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf .venv examples/*/models

@@ -127,7 +127,7 @@ class Yard:
             model,
             is_hit,
         ):
-            return model.predictor.predict(Payload(b"")).body, is_hit
+            return model.resident.predict(Payload(b"")).body, is_hit
 
     def status(self, name: str) -> ModelResidence:
         found = self.residence.survey("e", "memory:")

@@ -7,7 +7,8 @@ import pytest
 
 from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.entry import DiskLease
-from modelyard.cache.tree import CacheTree, Staging
+from modelyard.cache.staging import Staging
+from modelyard.cache.tree import CacheTree
 from modelyard.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,

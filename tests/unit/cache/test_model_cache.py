@@ -32,10 +32,10 @@ def identity(name: str) -> ModelId:
 
 
 def load(cache: ModelCache, name: str, memory_bytes: int = 40, tag: str = "1") -> LoadedModel:
-    cache.reserve(identity(name), memory_bytes, timeout_s=0)
+    room = cache.reserve(identity(name), memory_bytes, timeout_s=0)
     artifact = ModelArtifact("memory:", name, tag, 1)
     model = LoadedModel(identity(name), artifact, Weight(memory_bytes))
-    cache.put(model, memory_bytes)
+    cache.put(model, room)
     return model
 
 
@@ -73,8 +73,8 @@ def test_eviction_closes_the_model_and_tells_the_metrics(
 
     load(cache, "b", 80)
 
-    assert isinstance(victim.predictor, Weight)
-    assert victim.predictor.is_closed
+    assert isinstance(victim.resident, Weight)
+    assert victim.resident.is_closed
     assert len(metrics.values("ModelUnloadingTime")) == 1
 
 
@@ -98,18 +98,21 @@ def test_model_bigger_than_the_limit_evicts_nobody(cache: ModelCache) -> None:
 
 
 def test_growing_reservation_counts_what_it_holds(cache: ModelCache) -> None:
-    cache.reserve(identity("a"), 60, timeout_s=0)
+    room = cache.reserve(identity("a"), 60, timeout_s=0)
 
     with pytest.raises(ModelTooLargeError):
-        cache.reserve(identity("a"), 41, timeout_s=0, held_bytes=60)
+        cache.grow(room, 101, timeout_s=0)
+    cache.grow(room, 100, timeout_s=0)
+
+    assert cache.used_bytes == 100
 
 
 def test_failed_load_gives_its_reservation_back(cache: ModelCache) -> None:
-    cache.reserve(identity("a"), 60, timeout_s=0)
+    room = cache.reserve(identity("a"), 60, timeout_s=0)
 
-    cache.unreserve(60)
+    cache.give_back(room)
 
-    assert cache.used_bytes == 0
+    assert (cache.used_bytes, cache.used_places) == (0, 0)
 
 
 def test_old_version_answers_until_the_new_one_is_put(cache: ModelCache) -> None:
@@ -123,12 +126,12 @@ def test_replaced_version_closes_when_its_last_call_ends(cache: ModelCache) -> N
     old = load(cache, "a", 40, "1")
     cache.lease(identity("a"))
     new = load(cache, "a", 40, "2")
-    assert isinstance(old.predictor, Weight)
+    assert isinstance(old.resident, Weight)
 
     assert cache.find(identity("a")) is new
-    assert not old.predictor.is_closed
+    assert not old.resident.is_closed
     cache.release(old)
-    assert old.predictor.is_closed
+    assert old.resident.is_closed
     assert cache.used_bytes == 40
 
 
@@ -137,8 +140,8 @@ def test_old_version_gives_way_when_both_can_never_fit(cache: ModelCache) -> Non
 
     load(cache, "a", 60, "2")
 
-    assert isinstance(old.predictor, Weight)
-    assert old.predictor.is_closed
+    assert isinstance(old.resident, Weight)
+    assert old.resident.is_closed
     assert cache.used_bytes == 60
 
 
@@ -171,13 +174,61 @@ def test_reservation_waits_for_a_running_call(metrics: RecordingMetrics) -> None
 def test_unload_of_a_leased_model_waits_for_its_call(cache: ModelCache) -> None:
     model = load(cache, "a")
     cache.lease(identity("a"))
-    assert isinstance(model.predictor, Weight)
+    assert isinstance(model.resident, Weight)
 
     assert cache.unload(identity("a"))
     assert cache.lease(identity("a")) is None
-    assert not model.predictor.is_closed
+    assert not model.resident.is_closed
     cache.release(model)
-    assert model.predictor.is_closed
+    assert model.resident.is_closed
+
+
+@pytest.fixture
+def pair(metrics: RecordingMetrics) -> ModelCache:
+    """A cache for two models, whatever they weigh."""
+    return ModelCache(1000, FakeClock(), metrics, limit_models=2)
+
+
+def test_a_place_is_made_before_the_model_is_loaded(pair: ModelCache) -> None:
+    load(pair, "a")
+    load(pair, "b")
+
+    pair.reserve(identity("c"), timeout_s=0)
+
+    assert names(pair) == ["b"]
+    assert pair.used_places == 2
+
+
+def test_leased_models_keep_their_places(pair: ModelCache) -> None:
+    for name in ("a", "b"):
+        load(pair, name)
+        pair.lease(identity(name))
+
+    with pytest.raises(CapacityError, match="2 models"):
+        pair.reserve(identity("c"), timeout_s=0)
+
+    assert names(pair) == ["a", "b"]
+
+
+def test_old_version_stays_while_there_is_a_place_for_the_new_one(pair: ModelCache) -> None:
+    old = load(pair, "a", tag="1")
+    load(pair, "b")
+
+    pair.reserve(identity("a"), timeout_s=0)
+
+    assert pair.find(identity("a")) is old
+    assert pair.find(identity("b")) is None
+
+
+def test_only_place_goes_to_the_new_version(metrics: RecordingMetrics) -> None:
+    cache: ModelCache = ModelCache(1000, FakeClock(), metrics, limit_models=1)
+    old = load(cache, "a", tag="1")
+
+    new = load(cache, "a", tag="2")
+
+    assert old.is_retired
+    assert cache.find(identity("a")) is new
+    assert cache.used_places == 1
 
 
 def test_unload_of_what_is_not_loaded_says_so(cache: ModelCache) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from modelyard.cache.entry import Manifest
 from modelyard.cache.ownership import Owner
-from modelyard.cache.tree import CacheTree, Staging
+from modelyard.cache.staging import Staging
+from modelyard.cache.tree import CacheTree
 from modelyard.errors import CapacityError, ModelTooLargeError
 from tests.fakes.clock import FakeClock
 
@@ -132,6 +133,33 @@ def test_more_than_the_limit_is_refused_without_evicting(tree: CacheTree, tmp_pa
         tree.new_staging().reserve(101 * KILO)
 
     assert digests(tmp_path) == {"a"}
+
+
+@pytest.fixture
+def pair(tmp_path: Path, clock: FakeClock) -> CacheTree:
+    """A tree for two entries, whatever they weigh."""
+    return CacheTree(tmp_path, 1000 * KILO, clock, limit_entries=2)
+
+
+def test_entries_are_limited_while_the_next_one_is_written(pair: CacheTree, tmp_path: Path) -> None:
+    publish(pair, "a", used_at=1)
+    publish(pair, "b", used_at=2)
+
+    fill(pair, "c")
+
+    assert digests(tmp_path) == {"b"}
+    assert pair.used_entries() == 2
+
+
+def test_leased_entries_keep_their_places(pair: CacheTree, tmp_path: Path) -> None:
+    for digest in ("a", "b"):
+        publish(pair, digest)
+        assert pair.lease(digest) is not None
+
+    with pytest.raises(CapacityError, match="2 models"):
+        fill(pair, "c")
+
+    assert digests(tmp_path) == {"a", "b"}
 
 
 def test_two_writers_on_one_tree_see_each_others_reservations(

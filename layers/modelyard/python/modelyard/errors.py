@@ -118,9 +118,10 @@ class ModelCrashedError(ModelError):
 class ModelNotReadyError(ModelyardError):
     """The model is on its way into memory; the caller should retry after `retry_after_s`."""
 
-    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after_s: float = 1.0, target_model: str = "") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.target_model = target_model
 
 
 class CapacityError(ModelyardError):

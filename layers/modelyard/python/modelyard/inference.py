@@ -13,7 +13,7 @@ from modelyard.errors import (
     ModelyardError,
     PredictionError,
 )
-from modelyard.ports import Clock
+from modelyard.ports import Clock, Predictor
 from modelyard.residence.residence import Residence
 from modelyard.types import ModelSource, Payload, Prediction, Sample, Timings
 from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
@@ -37,7 +37,7 @@ class InferenceService:
     """Answers the requests of an envelope; called from many threads at once."""
 
     def __init__(
-        self, residence: Residence, samples: SampleSource, clock: Clock, *, predict_slots: int
+        self, residence: Residence[Predictor], samples: SampleSource, clock: Clock, *, predict_slots: int
     ) -> None:
         self._residence = residence
         self._samples = samples
@@ -70,7 +70,7 @@ class InferenceService:
         ) as (model, is_hit):
             ready_at = self._clock.monotonic()
             with self._predict_slot():
-                prediction = _predict(model.predictor.predict, request.payload)
+                prediction = _predict(model.resident.predict, request.payload)
             timings = Timings(
                 cache_hit=is_hit,
                 wait_s=0.0 if is_hit else ready_at - asked_at,

@@ -60,8 +60,8 @@ class ModelRepository(Protocol):
         """
         ...
 
-    def objects(self) -> Iterator[StoredObject]:
-        """Yield every object of the repository in key order.
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        """Yield every object of the repository, or of one folder in it, in key order.
 
         Raises:
             DependencyError: the repository cannot be listed.
@@ -69,8 +69,8 @@ class ModelRepository(Protocol):
         ...
 
 
-class Predictor(Protocol):
-    """One loaded model. `predict` may be called from many threads at once."""
+class Resident(Protocol):
+    """Something loaded that takes up memory until it is closed."""
 
     @property
     def memory_bytes(self) -> int:
@@ -82,16 +82,20 @@ class Predictor(Protocol):
         """Whether the model may read its files after it was loaded."""
         ...
 
+    def close(self) -> None:
+        """Give memory and handles back; no call follows."""
+        ...
+
+
+class Predictor(Resident, Protocol):
+    """One loaded model. `predict` may be called from many threads at once."""
+
     def predict(self, payload: Payload) -> Prediction:
         """Answer one payload.
 
         Raises:
             ModelError: one of its branches; anything else is a defect of the predictor.
         """
-        ...
-
-    def close(self) -> None:
-        """Give memory and handles back; no call follows."""
         ...
 
 

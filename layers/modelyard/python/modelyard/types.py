@@ -29,6 +29,16 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What a Cortex API answers: a whole HTTP answer, made by the user's code."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    """In order; a name may come more than once."""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One client call (SageMaker InvokeEndpoint), validated."""
 

@@ -19,6 +19,7 @@ from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.model_cache import ModelCache
 from modelyard.cache.tree import CacheTree
 from modelyard.inference import InferenceService
+from modelyard.ports import Predictor
 from modelyard.predictors import registry
 from modelyard.residence.loading import Loader
 from modelyard.residence.residence import Residence
@@ -31,7 +32,7 @@ def build_service(settings: WorkerSettings) -> InferenceService:
     """Return the inference service of one worker."""
     clock = SystemClock()
     metrics = BufferedMetrics()
-    models = ModelCache(settings.memory_bytes, clock, metrics)
+    models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
     tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, clock)
     artifacts = ArtifactCache(tree, clock)
     loader = Loader(

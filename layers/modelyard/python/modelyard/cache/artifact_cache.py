@@ -10,7 +10,8 @@ from typing import BinaryIO, cast
 
 from modelyard.cache.archive import archive_kind, extract
 from modelyard.cache.entry import DiskLease, Manifest
-from modelyard.cache.tree import CacheTree, Staging
+from modelyard.cache.staging import Staging
+from modelyard.cache.tree import CacheTree
 from modelyard.errors import ArtifactInvalidError, CapacityError
 from modelyard.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.types import ModelArtifact

@@ -1,32 +1,36 @@
-"""Models in memory: a hard limit in bytes, leases, least recently used first out."""
+"""Models in memory: hard limits in bytes and in models, leases, least recently used first out."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from modelyard.cache.entry import DiskLease
 from modelyard.errors import CapacityError, ModelTooLargeError
-from modelyard.ports import Clock, Metrics, Predictor
+from modelyard.ports import Clock, Metrics, Resident
 from modelyard.types import ModelArtifact, ModelId, Sample
 
+R = TypeVar("R", bound=Resident)
 
-class LoadedModel:
+
+class LoadedModel(Generic[R]):
     """One version of a model in memory. It is closed when it is retired and nobody leases it."""
 
     def __init__(
         self,
         model_id: ModelId,
         artifact: ModelArtifact,
-        predictor: Predictor,
+        resident: R,
         *,
         warnings: tuple[str, ...] = (),
         files: DiskLease | None = None,
     ) -> None:
         self.model_id = model_id
         self.artifact = artifact
-        self.predictor: Predictor = predictor
+        self.resident = resident
         self.warnings = warnings
-        self.memory_bytes = predictor.memory_bytes
+        self.memory_bytes = resident.memory_bytes
         self.last_used_at = 0.0
         self.leases = 0
         self.is_retired = False
@@ -34,23 +38,40 @@ class LoadedModel:
         """The lease on its files, for a model that may still read them."""
 
 
-class ModelCache:
-    """Loaded models by id. All bytes, of loaded, loading and closing models, stay in the limit."""
+@dataclass(slots=True)
+class Room:
+    """What is kept free for one load: a place among the models, and bytes."""
 
-    def __init__(self, limit_bytes: int, clock: Clock, metrics: Metrics) -> None:
+    model_id: ModelId
+    memory_bytes: int = 0
+
+
+class ModelCache(Generic[R]):
+    """Loaded models by id. All that are loaded, loading or closing stay within the limits."""
+
+    def __init__(
+        self, limit_bytes: int, clock: Clock, metrics: Metrics, *, limit_models: int | None = None
+    ) -> None:
         self.limit_bytes = limit_bytes
+        self.limit_models = limit_models
         self._clock = clock
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._models: OrderedDict[ModelId, LoadedModel] = OrderedDict()
+        self._models: OrderedDict[ModelId, LoadedModel[R]] = OrderedDict()
         self._used_bytes = 0
+        self._used_places = 0
 
     @property
     def used_bytes(self) -> int:
         """The bytes of all models that are loaded, loading or closing."""
         return self._used_bytes
 
-    def lease(self, model_id: ModelId) -> LoadedModel | None:
+    @property
+    def used_places(self) -> int:
+        """How many models are loaded, loading or closing."""
+        return self._used_places
+
+    def lease(self, model_id: ModelId) -> LoadedModel[R] | None:
         """Return the loaded model, safe from eviction until `release`; None when not loaded."""
         with self._changed:
             model = self._models.get(model_id)
@@ -60,7 +81,7 @@ class ModelCache:
                 model.last_used_at = self._clock.time()
             return model
 
-    def release(self, model: LoadedModel) -> None:
+    def release(self, model: LoadedModel[R]) -> None:
         """End a lease."""
         with self._changed:
             model.leases -= 1
@@ -69,49 +90,38 @@ class ModelCache:
         if closing:
             self._close(model)
 
-    def reserve(
-        self, model_id: ModelId, memory_bytes: int, *, timeout_s: float, held_bytes: int = 0
-    ) -> None:
+    def reserve(self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float) -> Room:
         """Make room for a model about to be loaded, evicting others, its own old version last.
 
         The old version stays while both fit; otherwise no new call gets it any more.
-        `held_bytes` were reserved for the same model before and are added to.
 
         Raises:
             ModelTooLargeError: it can never fit.
             CapacityError: all other models stayed in use for `timeout_s`.
         """
-        total_bytes = held_bytes + memory_bytes
-        if total_bytes > self.limit_bytes:
-            raise ModelTooLargeError(
-                f"the model needs about {total_bytes} bytes of memory, the limit of one worker is"
-                f" {self.limit_bytes} bytes"
-            )
-        old = self.find(model_id)
-        if old is not None and old.memory_bytes + total_bytes > self.limit_bytes:
-            self.unload(model_id)
-        give_up_at = self._clock.monotonic() + timeout_s
-        while True:
-            with self._changed:
-                victims = self._choose_victims(model_id, memory_bytes)
-                if not victims and self._fits(memory_bytes):
-                    self._used_bytes += memory_bytes
-                    return
-                if not victims:
-                    self._wait(give_up_at)
-            for victim in victims:
-                self._close(victim)
+        room = Room(model_id)
+        self._take(room, memory_bytes, 1, timeout_s)
+        return room
 
-    def unreserve(self, memory_bytes: int) -> None:
-        """Give back a reservation whose load failed."""
+    def grow(self, room: Room, total_bytes: int, *, timeout_s: float) -> None:
+        """Make the room hold at least `total_bytes`.
+
+        Raises:
+            As `reserve`; the room keeps what it had.
+        """
+        self._take(room, max(0, total_bytes - room.memory_bytes), 0, timeout_s)
+
+    def give_back(self, room: Room) -> None:
+        """End a reservation whose load failed."""
         with self._changed:
-            self._used_bytes -= memory_bytes
+            self._used_bytes -= room.memory_bytes
+            self._used_places -= 1
             self._changed.notify_all()
 
-    def put(self, model: LoadedModel, reserved_bytes: int) -> None:
-        """Make a loaded model the one that is leased; its reservation becomes its bytes."""
+    def put(self, model: LoadedModel[R], room: Room) -> None:
+        """Make a loaded model the one that is leased; it takes over its room."""
         with self._changed:
-            self._used_bytes += model.memory_bytes - reserved_bytes
+            self._used_bytes += model.memory_bytes - room.memory_bytes
             old = self._models.pop(model.model_id, None)
             self._models[model.model_id] = model
             model.last_used_at = self._clock.time()
@@ -128,40 +138,80 @@ class ModelCache:
             self._close(victim)
         return model is not None
 
-    def find(self, model_id: ModelId) -> LoadedModel | None:
+    def find(self, model_id: ModelId) -> LoadedModel[R] | None:
         """Return the loaded model without using it."""
         return self._models.get(model_id)
 
-    def __iter__(self) -> Iterator[LoadedModel]:
+    def __iter__(self) -> Iterator[LoadedModel[R]]:
         with self._changed:
             return iter(list(self._models.values()))
 
-    def _fits(self, memory_bytes: int) -> bool:
-        return self._used_bytes + memory_bytes <= self.limit_bytes
+    def _take(self, room: Room, memory_bytes: int, places: int, timeout_s: float) -> None:
+        self._refuse_too_large(room.memory_bytes + memory_bytes)
+        self._let_old_version_go(room, room.memory_bytes + memory_bytes)
+        give_up_at = self._clock.monotonic() + timeout_s
+        while True:
+            with self._changed:
+                victims = self._choose_victims(room.model_id, memory_bytes, places)
+                if not victims and self._fits(memory_bytes, places):
+                    self._used_bytes += memory_bytes
+                    self._used_places += places
+                    room.memory_bytes += memory_bytes
+                    return
+                if not victims:
+                    self._wait(give_up_at)
+            for victim in victims:
+                self._close(victim)
 
-    def _choose_victims(self, newcomer: ModelId, memory_bytes: int) -> list[LoadedModel]:
-        missing = self._used_bytes + memory_bytes - self.limit_bytes
+    def _refuse_too_large(self, total_bytes: int) -> None:
+        if total_bytes > self.limit_bytes:
+            raise ModelTooLargeError(
+                f"the model needs about {total_bytes} bytes of memory, the limit of one worker is"
+                f" {self.limit_bytes} bytes"
+            )
+
+    def _let_old_version_go(self, room: Room, total_bytes: int) -> None:
+        """Retire the version the newcomer replaces, when the two can never be there at once."""
+        old = self.find(room.model_id)
+        if old is None:
+            return
+        if self.limit_models == 1 or old.memory_bytes + total_bytes > self.limit_bytes:
+            self.unload(room.model_id)
+
+    def _fits(self, memory_bytes: int, places: int) -> bool:
+        has_place = self.limit_models is None or self._used_places + places <= self.limit_models
+        return has_place and self._used_bytes + memory_bytes <= self.limit_bytes
+
+    def _choose_victims(
+        self, newcomer: ModelId, memory_bytes: int, places: int
+    ) -> list[LoadedModel[R]]:
+        missing_bytes = self._used_bytes + memory_bytes - self.limit_bytes
+        missing_places = 0
+        if self.limit_models is not None:
+            missing_places = self._used_places + places - self.limit_models
         idle = [model for model in self._models.values() if model.leases == 0]
         idle.sort(key=lambda model: model.model_id == newcomer)  # stable: LRU, then our old self
         victims = []
         for model in idle:
-            if missing <= 0:
+            if missing_bytes <= 0 and missing_places <= 0:
                 break
-            missing -= model.memory_bytes
+            missing_bytes -= model.memory_bytes
+            missing_places -= 1
             victims += self._retire(self._models.pop(model.model_id))
         return victims
 
-    def _retire(self, model: LoadedModel) -> list[LoadedModel]:
+    def _retire(self, model: LoadedModel[R]) -> list[LoadedModel[R]]:
         model.is_retired = True
         return [model] if model.leases == 0 else []
 
-    def _close(self, model: LoadedModel) -> None:
+    def _close(self, model: LoadedModel[R]) -> None:
         started_at = self._clock.monotonic()
-        model.predictor.close()
+        model.resident.close()
         if model.files is not None:
             model.files.release()
         with self._changed:
             self._used_bytes -= model.memory_bytes
+            self._used_places -= 1
             self._changed.notify_all()
         elapsed_us = (self._clock.monotonic() - started_at) * 1e6
         endpoint_name = model.model_id.endpoint_name
@@ -171,5 +221,9 @@ class ModelCache:
         left_s = give_up_at - self._clock.monotonic()
         if left_s <= 0 or not self._changed.wait(left_s):
             raise CapacityError(
-                f"all {self.limit_bytes} bytes of model memory are in use by running calls"
+                f"all of the model memory ({self._limits()}) is in use by running calls"
             )
+
+    def _limits(self) -> str:
+        models = "" if self.limit_models is None else f"{self.limit_models} models, "
+        return f"{models}{self.limit_bytes} bytes"

@@ -11,6 +11,7 @@
 
 The byte limit holds without a lock because a writer announces its bytes, by the name of its
 reservation, *before* it looks at the sum. Of two that announce at once at least one sees both.
+A limit of entries holds in the same way: what is being written or deleted counts, too.
 Eviction and leases meet in the same way: each announces itself, then looks for the other, and
 gives way when it sees it. So the files of a lease never go away under it.
 Directories are opened before existence checks: NFS clients remember for up to a minute that a
@@ -25,66 +26,31 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.cache.entry import MODEL, DiskLease, Manifest, flush, flush_directory, touch
+from modelyard.cache.entry import DiskLease, Manifest, flush_directory, touch
 from modelyard.cache.ownership import Owner
+from modelyard.cache.staging import Staging
 from modelyard.errors import CapacityError, ModelTooLargeError
 from modelyard.ports import Clock
 
 _RESERVE_STEP_BYTES = 1 << 20
 _EVICTING = ".evicting"
-
-
-class Staging:
-    """A directory being filled, and the bytes reserved for it."""
-
-    def __init__(self, tree: "CacheTree", path: Path, reservation: Path) -> None:
-        self._tree = tree
-        self._reservation = reservation
-        self._reserved_bytes = 0
-        self.path = path
-
-    @property
-    def model_dir(self) -> Path:
-        """Where the artifact's files go."""
-        return self.path / MODEL
-
-    def reserve(self, total_bytes: int) -> None:
-        """Make sure the artifact may hold `total_bytes` in all, evicting others for it.
-
-        Raises:
-            ModelTooLargeError: more than the whole limit.
-            CapacityError: everything else on disk is in use.
-        """
-        if total_bytes <= self._reserved_bytes:
-            return
-        self._tree.refuse_too_large(total_bytes)
-        self._reserved_bytes = self._tree.rounded(total_bytes)
-        self._reservation = self._reservation.rename(
-            self._reservation.with_name(f"{self.path.name}.{self._reserved_bytes}")
-        )
-        self._tree.evict_to_limit()
-
-    def publish(self, digest: str, manifest: Manifest) -> None:
-        """Flush everything and make it visible under `digest` in one step."""
-        self.reserve(manifest.total_bytes)
-        flush(self.model_dir)
-        manifest.write(self.path)
-        flush_directory(self.path)
-        self._tree.publish(self.path, digest)
-
-    def discard(self) -> None:
-        """Remove what is still here and give the reservation back."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._reservation.unlink(missing_ok=True)
+_LOOKS_FOR_VICTIMS = 3
 
 
 class CacheTree:
     """Names, sizes, leases and eviction; knows nothing of repositories or archives."""
 
     def __init__(
-        self, root: Path, limit_bytes: int, clock: Clock, *, lease_ttl_s: float = 900.0
+        self,
+        root: Path,
+        limit_bytes: int,
+        clock: Clock,
+        *,
+        limit_entries: int | None = None,
+        lease_ttl_s: float = 900.0,
     ) -> None:
         self.limit_bytes = limit_bytes
+        self.limit_entries = limit_entries
         self._clock = clock
         self._lease_ttl_s = lease_ttl_s
         self._owner = Owner.current()
@@ -178,6 +144,15 @@ class CacheTree:
         reserved = sum(_bytes_in(name) for name in _names(self._reserved))
         return sum(self._weights.values()) + reserved
 
+    def used_entries(self) -> int:
+        """Return how many entries are on disk, being written or being deleted.
+
+        One that moves meanwhile may count twice: the limit is kept rather than used up.
+        """
+        moving = {*_names(self._staging)}
+        published = _names(self._entries)
+        return len(published) + len(moving.union(_names(self._staging)))
+
     def rounded(self, total_bytes: int) -> int:
         """Return `total_bytes` in coarse steps: each step costs a look at the whole tree."""
         step = max(1, min(_RESERVE_STEP_BYTES, self.limit_bytes >> 8))
@@ -197,17 +172,26 @@ class CacheTree:
         Raises:
             CapacityError: what is left is leased or being written by others.
         """
-        if self.used_bytes() <= self.limit_bytes:
+        if not self._is_over():
             return
         self._remove_abandoned()
-        victims = self._victims()
-        while self.used_bytes() > self.limit_bytes:
-            digest = next(victims, None)
-            if digest is None:
-                raise CapacityError(
-                    f"the artifact cache is full: all of its {self.limit_bytes} bytes are in use"
-                )
-            self.evict(digest)
+        for _ in range(_LOOKS_FOR_VICTIMS):
+            for digest in self._victims():
+                if not self._is_over():
+                    return
+                self.evict(digest)
+            if not self._is_over():
+                return
+        raise CapacityError(f"the artifact cache is full: all of its {self._limits()} are in use")
+
+    def _is_over(self) -> bool:
+        if self.limit_entries is not None and self.used_entries() > self.limit_entries:
+            return True
+        return self.used_bytes() > self.limit_bytes
+
+    def _limits(self) -> str:
+        entries = "" if self.limit_entries is None else f"{self.limit_entries} models, "
+        return f"{entries}{self.limit_bytes} bytes"
 
     def _victims(self) -> Iterator[str]:
         leased = self._leased()

@@ -3,19 +3,20 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol
 
 from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.entry import DiskLease
 from modelyard.cache.estimates import LoadEstimator
-from modelyard.cache.model_cache import LoadedModel, ModelCache
+from modelyard.cache.model_cache import LoadedModel, ModelCache, R, Room
 from modelyard.errors import (
     ArtifactChangedError,
     ConfigurationError,
     ModelError,
     ModelLoadError,
+    ModelyardError,
 )
-from modelyard.ports import Clock, Metrics, ModelRepository, Predictor
+from modelyard.ports import Clock, Metrics, ModelRepository
 from modelyard.predictors.base import LoadPlan
 from modelyard.types import ModelArtifact, ModelSource, Sample
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 MICROSECONDS = 1e6
 _TRIES_WHILE_CHANGING = 5
 _ROOM_TIMEOUT_S = 60.0
-SCRIPT = "script"
+_OF_USERS = ("script", "python")
+"""Runtimes whose loads take their own time, whatever their files weigh."""
 
 
 class PlanLoad(Protocol):
@@ -35,17 +37,17 @@ class PlanLoad(Protocol):
         ...
 
 
-class Loader:
+class Loader(Generic[R]):
     """Carries out loads; stateless but for what it measures."""
 
     def __init__(
         self,
         *,
-        models: ModelCache,
+        models: ModelCache[R],
         artifacts: ArtifactCache,
         open_repository: Callable[[str], ModelRepository],
         plan_load: PlanLoad,
-        load: Callable[[LoadPlan], Predictor],
+        load: Callable[[LoadPlan], R],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -67,30 +69,40 @@ class Loader:
             ModelError: the artifact or the model is at fault.
             CapacityError, DependencyError, TargetModelNotFoundError: it cannot be had now.
         """
-        repository = self._open_repository(source.repository)
-        for _ in range(_TRIES_WHILE_CHANGING):
-            try:
-                self._load_version(source, artifact, repository)
-            except ArtifactChangedError:
-                artifact = repository.describe(source.target_model)
-            else:
-                return artifact
-        raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
+        room = self._models.reserve(source.model_id, timeout_s=_ROOM_TIMEOUT_S)
+        try:
+            return self._load_newest(source, artifact, room)
+        except BaseException:
+            self._models.give_back(room)
+            raise
 
-    def touch(self, model: LoadedModel) -> None:
+    def touch(self, model: LoadedModel[R]) -> None:
         """Keep a loaded model's files from being the first that are evicted from disk."""
         if model.files is not None:
             model.files.touch()
         else:
             self._artifacts.touch(model.artifact)
 
+    def _load_newest(
+        self, source: ModelSource, artifact: ModelArtifact, room: Room
+    ) -> ModelArtifact:
+        repository = self._open_repository(source.repository)
+        for _ in range(_TRIES_WHILE_CHANGING):
+            try:
+                self._load_version(source, artifact, repository, room)
+            except ArtifactChangedError:
+                artifact = repository.describe(source.target_model)
+            else:
+                return artifact
+        raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
+
     def _load_version(
-        self, source: ModelSource, artifact: ModelArtifact, repository: ModelRepository
+        self, source: ModelSource, artifact: ModelArtifact, repository: ModelRepository, room: Room
     ) -> None:
         staged = self._artifacts.lease(artifact)
         if staged is not None:
             try:
-                return self._load_staged(source, artifact, staged)
+                return self._load_staged(source, artifact, staged, room)
             except ModelError as error:
                 # What is on disk may have rotted: what the repository has decides.
                 logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
@@ -98,57 +110,50 @@ class Loader:
         staged = self._artifacts.ensure_staged(artifact, repository)
         seconds = self._record("ModelDownloadingTime", source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
-        self._load_staged(source, artifact, staged)
+        self._load_staged(source, artifact, staged, room)
 
-    def _load_staged(self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease) -> None:
+    def _load_staged(
+        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease, room: Room
+    ) -> None:
         """Load from disk; files that no model came of do not stay there."""
         try:
-            predictor, reserved_bytes = self._load_files(source, artifact, staged)
+            resident = self._load_files(source, artifact, staged, room)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
                 self._artifacts.evict(artifact)
             raise
-        if not predictor.needs_files:
+        if not resident.needs_files:
             staged.release()
         for warning in staged.manifest.warnings:
             logger.warning(warning, extra={"model": str(source.model_id)})
         model = LoadedModel(
             source.model_id,
             artifact,
-            predictor,
+            resident,
             warnings=staged.manifest.warnings,
-            files=staged if predictor.needs_files else None,
+            files=staged if resident.needs_files else None,
         )
-        self._models.put(model, reserved_bytes)
+        self._models.put(model, room)
 
     def _load_files(
-        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease
-    ) -> tuple[Predictor, int]:
+        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease, room: Room
+    ) -> R:
         plan = self._plan_load(staged.model_dir, allow_code=source.allow_code)
-        reserved_bytes = plan.memory_bytes
-        self._models.reserve(source.model_id, reserved_bytes, timeout_s=_ROOM_TIMEOUT_S)
+        self._models.grow(room, plan.memory_bytes, timeout_s=_ROOM_TIMEOUT_S)
+        started_at = self._clock.monotonic()
+        resident = self._load_planned(plan)
+        seconds = self._record("ModelLoadingTime", source, started_at)
+        if plan.runtime not in _OF_USERS:
+            self.estimates.observe("load", artifact.size_bytes, seconds)
         try:
-            started_at = self._clock.monotonic()
-            predictor = self._load_planned(plan)
-            seconds = self._record("ModelLoadingTime", source, started_at)
-            if plan.runtime != SCRIPT:  # a script takes its time whatever its files weigh
-                self.estimates.observe("load", artifact.size_bytes, seconds)
-            surplus_bytes = predictor.memory_bytes - reserved_bytes
-            if surplus_bytes > 0:
-                self._models.reserve(
-                    source.model_id,
-                    surplus_bytes,
-                    timeout_s=_ROOM_TIMEOUT_S,
-                    held_bytes=reserved_bytes,
-                )
-                reserved_bytes += surplus_bytes
-        except BaseException:
-            self._models.unreserve(reserved_bytes)
+            self._models.grow(room, resident.memory_bytes, timeout_s=_ROOM_TIMEOUT_S)
+        except ModelyardError:
+            resident.close()
             raise
-        return predictor, reserved_bytes
+        return resident
 
-    def _load_planned(self, plan: LoadPlan) -> Predictor:
+    def _load_planned(self, plan: LoadPlan) -> R:
         try:
             return self._load(plan)
         except ConfigurationError as error:  # a framework is not installed: the caller learns it

@@ -11,10 +11,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic
 
 from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.estimates import LoadEstimator
-from modelyard.cache.model_cache import LoadedModel, ModelCache
+from modelyard.cache.model_cache import LoadedModel, ModelCache, R
 from modelyard.errors import (
     DependencyError,
     ModelError,
@@ -47,31 +48,34 @@ MAX_LOAD_S = 360.0
 MAX_SLOTS = 10_000
 
 
-class Residence:
+class Residence(Generic[R]):
     """All models of one process: leases them, loads them, keeps them current."""
 
     def __init__(
         self,
         *,
-        models: ModelCache,
+        models: ModelCache[R],
         artifacts: ArtifactCache,
         open_repository: Callable[[str], ModelRepository],
-        loader: Loader,
+        loader: Loader[R],
         clock: Clock,
+        failure_ttl_s: float = FAILURE_TTL_S,
     ) -> None:
+        """`failure_ttl_s` is how long a first failure of a model is its answer."""
         self._models = models
         self._artifacts = artifacts
         self._open_repository = open_repository
         self._loader = loader
         self._estimates: LoadEstimator = loader.estimates
         self._clock = clock
+        self._failure_ttl_s = failure_ttl_s
         self._lock = threading.Lock()
         self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
 
     @contextmanager
     def lease(
         self, source: ModelSource, *, window_s: float, patience_s: float
-    ) -> Iterator[tuple[LoadedModel, bool]]:
+    ) -> Iterator[tuple[LoadedModel[R], bool]]:
         """Yield the loaded model, and whether it was loaded when the call came.
 
         Raises:
@@ -115,7 +119,7 @@ class Residence:
 
     def _acquire(
         self, source: ModelSource, window_s: float, patience_s: float
-    ) -> tuple[LoadedModel, bool]:
+    ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
         slot = self._slot(source.model_id)
         if self._is_due(slot, source):
@@ -260,7 +264,7 @@ class Residence:
         count = known.count + 1 if known is not None and known.tag == tag else 1
         ttl_s = TRANSIENT_TTL_S
         if isinstance(error, ModelError):
-            ttl_s = min(FAILURE_TTL_S * 2 ** (count - 1), MAX_FAILURE_TTL_S)
+            ttl_s = min(self._failure_ttl_s * 2 ** (count - 1), MAX_FAILURE_TTL_S)
         slot.failure = Failure(tag, error, count, self._clock.monotonic() + ttl_s)
         logger.warning(
             "load failed",
@@ -288,4 +292,5 @@ class Residence:
         raise ModelNotReadyError(
             f"Model {flight.artifact.key} is not ready yet: it is being loaded. Retry the request.",
             retry_after_s=expected_s or max(1.0, now - flight.started_at),
+            target_model=flight.artifact.key,
         )

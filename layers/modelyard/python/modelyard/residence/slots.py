@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from modelyard.cache.model_cache import LoadedModel
+from modelyard.cache.model_cache import LoadedModel, R
 from modelyard.errors import ModelError, ModelyardError, TargetModelNotFoundError
 from modelyard.types import ModelArtifact, ModelId, ModelResidence, ModelStatus
 
@@ -62,7 +62,7 @@ def on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
     return {model_id: ModelResidence(model_id, status, version, detail=detail)}
 
 
-def loaded(model: LoadedModel, disk_bytes: int) -> ModelResidence:
+def loaded(model: LoadedModel[R], disk_bytes: int) -> ModelResidence:
     """Return the residence of a loaded model."""
     return ModelResidence(
         model_id=model.model_id,

@@ -21,6 +21,8 @@ class Endpoint:
     """How long a call may be held while its model is loaded."""
     not_ready_status: int | None = None
     """HTTP status of "not ready"; None chooses by what the client's retry mode retries."""
+    route: str | None = None
+    """Path of a Cortex API, with its leading slash; None for an endpoint without one."""
 
     def source(self, target_model: TargetModel) -> ModelSource:
         """Return where `target_model` lives and under which rules."""

@@ -1,0 +1,67 @@
+"""A Cortex RealtimeAPI as its worker is told: the user's class, its models and their limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SINGLE_MODEL = "_cortex_default"
+"""What Cortex calls the model of an API that has only one."""
+
+
+class PredictorType(StrEnum):
+    """Which class the project brings and which client it is handed."""
+
+    PYTHON = "python"
+    TENSORFLOW = "tensorflow"
+    ONNX = "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLocation:
+    """Where one model is: a folder with its files or with one folder per version."""
+
+    repository: str
+    """URI of the folder that holds the model's folder, ending in `/`."""
+    key: str
+    """The model's folder in it, or a single `.onnx` file."""
+    signature_key: str | None = None
+    """Which signature of a SavedModel to call; None lets the SavedModel decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiModels:
+    """The models an API may load: `single`, `paths` or `directory`, exactly one of them."""
+
+    single: ModelLocation | None = None
+    paths: Mapping[str, ModelLocation] = field(default_factory=dict)
+    """By name."""
+    directory: str | None = None
+    """URI of a folder, ending in `/`: every folder in it is a model of that name."""
+    signature_key: str | None = None
+    """For the models of `directory`; `single` and `paths` carry their own."""
+    cache_size: int | None = None
+    """How many models (versions count separately) may be in memory; None: as bytes allow."""
+    disk_cache_size: int | None = None
+    """How many may be on disk; given exactly when `cache_size` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiProject:
+    """One API of a project (Cortex v0.24 `kind: RealtimeAPI`)."""
+
+    name: str
+    type: PredictorType
+    folder: str
+    """Absolute path of the project: the folder of its config file."""
+    predictor_file: str
+    """Relative to the project."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    python_path: str | None = None
+    """A folder of the project that imports look into besides the project itself."""
+    threads: int = 1
+    """How many calls of the class may run at once."""
+    text_as_str: bool = False
+    """Give `text/plain` bodies to the class as str (v0.25 and later), not as bytes."""
+    models: ApiModels | None = None
