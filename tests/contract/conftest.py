@@ -7,9 +7,15 @@ from typing import Any, Protocol
 
 import pytest
 
-from modelyard.adapters.repositories import open_repository
+from modelyard.adapters.repositories import open_repository, s3_client
 from modelyard.ports import ModelRepository
 from tests.fakes.memory_repository import MemoryRepository
+
+
+@pytest.fixture(autouse=True)
+def own_s3_client() -> None:
+    """Each test has AWS settings of its own; a client keeps those it was built with."""
+    s3_client.cache_clear()
 
 
 class Shelf(Protocol):

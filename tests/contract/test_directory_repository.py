@@ -1,6 +1,7 @@
 """What only a directory can do: links, renames, growing files."""
 
 import os
+import shutil
 
 import pytest
 
@@ -153,3 +154,45 @@ def test_missing_root_cannot_be_listed(tmp_path):
 
     with pytest.raises(DependencyError, match="'nowhere' cannot be read"):
         list(repository.objects())
+
+
+def test_folder_of_a_missing_root_cannot_be_listed(tmp_path):
+    repository = open_repository((tmp_path / "nowhere").as_uri())
+
+    with pytest.raises(DependencyError, match="'nowhere' cannot be read"):
+        list(repository.objects("net"))
+
+
+def test_link_out_of_the_root_lists_nothing(directory_shelf, tmp_path):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "x").write_bytes(b"secret")
+    (directory_shelf.root / "door").symlink_to(tmp_path / "secrets")
+
+    assert list(directory_shelf.repository.objects("door")) == []
+
+
+def test_one_folder_is_listed_without_a_look_at_the_others(directory_shelf, monkeypatch):
+    for key in ["a/x", "a/1/y", "b/x", "c/1/y"]:
+        directory_shelf.put(key, b"1")
+    opened = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: opened.append(path) or scandir(path))
+
+    assert [item.key for item in directory_shelf.repository.objects("a")] == ["a/1/y", "a/x"]
+
+    assert opened == [directory_shelf.root / "a", directory_shelf.root / "a" / "1"]
+
+
+def test_c36_folder_removed_during_the_look_hides_no_neighbour(directory_shelf, monkeypatch):
+    directory_shelf.put("net/1/x", b"1")
+    directory_shelf.put("net/2/x", b"2")
+    scandir = os.scandir
+
+    def scan_once_it_is_gone(path):
+        if path == directory_shelf.root / "net" / "1":
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan_once_it_is_gone)
+
+    assert [item.key for item in directory_shelf.repository.objects("net")] == ["net/2/x"]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.adapters import s3_repository
 from modelyard.adapters.repositories import open_repository
+from modelyard.adapters.s3_repository import build_client
 from modelyard.errors import ConfigurationError
 from tests.contract.reading import contents
 
@@ -67,3 +69,15 @@ def test_root_given_by_a_relative_link_is_served(tmp_path, monkeypatch):
     repository = open_repository((tmp_path / "link").as_uri())
 
     assert contents(repository, repository.describe("m")) == {"m": b"1"}
+
+
+def test_all_s3_repositories_share_one_client(s3_bucket, monkeypatch):
+    built = []
+    monkeypatch.setattr(
+        s3_repository, "build_client", lambda: built.append(build_client()) or built[-1]
+    )
+
+    for name in "abc":
+        assert list(open_repository(f"s3://{s3_bucket}/{name}/").objects()) == []
+
+    assert len(built) == 1

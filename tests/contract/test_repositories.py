@@ -228,6 +228,49 @@ def test_empty_repository_lists_nothing(shelf):
     assert list(shelf.repository.objects()) == []
 
 
+NEIGHBOURS = ["bert-large/x", "bert.onnx", "bert/1/x", "bert/2/a b/y", "bert0", "bertrand/z"]
+
+
+@pytest.mark.parametrize(
+    ("under", "keys"),
+    [
+        ("bert", ["bert/1/x", "bert/2/a b/y"]),
+        ("bert/2", ["bert/2/a b/y"]),
+        ("bert/2/a b", ["bert/2/a b/y"]),
+        ("bert-large", ["bert-large/x"]),
+        ("", NEIGHBOURS),
+    ],
+)
+def test_c37_one_folder_is_listed_without_its_neighbours(shelf, under, keys):
+    for key in NEIGHBOURS:
+        shelf.put(key, key.encode())
+
+    listed = list(shelf.repository.objects(under))
+
+    assert [item.key for item in listed] == keys
+    assert listed == [item for item in shelf.repository.objects() if item.key in keys]
+
+
+@pytest.mark.parametrize("under", ["m.onnx", "a/m.onnx"])
+def test_one_object_is_listed_alone(shelf, under):
+    for key in ["a/m.onnx", "a/m.onnx.txt", "m.onnx", "m.onnx.txt"]:
+        shelf.put(key, key.encode())
+
+    [item] = shelf.repository.objects(under)
+
+    assert item.key == under
+    assert item.size_bytes == len(under)
+    assert item in list(shelf.repository.objects())
+
+
+@pytest.mark.parametrize("under", ["nothing", "a/nothing", "a/m.onnx/x", "a/m", "b", "m" * 1000])
+def test_folder_that_is_not_there_lists_nothing(shelf, under):
+    shelf.put("a/m.onnx", b"1")
+    shelf.put("bb", b"1")
+
+    assert list(shelf.repository.objects(under)) == []
+
+
 def test_names_that_begin_alike_are_kept_apart(shelf):
     for key in ["a/x", "ab/y", "abc"]:
         shelf.put(key, key.encode())
@@ -279,3 +322,13 @@ def test_key_that_is_no_relative_name_is_not_found(shelf, key, request):
 
     with pytest.raises(TargetModelNotFoundError):
         shelf.repository.describe(key)
+
+
+@pytest.mark.parametrize("shelf", ["directory_shelf", "s3_shelf"])
+@pytest.mark.parametrize("key", [*HIDDEN, *BAD_KEYS[1:]], ids=ascii)
+def test_nothing_is_listed_under_an_unsafe_key(shelf, key, request):
+    shelf = request.getfixturevalue(shelf)
+    shelf.put("m", b"1")
+    shelf.put("net/.git/config", b"secret")
+
+    assert list(shelf.repository.objects(key)) == []

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from modelyard.adapters.repositories import open_repository
+from modelyard.adapters.repositories import open_repository, s3_client
 from modelyard.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,
@@ -83,6 +83,36 @@ def test_long_listing_is_read_to_its_end(s3_shelf, monkeypatch):
 
     assert len(list(s3_shelf.repository.objects())) == 5
     assert len(contents(s3_shelf.repository, s3_shelf.repository.describe("net"))) == 5
+
+
+def test_one_folder_is_listed_by_one_request_for_its_prefix(s3_shelf):
+    for key in ["bert/1/x", "bert-large/1/x"]:
+        s3_shelf.put(key, b"")
+    asked = []
+    events = s3_client().meta.events
+    events.register("before-call", lambda model, params, **_: asked.append((model.name, params)))
+
+    assert len(list(s3_shelf.repository.objects("bert"))) == 1
+
+    [(operation, params)] = asked
+    assert operation == "ListObjectsV2"
+    assert params["query_string"]["prefix"] == "team a/models/bert/"
+
+
+def test_folder_is_listed_without_the_object_of_its_name(s3_shelf):
+    s3_shelf.put("a", b"file")
+    s3_shelf.put("a/x", b"in folder")
+
+    assert [item.key for item in s3_shelf.repository.objects("a")] == ["a/x"]
+
+
+def test_object_that_may_not_be_seen_is_no_empty_folder(s3_impostor):
+    s3_impostor.head_status = 403
+    s3_impostor.body = b"<ListBucketResult/>"
+    s3_impostor.claimed_bytes = len(s3_impostor.body)
+
+    with pytest.raises(DependencyError, match="answered 403"):
+        list(s3_impostor.repository.objects("m"))
 
 
 @pytest.mark.parametrize("uri_prefix", ["", "/", "p", "p/", "p/q r", "p/q r/"])

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from modelyard.types import TargetModel
-from modelyard.wire.envelope import Answer, Request, Survey
+from modelyard.wire.envelope import Answer, Describe, Request, Survey
 
 Outcome = Answer | Exception
 
@@ -41,7 +41,7 @@ class FakeBackend:
         return outcome
 
     def _outcome(self, shard: int, request: Request) -> Outcome:
-        if isinstance(request, Survey):
+        if isinstance(request, Survey | Describe):
             return self._surveys.get(shard, Answer())
         return self._next(request.source.target_model)
 

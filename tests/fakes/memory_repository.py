@@ -37,8 +37,12 @@ class MemoryRepository:
             yield ArtifactFile(path, len(body), io.BytesIO(body))
         self._expect(artifact)
 
-    def objects(self) -> Iterator[StoredObject]:
-        for key, (version, body) in sorted(self._objects.items()):
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        folder = f"{under}/" if under else ""
+        below = [key for key in self._objects if key.startswith(folder)]
+        alone = [under] if under in self._objects else []
+        for key in sorted(below or alone):
+            version, body = self._objects[key]
             yield StoredObject(key, len(body), float(version))
 
     def _artifact(self, key: str) -> ModelArtifact:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
 from modelyard.settings import WorkerSettings
 from modelyard.types import ModelSource, Payload, TargetModel
@@ -55,7 +56,8 @@ class WorkerYard:
         self._sockets = sockets
 
     def pool(self, workers: int = 1, clock: Clock | None = None) -> WorkerPool:
-        return WorkerPool(workers, self._sockets, self._settings, clock or SystemClock())
+        commands = [self._command(index) for index in range(workers)]
+        return WorkerPool(commands, self._sockets, clock or SystemClock())
 
     def model(self, name: str, source: str = ECHO, statement: str = "") -> str:
         script(self.models / name, source.replace("{statement}", statement))
@@ -88,14 +90,15 @@ class WorkerYard:
         """Return once a model left the marker."""
         await until((self.markers / marker).exists)
 
-    def _settings(self, index: int) -> bytes:
-        return WorkerSettings(
+    def _command(self, index: int) -> WorkerCommand:
+        settings = WorkerSettings(
             name=f"worker-{index}",
             cache_dir=str(self._cache),
             memory_bytes=1 << 30,
             disk_bytes=1 << 30,
             predict_slots=16,
-        ).to_line()
+        )
+        return WorkerCommand("modelyard.bootstrap.worker", settings.to_line())
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Scene:
         repository = MemoryRepository(dict.fromkeys(keys, b"1234"))
         self.catalog = Catalog(
             endpoints=EndpointTable([ENDPOINT]),
-            backend=self.backend,
+            backend_of=lambda _: self.backend,
             open_repository={"memory:": repository}.__getitem__,
             metrics=self.metrics,
         )

@@ -53,7 +53,7 @@ class Scene:
         self.metrics = RecordingMetrics()
         self.router = Router(
             endpoints=EndpointTable([ENDPOINT]),
-            backend=self.backend,
+            backend_of=lambda _: self.backend,
             warm_queue=self.queue,
             metrics=self.metrics,
             clock=self.clock,
@@ -177,7 +177,7 @@ def test_client_is_told_to_retry_even_when_the_queue_is_out_of_reach(scene: Scen
     scene.backend.script(MODEL, Answer(error=ModelNotReadyError("loading")))
     router = Router(
         endpoints=scene.router.endpoints,
-        backend=scene.backend,
+        backend_of=lambda _: scene.backend,
         warm_queue=BrokenQueue(scene.clock),
         metrics=scene.metrics,
         clock=scene.clock,

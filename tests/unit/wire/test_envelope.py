@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from modelyard import errors
 from modelyard.errors import ModelyardError
 from modelyard.types import (
+    HttpReply,
     ModelId,
     ModelResidence,
     ModelSource,
@@ -22,6 +23,8 @@ from modelyard.types import (
 )
 from modelyard.wire.envelope import (
     Answer,
+    Call,
+    Describe,
     Frame,
     Invoke,
     Load,
@@ -52,11 +55,21 @@ PAYLOADS = st.builds(
     accept=st.none() | TEXT,
     custom_attributes=st.none() | TEXT,
 )
+PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)
 REQUESTS = st.one_of(
     st.builds(Invoke, source=SOURCES, payload=PAYLOADS, window_s=SECONDS, patience_s=SECONDS),
     st.builds(Load, source=SOURCES, window_s=SECONDS, fresh=st.booleans()),
     st.builds(Unload, source=SOURCES),
     st.builds(Survey, endpoint_name=TEXT, repository=TEXT),
+    st.builds(
+        Call,
+        source=SOURCES,
+        query=TEXT,
+        headers=PAIRS,
+        body=st.binary(max_size=50),
+        window_s=SECONDS,
+    ),
+    st.builds(Describe, endpoint_name=TEXT),
 )
 MODEL_IDS = st.builds(ModelId, TEXT, TEXT.map(TargetModel))
 ANSWERS = st.builds(
@@ -69,6 +82,7 @@ ANSWERS = st.builds(
         content_type=st.none() | TEXT,
         custom_attributes=st.none() | TEXT,
     ),
+    reply=st.none(),
     residences=st.lists(
         st.builds(
             ModelResidence,
@@ -97,7 +111,7 @@ def family(root: type[ModelyardError]) -> list[type[ModelyardError]]:
 
 def facts_of(kind: type[ModelyardError]) -> dict[str, Any]:
     """Return a value unlike the default for every parameter of an error's constructor."""
-    by_name = {"message": "why", "original_status": 418, "retry_after_s": 7.5}
+    by_name = {"message": "why", "original_status": 418, "retry_after_s": 7.5, "target_model": "m"}
     parameters = list(inspect.signature(kind).parameters)
     return {name: by_name[name] for name in parameters}
 
@@ -114,6 +128,11 @@ def test_every_request_arrives_as_it_was_sent(request: Request) -> None:
 @given(ANSWERS)
 def test_every_answer_arrives_as_it_was_sent(answer: Answer) -> None:
     assert round_trip(answer) == answer
+
+
+@given(st.builds(HttpReply, st.integers(100, 599), PAIRS, st.binary(max_size=50)))
+def test_every_reply_arrives_as_it_was_sent(reply: HttpReply) -> None:
+    assert round_trip(Answer(reply=reply)).reply == reply
 
 
 @pytest.mark.parametrize("kind", family(ModelyardError), ids=lambda kind: kind.__name__)

@@ -38,12 +38,12 @@ class Catalog:
         self,
         *,
         endpoints: EndpointTable,
-        backend: InferenceBackend,
+        backend_of: Callable[[str], InferenceBackend],
         open_repository: Callable[[str], ModelRepository],
         metrics: Metrics,
     ) -> None:
         self.endpoints = endpoints
-        self._backend = backend
+        self._backend_of = backend_of
         self._open_repository = open_repository
         self._metrics = metrics
 
@@ -56,7 +56,7 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        offered = await asyncio.to_thread(self._offered, endpoint.repository)
+        offered = await asyncio.to_thread(self._offered, endpoint)
         for model_id in residences:
             offered.setdefault(model_id.target_model, 0)
         return [
@@ -82,10 +82,8 @@ class Catalog:
         A shard that cannot answer is left out.
         """
         survey = Survey(endpoint.name, endpoint.repository)
-        asked = [
-            self._backend.call(shard, survey, SURVEY_TIMEOUT_S)
-            for shard in range(self._backend.shards)
-        ]
+        backend = self._backend_of(endpoint.name)
+        asked = [backend.call(shard, survey, SURVEY_TIMEOUT_S) for shard in range(backend.shards)]
         nearest: dict[ModelId, ModelResidence] = {}
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if not isinstance(answer, Answer):
@@ -98,8 +96,9 @@ class Catalog:
                     nearest[item.model_id] = item
         return list(nearest.values())
 
-    def _offered(self, repository: str) -> dict[TargetModel, int]:
-        return targets_in(self._open_repository(repository).objects())
+    def _offered(self, endpoint: Endpoint) -> dict[TargetModel, int]:
+        objects = self._open_repository(endpoint.repository).objects()
+        return versions_in(objects) if endpoint.route is not None else targets_in(objects)
 
 
 def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
@@ -117,6 +116,16 @@ def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
         if folder is not None or _TARGET.fullmatch(item.key):
             name = TargetModel(folder or item.key)
             offered[name] = offered.get(name, 0) + item.size_bytes
+    return offered
+
+
+def versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
+    """Return the versions that a listing of a Cortex API's models offers, with their bytes."""
+    offered: dict[TargetModel, int] = {}
+    for item in objects:
+        name, version, _ = item.key.split("/", 2)
+        target = TargetModel(f"{name}/{version}")
+        offered[target] = offered.get(target, 0) + item.size_bytes
     return offered
 
 

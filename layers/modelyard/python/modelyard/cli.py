@@ -154,19 +154,34 @@ def unload(
 def check(
     config: Annotated[Path, typer.Argument(help="Config file.")], as_json: _Json = False
 ) -> None:
-    """Validate a config file and every model its endpoints can be asked for."""
+    """Validate a config file, every model of its endpoints, every class of its APIs."""
+    from modelyard.cli_serve import user_cache_dir
     from modelyard.config import load_config
-    from modelyard.console import errors_as_red_lines, print_reports
+    from modelyard.console import errors_as_red_lines, print_findings, print_reports, print_warning
     from modelyard.model_check import check_models
+    from modelyard.project_check import check_project
 
     with errors_as_red_lines():
-        endpoints = [resource.endpoint for resource in load_config(config)]
-        reports = {endpoint.name: check_models(endpoint) for endpoint in endpoints}
+        resources = load_config(config)
+        for warning in (warning for found in resources for warning in found.warnings):
+            print_warning(warning)
+        reports = {
+            found.endpoint.name: check_models(found.endpoint)
+            for found in resources
+            if found.project is None
+        }
+        findings = {
+            found.project.name: check_project(found.project, user_cache_dir())
+            for found in resources
+            if found.project is not None
+        }
     if as_json:
-        typer.echo(
-            json.dumps({name: [asdict(r) for r in found] for name, found in reports.items()})
-        )
+        models = {name: [asdict(report) for report in found] for name, found in reports.items()}
+        apis = {name: asdict(found) for name, found in findings.items()}
+        typer.echo(json.dumps(models | apis))
     else:
         print_reports(reports)
-    if any(report.problems for found in reports.values() for report in found):
+        print_findings(findings)
+    is_faulty = any(report.problems for found in reports.values() for report in found)
+    if is_faulty or any(found.problems for found in findings.values()):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from modelyard.errors import ConfigurationError
 from modelyard.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from modelyard.routing.endpoints import Endpoint
+    from modelyard.config import EndpointConfig
 
 _T = TypeVar("_T")
 
@@ -90,9 +90,13 @@ def serve(
         NotReadyStatus | None,
         typer.Option(show_default="auto", help="HTTP status while a model is loaded."),
     ] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Install what requirements.txt of a Cortex project asks."),
+    ] = False,
 ) -> None:
     """Serve TARGET until stopped."""
-    from modelyard.console import errors_as_red_lines, print_ready
+    from modelyard.console import errors_as_red_lines, print_ready, print_warning
 
     with errors_as_red_lines():
         rules = (
@@ -103,21 +107,33 @@ def serve(
         given: dict[str, Any] = {name: value for name, value in rules if value is not None}
         if not_ready_status is not None:
             given["not_ready_status"] = _status(not_ready_status)
-        endpoints = tuple(replace(found, **given) for found in _endpoints(target, endpoint))
+        resources = [
+            replace(found, endpoint=replace(found.endpoint, **given))
+            for found in _resources(target, endpoint)
+        ]
+        for warning in (warning for found in resources for warning in found.warnings):
+            print_warning(warning)
 
         from modelyard.bootstrap import local
+        from modelyard.bootstrap.apis import prepare_api
+        from modelyard.bootstrap.pools import Limits
 
+        limits = Limits(workers, memory, disk, cache_dir or user_cache_dir())
+        apis = tuple(
+            prepare_api(
+                found.endpoint,
+                found.project,
+                limits.cache_dir,
+                install=install,
+                warn=print_warning,
+            )
+            for found in resources
+            if found.project is not None
+        )
+        endpoints = tuple(found.endpoint for found in resources if found.project is None)
         local.serve(
-            local.ServeOptions(
-                endpoints=endpoints,
-                host=host,
-                port=port,
-                workers=workers,
-                memory_bytes=memory,
-                disk_bytes=disk,
-                cache_dir=cache_dir or _user_cache_dir(),
-            ),
-            on_ready=lambda url: print_ready(url, [found.name for found in endpoints]),
+            local.ServeOptions(endpoints, host, port, limits, apis),
+            on_ready=lambda url: print_ready(url, [found.endpoint for found in resources]),
         )
 
 
@@ -125,16 +141,17 @@ def _status(choice: NotReadyStatus) -> int | None:
     return None if choice is NotReadyStatus.AUTO else int(choice)
 
 
-def _endpoints(target: str, name: str | None) -> list["Endpoint"]:
-    from modelyard.config import endpoint_for_target, load_config
+def _resources(target: str, name: str | None) -> list["EndpointConfig"]:
+    from modelyard.config import EndpointConfig, endpoint_for_target, load_config
 
     path = Path(target)
     if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        return [endpoint_for_target(target, name)]
+        return [EndpointConfig(endpoint_for_target(target, name), None)]  # type: ignore
     if name is not None:
         raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
-    return [config.endpoint for config in load_config(path)]
+    return load_config(path)
 
 
-def _user_cache_dir() -> Path:
+def user_cache_dir() -> Path:
+    """Return where artifacts and environments are kept when no option says otherwise."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"

@@ -2,25 +2,31 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelyard.config_schema import (
-    KINDS,
     NAME_FORMS,
-    UNSUPPORTED_KINDS,
     MultiModelEndpoint,
+    found,
     is_endpoint_name,
     repository_uri,
     suggestion,
     validated,
 )
+from modelyard.config_schema import Compute as ComputeSection
+from modelyard.cortex_schema.api import RealtimeAPI
+from modelyard.cortex_schema.problems import code_of
+from modelyard.cortex_schema.project import project_of, warnings_of
 from modelyard.errors import ConfigurationError
+from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
+
+_OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,10 @@ class EndpointConfig:
 
     endpoint: Endpoint
     compute: Compute
+    project: ApiProject | None = None
+    """The Cortex project behind the endpoint; None for a multi-model endpoint."""
+    warnings: tuple[str, ...] = ()
+    """What the file says that has no effect here, each with the file's name and the resource's."""
 
 
 def load_config(path: Path) -> list[EndpointConfig]:
@@ -51,13 +61,13 @@ def load_config(path: Path) -> list[EndpointConfig]:
     problems: list[str] = []
     configs: list[EndpointConfig] = []
     documents = _documents(path)
-    labels = [_label(document, position) for position, document in enumerate(documents, start=1)]
-    for label, document in zip(labels, documents, strict=True):
+    for position, document in enumerate(documents, start=1):
         try:
-            configs.append(_endpoint_config(_resource(document, path.parent)))
+            configs.append(_endpoint_config(document, path))
         except ConfigurationError as error:
-            problems += [f"{label}: {problem}" for problem in error.message.splitlines()]
-    problems += _clashes(labels)
+            label = _label(document, position)
+            problems += [f"{label}: {problem}" for problem in error.message.split("\n")]
+    problems += [*_name_clashes(documents), *_route_clashes(configs)]
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
     return configs
@@ -99,6 +109,15 @@ class _StrictLoader(yaml.SafeLoader):
                 )
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuse escapes such as "\\ud800", which make text that no file or wire can hold."""
+        text = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise yaml.constructor.ConstructorError(
+                None, None, "half of a surrogate pair is no text", node.start_mark
+            )
+        return text
+
 
 def _documents(path: Path) -> list[Any]:
     try:
@@ -114,32 +133,45 @@ def _documents(path: Path) -> list[Any]:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"{path.name}: no valid YAML: {reason}") from error
     if not isinstance(content, list) or not content:
-        found = "nothing" if not content else f"a {type(content).__name__}"
-        raise ConfigurationError(f"{path.name}: found {found}; allowed: a list of resources")
+        kind = "nothing" if not content else f"a {type(content).__name__}"
+        raise ConfigurationError(
+            f"{path.name}: found {kind}; allowed: a list of resources (spec.malformed_config)"
+        )
     return content
 
 
-def _label(document: Any, position: int) -> str:
+def _name(document: Any) -> str | None:
     name = document.get("name") if isinstance(document, Mapping) else None
-    return name if isinstance(name, str) and name.isprintable() else f"resource {position}"
+    return name if isinstance(name, str) and name.isprintable() else None
 
 
-def _resource(document: Any, base: Path) -> MultiModelEndpoint:
+def _is_api(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "RealtimeAPI"
+
+
+def _label(document: Any, position: int) -> str:
+    label = _name(document) or f"resource {position}"
+    return f"{label} (RealtimeAPI)" if _is_api(document) else label
+
+
+def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
     if not isinstance(document, Mapping):
-        raise ConfigurationError(f"found {document!r}; allowed: a mapping with name and kind")
-    kind = document.get("kind")
-    if kind in UNSUPPORTED_KINDS:
-        raise ConfigurationError(f"kind: {kind} is not supported yet in this version")
-    if not isinstance(kind, str) or kind not in KINDS:
-        found = "missing" if kind is None else f"found {kind!r}"
         raise ConfigurationError(
-            f"kind: {found}{suggestion(kind, KINDS)}; allowed: {', '.join(KINDS)}"
+            f"{found(document)}; allowed: a mapping with name and kind (spec.malformed_config)"
         )
-    return validated(KINDS[kind], document, base)
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind in KINDS:
+        return KINDS[kind](document, path)
+    allowed = f"allowed: {', '.join(KINDS)}"
+    if kind in _OTHER_CORTEX_KINDS:
+        raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
+    words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"
+    raise ConfigurationError(f"kind: {words}; {allowed}")
 
 
-def _endpoint_config(resource: MultiModelEndpoint) -> EndpointConfig:
-    models, compute, status = resource.models, resource.compute, resource.not_ready_status
+def _multi_model_endpoint(document: Mapping[str, Any], path: Path) -> EndpointConfig:
+    resource = validated(MultiModelEndpoint, document, path.parent)
+    models, status = resource.models, resource.not_ready_status
     return EndpointConfig(
         endpoint=Endpoint(
             name=resource.name,
@@ -150,11 +182,55 @@ def _endpoint_config(resource: MultiModelEndpoint) -> EndpointConfig:
             sync_window_s=resource.sync_window,
             not_ready_status=None if status == "auto" else status,
         ),
-        compute=Compute(compute.memory, compute.shards, compute.timeout, compute.runtime),
+        compute=_compute(resource.compute),
     )
 
 
-def _clashes(names: Iterable[str]) -> Iterator[str]:
-    for name, count in Counter(names).items():
+def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
+    api = validated(RealtimeAPI, document, path.parent, code_of)
+    compute, memory = _compute(ComputeSection()), api.compute.mem
+    return EndpointConfig(
+        endpoint=Endpoint(
+            name=api.name,
+            repository=f"{path.resolve().as_uri()}#{api.name}",
+            allow_code=True,
+            route=api.route,
+        ),
+        compute=replace(compute, memory_bytes=int(memory)) if memory else compute,
+        project=project_of(api, path.parent),
+        warnings=tuple(f"{path.name}: {api.name} (RealtimeAPI): {w}" for w in warnings_of(api)),
+    )
+
+
+def _compute(compute: ComputeSection) -> Compute:
+    return Compute(compute.memory, compute.shards, compute.timeout, compute.runtime)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Path], EndpointConfig]] = {
+    "MultiModelEndpoint": _multi_model_endpoint,
+    "RealtimeAPI": _realtime_api,
+}
+"""What makes a resource of each kind from its mapping and the path of its config file."""
+
+
+def _name_clashes(documents: list[Any]) -> Iterator[str]:
+    names = Counter(name for name in map(_name, documents) if name)
+    of_apis = {_name(document) for document in documents if _is_api(document)}
+    for name, count in names.items():
         if count > 1:
-            yield f"{name}: name: given to {count} resources; allowed: one resource per name"
+            code = " (spec.duplicate_name)" if name in of_apis else ""
+            words = f"given to {count} resources; allowed: one resource per name"
+            yield f"{name}: name: {words}{code}"
+
+
+def _route_clashes(configs: Iterable[EndpointConfig]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for endpoint in (config.endpoint for config in configs if config.endpoint.route):
+        assert endpoint.route is not None
+        name = first.setdefault(endpoint.route, endpoint.name)
+        if name != endpoint.name:
+            yield (
+                f"{endpoint.name} (RealtimeAPI): networking: endpoint: found {endpoint.route!r}, "
+                f"the path of {name}, too; allowed: one API per path; give one of them another "
+                "(spec.duplicate_endpoint_in_one_deploy)"
+            )

@@ -1,10 +1,10 @@
-"""The shape of each kind of resource, and words for whatever does not fit it."""
+"""The shape of a multi-model endpoint, and words for whatever does not fit a shape."""
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from modelyard.errors import ConfigurationError
@@ -25,6 +26,8 @@ from modelyard.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_si
 NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
 PATH_FORMS = "an existing folder or s3://bucket/prefix"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: not even text
+_Shape = TypeVar("_Shape", bound="Section")
 _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
 
 
@@ -42,17 +45,34 @@ def repository_uri(location: str, base: Path) -> str:
     if location.startswith("s3://"):
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         if _BUCKET.fullmatch(bucket) is None:
-            raise ConfigurationError(f"found {location!r}, not a bucket; allowed: {PATH_FORMS}")
+            raise ConfigurationError(f"{found(location)}, not a bucket; allowed: {PATH_FORMS}")
         return f"s3://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
-    if not location or not (base / location).is_dir():
-        raise ConfigurationError(f"found {location!r}, not a folder; allowed: {PATH_FORMS}")
+    if not location or not is_folder(base / location):
+        raise ConfigurationError(f"{found(location)}, not a folder; allowed: {PATH_FORMS}")
     uri = (base / location).resolve().as_uri()
     return uri if uri.endswith("/") else f"{uri}/"
 
 
-def suggestion(found: object, allowed: Collection[str]) -> str:
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; a path that cannot even be asked for is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def found(value: object) -> str:
+    """Return `found ...` with the value as people wrote it, shortened to fit a line."""
+    try:
+        text = "null" if value is None else repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a very long {type(value).__name__}"
+    return f"found {text if len(text) <= 200 else text[:200] + '...'}"
+
+
+def suggestion(value: object, allowed: Collection[str]) -> str:
     """Return ` (did you mean ...?)` when something allowed looks like what was found."""
-    close = difflib.get_close_matches(str(found), allowed, n=1)
+    close = difflib.get_close_matches(str(value), allowed, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -84,11 +104,13 @@ _Duration = Annotated[float, _by(parse_duration), Field(description=DURATION_FOR
 _Size = Annotated[int, _by(parse_size), Field(description=SIZE_FORMS)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A mapping of known keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Models(_Section):
+class Models(Section):
     """Where the models are and how they are treated."""
 
     path: Annotated[str, AfterValidator(_locate)] = Field(description=PATH_FORMS)
@@ -97,7 +119,7 @@ class Models(_Section):
     caching: Literal["Enabled", "Disabled"] = Field("Enabled", description="Enabled or Disabled")
 
 
-class Compute(_Section):
+class Compute(Section):
     """What a deployment gives the endpoint."""
 
     memory: _Size = 2048 * 1024**2
@@ -108,7 +130,7 @@ class Compute(_Section):
     )
 
 
-class MultiModelEndpoint(_Section):
+class MultiModelEndpoint(Section):
     """Many models of one repository behind one name."""
 
     name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
@@ -119,45 +141,87 @@ class MultiModelEndpoint(_Section):
     not_ready_status: Literal["auto", 429, 503] = Field("auto", description="auto, 429 or 503")
 
 
-KINDS: dict[str, type[MultiModelEndpoint]] = {"MultiModelEndpoint": MultiModelEndpoint}
-UNSUPPORTED_KINDS = ("RealtimeAPI",)
-
-
 def validated(
-    schema: type[MultiModelEndpoint], document: Mapping[str, Any], base: Path
-) -> MultiModelEndpoint:
+    schema: type[_Shape],
+    document: Mapping[str, Any],
+    base: Path,
+    code_of: Callable[[ErrorDetails], str] | None = None,
+) -> _Shape:
     """Return the document as `schema`; folders are relative to `base`.
 
     Raises:
-        ConfigurationError: one line per problem, each starting with the path of its key.
+        ConfigurationError: one line per problem, each starting with the path of its key and
+            ending, in parentheses, with what `code_of` calls it.
     """
     try:
         return schema.model_validate(document, context=base)
     except ValidationError as error:
-        problems = [_problem(schema, details) for details in error.errors()]
+        problems = list(_problems(schema, error))
+        if code_of is not None:
+            codes = map(code_of, error.errors())
+            problems = [f"{line} ({code})" for line, code in zip(problems, codes, strict=True)]
         raise ConfigurationError("\n".join(problems)) from error
 
 
-def _problem(schema: type[BaseModel], details: ErrorDetails) -> str:
-    *outer, key = details["loc"]
-    for name in outer:
-        section = schema.model_fields[str(name)].annotation
-        assert isinstance(section, type) and issubclass(section, BaseModel)
-        schema = section
-    trail = ": ".join(str(part) for part in details["loc"])
-    return f"{trail}: {_complaint(schema, str(key), details)}"
+def _problems(schema: type[Section], error: ValidationError) -> Iterator[str]:
+    for details in error.errors():
+        *outer, last = details["loc"]
+        details["loc"] = (*outer, str(last) if details["type"] in _UNKNOWN_KEY else last)
+        trail = [_step(part) for part in details["loc"] if part != "[key]"]
+        yield ": ".join([*trail, _complaint(schema, details)])
 
 
-def _complaint(section: type[BaseModel], key: str, details: ErrorDetails) -> str:
-    fields = section.model_fields
-    if key not in fields:
-        return f"unknown key{suggestion(key, fields)}; allowed: {', '.join(fields)}"
+def _step(part: int | str) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return part if part.isprintable() else repr(part)
+
+
+def _complaint(schema: type[Section], details: ErrorDetails) -> str:
+    if "words" in details.get("ctx", {}):
+        return str(details["ctx"]["words"])
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
-    allowed = fields[key].description or _mapping_forms(fields[key].annotation)
-    found = "missing" if details["type"] == "missing" else f"found {details['input']!r}"
-    return f"{found}; allowed: {allowed}"
+    section, field = _place(schema, details["loc"])
+    if details["type"] in _UNKNOWN_KEY:
+        keys = section.model_fields
+        return f"unknown key{suggestion(details['loc'][-1], keys)}; allowed: {', '.join(keys)}"
+    assert field is not None
+    words = "missing" if details["type"] == "missing" else found(details["input"])
+    return f"{words}; allowed: {_allowed(field, is_element=isinstance(details['loc'][-1], int))}"
 
 
-def _mapping_forms(section: Any) -> str:
-    return f"a mapping with {', '.join(section.model_fields)}"
+def _allowed(field: FieldInfo, *, is_element: bool) -> str:
+    forms = field.description or _description_in(field.annotation)
+    section = _section_in(field.annotation)
+    if section is not None and (is_element or not forms):
+        return f"a mapping with {', '.join(section.model_fields)}"
+    return str(forms)
+
+
+def _place(
+    section: type[Section], trail: tuple[int | str, ...]
+) -> tuple[type[Section], FieldInfo | None]:
+    """Return the innermost section of a trail and its field there, if it has this field.
+
+    Elements of lists and keys of free mappings belong to their field.
+    """
+    field = None
+    for key in (part for part in trail if isinstance(part, str)):
+        inner = _section_in(field.annotation) if field else section
+        if inner is None:
+            break
+        section, field = inner, inner.model_fields.get(key)
+    return section, field
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def _description_in(annotation: Any) -> str | None:
+    if isinstance(annotation, FieldInfo):
+        return annotation.description
+    return next(filter(None, map(_description_in, get_args(annotation))), None)

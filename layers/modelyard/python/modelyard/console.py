@@ -15,7 +15,9 @@ from rich.tree import Tree
 
 from modelyard.client import ListedModel
 from modelyard.errors import ModelyardError
+from modelyard.layout_check import Findings
 from modelyard.model_check import ModelReport
+from modelyard.routing.endpoints import Endpoint
 from modelyard.units import render_size
 
 _WHERE = {
@@ -46,11 +48,18 @@ def print_problem(message: str) -> None:
     err.print(Text(message, style="red"), soft_wrap=True)
 
 
-def print_ready(url: str, endpoint_names: Iterable[str]) -> None:
+def print_warning(message: str) -> None:
+    """Print what is odd, but no obstacle, to standard error."""
+    err.print(Text(message, style="yellow"), soft_wrap=True)
+
+
+def print_ready(url: str, endpoints: Iterable[Endpoint]) -> None:
     """Print where the server listens and what its endpoints are called."""
     out.print(f"Modelyard is ready on {escape(url)}", soft_wrap=True)
-    for name in endpoint_names:
-        out.print(f"  endpoint [bold]{escape(name)}[/]", soft_wrap=True)
+    for endpoint in endpoints:
+        is_api = endpoint.route is not None
+        what = f"API {escape(url)}{endpoint.route}" if is_api else f"endpoint {endpoint.name}"
+        out.print(f"  {what}", soft_wrap=True)
 
 
 def print_models(endpoint_name: str, models: Sequence[ListedModel]) -> None:
@@ -94,6 +103,17 @@ def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
         out.print(_reports_table(endpoint_name, found))
         if any(report.problems for report in found):
             out.print(_expected_and_actual(endpoint_name, found))
+
+
+def print_findings(findings: Mapping[str, Findings]) -> None:
+    """Print what is wrong or odd about each Cortex API."""
+    for name, found in findings.items():
+        for warning in found.warnings:
+            print_warning(f"{name} (RealtimeAPI): {warning}")
+        for problem in found.problems:
+            print_problem(f"{name} (RealtimeAPI): {problem}")
+        if not found.problems:
+            out.print(f"{escape(name)} (RealtimeAPI): [green]ok", soft_wrap=True)
 
 
 def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from modelyard.answering import SampleSource, answered
 from modelyard.errors import (
     ModelAlreadyLoadedError,
     ModelError,
     ModelNotLoadedError,
     ModelyardError,
     PredictionError,
+    UnsupportedOperationError,
 )
 from modelyard.ports import Clock, Predictor
 from modelyard.residence.residence import Residence
-from modelyard.types import ModelSource, Payload, Prediction, Sample, Timings
+from modelyard.types import ModelSource, Payload, Prediction, Timings
 from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
 
 logger = logging.getLogger(__name__)
@@ -25,19 +27,16 @@ INSUFFICIENT_STORAGE = 507
 """What SageMaker's container contract answers when memory runs out."""
 
 
-class SampleSource(Protocol):
-    """Metrics gathered since they were last drained."""
-
-    def drain(self) -> tuple[Sample, ...]:
-        """Return and forget them."""
-        ...
-
-
 class InferenceService:
     """Answers the requests of an envelope; called from many threads at once."""
 
     def __init__(
-        self, residence: Residence[Predictor], samples: SampleSource, clock: Clock, *, predict_slots: int
+        self,
+        residence: Residence[Predictor],
+        samples: SampleSource,
+        clock: Clock,
+        *,
+        predict_slots: int,
     ) -> None:
         self._residence = residence
         self._samples = samples
@@ -46,22 +45,20 @@ class InferenceService:
 
     def handle(self, request: Request) -> Answer:
         """Return the answer; errors are part of it."""
-        try:
-            match request:
-                case Invoke():
-                    return self._invoke(request)
-                case Load():
-                    return self._load(request)
-                case Unload(source):
-                    return self._unload(source)
-                case Survey(endpoint_name, repository):
-                    residences = tuple(self._residence.survey(endpoint_name, repository))
-                    return Answer(residences=residences, samples=self._samples.drain())
-        except ModelyardError as error:
-            return Answer(error=error, samples=self._samples.drain())
-        except Exception:
-            logger.exception("inference failed")
-            return Answer(error=ModelyardError("internal error, see the log"))
+        return answered(self._handle, request, self._samples)
+
+    def _handle(self, request: Request) -> Answer:
+        match request:
+            case Invoke():
+                return self._invoke(request)
+            case Load():
+                return self._load(request)
+            case Unload(source):
+                return self._unload(source)
+            case Survey(endpoint_name, repository):
+                return Answer(residences=tuple(self._residence.survey(endpoint_name, repository)))
+            case _:
+                raise UnsupportedOperationError("only a Cortex API can be called or described")
 
     def _invoke(self, request: Invoke) -> Answer:
         asked_at = self._clock.monotonic()
@@ -76,7 +73,7 @@ class InferenceService:
                 wait_s=0.0 if is_hit else ready_at - asked_at,
                 predict_s=self._clock.monotonic() - ready_at,
             )
-        return Answer(prediction=prediction, timings=timings, samples=self._samples.drain())
+        return Answer(prediction=prediction, timings=timings)
 
     @contextmanager
     def _predict_slot(self) -> Iterator[None]:
@@ -98,12 +95,12 @@ class InferenceService:
                 raise ModelAlreadyLoadedError(
                     f"Model {request.source.target_model} is already loaded."
                 )
-        return Answer(samples=self._samples.drain())
+        return Answer()
 
     def _unload(self, source: ModelSource) -> Answer:
         if not self._residence.unload(source):
             raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
-        return Answer(samples=self._samples.drain())
+        return Answer()
 
 
 class _Predict(Protocol):

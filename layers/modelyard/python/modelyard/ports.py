@@ -63,6 +63,9 @@ class ModelRepository(Protocol):
     def objects(self, under: str = "") -> Iterator[StoredObject]:
         """Yield every object of the repository, or of one folder in it, in key order.
 
+        Keys stay relative to the repository. `under` names a folder, or else a single object;
+        one that names nothing, or that is no safe key, yields nothing.
+
         Raises:
             DependencyError: the repository cannot be listed.
         """

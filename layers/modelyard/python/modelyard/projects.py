@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 SINGLE_MODEL = "_cortex_default"
 """What Cortex calls the model of an API that has only one."""
@@ -45,6 +45,13 @@ class ApiModels:
     disk_cache_size: int | None = None
     """How many may be on disk; given exactly when `cache_size` is."""
 
+    def signature_key_of(self, name: str) -> str | None:
+        """Return the signature that a model of this name is called by, if that is configured."""
+        if self.single is not None:
+            return self.single.signature_key
+        location = self.paths.get(name)
+        return self.signature_key if location is None else location.signature_key
+
 
 @dataclass(frozen=True, slots=True)
 class ApiProject:
@@ -65,3 +72,26 @@ class ApiProject:
     text_as_str: bool = False
     """Give `text/plain` bodies to the class as str (v0.25 and later), not as bytes."""
     models: ApiModels | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the project whose fields arrive as JSON values."""
+        models = data["models"]
+        return cls(
+            **{
+                **data,
+                "type": PredictorType(data["type"]),
+                "models": None if models is None else _models(models),
+            }
+        )
+
+
+def _models(data: Mapping[str, Any]) -> ApiModels:
+    single, paths = data["single"], data["paths"]
+    return ApiModels(
+        **{
+            **data,
+            "single": None if single is None else ModelLocation(**single),
+            "paths": {name: ModelLocation(**location) for name, location in paths.items()},
+        }
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from modelyard.errors import (
@@ -12,9 +13,11 @@ from modelyard.errors import (
     ModelyardError,
 )
 from modelyard.ports import Clock, Metrics, WarmQueue
-from modelyard.routing.endpoints import Endpoint, EndpointTable
+from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.rendezvous import rank_shards
 from modelyard.types import (
+    ApiCall,
+    HttpReply,
     Invocation,
     ModelSource,
     Prediction,
@@ -23,14 +26,16 @@ from modelyard.types import (
     Timings,
     WarmRequest,
 )
-from modelyard.wire.envelope import Answer, Invoke, Load, Request, Unload
-from modelyard.wire.statuses import invoke_status
+from modelyard.wire.envelope import Answer, Call, Describe, Invoke, Load, Request, Unload
+from modelyard.wire.statuses import call_status, invoke_status
 
 logger = logging.getLogger(__name__)
 
 _MICROSECONDS = 1e6
 ANSWER_TIMEOUT_S = 55.0
 """How long a call may take in all: SDKs hang up after 60 s, and then try again."""
+CALL_TIMEOUT_S = 300.0
+"""How long the class of a Cortex API may take; Cortex itself knew no limit."""
 PREDICT_TIMEOUT_S = 30.0
 """How long a model may at least take to answer after a load that used up the window."""
 
@@ -66,13 +71,13 @@ class Router:
         self,
         *,
         endpoints: EndpointTable,
-        backend: InferenceBackend,
+        backend_of: Callable[[str], InferenceBackend],
         warm_queue: WarmQueue,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self.endpoints = endpoints
-        self._backend = backend
+        self._backend_of = backend_of
         self._warm_queue = warm_queue
         self._metrics = metrics
         self._clock = clock
@@ -87,16 +92,48 @@ class Router:
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
-        answer = await self._ask(endpoint, invocation)
+        source = endpoint.source(invocation.target_model)
+        answer = await self._ask(source, endpoint.sync_window_s, invocation)
         elapsed_s = self._clock.monotonic() - started_at
-        self._record(endpoint.name, answer, elapsed_s)
+        status = 200 if answer.error is None else invoke_status(answer.error).status
+        self._record(endpoint.name, answer, status, elapsed_s)
         _log(invocation, answer, elapsed_s)
-        if isinstance(answer.error, ModelNotReadyError):
-            await self._warm(endpoint.name, invocation.target_model)
-        if answer.error is not None:
-            raise answer.error
+        await self._raise_error(source, answer)
         assert answer.prediction is not None
         return answer.prediction
+
+    async def call(self, call: ApiCall) -> HttpReply:
+        """Return what the class of a Cortex API answers.
+
+        Raises:
+            UnknownEndpointError: no such API.
+            ModelyardError: whatever the inference side answered; no answer is ModelError.
+        """
+        started_at = self._clock.monotonic()
+        endpoint = self.endpoints.find(call.endpoint_name)
+        source = endpoint.source(call.target_model)
+        request = Call(source, call.query, call.headers, call.body, endpoint.sync_window_s)
+        answer = await self._call(source, request, CALL_TIMEOUT_S)
+        elapsed_s = self._clock.monotonic() - started_at
+        status = answer.reply.status if answer.reply else call_status(answer.error)
+        self._record(endpoint.name, answer, status, elapsed_s)
+        _log(call, answer, elapsed_s)
+        await self._raise_error(source, answer)
+        assert answer.reply is not None
+        return answer.reply
+
+    async def describe(self, endpoint_name: str, timeout_s: float) -> HttpReply:
+        """Return the summary of a Cortex API; the first one waits until its class is made.
+
+        Raises:
+            ConfigurationError: its class cannot be made.
+            ModelyardError: as `call`.
+        """
+        source = self.endpoints.find(endpoint_name).source(TargetModel(""))
+        answer = await self._call(source, Describe(endpoint_name), timeout_s)
+        await self._raise_error(source, answer)
+        assert answer.reply is not None
+        return answer.reply
 
     async def load(self, endpoint_name: str, target_model: TargetModel, *, fresh: bool) -> None:
         """Load a model within the endpoint's window; with `fresh`, loaded already is an error.
@@ -108,11 +145,9 @@ class Router:
         endpoint = self.endpoints.find(endpoint_name)
         window_s = endpoint.sync_window_s
         source = endpoint.source(target_model)
-        answer = await self._call(source, Load(source, window_s, fresh), window_s)
-        if isinstance(answer.error, ModelNotReadyError):
-            await self._warm(endpoint.name, target_model)
-        if answer.error is not None:
-            raise answer.error
+        request = Load(source, window_s, fresh)
+        answer = await self._call(source, request, answer_timeout_s(window_s))
+        await self._raise_error(source, answer)
 
     async def unload(self, endpoint_name: str, target_model: TargetModel) -> None:
         """Take a model out of memory.
@@ -122,20 +157,17 @@ class Router:
         """
         endpoint = self.endpoints.find(endpoint_name)
         source = endpoint.source(target_model)
-        answer = await self._call(source, Unload(source), endpoint.sync_window_s)
-        if answer.error is not None:
-            raise answer.error
+        timeout_s = answer_timeout_s(endpoint.sync_window_s)
+        await self._raise_error(source, await self._call(source, Unload(source), timeout_s))
 
-    async def _ask(self, endpoint: Endpoint, invocation: Invocation) -> Answer:
-        window_s = endpoint.sync_window_s
+    async def _ask(self, source: ModelSource, window_s: float, invocation: Invocation) -> Answer:
         patience_s = window_s * invocation.retry.attempts_left
-        source = endpoint.source(invocation.target_model)
         request = Invoke(source, invocation.payload, window_s, patience_s)
-        return await self._call(source, request, window_s)
+        return await self._call(source, request, answer_timeout_s(window_s))
 
-    async def _call(self, source: ModelSource, request: Request, window_s: float) -> Answer:
+    async def _call(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
         try:
-            answer = await self._ask_shards(source, request, answer_timeout_s(window_s))
+            answer = await self._ask_shards(source, request, timeout_s)
         except TimeoutError:
             return _failed(ModelError(_TIMED_OUT, original_status=0))
         except ModelyardError as error:
@@ -146,13 +178,22 @@ class Router:
 
     async def _ask_shards(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
         """Ask the model's shard, or its second choice when the first takes no more calls."""
-        first, *others = rank_shards(source.model_id, self._backend.shards)
+        backend = self._backend_of(source.endpoint_name)
+        first, *others = rank_shards(source.model_id, backend.shards)
         try:
-            return await self._backend.call(first, request, timeout_s)
+            return await backend.call(first, request, timeout_s)
         except CapacityError:
             if not others:
                 raise
-            return await self._backend.call(others[0], request, timeout_s)
+            return await backend.call(others[0], request, timeout_s)
+
+    async def _raise_error(self, asked: ModelSource, answer: Answer) -> None:
+        if isinstance(answer.error, ModelNotReadyError):
+            # The class of a Cortex API chooses its models itself: the error knows which.
+            target_model = TargetModel(answer.error.target_model) or asked.target_model
+            await self._warm(asked.endpoint_name, target_model)
+        if answer.error is not None:
+            raise answer.error
 
     async def _warm(self, endpoint_name: str, target_model: TargetModel) -> None:
         request = WarmRequest(endpoint_name, target_model)
@@ -161,8 +202,7 @@ class Router:
         except DependencyError as error:  # the load goes on; only its insurance is missing
             logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
 
-    def _record(self, endpoint_name: str, answer: Answer, elapsed_s: float) -> None:
-        status = 200 if answer.error is None else invoke_status(answer.error).status
+    def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
         values = {
             "Invocations": 1.0,
             "Invocation4XXErrors": float(400 <= status < 500),
@@ -195,7 +235,7 @@ def _latencies(timings: Timings, elapsed_s: float) -> dict[str, float]:
     return values
 
 
-def _log(invocation: Invocation, answer: Answer, elapsed_s: float) -> None:
+def _log(invocation: Invocation | ApiCall, answer: Answer, elapsed_s: float) -> None:
     timings = answer.timings
     logger.info(
         "invocation",
@@ -215,4 +255,6 @@ def _log(invocation: Invocation, answer: Answer, elapsed_s: float) -> None:
 def _outcome(answer: Answer) -> str:
     if answer.error is not None:
         return type(answer.error).__name__
+    if answer.reply is not None and answer.reply.status >= 400:
+        return f"status {answer.reply.status}"
     return "hit" if answer.timings.cache_hit else "miss"

@@ -50,6 +50,19 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One POST to a Cortex API; what it means is up to the user's class."""
+
+    endpoint_name: str
+    target_model: TargetModel
+    """The model its query names, as far as that can be told from outside; for affinity only."""
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How a client will behave when it is told "not ready", read from its own headers.
 

@@ -1,6 +1,7 @@
 """The warm use case: take warm messages and load their models on the shard that will serve them."""
 
 import logging
+from collections.abc import Callable
 
 from modelyard.errors import InvalidRequestError, ModelyardError
 from modelyard.ports import Metrics, WarmQueue
@@ -23,13 +24,13 @@ class Warmer:
         self,
         *,
         endpoints: EndpointTable,
-        backend: InferenceBackend,
+        backend_of: Callable[[str], InferenceBackend],
         queue: WarmQueue,
         metrics: Metrics,
     ) -> None:
         self._metrics = metrics
         self._endpoints = endpoints
-        self._backend = backend
+        self._backend_of = backend_of
         self._queue = queue
 
     async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
@@ -37,9 +38,10 @@ class Warmer:
         request = delivery.request
         try:
             source = self._endpoints.find(request.endpoint_name).source(request.target_model)
-            shard = rank_shards(source.model_id, self._backend.shards)[0]
+            backend = self._backend_of(source.endpoint_name)
+            shard = rank_shards(source.model_id, backend.shards)[0]
             load = Load(source, LOAD_WINDOW_S)
-            answer = await self._backend.call(shard, load, LOAD_WINDOW_S)
+            answer = await backend.call(shard, load, LOAD_WINDOW_S)
         except TimeoutError:
             return ModelyardError(f"not loaded after {LOAD_WINDOW_S:g} s")
         except ModelyardError as error:

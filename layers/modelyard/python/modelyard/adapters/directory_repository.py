@@ -55,11 +55,15 @@ class DirectoryRepository:
             name = artifact.key.rpartition("/")[2]
             yield from self._fetch_file(artifact.key, name, artifact.tag)
 
-    def objects(self) -> Iterator[StoredObject]:
-        """Yield every file below the root in key order."""
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        """Yield every file below the root, or below one folder of it, in key order."""
         try:
-            files = self._files("")
+            files = self._files_under(under) if under else self._files("")
+        except TargetModelNotFoundError:
+            return
         except OSError as error:
+            if under and error.errno in _GONE and self._root.is_dir():
+                return
             raise self._unreadable(error) from error
         for key in sorted(files, key=str.encode):
             yield StoredObject(key, files[key].st_size, files[key].st_mtime)
@@ -101,14 +105,28 @@ class DirectoryRepository:
         found = self._walk(self._root / folder, "", frozenset())
         return {path: status for path, status in found if is_key(path)}
 
+    def _files_under(self, key: str) -> dict[str, os.stat_result]:
+        """Return the file of this key, or those below the folder of this key, by their keys."""
+        status = self._status(key)
+        if stat.S_ISREG(status.st_mode):
+            return {key: status}
+        below = ((f"{key}/{path}", status) for path, status in self._files(key).items())
+        return {path: status for path, status in below if is_key(path)}
+
     def _walk(
         self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
     ) -> Iterator[tuple[str, os.stat_result]]:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:  # a link to a folder it lies in
-            return
-        for path, status in self._entries(folder):
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:  # a link to a folder it lies in
+                return
+            entries = list(self._entries(folder))
+        except OSError as error:
+            if above and error.errno in _GONE:  # removed meanwhile; its neighbours are still there
+                return
+            raise
+        for path, status in entries:
             relative = prefix + path.name
             if stat.S_ISREG(status.st_mode):
                 yield relative, status

@@ -3,6 +3,7 @@
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from modelyard.adapters.directory_repository import DirectoryRepository
@@ -19,8 +20,8 @@ _opening = threading.Lock()
 def open_repository(uri: str) -> ModelRepository:
     """Return the repository of `file:///absolute/folder` or `s3://bucket/prefix`.
 
-    There is one per URI in a process, whoever asks. Blanks and the like in a file URI may be
-    percent-encoded; an S3 prefix is taken as it stands.
+    There is one per URI in a process, whoever asks, and one S3 client for all of them. Blanks
+    and the like in a file URI may be percent-encoded; an S3 prefix is taken as it stands.
 
     Raises:
         ConfigurationError: the URI is neither, or the S3 client is not installed.
@@ -44,11 +45,19 @@ def _open(uri: str) -> ModelRepository:
 def _open_s3(bucket: str, prefix: str) -> ModelRepository:
     try:
         # Half a second and a dependency that local use does not need.
-        from modelyard.adapters.s3_repository import S3Repository, build_client
+        from modelyard.adapters.s3_repository import S3Repository
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _SDK:
             raise
         raise ConfigurationError(
             "s3:// repositories need the S3 client: pip install 'modelyard[s3]'"
         ) from error
-    return S3Repository(bucket, prefix, build_client())
+    return S3Repository(bucket, prefix, s3_client())
+
+
+@cache
+def s3_client() -> Any:
+    """Return the S3 client of this process, built at first need: a tenth of a second each."""
+    from modelyard.adapters.s3_repository import build_client
+
+    return build_client()

@@ -27,6 +27,7 @@ _CONFIG = Config(
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 3},
     user_agent_extra="modelyard",
+    max_pool_connections=50,  # one client serves all repositories and threads of a process
 )
 _MAX_KEY_BYTES = 1024
 
@@ -57,7 +58,7 @@ class S3Repository:
     def describe(self, key: str) -> ModelArtifact:
         """Return the version a key has now, by one HeadObject; a folder takes a listing too."""
         missing = not_found(self._bucket, self._prefix + key)
-        if not is_key(key) or len((self._prefix + key).encode()) > _MAX_KEY_BYTES:
+        if not self._can_hold(key):
             raise missing
         with self._asking({403: forbidden(self._bucket, self._prefix + key), 404: missing}):
             head = self._head(key)
@@ -74,11 +75,34 @@ class S3Repository:
             name = artifact.key.rpartition("/")[2]
             yield from self._fetch_object(artifact.key, name, artifact.tag, artifact.size_bytes)
 
-    def objects(self) -> Iterator[StoredObject]:
-        """Yield every object below the prefix in key order."""
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        """Yield every object below the prefix, or below one folder of it, in key order.
+
+        A single object is asked for only where no folder has its name.
+        """
+        if not under:
+            yield from self._objects("")
+        elif self._can_hold(under):
+            below = self._objects(under + "/")
+            first = next(below, None) or self._object_alone(under)
+            if first is not None:
+                yield first
+                yield from below
+
+    def _objects(self, folder: str) -> Iterator[StoredObject]:
         with self._asking({}):
-            for key, item in self._listing(""):
-                yield StoredObject(key, item["Size"], item["LastModified"].timestamp())
+            for key, item in self._listing(folder):
+                yield StoredObject(folder + key, item["Size"], item["LastModified"].timestamp())
+
+    def _object_alone(self, key: str) -> StoredObject | None:
+        with self._asking({}):
+            head = self._head(key)
+        if head is None:
+            return None
+        return StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
+
+    def _can_hold(self, key: str) -> bool:
+        return is_key(key) and len((self._prefix + key).encode()) <= _MAX_KEY_BYTES
 
     def _uri(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}"

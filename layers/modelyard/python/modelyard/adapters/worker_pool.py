@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from modelyard.adapters.worker_process import WorkerProcess
+from modelyard.adapters.worker_process import WorkerCommand, WorkerProcess
 from modelyard.errors import CapacityError, ModelCrashedError, ModelNotReadyError, ModelyardError
 from modelyard.ports import Clock
 from modelyard.routing.suspects import Suspects
 from modelyard.types import ModelId
 from modelyard.wire.envelope import (
     Answer,
+    Describe,
     Frame,
     Request,
     Survey,
@@ -34,10 +35,10 @@ _CRASHED = "An error occurred while handling request as the model process exited
 class WorkerPool:
     """`InferenceBackend` over worker processes of this machine."""
 
-    def __init__(
-        self, count: int, folder: Path, settings: Callable[[int], bytes], clock: Clock
-    ) -> None:
-        self._workers = [WorkerProcess(index, folder, settings(index)) for index in range(count)]
+    def __init__(self, commands: Sequence[WorkerCommand], folder: Path, clock: Clock) -> None:
+        self._workers = [
+            WorkerProcess(index, folder, command) for index, command in enumerate(commands)
+        ]
         self._clock = clock
         self._suspects = Suspects()
         self._keepers: list[asyncio.Task[None]] = []
@@ -75,7 +76,7 @@ class WorkerPool:
             CapacityError: the worker has too many calls in flight.
         """
         worker = self._workers[shard]
-        model_id = None if isinstance(request, Survey) else request.source.model_id
+        model_id = None if isinstance(request, Survey | Describe) else request.source.model_id
         frame = render_request(request)
         async with asyncio.timeout(timeout_s):
             for _ in range(MAX_TRIES):

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.adapters.worker_connection import WorkerConnection, listen
@@ -20,12 +22,26 @@ _LONGEST_PAUSE_S = 1.0
 _HEALTHY_AFTER_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """How one worker is started."""
+
+    module: str
+    settings: bytes
+    """The line it reads from standard input."""
+    python: str = sys.executable
+    folder: str | None = None
+    """Its working directory; None is the server's."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it gets besides the server's environment."""
+
+
 class WorkerProcess:
     """Keeps one worker running. The listening socket is made here, so that calls made while a
     worker is being replaced wait in its backlog for the next one.
     """
 
-    def __init__(self, index: int, folder: Path, settings: bytes) -> None:
+    def __init__(self, index: int, folder: Path, command: WorkerCommand) -> None:
         self.index = index
         self.in_flight: Counter[ModelId] = Counter()
         self.unfinished: set[ModelId] = set()
@@ -36,7 +52,7 @@ class WorkerProcess:
         self.deaths = 0
         """How many processes of this worker died and were blamed on somebody."""
         self._died = asyncio.Event()
-        self._settings = settings
+        self._command = command
         self._address = str(folder / f"worker-{index}.sock")
         self._listener: socket.socket = listen(self._address)
         self._idle: deque[WorkerConnection] = deque()
@@ -50,18 +66,22 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process; it accepts calls as soon as it is up."""
+        command = self._command
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            command.python,
+            "-P",  # no module of the working directory gets in the way of ours
             "-m",
-            "modelyard.bootstrap.worker",
+            command.module,
             str(self._listener.fileno()),
             stdin=asyncio.subprocess.PIPE,
             stdout=sys.stderr,
+            cwd=command.folder,
+            env={**os.environ, **command.environment},
             pass_fds=(self._listener.fileno(),),
             start_new_session=True,  # Ctrl-C is for the server; it stops its workers
         )
         assert self._process.stdin is not None
-        self._process.stdin.write(self._settings + b"\n")
+        self._process.stdin.write(command.settings + b"\n")
 
     async def keep_running(self, on_death: Callable[["WorkerProcess"], None]) -> None:
         """Replace the process whenever it dies, until cancelled."""

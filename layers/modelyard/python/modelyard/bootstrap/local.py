@@ -4,11 +4,10 @@ import asyncio
 import gc
 import hashlib
 import logging
-import os
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +17,17 @@ from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqlite_queue import SqliteQueue
 from modelyard.adapters.system_clock import SystemClock
+from modelyard.adapters.versioned_repository import VersionedRepository
 from modelyard.adapters.warm_poller import WarmPoller
-from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.bootstrap.http_server import HttpServer
 from modelyard.bootstrap.logs import configure_logging
+from modelyard.bootstrap.pools import Limits, Pools, ServedApi
 from modelyard.catalog import Catalog
+from modelyard.errors import ConfigurationError, ModelyardError
+from modelyard.ports import ModelRepository
+from modelyard.projects import ApiModels
 from modelyard.router import Router
 from modelyard.routing.endpoints import Endpoint, EndpointTable
-from modelyard.settings import WorkerSettings
 from modelyard.types import ModelStatus
 from modelyard.warming import Warmer
 from modelyard.web.app import create_app
@@ -34,6 +36,8 @@ from modelyard.wire.answers import Deployment
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_GRACE_S = 5
+MAKE_CLASS_TIMEOUT_S = 600.0
+"""How long the constructor of an API's class may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,16 @@ class ServeOptions:
     """Everything `modelyard serve` was told."""
 
     endpoints: tuple[Endpoint, ...]
+    """The multi-model endpoints."""
     host: str
     port: int
-    workers: int
-    memory_bytes: int
-    disk_bytes: int
-    cache_dir: Path
+    limits: Limits
+    apis: tuple[ServedApi, ...] = ()
+
+    @property
+    def all_endpoints(self) -> tuple[Endpoint, ...]:
+        """Every endpoint that can be invoked, those of APIs too."""
+        return (*self.endpoints, *(api.endpoint for api in self.apis))
 
 
 def announce(url: str) -> None:
@@ -56,7 +64,11 @@ def announce(url: str) -> None:
 
 
 def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> None:
-    """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL."""
+    """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL.
+
+    Raises:
+        ConfigurationError: the class of an API cannot be made.
+    """
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, Path(folder), on_ready))
@@ -64,21 +76,75 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
 
 async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[str], None]) -> None:
     clock = SystemClock()
-    endpoints = EndpointTable(options.endpoints)
+    endpoints = EndpointTable(options.all_endpoints)
     metrics = PrometheusMetrics()
     queue = SqliteQueue(_queue_path(options), clock)
     queue.release_all()
-    pool = WorkerPool(options.workers, socket_dir, _worker_settings(options), clock)
-    router = Router(
-        endpoints=endpoints, backend=pool, warm_queue=queue, metrics=metrics, clock=clock
-    )
-    catalog = Catalog(
-        endpoints=endpoints, backend=pool, open_repository=open_repository, metrics=metrics
-    )
-    warmer = Warmer(endpoints=endpoints, backend=pool, queue=queue, metrics=metrics)
+    repository_of = _repositories(options.apis)
+    async with AsyncExitStack() as stack:
+        stack.callback(queue.close)
+        pools = await Pools(options.endpoints, options.apis, options.limits).start(
+            stack, socket_dir, clock
+        )
+        router = Router(
+            endpoints=endpoints,
+            backend_of=pools.__getitem__,
+            warm_queue=queue,
+            metrics=metrics,
+            clock=clock,
+        )
+        catalog = Catalog(
+            endpoints=endpoints,
+            backend_of=pools.__getitem__,
+            open_repository=repository_of,
+            metrics=metrics,
+        )
+        warmer = Warmer(
+            endpoints=endpoints, backend_of=pools.__getitem__, queue=queue, metrics=metrics
+        )
+        await _make_classes(router, options.apis)
+        app = create_app(router, catalog, _metrics_renderer(catalog, metrics), Deployment())
+        poller = asyncio.create_task(WarmPoller(queue, warmer).run())
+        gc.collect()
+        gc.freeze()
+        await HttpServer(app, options.host, options.port, _grace_s(options), on_ready).serve()
+        poller.cancel()
+        with suppress(asyncio.CancelledError):
+            await poller
 
-    async def render_metrics() -> bytes:
-        for endpoint in endpoints:
+
+async def _make_classes(router: Router, apis: tuple[ServedApi, ...]) -> None:
+    """Wait until the classes of all APIs are made; one that cannot be made ends the server."""
+    names = [api.endpoint.name for api in apis]
+    made = (router.describe(name, MAKE_CLASS_TIMEOUT_S) for name in names)
+    for name, outcome in zip(
+        names, await asyncio.gather(*made, return_exceptions=True), strict=True
+    ):
+        if isinstance(outcome, ModelyardError):
+            raise ConfigurationError(f"{name}: {outcome.message}") from outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        logger.info("API is live", extra={"api": name})
+
+
+def _repositories(apis: tuple[ServedApi, ...]) -> Callable[[str], ModelRepository]:
+    versioned = {
+        api.endpoint.repository: VersionedRepository(
+            api.project.models or ApiModels(),
+            api.project.type,
+            api.endpoint.repository,
+            open_repository,
+        )
+        for api in apis
+    }
+    return lambda uri: versioned[uri] if uri in versioned else open_repository(uri)
+
+
+def _metrics_renderer(
+    catalog: Catalog, metrics: PrometheusMetrics
+) -> Callable[[], Awaitable[bytes]]:
+    async def render() -> bytes:
+        for endpoint in catalog.endpoints:
             loaded = [
                 item
                 for item in await catalog.residences(endpoint)
@@ -88,37 +154,15 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
             metrics.set_loaded(endpoint.name, len(loaded), memory_bytes)
         return metrics.render()
 
-    app = create_app(router, catalog, render_metrics, Deployment())
-    async with pool:
-        poller = asyncio.create_task(WarmPoller(queue, warmer).run())
-        gc.collect()
-        gc.freeze()
-        await HttpServer(app, options.host, options.port, _grace_s(options), on_ready).serve()
-        poller.cancel()
-        with suppress(asyncio.CancelledError):
-            await poller
-    queue.close()
-
-
-def _worker_settings(options: ServeOptions) -> Callable[[int], bytes]:
-    def of_worker(index: int) -> bytes:
-        return WorkerSettings(
-            name=f"worker-{index}",
-            cache_dir=str(options.cache_dir),
-            memory_bytes=options.memory_bytes // options.workers,
-            disk_bytes=options.disk_bytes,
-            predict_slots=max(2, os.cpu_count() or 1),
-        ).to_line()
-
-    return of_worker
+    return render
 
 
 def _grace_s(options: ServeOptions) -> int:
-    longest_window_s = max(endpoint.sync_window_s for endpoint in options.endpoints)
+    longest_window_s = max(endpoint.sync_window_s for endpoint in options.all_endpoints)
     return int(longest_window_s) + SHUTDOWN_GRACE_S
 
 
 def _queue_path(options: ServeOptions) -> Path:
-    served = "\n".join(f"{item.name} {item.repository}" for item in options.endpoints)
+    served = "\n".join(f"{item.name} {item.repository}" for item in options.all_endpoints)
     digest = hashlib.blake2b(served.encode(), digest_size=8).hexdigest()
-    return options.cache_dir / f"warm-{digest}.sqlite3"
+    return options.limits.cache_dir / f"warm-{digest}.sqlite3"

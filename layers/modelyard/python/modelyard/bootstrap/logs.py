@@ -1,7 +1,10 @@
 """Log lines: an event and its fields, `key=value`, to standard error."""
 
+import io
 import logging
 import sys
+import threading
+from typing import IO
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -39,3 +42,36 @@ def _render(value: object) -> str:
     text = str(value)
     is_plain = text.isprintable() and not any(mark in text for mark in " \"'=")
     return text if text and is_plain else repr(text)
+
+
+def log_prints() -> None:
+    """Make log lines of what this process prints, so that they carry its name."""
+    logger = logging.getLogger("print")
+    sys.stdout = _PrintedLines(logger, logging.INFO, sys.__stderr__)
+    sys.stderr = _PrintedLines(logger, logging.WARNING, sys.__stderr__)
+
+
+class _PrintedLines(io.TextIOBase):
+    """A text stream that logs each line; lines of several threads do not mix."""
+
+    def __init__(self, logger: logging.Logger, level: int, terminal: IO[str] | None) -> None:
+        self._logger = logger
+        self._level = level
+        self._terminal = terminal
+        self._own = threading.local()
+
+    def write(self, text: str) -> int:
+        *lines, self._own.rest = (getattr(self._own, "rest", "") + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._logger.log(self._level, "%s", line)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor that native code and child processes write to."""
+        if self._terminal is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._terminal.fileno()

@@ -5,6 +5,7 @@ frameworks of the models it serves and for no other.
 """
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,15 +15,30 @@ from modelyard.errors import (
     ModelError,
     ModelLoadError,
 )
-from modelyard.ports import Predictor
+from modelyard.ports import Predictor, Resident
 from modelyard.predictors import detection, memory, xgboost_gate
 from modelyard.predictors.base import LoadPlan, reason
 from modelyard.predictors.model_format import PICKLES, edges
 
-__all__ = ["LoadPlan", "Runtime", "load", "load_native", "plan_load", "plan_native"]
+__all__ = [
+    "LoadPlan",
+    "Runtime",
+    "load",
+    "load_native",
+    "load_resident",
+    "plan_load",
+    "plan_native",
+]
 
 # Which optional installation brings a runtime's framework; a script's defaults need NumPy.
-_EXTRAS = {"xgboost": "xgboost", "onnx": "onnx", "sklearn": "sklearn", "script": "onnx"}
+_EXTRAS = {
+    "xgboost": "xgboost",
+    "onnx": "onnx",
+    "sklearn": "sklearn",
+    "script": "onnx",
+    "onnx_graph": "onnx",
+    "saved_model": "tensorflow",
+}
 
 # What SageMaker's model server answers when a model does not fit.
 _INSUFFICIENT_MEMORY = 507
@@ -80,7 +96,7 @@ def load(plan: LoadPlan) -> Predictor:
         CodeNotAllowedError: only opening the file showed that it would run code.
         ConfigurationError: the framework is not installed.
     """
-    runtime = _runtime(plan.runtime)
+    runtime: Runtime = _runtime(plan.runtime)
     return cast(Predictor, _guarded(runtime.load, plan))
 
 
@@ -93,9 +109,37 @@ def load_native(plan: LoadPlan) -> Any:
     return _guarded(_runtime(plan.runtime).load_native, plan)
 
 
-def _runtime(name: str) -> Runtime:
+def require(runtime: str) -> None:
+    """Import a runtime and its framework now rather than at the first load.
+
+    Raises:
+        ConfigurationError: the framework is not installed.
+    """
+    _runtime(runtime)
+
+
+def plan_resident(runtime: str, model_dir: Path) -> LoadPlan:
+    """Return the plan for a model that a client of a Cortex API loads.
+
+    Raises:
+        ConfigurationError: the framework is not installed.
+    """
+    memory_bytes = _runtime(runtime).plan_memory(model_dir)
+    return LoadPlan(runtime, model_dir, None, memory_bytes, allow_code=True)
+
+
+def load_resident(plan: LoadPlan, **options: Any) -> Resident:
+    """Return the model of a plan as a client of a Cortex API uses it.
+
+    Raises:
+        As `load`.
+    """
+    return cast(Resident, _guarded(partial(_runtime(plan.runtime).load, **options), plan))
+
+
+def _runtime(name: str) -> Any:
     try:
-        return cast(Runtime, importlib.import_module(f"modelyard.predictors.{name}"))
+        return importlib.import_module(f"modelyard.predictors.{name}")
     except Exception as error:  # also a framework without its native library, in its own words
         raise ConfigurationError(
             f"the {name} runtime is not installed ({reason(error)}): "

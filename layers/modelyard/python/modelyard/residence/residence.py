@@ -98,6 +98,10 @@ class Residence(Generic[R]):
         """Take the model out of memory; returns whether it was there."""
         return self._models.unload(source.model_id)
 
+    def loaded(self) -> list[ModelId]:
+        """Return the models that are in memory now."""
+        return [model.model_id for model in self._models]
+
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
         """Return every model of an endpoint that is loaded, loading, failing or staged."""
         found: dict[ModelId, ModelResidence] = {}

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.catalog import Catalog
 from modelyard.router import Router
+from modelyard.web.calling import METHODS, ApiRoute
 from modelyard.web.exchange import REQUEST_ID, Handler, add_route, response_of
 from modelyard.web.invoking import InvokeRoutes
 from modelyard.web.managing import ManagementRoutes
@@ -43,6 +45,11 @@ def create_app(
     for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
         for method, path, handler in routes:
             add_route(app, method, prefix + path, handler)
+
+    for served in router.endpoints:
+        if served.route is not None:
+            answer = ApiRoute(router, served.name).answer
+            app.router.routes.append(Route(served.route, answer, methods=METHODS))
 
     @app.get("/ping")
     async def ping() -> Response:

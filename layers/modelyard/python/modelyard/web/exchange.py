@@ -34,24 +34,24 @@ def headers_of(request: Request) -> dict[str, str]:
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers.raw}
 
 
-async def body_of(request: Request) -> bytes:
+async def body_of(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """Return the body. One that is too large is read to its end first, so that the client, who
     sends before it listens, gets to see why.
 
     Raises:
-        PayloadTooLargeError: more than InvokeEndpoint takes.
+        PayloadTooLargeError: more than `limit` bytes.
     """
     chunks: list[bytes] = []
     total = 0
     async for chunk in request.stream():
         total += len(chunk)
-        if total <= MAX_BODY_BYTES:
+        if total <= limit:
             chunks.append(chunk)
-        elif total > _MOST_DRAINED_BYTES:
+        elif total > limit + _MOST_DRAINED_BYTES:
             break
-    if total > MAX_BODY_BYTES:
+    if total > limit:
         raise PayloadTooLargeError(
             "1 validation error detected: Value at 'body' failed to satisfy constraint: Member"
-            f" must have length less than or equal to {MAX_BODY_BYTES}"
+            f" must have length less than or equal to {limit}"
         )
     return b"".join(chunks)

@@ -84,7 +84,7 @@ class ManagementRoutes:
         residence = entry.residence
         return {
             "modelName": entry.target_model,
-            "modelUrl": repository + entry.target_model,
+            "modelUrl": f"{repository.rstrip('/')}/{entry.target_model}",
             "status": residence.status,
             "version": residence.version,
             "repositoryBytes": entry.repository_bytes,

@@ -14,6 +14,7 @@ import orjson
 from modelyard import errors
 from modelyard.errors import ModelyardError
 from modelyard.types import (
+    HttpReply,
     ModelId,
     ModelResidence,
     ModelSource,
@@ -70,7 +71,26 @@ class Survey:
     repository: str
 
 
-Request = Invoke | Load | Unload | Survey
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run the class of a Cortex API (op=call)."""
+
+    source: ModelSource
+    """The API, and the model that the call's query names."""
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Tell what a Cortex API offers (op=describe); fails when its class cannot be made."""
+
+    endpoint_name: str
+
+
+Request = Invoke | Load | Unload | Survey | Call | Describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,7 @@ class Answer:
 
     error: ModelyardError | None = None
     prediction: Prediction | None = None
+    reply: HttpReply | None = None
     residences: tuple[ModelResidence, ...] = ()
     timings: Timings = field(default_factory=Timings)
     samples: tuple[Sample, ...] = ()
@@ -105,6 +126,11 @@ def render_request(request: Request) -> Frame:
             head = {"op": "unload", "source": source}
         case Survey(endpoint_name, repository):
             head = {"op": "survey", "endpoint_name": endpoint_name, "repository": repository}
+        case Call(source, query, headers, body, window_s):
+            head = {"op": "call", "source": source, "query": query, "headers": headers}
+            return Frame(_encode(head | {"window_s": window_s}), body)
+        case Describe(endpoint_name):
+            head = {"op": "describe", "endpoint_name": endpoint_name}
     return Frame(orjson.dumps(head))
 
 
@@ -124,6 +150,12 @@ def parse_request(frame: Frame) -> Request:
             return Unload(ModelSource(**head["source"]))
         case "survey":
             return Survey(head["endpoint_name"], head["repository"])
+        case "call":
+            source = ModelSource(**head["source"])
+            headers = _pairs(head["headers"])
+            return Call(source, head["query"], headers, frame.body, head["window_s"])
+        case "describe":
+            return Describe(head["endpoint_name"])
         case unknown:
             raise ModelyardError(f"unknown operation {unknown!r} in the envelope")
 
@@ -138,6 +170,9 @@ def render_answer(answer: Answer) -> Frame:
         body = answer.prediction.body
         head["content_type"] = answer.prediction.content_type
         head["custom_attributes"] = answer.prediction.custom_attributes
+    if answer.reply is not None:
+        body = answer.reply.body
+        head["reply"] = {"status": answer.reply.status, "headers": answer.reply.headers}
     if answer.residences:
         head["residences"] = answer.residences
     if answer.samples:
@@ -154,6 +189,7 @@ def parse_answer(frame: Frame) -> Answer:
     return Answer(
         error=_parse_error(head["error"]) if "error" in head else None,
         prediction=prediction,
+        reply=_parse_reply(head["reply"], frame.body) if "reply" in head else None,
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
         timings=Timings(**head["timings"]),
         samples=tuple(Sample(**item) for item in head.get("samples", ())),
@@ -166,6 +202,14 @@ def _encode(head: dict[str, Any]) -> bytes:
     except TypeError:
         # Texts of models (file names, messages) may hold lone surrogates: UTF-8 has none.
         return json.dumps(head, default=asdict, ensure_ascii=False).encode(errors="replace")
+
+
+def _parse_reply(data: dict[str, Any], body: bytes) -> HttpReply:
+    return HttpReply(data["status"], _pairs(data["headers"]), body)
+
+
+def _pairs(items: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in items)
 
 
 def _parse_residence(item: dict[str, Any]) -> ModelResidence:

@@ -42,6 +42,17 @@ _MANAGE: dict[type[ModelyardError], WireStatus] = {
     errors.ModelTooLargeError: WireStatus("ModelError", 507),
 }
 
+_CALL: dict[type[ModelyardError], int] = {
+    errors.UnknownEndpointError: 404,
+    errors.TargetModelNotFoundError: 404,
+    errors.PayloadTooLargeError: 413,
+    errors.InvalidRequestError: 400,
+    errors.ModelNotReadyError: 503,
+    errors.CapacityError: 503,
+    errors.DependencyError: 503,
+    errors.ModelyardError: 500,
+}
+
 _ORIGINAL: dict[type[ModelyardError], int] = {
     errors.UnsupportedContentTypeError: 415,
     errors.UnsupportedAcceptError: 415,
@@ -64,6 +75,11 @@ def invoke_status(error: ModelyardError) -> WireStatus:
 def manage_status(error: ModelyardError) -> WireStatus:
     """Return how `error` travels from the model management routes (the container contract)."""
     return _nearest(_INVOKE | _MANAGE, error)
+
+
+def call_status(error: ModelyardError | None) -> int:
+    """Return the status of a call of a Cortex API that its class did not answer itself."""
+    return 200 if error is None else _nearest(_CALL, error)
 
 
 def original_status(error: ModelError) -> int:

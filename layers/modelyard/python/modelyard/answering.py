@@ -1,0 +1,34 @@
+"""Every request that reaches the inference side gets an answer: errors are part of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from modelyard.errors import ModelyardError
+from modelyard.types import Sample
+from modelyard.wire.envelope import Answer, Request
+
+logger = logging.getLogger(__name__)
+
+
+class SampleSource(Protocol):
+    """Metrics gathered since they were last drained."""
+
+    def drain(self) -> tuple[Sample, ...]:
+        """Return and forget them."""
+        ...
+
+
+def answered(
+    handle: Callable[[Request], Answer], request: Request, samples: SampleSource
+) -> Answer:
+    """Return the answer of a handler, or its error as one, with the metrics gathered so far."""
+    try:
+        answer = handle(request)
+    except ModelyardError as error:
+        answer = Answer(error=error)
+    except Exception:
+        logger.exception("inference failed")
+        answer = Answer(error=ModelyardError("internal error, see the log"))
+    return replace(answer, samples=samples.drain())

@@ -1,0 +1,40 @@
+"""From an API of a config file to one that can be started: its models and packages are there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from modelyard.adapters.repositories import open_repository
+from modelyard.bootstrap.pools import ServedApi
+from modelyard.errors import ConfigurationError
+from modelyard.layout_check import check_models
+from modelyard.project_environments import Environments, ignored_files, python_for
+from modelyard.projects import ApiProject
+from modelyard.routing.endpoints import Endpoint
+
+
+def prepare_api(
+    endpoint: Endpoint,
+    project: ApiProject,
+    cache_dir: Path,
+    *,
+    install: bool,
+    warn: Callable[[str], None],
+) -> ServedApi:
+    """Return the API with the interpreter for its worker; `warn` hears what is odd about it.
+
+    Raises:
+        ConfigurationError: its models are not laid out as they must be, or packages that its
+            requirements.txt asks for are missing (without `install`) or cannot be installed.
+        DependencyError: its models cannot be listed.
+    """
+    findings = check_models(project, open_repository)
+    if findings.problems:
+        problems = (f"{endpoint.name} (RealtimeAPI): {problem}" for problem in findings.problems)
+        raise ConfigurationError("\n".join(problems))
+    for warning in findings.warnings:
+        warn(f"{endpoint.name} (RealtimeAPI): {warning}")
+    for name in ignored_files(Path(project.folder)):
+        warn(f"{endpoint.name} (RealtimeAPI): {name} is not used here; allowed: requirements.txt")
+    environments = Environments(cache_dir)
+    python = python_for(project, environments, install=install, report=warn)
+    return ServedApi(endpoint, project, str(python))

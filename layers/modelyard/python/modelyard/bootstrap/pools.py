@@ -1,0 +1,103 @@
+"""The worker pools of the local server: one for the multi-model endpoints, one for each API."""
+
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.adapters.worker_process import WorkerCommand
+from modelyard.ports import Clock
+from modelyard.projects import ApiProject
+from modelyard.routing.endpoints import Endpoint
+from modelyard.settings import ApiWorkerSettings, WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServedApi:
+    """A Cortex API to serve and the interpreter that has what it requires."""
+
+    endpoint: Endpoint
+    project: ApiProject
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all workers together may use."""
+
+    workers: int
+    """Processes for the multi-model endpoints; every API has one of its own."""
+    memory_bytes: int
+    disk_bytes: int
+    cache_dir: Path
+
+
+class Pools:
+    """Shares out memory and disk; the class of an API runs in no process but its own."""
+
+    def __init__(
+        self, endpoints: tuple[Endpoint, ...], apis: tuple[ServedApi, ...], limits: Limits
+    ) -> None:
+        self._endpoints = endpoints
+        self._apis = apis
+        self._limits = limits
+        own_folders = sum(_has_own_folder(api.project) for api in apis)
+        shares_folder = bool(endpoints) or own_folders < len(apis)
+        self._memory_bytes = limits.memory_bytes // (self._shared_workers + len(apis))
+        self._disk_bytes = limits.disk_bytes // (own_folders + shares_folder)
+
+    @property
+    def _shared_workers(self) -> int:
+        return self._limits.workers if self._endpoints else 0
+
+    async def start(
+        self, stack: AsyncExitStack, socket_dir: Path, clock: Clock
+    ) -> Mapping[str, WorkerPool]:
+        """Return the started pool of each endpoint; the stack stops them."""
+        pools: dict[str, WorkerPool] = {}
+        if self._endpoints:
+            commands = [self._shared_command(index) for index in range(self._shared_workers)]
+            shared = WorkerPool(commands, socket_dir, clock)
+            await stack.enter_async_context(shared)
+            pools |= {endpoint.name: shared for endpoint in self._endpoints}
+        for number, api in enumerate(self._apis):
+            folder = socket_dir / f"api-{number}"
+            folder.mkdir()
+            pool = WorkerPool([self._api_command(api)], folder, clock)
+            pools[api.endpoint.name] = await stack.enter_async_context(pool)
+        return pools
+
+    def _shared_command(self, index: int) -> WorkerCommand:
+        settings = self._settings(f"worker-{index}")
+        return WorkerCommand("modelyard.bootstrap.worker", settings.to_line())
+
+    def _api_command(self, api: ServedApi) -> WorkerCommand:
+        settings = ApiWorkerSettings(
+            worker=self._settings(api.project.name),
+            project=api.project,
+            repository=api.endpoint.repository,
+            revalidate_s=api.endpoint.revalidate_s,
+            window_s=api.endpoint.sync_window_s,
+        )
+        return WorkerCommand(
+            "modelyard.bootstrap.api_worker",
+            settings.to_line(),
+            python=api.python,
+            folder=api.project.folder,
+            environment=api.project.env,
+        )
+
+    def _settings(self, name: str) -> WorkerSettings:
+        return WorkerSettings(
+            name=name,
+            cache_dir=str(self._limits.cache_dir),
+            memory_bytes=self._memory_bytes,
+            disk_bytes=self._disk_bytes,
+            predict_slots=max(2, os.cpu_count() or 1),
+        )
+
+
+def _has_own_folder(project: ApiProject) -> bool:
+    return project.models is not None and project.models.disk_cache_size is not None
