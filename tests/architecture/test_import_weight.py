@@ -7,9 +7,25 @@ import pytest
 
 WEB = {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "prometheus_client"}
 TERMINAL = {"typer", "rich", "yaml"}
-FRAMEWORKS = {"numpy", "scipy", "onnxruntime", "xgboost", "sklearn", "skops", "joblib"}
+FRAMEWORKS = {
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "xgboost",
+    "sklearn",
+    "skops",
+    "joblib",
+    "tensorflow",
+    "keras",
+}
 AWS = {"boto3", "botocore", "urllib3"}
-MODELS = {"modelyard.cache", "modelyard.residence", "modelyard.codecs", "modelyard.predictors"}
+MODELS = {
+    "modelyard.cache",
+    "modelyard.clients",
+    "modelyard.codecs",
+    "modelyard.predictors",
+    "modelyard.residence",
+}
 ROUTER = {"modelyard.web", "modelyard.router", "modelyard.warming", "modelyard.catalog"}
 
 
@@ -64,6 +80,13 @@ def test_worker_starts_without_the_router_and_without_any_framework_module() -> 
         "modelyard.predictors.registry",
         "modelyard.predictors.xgboost_gate",
     }
+
+
+def test_worker_of_an_api_starts_without_any_framework_and_without_the_router() -> None:
+    imported = imported_by("modelyard.bootstrap.api_worker")
+
+    assert third_parties(imported) <= {"orjson", "psutil", "starlette"}
+    assert imported & (ROUTER | {"modelyard.inference"}) == set()
 
 
 def test_command_line_starts_without_the_server() -> None:

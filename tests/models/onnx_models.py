@@ -117,3 +117,16 @@ def sequence_length(folder: Path) -> Path:
     nodes = [helper.make_node("SequenceLength", ["x"], ["y"])]
     inputs, outputs = [helper.make_value_info("x", kind)], [tensor("y", [], TensorProto.INT64)]
     return save(folder / "model.onnx", nodes, inputs, outputs)
+
+
+def listed_initializer(folder: Path, ir_version: int) -> Path:
+    """Write `x + 10` whose constant is listed as an input `w`, too: IR version 3 asks for it."""
+    nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
+    inputs, outputs = [tensor("x", [2]), tensor("w", [1])], [tensor("y", [2])]
+    ten = numpy_helper.from_array(np.array([10], dtype=np.float32), "w")
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, [ten])
+    opsets = [helper.make_opsetid("", 8)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path

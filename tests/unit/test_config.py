@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config import Compute, endpoint_for_target, load_config
+from modelyard.config import Compute, load_config, resource_for_target
 from modelyard.config_schema import is_endpoint_name
 from modelyard.errors import ConfigurationError
 from modelyard.routing.endpoints import Endpoint
@@ -105,10 +105,12 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             "no valid YAML: expected a single document in the stream: but found another",
             id="documents",
         ),
-        pytest.param("- 2001-99-99", "no valid YAML: month must be", id="impossible date"),
         pytest.param("- " * 3000, "no valid YAML: maximum recursion", id="nested too deeply"),
         pytest.param("- \0", "no valid YAML: unacceptable character", id="binary"),
         pytest.param("- 7", ": resource 1: found 7; allowed: a mapping", id="not a mapping"),
+        pytest.param(
+            f"- 0x1{'0' * 9999}", "resource 1: found a very long int; allowed", id="long number"
+        ),
         pytest.param("- {name: a}", ": a: kind: missing; allowed: Multi", id="no kind"),
         pytest.param(
             "- {name: a, kind: MultiModelEndpont}",
@@ -117,10 +119,11 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
         ),
         pytest.param("- {name: a, kind: [x]}", ": a: kind: found ['x']; allowed:", id="kind list"),
         pytest.param(
-            "- {name: a, kind: RealtimeAPI}",
-            ": a: kind: RealtimeAPI is not supported yet",
-            id="api",
+            "- {name: a, kind: BatchAPI}",
+            ": a: kind: BatchAPI is not supported; allowed: MultiModelEndpoint, RealtimeAPI",
+            id="other kind of Cortex",
         ),
+        pytest.param('- "\\ud800"', "column 3: no valid YAML: half of a surr", id="surrogate"),
         pytest.param(
             "- {kind: MultiModelEndpoint, models: {path: models}}",
             ": resource 1: name: missing; allowed: 1 to 63 letters",
@@ -145,6 +148,11 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             "- {name: a, kind: MultiModelEndpoint, models: {path: gone}}",
             ": a: models: path: found 'gone', not a folder; allowed: an existing folder or s3://",
             id="folder is missing",
+        ),
+        pytest.param(
+            f"- {{name: a, kind: MultiModelEndpoint, models: {{path: {'p' * 9999}}}}}",
+            "..., not a folder; allowed: an existing folder",
+            id="folder with too long a name",
         ),
         pytest.param(
             "- {name: a, kind: MultiModelEndpoint, models: {path: modelyard.yaml}}",
@@ -264,7 +272,7 @@ def test_an_endpoint_is_named_by_its_folder(
 ) -> None:
     (tmp_path / folder_name).mkdir()
 
-    endpoint = endpoint_for_target(str(tmp_path / folder_name))
+    endpoint = resource_for_target(str(tmp_path / folder_name)).endpoint
 
     assert endpoint == Endpoint(endpoint_name, (tmp_path / folder_name).as_uri() + "/")
     assert is_endpoint_name(endpoint.name)
@@ -274,7 +282,7 @@ def test_the_current_folder_has_a_name_too(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "housing").mkdir()
     monkeypatch.chdir(tmp_path / "housing")
 
-    assert endpoint_for_target(".").name == "housing"
+    assert resource_for_target(".").endpoint.name == "housing"
 
 
 @pytest.mark.parametrize(
@@ -282,11 +290,11 @@ def test_the_current_folder_has_a_name_too(tmp_path: Path, monkeypatch: pytest.M
     [("s3://bucket/a/b_c/", "b-c"), ("s3://bucket", "bucket"), ("s3://my.bucket/", "my-bucket")],
 )
 def test_an_endpoint_is_named_by_its_prefix(target: str, name: str) -> None:
-    assert endpoint_for_target(target).name == name
+    assert resource_for_target(target).endpoint.name == name
 
 
 def test_a_given_name_wins() -> None:
-    assert endpoint_for_target("s3://bucket/a", "b") == Endpoint("b", "s3://bucket/a/")
+    assert resource_for_target("s3://bucket/a", "b").endpoint == Endpoint("b", "s3://bucket/a/")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +311,7 @@ def test_a_target_that_makes_no_endpoint_is_refused(
     target: str, name: str | None, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        endpoint_for_target(target, name)
+        resource_for_target(target, name)
 
 
 @pytest.mark.parametrize("name", ["a", "A9", "a-b", "a--b", "a" * 63])

@@ -37,7 +37,10 @@ class Scene:
         self.metrics = RecordingMetrics()
         endpoints = EndpointTable([ENDPOINT])
         self.warmer = Warmer(
-            endpoints=endpoints, backend_of=lambda _: self.backend, queue=self.queue, metrics=self.metrics
+            endpoints=endpoints,
+            backend_of=lambda _: self.backend,
+            queue=self.queue,
+            metrics=self.metrics,
         )
         self.queue.send(request)
 

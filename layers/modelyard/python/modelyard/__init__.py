@@ -8,9 +8,11 @@ The rooms, in the order a request visits them:
 - `router`      the invoke use case on the public side
 - `adapters`    one technology each behind one port (worker processes, S3, SQLite, ...)
 - `inference`   the invoke and load use cases beside the models
+- `realtime_api` the same for a Cortex API, whose class is the user's
+- `clients`     what that class is handed: its models by name and version
 - `residence`   where each model is, and how it gets into memory
 - `cache`       artifacts on disk, models in memory
-- `predictors`  one framework each; `codecs` turn bodies into arrays for them
+- `predictors`  one framework each, or a user's class; `codecs` turn bodies into arrays
 - `warming`     makes models ready that were too slow for a request
 - `bootstrap`   one wiring per process; `cli` the same for a terminal
 """

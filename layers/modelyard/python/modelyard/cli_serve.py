@@ -92,7 +92,11 @@ def serve(
     ] = None,
     install: Annotated[
         bool,
-        typer.Option("--install", help="Install what requirements.txt of a Cortex project asks."),
+        typer.Option(
+            "--install",
+            show_default="no",
+            help="Install what requirements.txt of a Cortex project asks for.",
+        ),
     ] = False,
 ) -> None:
     """Serve TARGET until stopped."""
@@ -142,11 +146,11 @@ def _status(choice: NotReadyStatus) -> int | None:
 
 
 def _resources(target: str, name: str | None) -> list["EndpointConfig"]:
-    from modelyard.config import EndpointConfig, endpoint_for_target, load_config
+    from modelyard.config import load_config, resource_for_target
 
     path = Path(target)
     if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        return [EndpointConfig(endpoint_for_target(target, name), None)]  # type: ignore
+        return [resource_for_target(target, name)]
     if name is not None:
         raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
     return load_config(path)

@@ -44,7 +44,8 @@ class EndpointConfig:
     """One resource of a config file."""
 
     endpoint: Endpoint
-    compute: Compute
+    compute: Compute | None = None
+    """None where only a local server was asked for."""
     project: ApiProject | None = None
     """The Cortex project behind the endpoint; None for a multi-model endpoint."""
     warnings: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ def load_config(path: Path) -> list[EndpointConfig]:
     return configs
 
 
-def endpoint_for_target(target: str, name: str | None = None) -> Endpoint:
+def resource_for_target(target: str, name: str | None = None) -> EndpointConfig:
     """Return the endpoint of a folder or `s3://bucket/prefix`, named `name` or after it.
 
     Raises:
@@ -85,7 +86,8 @@ def endpoint_for_target(target: str, name: str | None = None) -> Endpoint:
         repository = repository_uri(target, Path())
     except ConfigurationError as error:
         raise ConfigurationError(f"{error.message}, or a config file ending in .yaml") from error
-    return Endpoint(name=_derived_name(target) if name is None else name, repository=repository)
+    endpoint = Endpoint(name=_derived_name(target) if name is None else name, repository=repository)
+    return EndpointConfig(endpoint)
 
 
 def _derived_name(target: str) -> str:
@@ -98,7 +100,10 @@ def _derived_name(target: str) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuse a key given twice: plain YAML lets the last one win and says nothing."""
+    """Refuse a key given twice: plain YAML lets the last one win and says nothing.
+
+    Dates stay text, as they did in Cortex: a project's `config` travels as JSON.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
@@ -117,6 +122,12 @@ class _StrictLoader(yaml.SafeLoader):
                 None, None, "half of a surrogate pair is no text", node.start_mark
             )
         return text
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if not resolver[0].endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _documents(path: Path) -> list[Any]:

@@ -1,6 +1,7 @@
 """What a process is told from outside, read once and handed down."""
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -49,12 +50,13 @@ class ApiWorkerSettings:
 
     def to_line(self) -> bytes:
         """Return the line the worker reads."""
-        return orjson.dumps(asdict(self))
+        # The config of a project may hold what orjson does not write: any int, NaN, any text.
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """Return the settings of a line made by `to_line`."""
-        data = orjson.loads(line)
+        data = json.loads(line)
         data["worker"] = WorkerSettings(**data["worker"])
         data["project"] = ApiProject.from_json(data["project"])
         return cls(**data)

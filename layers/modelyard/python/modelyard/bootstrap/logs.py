@@ -36,6 +36,8 @@ def configure_logging(process_name: str, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("botocore", "boto3", "urllib3", "httpx", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of every malformed body, and those are the callers'.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def _render(value: object) -> str:

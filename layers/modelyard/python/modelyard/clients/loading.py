@@ -56,10 +56,9 @@ class ModelLoading:
         """Return what loading a staged model takes."""
         (named,) = model_dir.iterdir()
         (folder,) = named.iterdir()
-        if self._type in _FRAMEWORKS:
-            return registry.plan_resident(_FRAMEWORKS[self._type], folder)
-        memory_bytes = memory.estimate(_BY_USER, folder, None)
-        return LoadPlan(_BY_USER, folder, None, memory_bytes, allow_code)
+        runtime = _FRAMEWORKS.get(self._type, _BY_USER)
+        memory_bytes = memory.estimate(runtime, folder, None)
+        return LoadPlan(runtime, folder, None, memory_bytes, allow_code)
 
     def load(self, plan: LoadPlan) -> Resident:
         """Return the loaded model.

@@ -118,16 +118,6 @@ def require(runtime: str) -> None:
     _runtime(runtime)
 
 
-def plan_resident(runtime: str, model_dir: Path) -> LoadPlan:
-    """Return the plan for a model that a client of a Cortex API loads.
-
-    Raises:
-        ConfigurationError: the framework is not installed.
-    """
-    memory_bytes = _runtime(runtime).plan_memory(model_dir)
-    return LoadPlan(runtime, model_dir, None, memory_bytes, allow_code=True)
-
-
 def load_resident(plan: LoadPlan, **options: Any) -> Resident:
     """Return the model of a plan as a client of a Cortex API uses it.
 

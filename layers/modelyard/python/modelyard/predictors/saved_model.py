@@ -16,34 +16,13 @@ from typing import Any
 import tensorflow as tf
 
 from modelyard.errors import InputRejectedError, ModelLoadError, PredictionError
-from modelyard.predictors import memory, saved_model_values
+from modelyard.predictors import saved_model_values
 from modelyard.predictors.base import LoadPlan, reason
 
 _PREFERRED_SIGNATURE = "predict"
 
-# TensorFlow 2.21, resident memory after a first call, beyond the size of the variables' files:
-# graphs of operations cost 50 to 71 x their saved_model.pb (0.6 to 2.3 MB: MobileNetV2,
-# ResNet50, 200 dense layers), a constant of 40 MB in the graph 9 x.
-_GRAPH_PER_FILE_BYTE = 75
-_CONSTANTS_PER_FILE_BYTE = 10
-_MOST_GRAPH_FILE_BYTES = 4 * 1024 * 1024
 # A graph's stack traces are not kept in a SavedModel, yet each error says so before its reason.
 _NO_TRACES = "<stack traces unavailable>"
-
-
-def plan_memory(model_dir: Path) -> int:
-    """Return the bytes that the model costs once it was called, estimated from its files.
-
-    The peak while it is loaded is lower.
-    """
-    file_bytes = (model_dir / "saved_model.pb").stat().st_size
-    graph_bytes = min(file_bytes, _MOST_GRAPH_FILE_BYTES)
-    return (
-        memory.FIXED_BYTES
-        + memory.folder_bytes(model_dir)
-        + _GRAPH_PER_FILE_BYTE * graph_bytes
-        + _CONSTANTS_PER_FILE_BYTE * (file_bytes - graph_bytes)
-    )
 
 
 def load(plan: LoadPlan, signature_key: str | None) -> "SavedModel":
@@ -59,7 +38,7 @@ def load(plan: LoadPlan, signature_key: str | None) -> "SavedModel":
     return SavedModel(
         loaded,
         _chosen(sorted(loaded.signatures), signature_key),
-        memory_bytes=plan_memory(plan.model_dir),
+        memory_bytes=plan.memory_bytes,
         needs_files=_has_assets(plan.model_dir),
     )
 
@@ -73,7 +52,7 @@ class SavedModel:
         self.signature_key = signature_key
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
-        # A signature alone does not keep its variables alive.
+        # Up to 2.11 at least, a signature did not keep its variables (tensorflow#46708, #37615).
         self._loaded = loaded
         self._signature = loaded.signatures[signature_key]
         self._inputs = _inputs(self._signature)

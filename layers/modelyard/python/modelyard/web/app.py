@@ -42,14 +42,13 @@ def create_app(
         ("GET", one_model, managing.guarded(managing.show)),
         ("DELETE", one_model, managing.guarded(managing.unload)),
     )
-    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
-        for method, path, handler in routes:
-            add_route(app, method, prefix + path, handler)
-
     for served in router.endpoints:
         if served.route is not None:
             answer = ApiRoute(router, served.name).answer
             app.router.routes.append(Route(served.route, answer, methods=METHODS))
+    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
+        for method, path, handler in routes:
+            add_route(app, method, prefix + path, handler)
 
     @app.get("/ping")
     async def ping() -> Response:

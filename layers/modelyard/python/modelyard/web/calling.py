@@ -74,7 +74,8 @@ def _target_model(request: Request) -> TargetModel:
 
 def _response(reply: HttpReply) -> Response:
     response = Response(reply.body, reply.status)
-    own = [(name, value) for name, value in reply.headers if name.lower() not in _OURS]
-    for name, value in (*own, ("access-control-allow-origin", "*")):
-        response.headers.append(name, value)
+    for name, value in reply.headers:
+        if name.lower() not in _OURS:
+            response.headers.append(name, value)
+    response.headers.setdefault("access-control-allow-origin", "*")
     return response

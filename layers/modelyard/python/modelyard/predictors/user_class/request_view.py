@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from email.message import Message
 from functools import cached_property, partial
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.datastructures import FormData, Headers, QueryParams
 from starlette.exceptions import HTTPException
@@ -176,10 +176,9 @@ def _finish(background: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-async def _never() -> NoReturn:
+async def _never() -> Any:
     """Wait for the client to leave: it stays."""
-    await asyncio.Event().wait()
-    raise AssertionError
+    return await asyncio.get_running_loop().create_future()
 
 
 def _scope(headers: list[tuple[bytes, bytes]]) -> Scope:
