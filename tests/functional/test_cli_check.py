@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from modelyard import __version__
 from modelyard.bootstrap import local
 from modelyard.bootstrap.local import ServeOptions
+from modelyard.bootstrap.pools import Limits
 from modelyard.cli import app
 from modelyard.routing.endpoints import Endpoint
 
@@ -203,10 +204,12 @@ def test_a_folder_is_served_with_the_documented_defaults(
             endpoints=(Endpoint("models", (folder / "models").as_uri() + "/"),),
             host="127.0.0.1",
             port=8080,
-            workers=2,
-            memory_bytes=2 * 1024**3,
-            disk_bytes=10 * 1024**3,
-            cache_dir=folder / "modelyard",
+            limits=Limits(
+                workers=2,
+                memory_bytes=2 * 1024**3,
+                disk_bytes=10 * 1024**3,
+                cache_dir=folder / "modelyard",
+            ),
         )
     ]
 
