@@ -1,17 +1,25 @@
 """A Cortex project in a folder: APIs with their classes, models beside them, a served whole."""
 
+import subprocess
+import tempfile
 import textwrap
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
+from typer.testing import CliRunner
 
-from tests.serving import Server
+from modelyard.cli import app
+from tests.serving import COMMANDS, Server, clean_environment
 
 REVALIDATE = ("--revalidate", "0.5s")
+MARK = "MODELYARD_TEST_MARK"
+"""A variable by which a test knows the processes that it started."""
 
 JSON_MODELS = """
     import json, os
@@ -74,10 +82,50 @@ class Project:
         self.write(f"{folder}/model.json", f'{{"a": {a}}}')
 
     @contextmanager
-    def served(self, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    def served(
+        self, *options: str, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Server]:
         """Serve the project."""
         with Server(self.config, *REVALIDATE, *options, environment=environment) as server:
             yield server
+
+    def refusal(self, *options: str) -> str:
+        """Return why `serve` ends by itself; it listened to nobody and left no process."""
+        mark = uuid.uuid4().hex
+        with tempfile.TemporaryDirectory(prefix="modelyard-test-") as cache:
+            command = [str(COMMANDS / "modelyard"), "serve", str(self.config), "--port", "0"]
+            ended = subprocess.run(
+                [*command, "--cache-dir", cache, *options],
+                env=clean_environment() | {MARK: mark},
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert marked(mark) == []
+        return ended.stderr
+
+    def verdict(self) -> str:
+        """Return what `check` finds wrong."""
+        with tempfile.TemporaryDirectory(prefix="modelyard-test-") as cache:
+            result = CliRunner().invoke(
+                app, ["check", str(self.config)], env={"XDG_CACHE_HOME": cache}
+            )
+        assert (result.exit_code, result.stdout) == (1, "")
+        return result.stderr
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Return the processes that run with `MARK` set to this in their environment."""
+    return [process for process in psutil.process_iter() if _mark_of(process) == mark]
+
+
+def _mark_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(MARK)
+    except psutil.Error:
+        return None
 
 
 def post(server: Server, path: str, json: Any = None, **query: Any) -> httpx.Response:

@@ -5,6 +5,7 @@ import pytest
 
 from modelyard.errors import (
     CapacityError,
+    ConfigurationError,
     DependencyError,
     InputRejectedError,
     ModelAlreadyLoadedError,
@@ -17,10 +18,12 @@ from modelyard.errors import (
     TargetModelNotFoundError,
     UnknownEndpointError,
 )
-from modelyard.router import ANSWER_TIMEOUT_S, Router, answer_timeout_s
+from modelyard.router import ANSWER_TIMEOUT_S, CALL_TIMEOUT_S, Router, answer_timeout_s
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.routing.rendezvous import rank_shards
 from modelyard.types import (
+    ApiCall,
+    HttpReply,
     Invocation,
     ModelId,
     Payload,
@@ -31,7 +34,7 @@ from modelyard.types import (
     Timings,
     WarmRequest,
 )
-from modelyard.wire.envelope import Answer, Invoke, Load, Unload
+from modelyard.wire.envelope import Answer, Call, Describe, Invoke, Load, Unload
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
@@ -41,6 +44,8 @@ MODEL = TargetModel("Houston_TX.tar.gz")
 ENDPOINT = Endpoint("housing", "s3://models/", allow_code=True, sync_window_s=20.0)
 PREDICTION = Prediction(b"[1.5]", "application/json")
 ANSWER = Answer(prediction=PREDICTION, timings=Timings(cache_hit=True, predict_s=0.002))
+REPLY = HttpReply(200, (("content-type", "text/plain"),), b"setosa")
+HEADERS = (("content-type", "application/json"), ("x-id", "7"))
 
 
 class Scene:
@@ -63,6 +68,14 @@ class Scene:
         retry = RetryPolicy(retries_429=True, attempts_left=attempts_left)
         payload = Payload(b"1,2", "text/csv")
         return asyncio.run(self.router.invoke(Invocation(endpoint, MODEL, payload, retry, "id-1")))
+
+    def call(self, *, endpoint: str = "housing") -> HttpReply:
+        query = "model=Houston_TX.tar.gz"
+        call = ApiCall(endpoint, MODEL, query, HEADERS, b"{}", "id-1")
+        return asyncio.run(self.router.call(call))
+
+    def describe(self) -> HttpReply:
+        return asyncio.run(self.router.describe("housing", 30.0))
 
     def load(self, *, fresh: bool = False) -> None:
         asyncio.run(self.router.load("housing", MODEL, fresh=fresh))
@@ -319,3 +332,141 @@ def test_second_choice_is_asked_when_the_first_takes_no_more_calls(scene: Scene)
 
     first, second = (call.shard for call in scene.backend.calls)
     assert first != second
+
+
+def test_reply_of_an_api_is_returned_whole(scene: Scene) -> None:
+    scene.backend.script(MODEL, Answer(reply=REPLY))
+
+    assert scene.call() == REPLY
+
+
+def test_call_of_an_api_goes_where_its_model_is_with_its_endpoints_rules(scene: Scene) -> None:
+    scene.backend.script(MODEL, Answer(reply=REPLY))
+
+    scene.call()
+
+    (call,) = scene.backend.calls
+    query = "model=Houston_TX.tar.gz"
+    assert call.shard == rank_shards(ModelId("housing", MODEL), 4)[0]
+    assert call.request == Call(ENDPOINT.source(MODEL), query, HEADERS, b"{}", 20.0)
+    assert call.timeout_s == CALL_TIMEOUT_S
+
+
+def test_call_of_an_unknown_api(scene: Scene) -> None:
+    with pytest.raises(UnknownEndpointError):
+        scene.call(endpoint="iris")
+
+    assert not scene.backend.calls
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_error_of_a_call_is_raised_without_warming(scene: Scene, error: ModelyardError) -> None:
+    scene.backend.script(MODEL, Answer(error=error))
+
+    with pytest.raises(type(error)) as raised:
+        scene.call()
+
+    assert raised.value is error
+    assert not scene.queue.waiting()
+
+
+def test_class_that_does_not_answer_is_at_fault(scene: Scene) -> None:
+    scene.backend.script(MODEL, TimeoutError())
+
+    with pytest.raises(ModelError, match="Your invocation timed out"):
+        scene.call()
+
+    assert scene.metrics.values("Invocation5XXErrors") == [1.0]
+
+
+def test_model_that_the_class_waited_for_is_the_one_that_is_warmed(scene: Scene) -> None:
+    scene.backend.script(MODEL, Answer(error=ModelNotReadyError("loading", 9.0, "iris/3")))
+
+    with pytest.raises(ModelNotReadyError):
+        scene.call()
+
+    assert scene.queue.waiting() == [WarmRequest("housing", TargetModel("iris/3"))]
+
+
+def test_model_of_the_query_is_warmed_when_the_error_names_none(scene: Scene) -> None:
+    scene.backend.script(MODEL, Answer(error=ModelNotReadyError("loading", 9.0)))
+
+    with pytest.raises(ModelNotReadyError):
+        scene.call()
+
+    assert scene.queue.waiting() == [WarmRequest("housing", MODEL)]
+
+
+@pytest.mark.parametrize(
+    ("status", "client", "server"), [(200, 0.0, 0.0), (302, 0.0, 0.0), (418, 1.0, 0.0), (500, 0, 1)]
+)
+def test_calls_are_counted_by_the_status_of_their_reply(
+    scene: Scene, status: int, client: float, server: float
+) -> None:
+    scene.backend.script(MODEL, Answer(reply=HttpReply(status)))
+
+    assert scene.call().status == status
+    assert scene.metrics.values("Invocations") == [1.0]
+    assert scene.metrics.values("Invocation4XXErrors") == [client]
+    assert scene.metrics.values("Invocation5XXErrors") == [server]
+    assert scene.metrics.values("ModelCacheHit") == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "client", "server"),
+    [
+        (TargetModelNotFoundError("gone"), 1.0, 0.0),
+        (ModelNotReadyError("loading"), 0.0, 1.0),
+        (PredictionError("boom"), 0.0, 1.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_errors_of_calls_are_counted_by_the_status_a_caller_of_the_api_sees(
+    scene: Scene, error: ModelyardError, client: float, server: float
+) -> None:
+    scene.backend.script(MODEL, Answer(error=error))
+
+    with pytest.raises(ModelyardError):
+        scene.call()
+
+    assert scene.metrics.values("Invocation4XXErrors") == [client]
+    assert scene.metrics.values("Invocation5XXErrors") == [server]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, "hit"), (404, "status 404")])
+def test_call_is_logged_with_what_came_of_it(
+    scene: Scene, caplog: pytest.LogCaptureFixture, status: int, outcome: str
+) -> None:
+    caplog.set_level(logging.INFO, logger="modelyard.router")
+    scene.backend.script(MODEL, Answer(reply=HttpReply(status)))
+
+    scene.call()
+
+    (record,) = caplog.records
+    assert (vars(record)["outcome"], vars(record)["request_id"]) == (outcome, "id-1")
+
+
+def test_summary_of_an_api_is_asked_for_with_the_callers_patience(scene: Scene) -> None:
+    shard = rank_shards(ModelId("housing", TargetModel("")), 4)[0]
+    scene.backend.script_survey(shard, Answer(reply=REPLY))
+
+    assert scene.describe() == REPLY
+    (call,) = scene.backend.calls
+    assert (call.request, call.timeout_s) == (Describe("housing"), 30.0)
+
+
+def test_api_whose_class_cannot_be_made_has_no_summary(scene: Scene) -> None:
+    shard = rank_shards(ModelId("housing", TargetModel("")), 4)[0]
+    scene.backend.script_survey(shard, Answer(error=ConfigurationError("line 3")))
+
+    with pytest.raises(ConfigurationError, match="line 3"):
+        scene.describe()
+
+
+def test_summary_is_no_invocation(scene: Scene) -> None:
+    shard = rank_shards(ModelId("housing", TargetModel("")), 4)[0]
+    scene.backend.script_survey(shard, Answer(reply=REPLY))
+
+    scene.describe()
+
+    assert scene.metrics.samples == []

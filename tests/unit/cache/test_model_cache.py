@@ -171,6 +171,25 @@ def test_reservation_waits_for_a_running_call(metrics: RecordingMetrics) -> None
     assert names(cache) == []
 
 
+def test_reservation_gets_the_place_of_a_model_that_nobody_came_to_lease(
+    metrics: RecordingMetrics,
+) -> None:
+    cache: ModelCache = ModelCache(100, FakeClock(), metrics, limit_models=1)
+    room = cache.reserve(identity("a"), timeout_s=0)
+    waits = threading.Event()
+    waiter = threading.Thread(
+        target=lambda: (waits.set(), cache.reserve(identity("b"), timeout_s=30))
+    )
+
+    waiter.start()
+    waits.wait(30)
+    cache.put(LoadedModel(identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1)), room)
+    waiter.join(10)
+
+    assert not waiter.is_alive()
+    assert names(cache) == []
+
+
 def test_unload_of_a_leased_model_waits_for_its_call(cache: ModelCache) -> None:
     model = load(cache, "a")
     cache.lease(identity("a"))

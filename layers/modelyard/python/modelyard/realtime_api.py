@@ -2,7 +2,7 @@
 
 The class runs in threads of its own, as many as `threads_per_process` says, because it may count
 on never running more often at once. So that a cold model does not hold them up, the model that a
-query names (`?model=...&version=...`) is leased before the class gets its turn.
+query names (`?model=...&version=...`) is loaded before the class gets its turn.
 """
 
 import json
@@ -163,7 +163,7 @@ class RealtimeApi:
             scope.close()
 
     def _look_ahead(self, scope: CallScope[Resident], query: str) -> None:
-        """Lease what the query names, if it names a model; whatever fails is the class's to see.
+        """Load what the query names, if it names a model; whatever fails is the class's to see.
 
         Raises:
             ModelNotReadyError, CapacityError, DependencyError: the model cannot be had now.
@@ -174,7 +174,7 @@ class RealtimeApi:
         asked = dict(parse_qsl(query))
         name, version = asked.get("model"), asked.get("version")
         try:
-            self._models.hold_in(scope, name, version, ahead=True)
+            self._models.look_ahead(scope, name, version)
         except (InvalidRequestError, ModelError):
             return
 

@@ -89,7 +89,14 @@ def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
         revalidate_s=settings.revalidate_s,
         on_gone=lambda target: residence.unload(source_of(target)),
     )
-    client_models = ClientModels(index, residence, source_of, clock, window_s=settings.window_s)
+    client_models = ClientModels(
+        index,
+        residence,
+        source_of,
+        clock,
+        window_s=settings.window_s,
+        cache_size=configured.cache_size,
+    )
 
     def make_class() -> ProjectClass:
         loading.require_framework()

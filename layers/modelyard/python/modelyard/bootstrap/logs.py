@@ -63,10 +63,11 @@ class _PrintedLines(io.TextIOBase):
         self._own = threading.local()
 
     def write(self, text: str) -> int:
-        *lines, self._own.rest = (getattr(self._own, "rest", "") + text).split("\n")
+        *lines, rest = (getattr(self._own, "rest", "") + text).split("\n")
+        self._own.rest = _last_shown(rest)
         for line in lines:
             if line.strip():
-                self._logger.log(self._level, "%s", line)
+                self._logger.log(self._level, "%s", _last_shown(line).rstrip("\r"))
         return len(text)
 
     def writable(self) -> bool:
@@ -77,3 +78,8 @@ class _PrintedLines(io.TextIOBase):
         if self._terminal is None:
             raise io.UnsupportedOperation("fileno")
         return self._terminal.fileno()
+
+
+def _last_shown(line: str) -> str:
+    """Return what a terminal shows of a line that was written over, as progress bars do."""
+    return line[line.rfind("\r", 0, -1) + 1 :]

@@ -126,6 +126,7 @@ class ModelCache(Generic[R]):
             self._models[model.model_id] = model
             model.last_used_at = self._clock.time()
             closing = self._retire(old) if old is not None else []
+            self._changed.notify_all()  # nobody may lease it: then it can make room for others
         for victim in closing:
             self._close(victim)
 

@@ -47,7 +47,6 @@ class CallScope(Generic[R]):
         self.is_closed = False
         self._lease = lease
         self._clock = clock
-        self._began_at = clock.monotonic()
         self._window_s = window_s
         self._patience_s = patience_s
         self._most_models = most_models
@@ -58,26 +57,34 @@ class CallScope(Generic[R]):
 
     @property
     def used_all(self) -> bool:
-        """Whether the call asked for every model that was leased ahead."""
+        """Whether the call asked for every model that was loaded ahead."""
         return self._ahead <= self._used
 
-    def hold(self, target: TargetModel, *, ahead: bool = False) -> LoadedModel[R]:
-        """Return the loaded model, leased until the call ends; a failure stays one, too.
+    def look_ahead(self, target: TargetModel) -> None:
+        """Have a model loaded that the call will probably ask for.
 
-        A model leased `ahead` of its use gives way to the ones the call really asks for.
+        It is not kept: a call that waits for its turn must not hold what a running one needs.
+
+        Raises:
+            As `hold`.
+        """
+        self._ahead.add(target)
+        self._acquire(target).leases.close()
+
+    def hold(self, target: TargetModel) -> LoadedModel[R]:
+        """Return the loaded model, leased until the call ends; a failure stays one, too.
 
         Raises:
             CapacityError: the call uses as many models as may be in memory.
             ModelyardError: as `Residence.lease`.
         """
+        self._used.add(target)
         if target in self._failed:
             raise self._failed[target]
         held = self._held.get(target)
         if held is None:
-            self._release_unused()
             self._refuse_too_many(target)
             held = self._held[target] = self._acquire(target)
-        (self._ahead if ahead else self._used).add(target)
         return held.model
 
     def close(self) -> None:
@@ -90,11 +97,10 @@ class CallScope(Generic[R]):
     def _acquire(self, target: TargetModel) -> _Held[R]:
         leases = ExitStack()
         asked_at = self._clock.monotonic()
-        spent_s = asked_at - self._began_at
         lease = self._lease(
             target,
-            window_s=max(0.0, self._window_s - spent_s),
-            patience_s=max(0.0, self._patience_s - spent_s),
+            window_s=max(0.0, self._window_s - self.wait_s),
+            patience_s=max(0.0, self._patience_s - self.wait_s),
         )
         try:
             model, is_hit = leases.enter_context(lease)
@@ -106,10 +112,6 @@ class CallScope(Generic[R]):
             self.cache_hit = False
             self.wait_s += self._clock.monotonic() - asked_at
         return _Held(model, leases)
-
-    def _release_unused(self) -> None:
-        for target in self._held.keys() - self._used:
-            self._held.pop(target).leases.close()
 
     def _refuse_too_many(self, target: TargetModel) -> None:
         """Fail at once where waiting for room would be waiting for the call itself."""

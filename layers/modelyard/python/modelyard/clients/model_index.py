@@ -86,7 +86,7 @@ class ModelIndex:
         if version is None or version == LATEST:
             return self._latest(name, versions)
         text = str(version)
-        if isinstance(version, bool) or _VERSION.fullmatch(text) is None:
+        if _VERSION.fullmatch(text) is None:
             raise InvalidRequestError(
                 f"found model version {version!r}; allowed: a whole number or {LATEST!r}"
             )
@@ -100,13 +100,17 @@ class ModelIndex:
         """Let "latest" fall back to older versions for a while."""
         self._broken[target] = self._clock.monotonic() + self._revalidate_s
 
-    def refresh(self, names: Iterable[str]) -> None:
-        """List models again that were not listed for the revalidation time."""
-        for name in names:
+    def refresh(self, targets: Iterable[TargetModel]) -> None:
+        """Report which of these versions are gone; models listed lately are not listed again."""
+        for target in targets:
+            name, _, version = target.rpartition("/")
             try:
-                self._versions(name)
-            except (DependencyError, TargetModelNotFoundError) as error:
+                is_gone = version not in self._versions(name)
+            except DependencyError as error:
                 logger.debug("not refreshed", extra={"model": name, "reason": error.message})
+                continue
+            if is_gone:
+                self._on_gone(target)
 
     def metadata(self) -> dict[str, dict[str, list[str] | list[float]]]:
         """Return versions and their times of change by model (Cortex `client.metadata`)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Generic
+from typing import Generic, TypeVar
 
 from modelyard.cache.model_cache import LoadedModel, R
 from modelyard.clients.call_scope import CallScope, current_scope
@@ -11,6 +11,8 @@ from modelyard.errors import ModelError, TargetModelNotFoundError
 from modelyard.ports import Clock
 from modelyard.residence.residence import Residence
 from modelyard.types import ModelSource, TargetModel
+
+T = TypeVar("T")
 
 
 class ClientModels(Generic[R]):
@@ -59,22 +61,25 @@ class ClientModels(Generic[R]):
 
     def refresh(self) -> None:
         """Notice which versions of the loaded models are gone, and free their memory."""
-        loaded = self._residence.loaded()
-        self.index.refresh({model_id.target_model.rpartition("/")[0] for model_id in loaded})
+        self.index.refresh(model_id.target_model for model_id in self._residence.loaded())
+
+    def look_ahead(self, scope: CallScope[R], name: str | None, version: str | int | None) -> None:
+        """Have the model loaded that `hold_in` would return."""
+        self._first(scope.look_ahead, name, version)
 
     def hold_in(
-        self,
-        scope: CallScope[R],
-        name: str | None,
-        version: str | int | None,
-        *,
-        ahead: bool = False,
+        self, scope: CallScope[R], name: str | None, version: str | int | None
     ) -> LoadedModel[R]:
         """Return a loaded model, leased for a scope; "latest" falls back to what can be loaded."""
+        return self._first(scope.hold, name, version)
+
+    def _first(
+        self, take: Callable[[TargetModel], T], name: str | None, version: str | int | None
+    ) -> T:
         first_error: ModelError | TargetModelNotFoundError | None = None
         for target in self.index.candidates(name, version):
             try:
-                return scope.hold(target, ahead=ahead)
+                return take(target)
             except ModelError as error:
                 self.index.mark_broken(target)
                 first_error = first_error or error

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 MISSING_TTL_S = 3.0
 FAILURE_TTL_S = 5.0
 MAX_FAILURE_TTL_S = 300.0
+MAX_DOUBLINGS = 10
 TRANSIENT_TTL_S = 1.0
 MAX_LOAD_S = 360.0
 """A load that takes longer is answered as failed (SageMaker gives up then, too)."""
@@ -268,7 +269,8 @@ class Residence(Generic[R]):
         count = known.count + 1 if known is not None and known.tag == tag else 1
         ttl_s = TRANSIENT_TTL_S
         if isinstance(error, ModelError):
-            ttl_s = min(self._failure_ttl_s * 2 ** (count - 1), MAX_FAILURE_TTL_S)
+            doublings = min(count - 1, MAX_DOUBLINGS)
+            ttl_s = min(self._failure_ttl_s * 2**doublings, MAX_FAILURE_TTL_S)
         slot.failure = Failure(tag, error, count, self._clock.monotonic() + ttl_s)
         logger.warning(
             "load failed",

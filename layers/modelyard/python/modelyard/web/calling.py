@@ -20,7 +20,8 @@ _CORS = {
     "access-control-allow-credentials": "true",
     "access-control-max-age": "1728000",
 }
-_OURS = ("content-length", "transfer-encoding", "connection")
+_OURS = ("connection", "content-length", "date", "transfer-encoding", REQUEST_ID)
+_WITHOUT_BODY = (204, 304)
 
 
 class ApiRoute:
@@ -73,7 +74,7 @@ def _target_model(request: Request) -> TargetModel:
 
 
 def _response(reply: HttpReply) -> Response:
-    response = Response(reply.body, reply.status)
+    response = Response(None if reply.status in _WITHOUT_BODY else reply.body, reply.status)
     for name, value in reply.headers:
         if name.lower() not in _OURS:
             response.headers.append(name, value)

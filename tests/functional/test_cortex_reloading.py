@@ -1,0 +1,240 @@
+"""Models that come, change and go while a Cortex API runs, in a folder and in S3, and its limits.
+
+Every test has models of its own, and none of them restarts a worker. A row that speaks of ten
+seconds is held to the window that the server was given instead.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.functional.cortex_project import Project, post
+from tests.functional.cortex_yard import GETTING, SEEN_WITHIN_S, Yard, open_repository, put
+from tests.serving import eventually
+
+AT_ONCE_S = 5.0
+DEFAULTING = """
+    import json, os, threading
+
+    class PythonPredictor:
+        def __init__(self, config, python_client):
+            self.client = python_client
+
+        def load_model(self, model_path):
+            with open(os.path.join(model_path, "model.json")) as file:
+                return json.load(file)
+
+        def predict(self, query_params):
+            threading.Event().wait(0.05)
+            return self.client.get_model(query_params.get("model", "default"))["a"]
+"""
+
+
+@pytest.fixture(scope="module", params=["directory", "s3"])
+def yard(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Yard]:
+    folder = tmp_path_factory.mktemp("repository")
+    repository = open_repository(
+        request.param, folder, lambda: request.getfixturevalue("s3_endpoint")
+    )
+    for model in ("plain", "bert/1", "bert-large/1", "emptied/only/1"):
+        put(repository, model, 1)
+    for directory in ("dir", "cached", "tight"):
+        put(repository, f"{directory}/first/1", 1)
+    project = Project(tmp_path_factory.mktemp("project"))
+    where = repository.target.rstrip("/")
+    names = ("bert", "bert-large", "plain")
+    paths = [{"name": name, "model_path": f"{where}/{name}/"} for name in names]
+    project.api("listed", GETTING, models={"paths": paths})
+    project.api("folder", GETTING, models={"dir": f"{where}/dir/"})
+    project.api("emptied", GETTING, models={"dir": f"{where}/emptied/"})
+    for name, (cache_size, disk_cache_size) in {"cached": (2, 3), "tight": (1, 1)}.items():
+        limits = {"cache_size": cache_size, "disk_cache_size": disk_cache_size}
+        project.api(name, GETTING, models={"dir": f"{where}/{name}/", **limits})
+    with project.served(environment=repository.environment) as server:
+        yield Yard(server, repository)
+
+
+@pytest.fixture(autouse=True)
+def no_restart(yard: Yard) -> Iterator[None]:
+    """Whatever becomes of the models, the workers stay."""
+    yield
+    assert psutil.Process(yard.server.pid).children() == yard.workers
+
+
+def test_c35_new_versions_and_models_are_seen_within_the_window(yard: Yard) -> None:
+    api, name = yard.api("folder"), yard.new("dir", v2=2)
+    assert api.slope(name) == 2
+
+    yard.put(f"dir/{name}/10", 10)
+
+    eventually(api.answers(10, name), SEEN_WITHIN_S)
+    assert api.slope(name, "2") == 2
+    assert yard.api("folder").slope(yard.new("dir", v1=6)) == 6
+
+
+def test_c35_an_overwritten_version_is_loaded_again(yard: Yard) -> None:
+    for api in ("folder", "cached", "tight"):
+        folder = "dir" if api == "folder" else api
+        name = yard.new(folder, v1=1)
+        assert yard.api(api).slope(name) == 1
+
+        yard.put(f"{folder}/{name}/1", 2)
+
+        eventually(yard.api(api).answers(2, name), SEEN_WITHIN_S)
+
+
+def test_c35_a_model_may_become_one_with_versions(yard: Yard) -> None:
+    api, name = yard.api("folder"), yard.new("dir")
+    yard.put(f"dir/{name}", 1)
+    assert api.slope(name, "1") == 1
+
+    yard.put(f"dir/{name}/7", 7)
+    yard.remove(f"dir/{name}")
+
+    eventually(api.answers(7, name), SEEN_WITHIN_S)
+    eventually(lambda: api.status(name, "1") == 404, SEEN_WITHIN_S)
+
+
+def test_c36_latest_falls_back_while_a_version_is_half_uploaded(yard: Yard) -> None:
+    api, name = yard.api("folder"), yard.new("dir", v1=1, v2=2)
+    assert api.slope(name) == 2
+
+    yard.put_file(f"dir/{name}/3/a.first.file")
+    eventually(lambda: api.status(name, "3") == 500, SEEN_WITHIN_S)
+
+    assert [api.slope(name), api.slope(name, "1")] == [2, 1]
+    yard.put(f"dir/{name}/3", 3)
+    eventually(api.answers(3, name), SEEN_WITHIN_S)
+
+
+@pytest.mark.parametrize("api", ["listed", "folder"])
+def test_c37_a_name_may_begin_with_another(yard: Yard, api: str) -> None:
+    folder = "" if api == "listed" else "dir/"
+    for name in ("bert", "bert-large"):
+        yard.put(f"{folder}{name}/1", 1)
+    eventually(yard.api(api).answers(1, "bert"), SEEN_WITHIN_S)
+    eventually(yard.api(api).answers(1, "bert-large"), SEEN_WITHIN_S)
+
+    yard.put(f"{folder}bert/2", 2)
+
+    eventually(yard.api(api).answers(2, "bert"), SEEN_WITHIN_S)
+    assert yard.api(api).slope("bert-large") == 1
+    yard.remove(f"{folder}bert/1")
+    yard.remove(f"{folder}bert/2")
+    eventually(lambda: yard.api(api).status("bert") == 404, SEEN_WITHIN_S)
+    assert yard.api(api).slope("bert-large") == 1
+
+
+def test_c38_an_emptied_directory_is_404_until_models_are_back(yard: Yard) -> None:
+    api = yard.api("emptied")
+    assert api.slope("only") == 1
+
+    yard.remove("emptied/only/1")
+
+    eventually(lambda: api.status("only") == 404, SEEN_WITHIN_S)
+    assert yard.server.http.get("/emptied").json()["model_metadata"] == {}
+    yard.put("emptied/other/1", 2)
+    yard.put("emptied/only/1", 3)
+    assert api.slope("other") == 2
+    eventually(api.answers(3, "only"), SEEN_WITHIN_S)
+
+
+def test_c39_limits_hold_at_once(yard: Yard) -> None:
+    api = yard.api("cached")
+    names = [yard.new("cached", v1=number) for number in range(4)]
+
+    for number, name in enumerate(names * 2):
+        assert api.slope(name) == number % 4
+        places = api.places()
+        assert places.count("LOADED") <= 2
+        assert len(places) <= 3
+
+
+def test_c39_versions_of_a_model_count_separately(yard: Yard) -> None:
+    api, name = yard.api("tight"), yard.new("tight", v1=1, v2=2)
+
+    for _ in range(2):
+        assert [api.slope(name, "1"), api.slope(name, "2")] == [1, 2]
+        assert api.places() == ["LOADED"]
+
+    assert len(api.loads(name)) == 4
+
+
+def test_c39_a_call_that_uses_more_models_than_the_cache_holds_fails_at_once(yard: Yard) -> None:
+    api, name = yard.api("tight"), yard.new("tight", v1=1, v2=2)
+    asked_at = time.monotonic()
+
+    answer = api.ask((name, "1"), (name, "2"))
+
+    assert time.monotonic() - asked_at < AT_ONCE_S
+    assert answer.status_code == 503
+    assert "raise cache_size" in answer.json()["error"]
+    assert api.slope(name, "2") == 2
+
+
+def test_c40_a_removed_version_is_not_found_and_its_memory_free_though_nobody_calls(
+    yard: Yard,
+) -> None:
+    api, name = yard.api("folder"), yard.new("dir", v1=1, v2=2)
+    assert [api.slope(name), api.slope(name, "1")] == [2, 1]
+
+    yard.remove(f"dir/{name}/2")
+
+    eventually(lambda: not api.is_alive(f"/{name}/2"), SEEN_WITHIN_S)
+    assert api.is_alive(f"/{name}/1")
+    assert api.status(name, "2") == 404
+    assert api.slope(name) == 1
+
+
+def test_c40_all_versions_of_a_listed_model_may_go_and_come_back(yard: Yard) -> None:
+    api = yard.api("listed")
+    eventually(api.answers(1, "plain"), SEEN_WITHIN_S)
+
+    yard.remove("plain")
+
+    eventually(lambda: api.status("plain") == 404, SEEN_WITHIN_S)
+    assert "has no versions now" in api.ask(("plain",)).json()["error"]
+    yard.put("plain", 1)
+    eventually(api.answers(1, "plain"), SEEN_WITHIN_S)
+
+
+@pytest.mark.parametrize("api", ["folder", "cached"])
+def test_c45_the_old_copy_answers_until_the_new_one_is_loaded(yard: Yard, api: str) -> None:
+    folder = "dir" if api == "folder" else api
+    name = yard.new(folder, v1=1)
+    assert yard.api(api).slope(name, "1") == 1
+    tried = len(yard.api(api).loads(name))
+
+    yard.put_broken(f"{folder}/{name}/1")
+
+    def was_tried() -> bool:
+        assert yard.api(api).slope(name, "1") == 1
+        return len(yard.api(api).loads(name)) > tried
+
+    eventually(was_tried, SEEN_WITHIN_S)
+    assert yard.api(api).slope(name, "1") == 1
+    yard.put(f"{folder}/{name}/1", 2)
+    eventually(yard.api(api).answers(2, name, "1"), SEEN_WITHIN_S)
+
+
+def test_c39_models_that_calls_wait_for_do_not_keep_the_running_call_from_its_own(
+    tmp_path: Path,
+) -> None:
+    project = Project(tmp_path)
+    project.slope("models/default/1", 1)
+    project.slope("models/other/1", 2)
+    limits = {"cache_size": 1, "disk_cache_size": 1}
+    project.api("api", DEFAULTING, models={"dir": "models", **limits})
+    queries: list[dict[str, str]] = [{}, {"model": "other"}] * 6
+    with project.served() as server, ThreadPoolExecutor(4) as threads:
+        began_at = time.monotonic()
+        answers = list(threads.map(lambda query: post(server, "/api", **query), queries))
+
+    assert [answer.json() for answer in answers] == [1, 2] * 6
+    assert time.monotonic() - began_at < AT_ONCE_S
