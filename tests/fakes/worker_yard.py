@@ -98,7 +98,7 @@ class WorkerYard:
             disk_bytes=1 << 30,
             predict_slots=16,
         )
-        return WorkerCommand("modelyard.bootstrap.worker", settings.to_line())
+        return WorkerCommand(settings.name, "modelyard.bootstrap.worker", settings.to_line())
 
 
 @contextmanager

@@ -268,7 +268,8 @@ def test_a_constructor_that_fails_is_shown_by_its_line(tmp_path: Path, failure: 
 
     *_, problem, line = project.refusal().splitlines()
 
-    assert problem.startswith("shop: shop_predictor.py: PythonPredictor.__init__ failed: ")
+    label = "shop (RealtimeAPI): shop_predictor.py: "
+    assert problem.startswith(f"{label}PythonPredictor.__init__ failed: ")
     assert "threshold" in problem
     assert line == f"  shop_predictor.py, line 4, in __init__: {failure}"
 
@@ -279,5 +280,8 @@ def test_a_class_that_ends_its_process_is_refused(tmp_path: Path) -> None:
 
     refusal = project.refusal()
 
-    assert "worker died worker=0 exit_code=7" in refusal
-    assert refusal.splitlines()[-1].startswith("shop: ")
+    assert "worker died worker=shop exit_code=7" in refusal
+    assert refusal.count("worker died") == 1
+    assert refusal.splitlines()[-1].startswith(
+        "shop (RealtimeAPI): shop_predictor.py: the process ended while the class was made"
+    )

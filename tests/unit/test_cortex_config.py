@@ -1,6 +1,7 @@
 """What becomes of a Cortex API's config: projects, routes and warnings."""
 
 import dataclasses
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,12 @@ def test_config_travels_as_json(project: Path) -> None:
     config = {"a": [1, 2.5, True, None, {"b": "ü"}], "big": 2**64 - 1, "small": -(2**63)}
 
     assert json.loads(json.dumps(project_of(project, config=config).config)) == config
+
+
+def test_dates_stay_text(project: Path) -> None:
+    config = {"since": datetime.date(2020, 1, 2)}
+
+    assert project_of(project, config=config).config == {"since": "2020-01-02"}
 
 
 def test_the_nearest_signature_key_wins(project: Path) -> None:

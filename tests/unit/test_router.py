@@ -102,7 +102,8 @@ def test_request_goes_to_the_models_first_choice_with_its_endpoints_rules(scene:
 
     (call,) = scene.backend.calls
     assert call.shard == rank_shards(ModelId("housing", MODEL), 4)[0]
-    assert call.request == Invoke(ENDPOINT.source(MODEL), Payload(b"1,2", "text/csv"), 20.0, 60.0)
+    payload = Payload(b"1,2", "text/csv")
+    assert call.request == Invoke(ENDPOINT.source(MODEL), payload, 20.0, 60.0, "id-1")
 
 
 def test_model_has_a_minute_to_predict_after_the_window_it_has_to_load(scene: Scene) -> None:
@@ -348,7 +349,7 @@ def test_call_of_an_api_goes_where_its_model_is_with_its_endpoints_rules(scene: 
     (call,) = scene.backend.calls
     query = "model=Houston_TX.tar.gz"
     assert call.shard == rank_shards(ModelId("housing", MODEL), 4)[0]
-    assert call.request == Call(ENDPOINT.source(MODEL), query, HEADERS, b"{}", 20.0)
+    assert call.request == Call(ENDPOINT.source(MODEL), query, HEADERS, b"{}", 20.0, "id-1")
     assert call.timeout_s == CALL_TIMEOUT_S
 
 

@@ -57,7 +57,14 @@ PAYLOADS = st.builds(
 )
 PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple)
 REQUESTS = st.one_of(
-    st.builds(Invoke, source=SOURCES, payload=PAYLOADS, window_s=SECONDS, patience_s=SECONDS),
+    st.builds(
+        Invoke,
+        source=SOURCES,
+        payload=PAYLOADS,
+        window_s=SECONDS,
+        patience_s=SECONDS,
+        request_id=TEXT,
+    ),
     st.builds(Load, source=SOURCES, window_s=SECONDS, fresh=st.booleans()),
     st.builds(Unload, source=SOURCES),
     st.builds(Survey, endpoint_name=TEXT, repository=TEXT),
@@ -68,6 +75,7 @@ REQUESTS = st.one_of(
         headers=PAIRS,
         body=st.binary(max_size=50),
         window_s=SECONDS,
+        request_id=TEXT,
     ),
     st.builds(Describe, endpoint_name=TEXT),
 )

@@ -64,6 +64,12 @@ def test_missing_target_model_names_the_request_and_the_header() -> None:
     assert "X-Amzn-SageMaker-Target-Model" in missing.value.message
 
 
+def test_target_model_may_be_left_out_where_none_is_needed() -> None:
+    invocation = parse_invocation("cars", {}, b"", request_id="id-1", needs_target=False)
+
+    assert invocation.target_model == ""
+
+
 def test_the_one_variant_may_be_named() -> None:
     assert parse(TARGET | {PREFIX + "target-variant": "AllTraffic"}).target_model == "m.onnx"
 

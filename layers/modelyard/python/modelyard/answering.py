@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,6 +11,9 @@ from modelyard.types import Sample
 from modelyard.wire.envelope import Answer, Request
 
 logger = logging.getLogger(__name__)
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The request that is being answered here, for the log."""
 
 
 class SampleSource(Protocol):
@@ -24,6 +28,7 @@ def answered(
     handle: Callable[[Request], Answer], request: Request, samples: SampleSource
 ) -> Answer:
     """Return the answer of a handler, or its error as one, with the metrics gathered so far."""
+    REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
         answer = handle(request)
     except ModelyardError as error:

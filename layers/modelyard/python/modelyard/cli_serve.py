@@ -100,7 +100,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve TARGET until stopped."""
-    from modelyard.console import errors_as_red_lines, print_ready, print_warning
+    from modelyard.console import errors_as_red_lines, print_ready, print_step, print_warning
 
     with errors_as_red_lines():
         rules = (
@@ -130,6 +130,7 @@ def serve(
                 limits.cache_dir,
                 install=install,
                 warn=print_warning,
+                report=print_step,
             )
             for found in resources
             if found.project is not None

@@ -53,6 +53,11 @@ def print_warning(message: str) -> None:
     err.print(Text(message, style="yellow"), soft_wrap=True)
 
 
+def print_step(message: str) -> None:
+    """Print what is going on to standard error."""
+    err.print(Text(message, style="dim"), soft_wrap=True)
+
+
 def print_ready(url: str, endpoints: Iterable[Endpoint]) -> None:
     """Print where the server listens and what its endpoints are called."""
     out.print(f"Modelyard is ready on {escape(url)}", soft_wrap=True)

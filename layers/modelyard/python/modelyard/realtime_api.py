@@ -8,7 +8,7 @@ query names (`?model=...&version=...`) is loaded before the class gets its turn.
 import json
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Protocol
@@ -84,6 +84,7 @@ class RealtimeApi:
         self._class: ApiClass | None = None
         self._failure: ModelyardError | None = None
         self._looks_ahead = True
+        self._later: set[Future[None]] = set()
 
     def start(self) -> None:
         """Make the class; when that fails, the failure is what every request is answered."""
@@ -102,6 +103,10 @@ class RealtimeApi:
         except Exception:
             logger.exception("models not refreshed")
 
+    def finish(self, timeout_s: float) -> None:
+        """Wait until what answered calls left to be done is done, but no longer."""
+        wait(list(self._later), timeout_s)
+
     def handle(self, request: Request) -> Answer:
         """Return the answer; errors are part of it."""
         return answered(self._handle, request, self._samples)
@@ -110,9 +115,9 @@ class RealtimeApi:
         if self._failure is not None:
             raise self._failure
         match request:
-            case Call(_, query, headers, body, window_s):
+            case Call(_, query, headers, body, window_s, _):
                 return self._call(query, headers, body, window_s, window_s)
-            case Invoke(source, payload, window_s, patience_s):
+            case Invoke(source, payload, window_s, patience_s, _):
                 return self._invoke(source, payload, window_s, patience_s)
             case Load():
                 return self._load(request)
@@ -138,7 +143,7 @@ class RealtimeApi:
                 self._look_ahead(scope, query)
             reply, afterwards = self._take_turn(query, headers, body)
         if afterwards is not None:
-            self._class_threads.submit(afterwards)
+            self._do_later(afterwards)
         if scope is not None and _is_success(reply) and not scope.used_all:
             # The class does not mean its models by `model` and `version`.
             self._looks_ahead = False
@@ -195,14 +200,20 @@ class RealtimeApi:
                 ) from None
         return turn.result()
 
+    def _do_later(self, afterwards: Afterwards) -> None:
+        work = self._class_threads.submit(copy_context().run, afterwards)
+        self._later.add(work)
+        work.add_done_callback(self._later.discard)
+
     def _invoke(
         self, source: ModelSource, payload: Payload, window_s: float, patience_s: float
     ) -> Answer:
-        """SageMaker InvokeEndpoint: the target model is `name` or `name/version`."""
+        """SageMaker InvokeEndpoint: the target model is `name`, `name/version`, or left out."""
         name, version = _model(source.target_model)
-        if self._models is not None:
+        if self._models is not None and name is not None:
             self._models.index.candidates(name, version)
-        asked = {"model": name} | ({} if version is None else {"version": version})
+        named = {"model": name, "version": version}
+        asked = {key: value for key, value in named.items() if value is not None}
         answer = self._call(urlencode(asked), _headers(payload), payload.body, window_s, patience_s)
         assert answer.reply is not None
         return Answer(prediction=_prediction(answer.reply), timings=answer.timings)
@@ -247,7 +258,7 @@ class RealtimeApi:
 def _model(target_model: TargetModel) -> Model:
     name, _, version = target_model.rpartition("/")
     is_version = version.isdecimal() or version == "latest"
-    return (name, version) if name and is_version else (target_model, None)
+    return (name, version) if name and is_version else (target_model or None, None)
 
 
 def _headers(payload: Payload) -> tuple[tuple[str, str], ...]:

@@ -112,7 +112,8 @@ class Router:
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(call.endpoint_name)
         source = endpoint.source(call.target_model)
-        request = Call(source, call.query, call.headers, call.body, endpoint.sync_window_s)
+        window_s = endpoint.sync_window_s
+        request = Call(source, call.query, call.headers, call.body, window_s, call.request_id)
         answer = await self._call(source, request, CALL_TIMEOUT_S)
         elapsed_s = self._clock.monotonic() - started_at
         status = answer.reply.status if answer.reply else call_status(answer.error)
@@ -162,7 +163,7 @@ class Router:
 
     async def _ask(self, source: ModelSource, window_s: float, invocation: Invocation) -> Answer:
         patience_s = window_s * invocation.retry.attempts_left
-        request = Invoke(source, invocation.payload, window_s, patience_s)
+        request = Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
         return await self._call(source, request, answer_timeout_s(window_s))
 
     async def _call(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:

@@ -1,8 +1,10 @@
 """The local inference backend: worker processes as shards, replaced when they die."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +12,7 @@ from modelyard.adapters.worker_process import WorkerCommand, WorkerProcess
 from modelyard.errors import CapacityError, ModelCrashedError, ModelNotReadyError, ModelyardError
 from modelyard.ports import Clock
 from modelyard.routing.suspects import Suspects
-from modelyard.types import ModelId
+from modelyard.types import ModelId, TargetModel
 from modelyard.wire.envelope import (
     Answer,
     Describe,
@@ -41,6 +43,7 @@ class WorkerPool:
         ]
         self._clock = clock
         self._suspects = Suspects()
+        self._unnamed = itertools.count(1)
         self._keepers: list[asyncio.Task[None]] = []
 
     @property
@@ -76,14 +79,29 @@ class WorkerPool:
             CapacityError: the worker has too many calls in flight.
         """
         worker = self._workers[shard]
-        model_id = None if isinstance(request, Survey | Describe) else request.source.model_id
         frame = render_request(request)
-        async with asyncio.timeout(timeout_s):
-            for _ in range(MAX_TRIES):
-                answer = await self._attempt(worker, model_id, frame)
-                if answer is not None:
-                    return answer
+        with self._accused(request) as model_id:
+            async with asyncio.timeout(timeout_s):
+                for _ in range(1 if isinstance(request, Describe) else MAX_TRIES):
+                    answer = await self._attempt(worker, model_id, frame)
+                    if answer is not None:
+                        return answer
         raise ModelCrashedError(_CRASHED)
+
+    @contextmanager
+    def _accused(self, request: Request) -> Iterator[ModelId | None]:
+        """Yield who is to blame if the worker dies; a call without a model stands for itself."""
+        if isinstance(request, Survey | Describe):
+            yield None
+        elif request.source.target_model:
+            yield request.source.model_id
+        else:
+            target_model = TargetModel(f"call {next(self._unnamed)}")
+            model_id = ModelId(request.source.endpoint_name, target_model)
+            try:
+                yield model_id
+            finally:
+                self._suspects.clear(model_id)
 
     async def _attempt(
         self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame
@@ -144,7 +162,7 @@ class WorkerPool:
         in_flight = frozenset(worker.in_flight) | worker.unfinished
         logger.warning(
             "calls were in flight",
-            extra={"worker": worker.index, "models": sorted(map(str, in_flight))},
+            extra={"worker": worker.name, "models": sorted(map(str, in_flight))},
         )
         self._suspects.crashed(in_flight, worker.on_trial, self._clock.monotonic())
 

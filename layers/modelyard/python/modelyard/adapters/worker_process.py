@@ -26,6 +26,8 @@ _HEALTHY_AFTER_S = 5.0
 class WorkerCommand:
     """How one worker is started."""
 
+    name: str
+    """What the log calls it."""
     module: str
     settings: bytes
     """The line it reads from standard input."""
@@ -42,7 +44,7 @@ class WorkerProcess:
     """
 
     def __init__(self, index: int, folder: Path, command: WorkerCommand) -> None:
-        self.index = index
+        self.name = command.name
         self.in_flight: Counter[ModelId] = Counter()
         self.unfinished: set[ModelId] = set()
         """Models whose last caller was not answered in time: their work may still go on."""
@@ -91,7 +93,7 @@ class WorkerProcess:
             started_at = loop.time()
             assert self._process is not None
             code = await self._process.wait()
-            logger.error("worker died", extra={"worker": self.index, "exit_code": code})
+            logger.error("worker died", extra={"worker": self.name, "exit_code": code})
             on_death(self)
             self._tell_of_death()
             is_healthy = loop.time() - started_at > _HEALTHY_AFTER_S

@@ -4,6 +4,7 @@ It runs in the project's folder, with the project's environment. Standard input 
 as the server lives; its end is the order to stop.
 """
 
+import faulthandler
 import gc
 import logging
 import os
@@ -122,16 +123,24 @@ def main(descriptor: int) -> None:
     settings = ApiWorkerSettings.from_line(sys.stdin.buffer.readline())
     configure_logging(settings.worker.name)
     log_prints()
+    faulthandler.enable(sys.__stderr__ or 2)
     make_importable(settings.project)
     api = build_api(settings)
-    api.start()
     server = WorkerServer(socket.socket(fileno=descriptor), api.handle)
+    # The order to stop may come while the class is made.
+    threading.Thread(target=stop_when_told, args=(server, api), daemon=True).start()
+    api.start()
     gc.collect()
     gc.freeze()  # a full collection over what never dies would stall every call
-    threading.Thread(target=server.serve, daemon=True).start()
     threading.Thread(target=keep_fresh, args=(api, settings.revalidate_s), daemon=True).start()
+    server.serve()
+
+
+def stop_when_told(server: WorkerServer, api: RealtimeApi) -> None:
+    """End the process with standard input, after the calls and what they left to be done."""
     sys.stdin.buffer.read()
     server.stop(STOP_TIMEOUT_S)
+    api.finish(STOP_TIMEOUT_S)
     logging.shutdown()
     os._exit(0)  # threads of the class do not keep the process alive
 

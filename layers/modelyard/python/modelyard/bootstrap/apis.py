@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.adapters.repositories import open_repository
-from modelyard.bootstrap.pools import ServedApi
+from modelyard.bootstrap.pools import ServedApi, labelled
 from modelyard.errors import ConfigurationError
 from modelyard.layout_check import check_models
 from modelyard.project_environments import Environments, ignored_files, python_for
@@ -19,8 +19,11 @@ def prepare_api(
     *,
     install: bool,
     warn: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> ServedApi:
-    """Return the API with the interpreter for its worker; `warn` hears what is odd about it.
+    """Return the API with the interpreter for its worker.
+
+    `warn` hears what is odd about it, `report` what the installation prints.
 
     Raises:
         ConfigurationError: its models are not laid out as they must be, or packages that its
@@ -29,12 +32,15 @@ def prepare_api(
     """
     findings = check_models(project, open_repository)
     if findings.problems:
-        problems = (f"{endpoint.name} (RealtimeAPI): {problem}" for problem in findings.problems)
-        raise ConfigurationError("\n".join(problems))
-    for warning in findings.warnings:
-        warn(f"{endpoint.name} (RealtimeAPI): {warning}")
-    for name in ignored_files(Path(project.folder)):
-        warn(f"{endpoint.name} (RealtimeAPI): {name} is not used here; allowed: requirements.txt")
-    environments = Environments(cache_dir)
-    python = python_for(project, environments, install=install, report=warn)
+        raise ConfigurationError("\n".join(labelled(endpoint, *findings.problems)))
+    ignored = (
+        f"{name} is not used here; allowed: requirements.txt"
+        for name in ignored_files(Path(project.folder))
+    )
+    for warning in labelled(endpoint, *findings.warnings, *ignored):
+        warn(warning)
+    try:
+        python = python_for(project, Environments(cache_dir), install=install, report=report)
+    except ConfigurationError as error:
+        raise ConfigurationError("\n".join(labelled(endpoint, error.message))) from error
     return ServedApi(endpoint, project, str(python))

@@ -21,9 +21,9 @@ from modelyard.adapters.versioned_repository import VersionedRepository
 from modelyard.adapters.warm_poller import WarmPoller
 from modelyard.bootstrap.http_server import HttpServer
 from modelyard.bootstrap.logs import configure_logging
-from modelyard.bootstrap.pools import Limits, Pools, ServedApi
+from modelyard.bootstrap.pools import Limits, Pools, ServedApi, labelled
 from modelyard.catalog import Catalog
-from modelyard.errors import ConfigurationError, ModelyardError
+from modelyard.errors import ConfigurationError, ModelCrashedError, ModelyardError
 from modelyard.ports import ModelRepository
 from modelyard.projects import ApiModels
 from modelyard.router import Router
@@ -115,16 +115,24 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
 
 async def _make_classes(router: Router, apis: tuple[ServedApi, ...]) -> None:
     """Wait until the classes of all APIs are made; one that cannot be made ends the server."""
-    names = [api.endpoint.name for api in apis]
-    made = (router.describe(name, MAKE_CLASS_TIMEOUT_S) for name in names)
-    for name, outcome in zip(
-        names, await asyncio.gather(*made, return_exceptions=True), strict=True
-    ):
+    made = (router.describe(api.endpoint.name, MAKE_CLASS_TIMEOUT_S) for api in apis)
+    outcomes = await asyncio.gather(*made, return_exceptions=True)
+    for api, outcome in zip(apis, outcomes, strict=True):
         if isinstance(outcome, ModelyardError):
-            raise ConfigurationError(f"{name}: {outcome.message}") from outcome
+            (problem,) = labelled(api.endpoint, _problem(api, outcome))
+            raise ConfigurationError(problem) from outcome
         if isinstance(outcome, BaseException):
             raise outcome
-        logger.info("API is live", extra={"api": name})
+        logger.info("API is live", extra={"api": api.endpoint.name})
+
+
+def _problem(api: ServedApi, error: ModelyardError) -> str:
+    if not isinstance(error, ModelCrashedError):
+        return error.message
+    return (
+        f"{api.project.predictor_file}: the process ended while the class was made: it called"
+        " exit, was killed, or native code failed; the lines above have its exit code"
+    )
 
 
 def _repositories(apis: tuple[ServedApi, ...]) -> Callable[[str], ModelRepository]:

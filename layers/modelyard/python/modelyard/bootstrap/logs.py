@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import IO
 
+from modelyard.answering import REQUEST_ID
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -23,8 +25,11 @@ class FieldFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line without a traceback."""
+        known = {"request_id": REQUEST_ID.get()} if REQUEST_ID.get() else {}
         fields = (
-            f"{key}={_render(value)}" for key, value in vars(record).items() if key not in _STANDARD
+            f"{key}={_render(value)}"
+            for key, value in (vars(record) | known).items()
+            if key not in _STANDARD
         )
         return " ".join((super().formatMessage(record), *fields))
 

@@ -23,6 +23,11 @@ class ServedApi:
     python: str
 
 
+def labelled(endpoint: Endpoint, *texts: str) -> list[str]:
+    """Return texts about an API with its name before them, as those about its config have it."""
+    return [f"{endpoint.name} (RealtimeAPI): {text}" for text in texts]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What all workers together may use."""
@@ -71,7 +76,7 @@ class Pools:
 
     def _shared_command(self, index: int) -> WorkerCommand:
         settings = self._settings(f"worker-{index}")
-        return WorkerCommand("modelyard.bootstrap.worker", settings.to_line())
+        return WorkerCommand(settings.name, "modelyard.bootstrap.worker", settings.to_line())
 
     def _api_command(self, api: ServedApi) -> WorkerCommand:
         settings = ApiWorkerSettings(
@@ -82,6 +87,7 @@ class Pools:
             window_s=api.endpoint.sync_window_s,
         )
         return WorkerCommand(
+            api.project.name,
             "modelyard.bootstrap.api_worker",
             settings.to_line(),
             python=api.python,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,6 +60,7 @@ def create_app(
         return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
 
     app.add_exception_handler(HTTPException, _untyped_http)
+    app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _internal_failure)
     return RequestIds(app)
 
@@ -90,6 +92,11 @@ async def _untyped_http(request: Request, error: Exception) -> Response:
     kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
     message = f"{error.detail}: {request.method} {request.url.path}"
     return response_of(render_untyped(error.status_code, kind, message))
+
+
+async def _nobody_listens(request: Request, error: Exception) -> Response:
+    logger.info("client hung up", extra={"path": request.url.path})
+    return Response(status_code=400)
 
 
 async def _internal_failure(request: Request, error: Exception) -> Response:

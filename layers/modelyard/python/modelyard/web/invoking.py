@@ -7,6 +7,7 @@ from fastapi import Request
 
 from modelyard.errors import ModelyardError, UnsupportedOperationError
 from modelyard.router import Router
+from modelyard.routing.endpoints import Endpoint
 from modelyard.web.exchange import REQUEST_ID, body_of, headers_of
 from modelyard.wire.answers import (
     Deployment,
@@ -31,9 +32,14 @@ class InvokeRoutes:
         """SageMaker InvokeEndpoint."""
         name: str = request.path_params["endpoint"]
         headers = headers_of(request)
+        endpoint = self._find(name)
         try:
             invocation = parse_invocation(
-                name, headers, await body_of(request), request_id=request.scope[REQUEST_ID]
+                name,
+                headers,
+                await body_of(request),
+                request_id=request.scope[REQUEST_ID],
+                needs_target=endpoint is None or endpoint.route is None,
             )
             answer = render_prediction(await self._router.invoke(invocation))
         except ModelyardError as error:
@@ -55,13 +61,16 @@ class InvokeRoutes:
         return render_error(error, ErrorScene(name, self._deployment))
 
     def _scene(self, name: str, headers: dict[str, str]) -> ErrorScene:
-        endpoint = next((item for item in self._router.endpoints if item.name == name), None)
+        endpoint = self._find(name)
         return ErrorScene(
             endpoint_name=name,
             deployment=self._deployment,
             retry=parse_retry_policy(headers),
             not_ready_status=endpoint.not_ready_status if endpoint else None,
         )
+
+    def _find(self, name: str) -> Endpoint | None:
+        return next((item for item in self._router.endpoints if item.name == name), None)
 
 
 def _new_session() -> str:

@@ -45,6 +45,7 @@ class Invoke:
     """How long this call may be held."""
     patience_s: float
     """How long the client will keep trying in all; at least `window_s`."""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Call:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     window_s: float
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,13 @@ class Answer:
 def render_request(request: Request) -> Frame:
     """Return the frame of a request."""
     match request:
-        case Invoke(source, payload, window_s, patience_s):
+        case Invoke(source, payload, window_s, patience_s, request_id):
             head = {
                 "op": "invoke",
                 "source": source,
                 "window_s": window_s,
                 "patience_s": patience_s,
+                "request_id": request_id,
                 "content_type": payload.content_type,
                 "accept": payload.accept,
                 "custom_attributes": payload.custom_attributes,
@@ -126,9 +129,10 @@ def render_request(request: Request) -> Frame:
             head = {"op": "unload", "source": source}
         case Survey(endpoint_name, repository):
             head = {"op": "survey", "endpoint_name": endpoint_name, "repository": repository}
-        case Call(source, query, headers, body, window_s):
+        case Call(source, query, headers, body, window_s, request_id):
             head = {"op": "call", "source": source, "query": query, "headers": headers}
-            return Frame(_encode(head | {"window_s": window_s}), body)
+            rest = {"window_s": window_s, "request_id": request_id}
+            return Frame(_encode(head | rest), body)
         case Describe(endpoint_name):
             head = {"op": "describe", "endpoint_name": endpoint_name}
     return Frame(orjson.dumps(head))
@@ -143,7 +147,8 @@ def parse_request(frame: Frame) -> Request:
                 frame.body, head["content_type"], head["accept"], head["custom_attributes"]
             )
             source = ModelSource(**head["source"])
-            return Invoke(source, payload, head["window_s"], head["patience_s"])
+            times = head["window_s"], head["patience_s"]
+            return Invoke(source, payload, *times, head["request_id"])
         case "load":
             return Load(ModelSource(**head["source"]), head["window_s"], head["fresh"])
         case "unload":
@@ -153,7 +158,8 @@ def parse_request(frame: Frame) -> Request:
         case "call":
             source = ModelSource(**head["source"])
             headers = _pairs(head["headers"])
-            return Call(source, head["query"], headers, frame.body, head["window_s"])
+            what = source, head["query"], headers, frame.body
+            return Call(*what, head["window_s"], head["request_id"])
         case "describe":
             return Describe(head["endpoint_name"])
         case unknown:

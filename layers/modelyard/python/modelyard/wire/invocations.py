@@ -20,11 +20,19 @@ _SDK_ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}
 
 
 def parse_invocation(
-    endpoint_name: str, headers: Mapping[str, str], body: bytes, *, request_id: str
+    endpoint_name: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    request_id: str,
+    needs_target: bool = True,
 ) -> Invocation:
     """Return the validated invocation; `headers` have lower-case names.
 
+    Without `needs_target`, the target model may be left out; it is empty then.
+
     Raises:
+        TargetModelMissingError: it was left out.
         InvalidRequestError: a member breaks its constraint or asks for something a multi-model
             endpoint does not have.
     """
@@ -33,7 +41,7 @@ def parse_invocation(
     _optional(headers, _PREFIX + "session-id", constraints.SESSION_ID)
     return Invocation(
         endpoint_name=constraints.ENDPOINT_NAME.check(endpoint_name),
-        target_model=_target_model(headers, request_id),
+        target_model=_target_model(headers, request_id, needs_target),
         payload=Payload(
             body=body,
             content_type=_optional(headers, "content-type", constraints.CONTENT_TYPE),
@@ -64,8 +72,10 @@ def parse_retry_policy(headers: Mapping[str, str]) -> RetryPolicy:
     return RetryPolicy(retries_429=mode[1] == "legacy", attempts_left=max(1, allowed - made + 1))
 
 
-def _target_model(headers: Mapping[str, str], request_id: str) -> TargetModel:
+def _target_model(headers: Mapping[str, str], request_id: str, needs_target: bool) -> TargetModel:
     text = headers.get(_PREFIX + "target-model")
+    if text is None and not needs_target:
+        return TargetModel("")
     if text is None:
         raise TargetModelMissingError(
             f"Request {request_id} is missing a target model header: name one of the endpoint's"

@@ -21,8 +21,8 @@ from modelyard.types import HttpReply
 
 logger = logging.getLogger(__name__)
 
-# What user code may raise; a call of sys.exit is a failure like any other.
-_RAISED = (Exception, SystemExit)
+# What user code may raise; sys.exit and the like are failures as any other.
+_RAISED = BaseException
 
 _INTERNAL_ERROR = HttpReply(500, body=b"internal server error")
 

@@ -6,6 +6,7 @@ Both sides are Starlette's own types, as in Cortex v0.24: classes import them th
 import asyncio
 import copy
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from email.message import Message
 from functools import cached_property, partial
@@ -28,6 +29,9 @@ _BYTES = "application/octet-stream"
 
 # The body arrives whole at whoever sends the reply: framing it is theirs.
 _FRAMING = ("content-length", "transfer-encoding")
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class UnreadableBodyError(Exception):
@@ -166,6 +170,9 @@ async def _collected(response: Response) -> HttpReply:
         for name, value in start.get("headers", ())
     )
     kept = tuple(header for header in headers if header[0].lower() not in _FRAMING)
+    for name, value in kept:
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the header {name!r} of a Response cannot be sent")
     return HttpReply(int(start["status"]), kept, b"".join(part.get("body", b"") for part in parts))
 
 
