@@ -357,7 +357,7 @@ def test_invoke_endpoint_names_a_model_and_its_version(
 def test_invoke_endpoint_of_an_api_needs_no_target_model(sdk: Any) -> None:
     refused = failure(sdk, "slopes", b'{"x": 2}', ContentType="application/json")
 
-    assert invoke(sdk, "shop", b"")["Body"].read() == b"silence"
+    assert invoke(sdk, "shop", b"{}")["Body"].read() == b"silence"
     assert refused["Error"]["Code"] == "ValidationError"
     assert "no model is named" in refused["Error"]["Message"]
 
