@@ -23,6 +23,7 @@ from modelyard.errors import (
 from modelyard.predictors.base import LoadPlan
 from modelyard.residence.loading import Loader
 from modelyard.residence.residence import MAX_LOAD_S, MISSING_TTL_S, Residence
+from modelyard.residence.slots import next_failure
 from modelyard.types import (
     ModelArtifact,
     ModelResidence,
@@ -483,3 +484,18 @@ def test_downloads_loads_and_unloads_are_measured(yard: Yard) -> None:
 
     recorded = [sample.name for sample in yard.metrics.samples]
     assert recorded == ["ModelDownloadingTime", "ModelLoadingTime", "ModelUnloadingTime"]
+
+
+@pytest.mark.parametrize(
+    ("count", "first_ttl_s", "rest_s"),
+    [(1, 5.0, 5.0), (3, 5.0, 20.0), (5000, 5.0, 300.0), (5000, 0.0, 0.0)],
+)
+def test_model_that_keeps_failing_rests_longer_but_not_for_ever(
+    count: int, first_ttl_s: float, rest_s: float
+) -> None:
+    failure = None
+    for _ in range(count):
+        failure = next_failure(failure, "v1", ModelLoadError("bad"), 100.0, first_ttl_s)
+
+    assert failure is not None
+    assert failure.retry_at == 100.0 + rest_s

@@ -18,7 +18,6 @@ from modelyard.cache.estimates import LoadEstimator
 from modelyard.cache.model_cache import LoadedModel, ModelCache, R
 from modelyard.errors import (
     DependencyError,
-    ModelError,
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
@@ -27,7 +26,7 @@ from modelyard.errors import (
 )
 from modelyard.ports import Clock, ModelRepository
 from modelyard.residence.loading import Loader
-from modelyard.residence.slots import Failure, Flight, Slot, loaded, on_the_way
+from modelyard.residence.slots import FAILURE_TTL_S, Flight, Slot, loaded, next_failure, on_the_way
 from modelyard.types import (
     ModelArtifact,
     ModelId,
@@ -40,10 +39,6 @@ from modelyard.types import (
 logger = logging.getLogger(__name__)
 
 MISSING_TTL_S = 3.0
-FAILURE_TTL_S = 5.0
-MAX_FAILURE_TTL_S = 300.0
-MAX_DOUBLINGS = 10
-TRANSIENT_TTL_S = 1.0
 MAX_LOAD_S = 360.0
 """A load that takes longer is answered as failed (SageMaker gives up then, too)."""
 MAX_SLOTS = 10_000
@@ -265,13 +260,9 @@ class Residence(Generic[R]):
     def _remember_failure(
         self, slot: Slot, source: ModelSource, tag: str, error: ModelyardError
     ) -> None:
-        known = slot.failure
-        count = known.count + 1 if known is not None and known.tag == tag else 1
-        ttl_s = TRANSIENT_TTL_S
-        if isinstance(error, ModelError):
-            doublings = min(count - 1, MAX_DOUBLINGS)
-            ttl_s = min(self._failure_ttl_s * 2**doublings, MAX_FAILURE_TTL_S)
-        slot.failure = Failure(tag, error, count, self._clock.monotonic() + ttl_s)
+        now = self._clock.monotonic()
+        slot.failure = next_failure(slot.failure, tag, error, now, self._failure_ttl_s)
+        count = slot.failure.count
         logger.warning(
             "load failed",
             extra={"model": str(source.model_id), "reason": error.message, "failures": count},

@@ -7,6 +7,11 @@ from modelyard.cache.model_cache import LoadedModel, R
 from modelyard.errors import ModelError, ModelyardError, TargetModelNotFoundError
 from modelyard.types import ModelArtifact, ModelId, ModelResidence, ModelStatus
 
+FAILURE_TTL_S = 5.0
+MAX_FAILURE_TTL_S = 300.0
+MAX_DOUBLINGS = 10
+TRANSIENT_TTL_S = 1.0
+
 
 @dataclass(slots=True)
 class Failure:
@@ -49,6 +54,17 @@ class Slot:
     def failed(self, flight: Flight) -> bool:
         """Return whether the version that is on its way failed, now or earlier."""
         return self.failure is not None and self.failure.tag == flight.artifact.tag
+
+
+def next_failure(
+    known: Failure | None, tag: str, error: ModelyardError, now: float, first_ttl_s: float
+) -> Failure:
+    """Return the failure that follows the one known; a model that keeps failing rests longer."""
+    count = known.count + 1 if known is not None and known.tag == tag else 1
+    ttl_s = TRANSIENT_TTL_S
+    if isinstance(error, ModelError):
+        ttl_s = min(first_ttl_s * 2 ** min(count - 1, MAX_DOUBLINGS), MAX_FAILURE_TTL_S)
+    return Failure(tag, error, count, now + ttl_s)
 
 
 def on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
