@@ -214,5 +214,11 @@ def test_a_folder_is_served_with_the_documented_defaults(
     ]
 
 
+def test_cache_folder_is_known_by_its_whole_path(folder: Path, served: list[ServeOptions]) -> None:
+    run("serve", "models", "--cache-dir", "kept")
+
+    assert served[0].limits.cache_dir == folder / "kept"
+
+
 def test_version() -> None:
     assert run("--version").stdout == f"modelyard {__version__}\n"

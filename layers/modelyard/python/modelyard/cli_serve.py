@@ -122,7 +122,8 @@ def serve(
         from modelyard.bootstrap.apis import prepare_api
         from modelyard.bootstrap.pools import Limits
 
-        limits = Limits(workers, memory, disk, cache_dir or user_cache_dir())
+        folder = (cache_dir or user_cache_dir()).absolute()  # workers may run elsewhere
+        limits = Limits(workers, memory, disk, folder)
         apis = tuple(
             prepare_api(
                 found.endpoint,
