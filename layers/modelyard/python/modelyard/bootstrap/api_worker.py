@@ -36,6 +36,7 @@ from modelyard.settings import ApiWorkerSettings
 from modelyard.types import ModelSource, TargetModel
 
 STOP_TIMEOUT_S = 2.0
+LEAST_PAUSE_S = 0.25
 
 
 def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
@@ -148,7 +149,7 @@ def stop_when_told(server: WorkerServer, api: RealtimeApi) -> None:
 def keep_fresh(api: RealtimeApi, every_s: float) -> None:
     """Notice for ever what is gone from the repository, also when nobody calls."""
     pause = threading.Event()
-    while not pause.wait(every_s):
+    while not pause.wait(max(every_s, LEAST_PAUSE_S)):
         api.refresh()
 
 
