@@ -172,7 +172,10 @@ def change_versions(yard: Yard, ended: threading.Event) -> None:
 
 def test_models_and_versions_come_and_go_within_the_limits(yard: Yard) -> None:
     chance = random.Random(3)
-    picks = iter([min(int(chance.expovariate(8 / MODELS)), MODELS - 1) for _ in range(SIZE.calls)])
+    popular = [int(chance.expovariate(8 / MODELS)) % MODELS for _ in range(SIZE.calls - MODELS)]
+    everything = [*popular, *range(MODELS)]
+    chance.shuffle(everything)
+    picks = iter(everything)
     lock = threading.Lock()
 
     def shared_picks() -> Iterator[int]:

@@ -168,7 +168,7 @@ def test_each_requirement_is_met_or_missing(
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://host.invalid/simple",
+        "--index-url ./simple",
         "-f ./wheels",
         "--no-binary :all:",
         "-e .",
