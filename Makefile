@@ -2,26 +2,36 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
 .PHONY: setup demo serve test lint check bench requirements clean
 
 setup: $(STAMP)
 
-$(STAMP): requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modelyard needs Python 3.11 or newer: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
-	touch $(STAMP)
+define INSTALL
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modelyard needs Python 3.11 or newer: make PYTHON=python3.12")'
+test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+endef
 
-demo: setup
+# What is needed to serve; TensorFlow and the test tools come with `setup` only.
+$(RUNTIME): requirements.txt pyproject.toml
+	$(INSTALL)
+	touch $@
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	$(INSTALL)
+	touch $(RUNTIME) $@
+
+demo: $(RUNTIME)
 	$(BIN)/python examples/home-value/demo.py
 
-serve: setup examples/home-value/models/.made
+serve: $(RUNTIME) examples/home-value/models/.made
 	$(BIN)/modelyard serve examples/home-value/models --endpoint home-value
 
-examples/home-value/models/.made: examples/home-value/train.py examples/home-value/houses.py | $(STAMP)
+examples/home-value/models/.made: examples/home-value/train.py examples/home-value/houses.py | $(RUNTIME)
 	$(BIN)/python examples/home-value/train.py --force
 	touch $@
 
@@ -43,8 +53,8 @@ bench: setup
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" --extra all pyproject.toml
 requirements:
-	$(COMPILE) -o requirements.txt
-	$(COMPILE) --extra tensorflow --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --group build -o requirements.txt
+	$(COMPILE) --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf .venv examples/*/models
