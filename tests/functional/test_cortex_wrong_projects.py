@@ -217,7 +217,7 @@ def test_wrong_models_are_refused_by_serve_and_check(tmp_path: Path, name: str) 
 
     refusal, verdict = project.refusal(), project.verdict()
 
-    for fragment in ("shop (RealtimeAPI): predictor: ", *wrong.said):
+    for fragment in ("cortex.yaml: shop (RealtimeAPI): predictor: ", *wrong.said):
         assert fragment in refusal
         assert fragment in verdict
     assert str(tmp_path) not in refusal + verdict
@@ -268,7 +268,7 @@ def test_a_constructor_that_fails_is_shown_by_its_line(tmp_path: Path, failure: 
 
     *_, problem, line = project.refusal().splitlines()
 
-    label = "shop (RealtimeAPI): shop_predictor.py: "
+    label = "cortex.yaml: shop (RealtimeAPI): shop_predictor.py: "
     assert problem.startswith(f"{label}PythonPredictor.__init__ failed: ")
     assert "threshold" in problem
     assert line == f"  shop_predictor.py, line 4, in __init__: {failure}"
@@ -282,6 +282,5 @@ def test_a_class_that_ends_its_process_is_refused(tmp_path: Path) -> None:
 
     assert "worker died worker=shop exit_code=7" in refusal
     assert refusal.count("worker died") == 1
-    assert refusal.splitlines()[-1].startswith(
-        "shop (RealtimeAPI): shop_predictor.py: the process ended while the class was made"
-    )
+    label = "cortex.yaml: shop (RealtimeAPI): shop_predictor.py: "
+    assert refusal.splitlines()[-1].startswith(f"{label}the process ended while the class was made")

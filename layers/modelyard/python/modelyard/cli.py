@@ -170,18 +170,18 @@ def check(
             for found in resources
             if found.project is None
         }
-        findings = {
-            found.project.name: check_project(found.project, user_cache_dir())
+        findings = [
+            (found.project, check_project(found.project, user_cache_dir()))
             for found in resources
             if found.project is not None
-        }
+        ]
     if as_json:
         models = {name: [asdict(report) for report in found] for name, found in reports.items()}
-        apis = {name: asdict(found) for name, found in findings.items()}
+        apis = {project.name: asdict(found) for project, found in findings}
         typer.echo(json.dumps(models | apis))
     else:
         print_reports(reports)
         print_findings(findings)
     is_faulty = any(report.problems for found in reports.values() for report in found)
-    if is_faulty or any(found.problems for found in findings.values()):
+    if is_faulty or any(found.problems for _, found in findings):
         raise typer.Exit(1)

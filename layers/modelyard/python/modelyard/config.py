@@ -208,7 +208,7 @@ def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
             route=api.route,
         ),
         compute=replace(compute, memory_bytes=int(memory)) if memory else compute,
-        project=project_of(api, path.parent),
+        project=project_of(api, path),
         warnings=tuple(f"{path.name}: {api.name} (RealtimeAPI): {w}" for w in warnings_of(api)),
     )
 

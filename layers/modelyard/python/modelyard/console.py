@@ -17,6 +17,7 @@ from modelyard.client import ListedModel
 from modelyard.errors import ModelyardError
 from modelyard.layout_check import Findings
 from modelyard.model_check import ModelReport
+from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
 from modelyard.units import render_size
 
@@ -110,15 +111,15 @@ def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
             out.print(_expected_and_actual(endpoint_name, found))
 
 
-def print_findings(findings: Mapping[str, Findings]) -> None:
+def print_findings(findings: Iterable[tuple[ApiProject, Findings]]) -> None:
     """Print what is wrong or odd about each Cortex API."""
-    for name, found in findings.items():
+    for project, found in findings:
         for warning in found.warnings:
-            print_warning(f"{name} (RealtimeAPI): {warning}")
+            print_warning(f"{project.label}: {warning}")
         for problem in found.problems:
-            print_problem(f"{name} (RealtimeAPI): {problem}")
+            print_problem(f"{project.label}: {problem}")
         if not found.problems:
-            out.print(f"{escape(name)} (RealtimeAPI): [green]ok", soft_wrap=True)
+            out.print(f"{escape(project.label)}: [green]ok", soft_wrap=True)
 
 
 def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:

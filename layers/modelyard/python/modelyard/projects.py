@@ -72,6 +72,13 @@ class ApiProject:
     text_as_str: bool = False
     """Give `text/plain` bodies to the class as str (v0.25 and later), not as bytes."""
     models: ApiModels | None = None
+    config_file: str = "cortex.yaml"
+    """The name of the file that says all this, for texts about it."""
+
+    @property
+    def label(self) -> str:
+        """What texts about the API begin with."""
+        return f"{self.config_file}: {self.name} (RealtimeAPI)"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

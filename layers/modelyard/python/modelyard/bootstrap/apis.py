@@ -32,15 +32,15 @@ def prepare_api(
     """
     findings = check_models(project, open_repository)
     if findings.problems:
-        raise ConfigurationError("\n".join(labelled(endpoint, *findings.problems)))
+        raise ConfigurationError("\n".join(labelled(project, *findings.problems)))
     ignored = (
         f"{name} is not used here; allowed: requirements.txt"
         for name in ignored_files(Path(project.folder))
     )
-    for warning in labelled(endpoint, *findings.warnings, *ignored):
+    for warning in labelled(project, *findings.warnings, *ignored):
         warn(warning)
     try:
         python = python_for(project, Environments(cache_dir), install=install, report=report)
     except ConfigurationError as error:
-        raise ConfigurationError("\n".join(labelled(endpoint, error.message))) from error
+        raise ConfigurationError("\n".join(labelled(project, error.message))) from error
     return ServedApi(endpoint, project, str(python))

@@ -119,7 +119,7 @@ async def _make_classes(router: Router, apis: tuple[ServedApi, ...]) -> None:
     outcomes = await asyncio.gather(*made, return_exceptions=True)
     for api, outcome in zip(apis, outcomes, strict=True):
         if isinstance(outcome, ModelyardError):
-            (problem,) = labelled(api.endpoint, _problem(api, outcome))
+            (problem,) = labelled(api.project, _problem(api, outcome))
             raise ConfigurationError(problem) from outcome
         if isinstance(outcome, BaseException):
             raise outcome

@@ -23,9 +23,9 @@ class ServedApi:
     python: str
 
 
-def labelled(endpoint: Endpoint, *texts: str) -> list[str]:
+def labelled(project: ApiProject, *texts: str) -> list[str]:
     """Return texts about an API with its name before them, as those about its config have it."""
-    return [f"{endpoint.name} (RealtimeAPI): {text}" for text in texts]
+    return [f"{project.label}: {text}" for text in texts]
 
 
 @dataclass(frozen=True, slots=True)

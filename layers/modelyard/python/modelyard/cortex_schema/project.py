@@ -32,13 +32,13 @@ _NOT_HERE = {
 }
 
 
-def project_of(api: RealtimeAPI, folder: Path) -> ApiProject:
-    """Return the project of an API whose config file lies in `folder`."""
+def project_of(api: RealtimeAPI, config_file: Path) -> ApiProject:
+    """Return the project of an API of a config file."""
     predictor = api.predictor
     return ApiProject(
         name=api.name,
         type=predictor.type,
-        folder=str(folder.resolve()),
+        folder=str(config_file.parent.resolve()),
         predictor_file=predictor.path,
         config=predictor.config,
         env=predictor.env,
@@ -46,6 +46,7 @@ def project_of(api: RealtimeAPI, folder: Path) -> ApiProject:
         threads=predictor.threads_per_process,
         text_as_str=predictor.is_later_spelling,
         models=_models_of(api),
+        config_file=config_file.name,
     )
 
 
