@@ -54,7 +54,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" --extra all pyproject.toml
 requirements:
 	$(COMPILE) --group build -o requirements.txt
-	$(COMPILE) --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
 	rm -rf .venv examples/*/models

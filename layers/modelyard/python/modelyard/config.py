@@ -11,6 +11,7 @@ import yaml
 
 from modelyard.config_schema import (
     NAME_FORMS,
+    Deployment,
     MultiModelEndpoint,
     found,
     is_endpoint_name,
@@ -64,6 +65,9 @@ def load_config(path: Path) -> list[EndpointConfig]:
     documents = _documents(path)
     for position, document in enumerate(documents, start=1):
         try:
+            if _is_deployment(document):
+                validated(Deployment, document, path.parent)
+                continue
             configs.append(_endpoint_config(document, path))
         except ConfigurationError as error:
             label = _label(document, position)
@@ -72,6 +76,20 @@ def load_config(path: Path) -> list[EndpointConfig]:
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
     return configs
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Return the one resource of kind Deployment of a config file, or the defaults.
+
+    Raises:
+        ConfigurationError: there are two, or the file is wrong in another way.
+    """
+    load_config(path)
+    found = [document for document in _documents(path) if _is_deployment(document)]
+    if len(found) > 1:
+        raise ConfigurationError(f"{path.name}: kind: Deployment {len(found)} times; allowed: once")
+    document = found[0] if found else {"name": "modelyard", "kind": "Deployment"}
+    return validated(Deployment, document, path.parent)
 
 
 def resource_for_target(target: str, name: str | None = None) -> EndpointConfig:
@@ -160,6 +178,10 @@ def _is_api(document: Any) -> bool:
     return isinstance(document, Mapping) and document.get("kind") == "RealtimeAPI"
 
 
+def _is_deployment(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "Deployment"
+
+
 def _label(document: Any, position: int) -> str:
     label = _name(document) or f"resource {position}"
     return f"{label} (RealtimeAPI)" if _is_api(document) else label
@@ -173,7 +195,7 @@ def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
     kind = document.get("kind")
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind](document, path)
-    allowed = f"allowed: {', '.join(KINDS)}"
+    allowed = f"allowed: {', '.join((*KINDS, 'Deployment'))}"
     if kind in _OTHER_CORTEX_KINDS:
         raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
     words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"

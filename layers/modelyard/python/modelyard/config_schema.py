@@ -141,6 +141,35 @@ class MultiModelEndpoint(Section):
     not_ready_status: Literal["auto", 429, 503] = Field("auto", description="auto, 429 or 503")
 
 
+class Throttle(Section):
+    """How many requests API Gateway lets through before it answers 429."""
+
+    rate: StrictInt = Field(default=100, ge=1, description="requests per second, from 1")
+    burst: StrictInt = Field(default=200, ge=1, description="a whole number from 1")
+
+
+class Deployment(Section):
+    """How all endpoints of the file are put on AWS; a local server has no use for it."""
+
+    name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
+    kind: Literal["Deployment"]
+    auth: Literal["iam", "key", "none"] = Field("iam", description="iam, key or none")
+    vpc_endpoints: list[str] = Field(
+        default=[], description="ids of execute-api VPC endpoints: the API is private then"
+    )
+    bucket: Literal["import", "create"] = Field("import", description="import or create")
+    cache: Literal["efs", "tmp"] = Field("efs", description="efs or tmp")
+    disk: _Size = 100 * 1024**3
+    efs_throughput: Literal["bursting", "elastic"] = Field(
+        "bursting", description="bursting or elastic"
+    )
+    affinity: Literal["shard", "tenant"] = Field("shard", description="shard or tenant")
+    architecture: Literal["arm64", "x86_64"] = Field("arm64", description="arm64 or x86_64")
+    throttle: Throttle = Throttle()
+    alarm_topic: str | None = Field(None, description="the ARN of an SNS topic")
+    flow_logs: StrictBool = Field(default=False, description="true or false")
+
+
 def validated(
     schema: type[_Shape],
     document: Mapping[str, Any],

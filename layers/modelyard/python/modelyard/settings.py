@@ -2,13 +2,17 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
 import orjson
 
+from modelyard.errors import ConfigurationError
 from modelyard.projects import ApiProject
+
+PREFIX = "MODELYARD_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +73,70 @@ class ApiWorkerSettings:
             return self.worker.artifacts_dir
         digest = hashlib.blake2b(self.repository.encode(), digest_size=8).hexdigest()
         return Path(self.worker.cache_dir) / "apis" / f"{self.project.name}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """What a deployment tells a Lambda function: one environment variable for each member."""
+
+    def to_environ(self) -> dict[str, str]:
+        """Return the variables of the function's environment; empty members are left out."""
+        members = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+        return {f"{PREFIX}{name.upper()}": value for name, value in members.items() if value}
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings that `to_environ` wrote.
+
+        Raises:
+            ConfigurationError: a variable is missing or is no number where one is needed.
+        """
+        given = {
+            field.name: environ[f"{PREFIX}{field.name.upper()}"]
+            for field in fields(cls)
+            if f"{PREFIX}{field.name.upper()}" in environ
+        }
+        try:
+            return cls(**{name: _typed(cls, name, text) for name, text in given.items()})
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"the environment of the function: {error}") from error
+
+
+def _typed(settings: type[FunctionSettings], name: str, text: str) -> object:
+    kind = next(field.type for field in fields(settings) if field.name == name)
+    return int(text) if kind is int else text
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings(FunctionSettings):
+    """The environment of the router function."""
+
+    endpoints_file: str
+    """Where the manifest of the endpoints is (`routing.manifest`)."""
+    warm_queue_url: str
+    auth: str = "iam"
+    """Who lets callers in: `iam` and `none` mean API Gateway, `key` the router itself."""
+    keys_path: str = ""
+    """Path of the SSM parameters that hold the hashes of the keys, with `auth: key`."""
+    account: str = "000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class WarmerSettings(FunctionSettings):
+    """The environment of the warmer function."""
+
+    endpoints_file: str
+    warm_queue_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceSettings(FunctionSettings):
+    """The environment of an inference function."""
+
+    cache_dir: str
+    """Where artifacts are staged: a folder of the EFS mount, or below /tmp."""
+    memory_bytes: int
+    """For loaded models; what the runtime itself needs is not in it."""
+    disk_bytes: int
+    project_file: str = ""
+    """The Cortex API in this image, as JSON of `ApiProject`; empty for multi-model endpoints."""

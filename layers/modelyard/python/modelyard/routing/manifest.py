@@ -1,0 +1,47 @@
+"""The manifest of a deployment: which endpoints there are and which functions serve each."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from modelyard.errors import ConfigurationError
+from modelyard.routing.endpoints import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedEndpoint:
+    """An endpoint and the inference functions behind it."""
+
+    endpoint: Endpoint
+    functions: str
+    """The functions' names without their shard: shard 2 of `housing-ab` is `housing-ab-2`."""
+    shards: int = 1
+    timeout_s: float = 360.0
+    """The timeout of the functions: how long a load may take."""
+    per_tenant: bool = False
+    """Whether every model has execution environments of its own (Lambda tenant isolation)."""
+
+    def function_name(self, shard: int) -> str:
+        """Return the name of the function of one shard."""
+        return f"{self.functions}-{shard}"
+
+
+def render_manifest(endpoints: Iterable[DeployedEndpoint]) -> bytes:
+    """Return the manifest as JSON; equal deployments give equal bytes."""
+    return orjson.dumps([asdict(item) for item in endpoints], option=orjson.OPT_SORT_KEYS)
+
+
+def parse_manifest(content: bytes) -> tuple[DeployedEndpoint, ...]:
+    """Return what `render_manifest` wrote.
+
+    Raises:
+        ConfigurationError: it is something else, or written by another version.
+    """
+    try:
+        return tuple(
+            DeployedEndpoint(**(item | {"endpoint": Endpoint(**item["endpoint"])}))
+            for item in orjson.loads(content)
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"the manifest of the endpoints cannot be read: {error}") from error
