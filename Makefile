@@ -50,11 +50,17 @@ bench: setup
 	$(BIN)/python benchmarks/run.py
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" --extra all pyproject.toml
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" pyproject.toml
+IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,auto onnx xgboost sklearn tensorflow python))
 requirements:
-	$(COMPILE) --group build -o requirements.txt
-	$(COMPILE) --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(PIN) --extra all --group build -o requirements.txt
+	$(PIN) --extra all --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(MAKE) $(IMAGE_PINS)
+
+# What the image of each runtime carries, in the versions that are tested. `python` has no framework.
+$(IMAGE_PINS): functions/inference/requirements/%.txt: requirements-dev.txt
+	$(PIN) --extra image $(if $(filter-out python,$*),--extra $*) -c $< -o $@
 
 clean:
 	rm -rf .venv examples/*/models
