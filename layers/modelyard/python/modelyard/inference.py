@@ -47,6 +47,10 @@ class InferenceService:
         """Return the answer; errors are part of it."""
         return answered(self._handle, request, self._samples)
 
+    def finish_loads(self, timeout_s: float) -> None:
+        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        self._residence.wait_until_landed(timeout_s)
+
     def _handle(self, request: Request) -> Answer:
         match request:
             case Invoke():

@@ -107,6 +107,10 @@ class RealtimeApi:
         """Wait until what answered calls left to be done is done, but no longer."""
         wait(list(self._later), timeout_s)
 
+    def finish_loads(self, timeout_s: float) -> None:
+        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        self._residence.wait_until_landed(timeout_s)
+
     def handle(self, request: Request) -> Answer:
         """Return the answer; errors are part of it."""
         return answered(self._handle, request, self._samples)

@@ -24,6 +24,8 @@ class WorkerSettings:
     memory_bytes: int
     disk_bytes: int
     predict_slots: int
+    machine: str = ""
+    """Tells this process's machine from others that share the cache; empty for its host name."""
 
     def to_line(self) -> bytes:
         """Return the line the worker reads."""
@@ -139,4 +141,4 @@ class InferenceSettings(FunctionSettings):
     """For loaded models; what the runtime itself needs is not in it."""
     disk_bytes: int
     project_file: str = ""
-    """The Cortex API in this image, as JSON of `ApiProject`; empty for multi-model endpoints."""
+    """The line of `ApiWorkerSettings` of the Cortex API here; empty for multi-model endpoints."""

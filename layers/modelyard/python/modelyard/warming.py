@@ -27,8 +27,11 @@ class Warmer:
         backend_of: Callable[[str], InferenceBackend],
         queue: WarmQueue,
         metrics: Metrics,
+        window_of: Callable[[str], float] = lambda _: LOAD_WINDOW_S,
     ) -> None:
+        """`window_of` says how long a load of an endpoint may take, in seconds."""
         self._metrics = metrics
+        self._window_of = window_of
         self._endpoints = endpoints
         self._backend_of = backend_of
         self._queue = queue
@@ -40,18 +43,21 @@ class Warmer:
             source = self._endpoints.find(request.endpoint_name).source(request.target_model)
             backend = self._backend_of(source.endpoint_name)
             shard = rank_shards(source.model_id, backend.shards)[0]
-            load = Load(source, LOAD_WINDOW_S)
-            answer = await backend.call(shard, load, LOAD_WINDOW_S)
+            window_s = self._window_of(source.endpoint_name)
+            answer = await backend.call(shard, Load(source, window_s), window_s)
         except TimeoutError:
-            return ModelyardError(f"not loaded after {LOAD_WINDOW_S:g} s")
+            return ModelyardError(f"not loaded after {window_s:g} s")
         except ModelyardError as error:
             return error
         for sample in answer.samples:
             self._metrics.record(sample)
         return answer.error
 
-    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> None:
-        """Forget a message whose work is done or can never be done; keep the others."""
+    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
+        """Forget a message whose work is done or can never be done; keep the others.
+
+        Returns whether it is forgotten.
+        """
         fields = {"endpoint": delivery.request.endpoint_name, "attempt": delivery.attempt}
         fields["target"] = delivery.request.target_model
         if error is None:
@@ -63,3 +69,5 @@ class Warmer:
         else:
             logger.warning("warming failed", extra=fields | {"reason": error.message})
             self._queue.retry(delivery, RETRY_DELAY_S * delivery.attempt)
+            return False
+        return True

@@ -21,8 +21,8 @@ class Warms(Protocol):
         """Load the model; returns why that failed."""
         ...
 
-    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> None:
-        """Forget the message or keep it."""
+    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
+        """Forget the message or keep it; returns whether it is forgotten."""
         ...
 
 

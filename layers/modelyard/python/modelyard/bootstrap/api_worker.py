@@ -53,6 +53,7 @@ def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
         limits.disk_bytes,
         clock,
         limit_entries=configured.disk_cache_size,
+        machine=limits.machine,
     )
     artifacts = ArtifactCache(tree, clock)
     user_class = ProjectClass(project)

@@ -45,6 +45,14 @@ def configure_logging(process_name: str, level: int = logging.INFO) -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
+def configure_function_logging(level: int = logging.INFO) -> None:
+    """Let this library's events through to the handler that the Lambda runtime has installed.
+
+    With Lambda's JSON log format each event and its fields are one object.
+    """
+    logging.getLogger("modelyard").setLevel(level)
+
+
 def _render(value: object) -> str:
     text = str(value)
     is_plain = text.isprintable() and not any(mark in text for mark in " \"'=")

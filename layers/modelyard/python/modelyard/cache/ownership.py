@@ -27,10 +27,13 @@ class Owner:
         return f"{self.host}-{self.pid}-{self.started}"
 
     @classmethod
-    def current(cls) -> "Owner":
-        """Return the calling process."""
+    def current(cls, machine: str = "") -> "Owner":
+        """Return the calling process, on a machine that other machines know by this name.
+
+        Without a name it is the host name; where those repeat, the living would look dead.
+        """
         started = int(psutil.Process().create_time())
-        return cls(_host(), os.getpid(), started)
+        return cls(_digest(machine or socket.gethostname()), os.getpid(), started)
 
     @classmethod
     def parse(cls, text: str) -> "Owner | None":
@@ -41,9 +44,12 @@ class Owner:
             return None
         return cls(host, int(pid), int(started))
 
-    def is_gone(self, age_s: float, ttl_s: float) -> bool:
-        """Return whether the process is known dead, or is elsewhere and silent for `ttl_s`."""
-        if self.host != _host():
+    def is_gone(self, here: str, age_s: float, ttl_s: float) -> bool:
+        """Return whether the process is known dead, or is elsewhere and silent for `ttl_s`.
+
+        `here` is the host of who asks.
+        """
+        if self.host != here:
             return age_s > ttl_s
         try:
             started = psutil.Process(self.pid).create_time()
@@ -53,5 +59,5 @@ class Owner:
 
 
 @functools.cache
-def _host() -> str:
-    return hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+def _digest(machine: str) -> str:
+    return hashlib.blake2b(machine.encode(), digest_size=4).hexdigest()

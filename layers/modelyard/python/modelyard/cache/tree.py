@@ -48,12 +48,13 @@ class CacheTree:
         *,
         limit_entries: int | None = None,
         lease_ttl_s: float = 900.0,
+        machine: str = "",
     ) -> None:
         self.limit_bytes = limit_bytes
         self.limit_entries = limit_entries
         self._clock = clock
         self._lease_ttl_s = lease_ttl_s
-        self._owner = Owner.current()
+        self._owner = Owner.current(machine)
         self._entries = _made(root / "entries")
         self._staging = _made(root / "staging")
         self._reserved = _made(root / "reserved")
@@ -252,7 +253,7 @@ class CacheTree:
         owner = Owner.parse(owner_text)
         if owner is None:
             return age_s > self._lease_ttl_s
-        return owner != self._owner and owner.is_gone(age_s, self._lease_ttl_s)
+        return owner != self._owner and owner.is_gone(self._owner.host, age_s, self._lease_ttl_s)
 
     def _weigh(self, digest: str) -> int:
         manifest = Manifest.read(self._entries / digest)

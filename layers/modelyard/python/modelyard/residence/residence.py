@@ -98,6 +98,14 @@ class Residence(Generic[R]):
         """Return the models that are in memory now."""
         return [model.model_id for model in self._models]
 
+    def wait_until_landed(self, timeout_s: float) -> None:
+        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        give_up_at = self._clock.monotonic() + timeout_s
+        with self._lock:
+            flights = [slot.flight for slot in self._slots.values() if slot.flight is not None]
+        for flight in flights:
+            flight.landed.wait(max(0.0, give_up_at - self._clock.monotonic()))
+
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
         """Return every model of an endpoint that is loaded, loading, failing or staged."""
         found: dict[ModelId, ModelResidence] = {}

@@ -1,0 +1,7 @@
+"""The inference function's entry point."""
+
+import os
+
+from modelyard.bootstrap.inference import handler_of
+
+handler = handler_of(os.environ)

@@ -1,0 +1,7 @@
+"""The router function's entry point."""
+
+import os
+
+from modelyard.bootstrap.router import handler_of
+
+handler = handler_of(os.environ)

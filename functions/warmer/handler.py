@@ -1,0 +1,7 @@
+"""The warmer function's entry point."""
+
+import os
+
+from modelyard.bootstrap.warmer import handler_of
+
+handler = handler_of(os.environ)

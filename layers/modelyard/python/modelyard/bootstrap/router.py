@@ -1,0 +1,92 @@
+"""The router function: API Gateway events and direct invocations, over the inference functions."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mangum import Mangum
+
+from modelyard.adapters import sqs_queue
+from modelyard.adapters.emf_metrics import EmfMetrics
+from modelyard.adapters.lambda_backend import LambdaBackend, LambdaClients
+from modelyard.adapters.repositories import open_repository
+from modelyard.adapters.sqs_queue import SqsQueue
+from modelyard.adapters.system_clock import SystemClock
+from modelyard.bootstrap.logs import configure_function_logging
+from modelyard.catalog import Catalog
+from modelyard.router import Router
+from modelyard.routing.endpoints import EndpointTable
+from modelyard.routing.manifest import parse_manifest
+from modelyard.settings import RouterSettings
+from modelyard.web.app import create_app
+from modelyard.web.direct import DirectInvocations
+from modelyard.wire.answers import LOCAL, Deployment
+
+if TYPE_CHECKING:
+    from mangum.types import ASGI
+
+Event = dict[str, Any]
+
+
+class RouterFunction:
+    """Answers the events of the router function, one at a time."""
+
+    def __init__(self, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics) -> None:
+        self._http = http
+        self._direct = direct
+        self._metrics = metrics
+        self._loop = asyncio.new_event_loop()
+
+    def handle(self, event: Event, context: Any) -> Event:
+        """Return the answer to an API Gateway event, or to a direct invocation."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            if "requestContext" in event:
+                return self._http(event, context)
+            return self._loop.run_until_complete(self._direct.answer(event))
+        finally:
+            self._metrics.flush()
+
+
+def build_router(environ: Mapping[str, str]) -> RouterFunction:
+    """Return the function that these environment variables describe.
+
+    Raises:
+        ConfigurationError: they describe none.
+    """
+    configure_function_logging()
+    settings = RouterSettings.from_environ(environ)
+    clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
+    deployed = parse_manifest(Path(settings.endpoints_file).read_bytes())
+    endpoints = EndpointTable(item.endpoint for item in deployed)
+    backends = {
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
+    }
+    router = Router(
+        endpoints=endpoints,
+        backend_of=backends.__getitem__,
+        warm_queue=SqsQueue(settings.warm_queue_url, sqs_queue.build_client(), clock),
+        metrics=metrics,
+        clock=clock,
+    )
+    catalog = Catalog(
+        endpoints=endpoints,
+        backend_of=backends.__getitem__,
+        open_repository=open_repository,
+        metrics=metrics,
+    )
+    deployment = Deployment(environ.get("AWS_REGION", LOCAL), settings.account)
+    app = create_app(router, catalog, _no_metrics, deployment)
+    return RouterFunction(
+        Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, deployment), metrics
+    )
+
+
+async def _no_metrics() -> bytes:
+    return b"# CloudWatch has the metrics, in the namespace Modelyard\n"
+
+
+def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
+    """Return the Lambda handler of the router."""
+    return build_router(environ).handle
