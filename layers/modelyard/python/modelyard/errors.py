@@ -8,6 +8,7 @@ ModelyardError
 │   │   └── TargetModelForbiddenError   or the endpoint may not look
 │   ├── UnsupportedOperationError
 │   └── PayloadTooLargeError
+├── AccessDeniedError               the caller may not do this, or is not known
 ├── ModelError                      the model, its artifact or its input is at fault
 │   ├── InputRejectedError          the model cannot read this payload
 │   │   ├── UnsupportedContentTypeError
@@ -69,6 +70,10 @@ class UnsupportedOperationError(InvalidRequestError):
 
 class PayloadTooLargeError(InvalidRequestError):
     """The request body exceeds the endpoint's limit."""
+
+
+class AccessDeniedError(ModelyardError):
+    """The caller is not known, or may not do this; never says whether the model exists."""
 
 
 class ModelError(ModelyardError):

@@ -10,6 +10,21 @@ TargetModel = NewType("TargetModel", str)
 
 
 @dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, authenticated; access rules are about these names."""
+
+    name: str
+    """The name of a key, or the ARN of an AWS identity."""
+    role: str | None = None
+    """The IAM role behind an assumed role, whose own ARN names a session that callers choose."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name a rule may know this caller by."""
+        return (self.name,) if self.role is None else (self.name, self.role)
+
+
+@dataclass(frozen=True, slots=True)
 class Payload:
     """What a model is given: raw bytes and the headers that say how to read them."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from modelyard.errors import ConfigurationError, UnknownEndpointError
+from modelyard.routing.access import AccessRule
 from modelyard.types import ModelSource, TargetModel
 
 
@@ -23,6 +24,8 @@ class Endpoint:
     """HTTP status of "not ready"; None chooses by what the client's retry mode retries."""
     route: str | None = None
     """Path of a Cortex API, with its leading slash; None for an endpoint without one."""
+    access: tuple[AccessRule, ...] = ()
+    """Who may call which models; without rules, every authenticated caller may call all."""
 
     def source(self, target_model: TargetModel) -> ModelSource:
         """Return where `target_model` lives and under which rules."""

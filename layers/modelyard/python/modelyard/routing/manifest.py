@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import orjson
 
 from modelyard.errors import ConfigurationError
+from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
 
 
@@ -40,8 +42,18 @@ def parse_manifest(content: bytes) -> tuple[DeployedEndpoint, ...]:
     """
     try:
         return tuple(
-            DeployedEndpoint(**(item | {"endpoint": Endpoint(**item["endpoint"])}))
+            DeployedEndpoint(**(item | {"endpoint": _endpoint(item["endpoint"])}))
             for item in orjson.loads(content)
         )
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"the manifest of the endpoints cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"the manifest of the endpoints cannot be read: {error}"
+        ) from error
+
+
+def _endpoint(item: dict[str, Any]) -> Endpoint:
+    rules = (
+        AccessRule(rule["principal"], tuple(rule["allow"]), tuple(rule["deny"]))
+        for rule in item["access"]
+    )
+    return Endpoint(**(item | {"access": tuple(rules)}))

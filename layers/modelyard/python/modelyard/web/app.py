@@ -12,6 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.catalog import Catalog
 from modelyard.router import Router
+from modelyard.web.authentication import (
+    AnonymousAuthenticator,
+    Authentication,
+    Authenticator,
+)
 from modelyard.web.calling import METHODS, ApiRoute
 from modelyard.web.exchange import REQUEST_ID, Handler, add_route, response_of
 from modelyard.web.invoking import InvokeRoutes
@@ -26,9 +31,11 @@ def create_app(
     catalog: Catalog,
     render_metrics: Callable[[], Awaitable[bytes]],
     deployment: Deployment,
+    authenticator: Authenticator | None = None,
 ) -> ASGIApp:
-    """Return the ASGI application."""
+    """Return the ASGI application; without an authenticator, it lets everybody in."""
     app = FastAPI(title="Modelyard", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Authentication, authenticator=authenticator or AnonymousAuthenticator())
     invoking = InvokeRoutes(router, deployment)
     managing = ManagementRoutes(router, catalog, deployment)
     endpoint = "/endpoints/{endpoint:path}"

@@ -7,7 +7,9 @@ from fastapi import Request
 
 from modelyard.errors import ModelyardError, UnsupportedOperationError
 from modelyard.router import Router
+from modelyard.routing.access import authorize
 from modelyard.routing.endpoints import Endpoint
+from modelyard.web.authentication import principal_of
 from modelyard.web.exchange import REQUEST_ID, body_of, headers_of
 from modelyard.wire.answers import (
     Deployment,
@@ -41,6 +43,8 @@ class InvokeRoutes:
                 request_id=request.scope[REQUEST_ID],
                 needs_target=endpoint is None or endpoint.route is None,
             )
+            if endpoint is not None:
+                authorize(endpoint, principal_of(request), invocation.target_model)
             answer = render_prediction(await self._router.invoke(invocation))
         except ModelyardError as error:
             return render_error(error, self._scene(name, headers))

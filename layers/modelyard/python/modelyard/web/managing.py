@@ -6,7 +6,9 @@ from fastapi import Request
 from modelyard.catalog import Catalog, CatalogEntry
 from modelyard.errors import InvalidRequestError, ModelyardError
 from modelyard.router import Router
+from modelyard.routing.access import authorize, is_allowed, may_call_something
 from modelyard.types import TargetModel
+from modelyard.web.authentication import principal_of
 from modelyard.web.exchange import Handler, body_of
 from modelyard.wire.answers import (
     Deployment,
@@ -43,18 +45,23 @@ class ManagementRoutes:
         return answer
 
     async def list_endpoints(self, request: Request) -> HttpAnswer:
-        """`GET /endpoints`."""
+        """`GET /endpoints`: those of which the caller may call something."""
         endpoints = [
             {"endpointName": endpoint.name, "modelDataUrl": endpoint.repository}
             for endpoint in self._router.endpoints
+            if may_call_something(endpoint, principal_of(request))
         ]
         return render_json({"endpoints": endpoints})
 
     async def list_models(self, request: Request) -> HttpAnswer:
-        """`GET /endpoints/{endpoint}/models?limit=&next_page_token=`."""
+        """`GET /endpoints/{endpoint}/models?limit=&next_page_token=`: what the caller may call."""
         limit, after = _page(request)
-        entries = await self._catalog.models(_endpoint(request))
-        later = [entry for entry in entries if entry.target_model > after]
+        endpoint, principal = self._router.endpoints.find(_endpoint(request)), principal_of(request)
+        later = [
+            entry
+            for entry in await self._catalog.models(endpoint.name)
+            if entry.target_model > after and is_allowed(endpoint, principal, entry.target_model)
+        ]
         page: dict[str, object] = {
             "models": [self._model(request, entry) for entry in later[:limit]]
         }
@@ -64,20 +71,26 @@ class ManagementRoutes:
 
     async def show(self, request: Request) -> HttpAnswer:
         """`GET /endpoints/{endpoint}/models/{model}`."""
-        entry = await self._catalog.model(_endpoint(request), _target(request))
+        target_model = self._authorized(request, _target(request))
+        entry = await self._catalog.model(_endpoint(request), target_model)
         return render_json(self._model(request, entry))
 
     async def load(self, request: Request) -> HttpAnswer:
         """`POST /endpoints/{endpoint}/models` with `{"model_name": ...}`."""
-        target_model = await _model_name(request)
+        target_model = self._authorized(request, await _model_name(request))
         await self._router.load(_endpoint(request), target_model, fresh=True)
         return render_json({"status": f'Model "{target_model}" loaded'})
 
     async def unload(self, request: Request) -> HttpAnswer:
         """`DELETE /endpoints/{endpoint}/models/{model}`."""
-        target_model = _target(request)
+        target_model = self._authorized(request, _target(request))
         await self._router.unload(_endpoint(request), target_model)
         return render_json({"status": f'Model "{target_model}" unloaded'})
+
+    def _authorized(self, request: Request, target_model: TargetModel) -> TargetModel:
+        endpoint = self._router.endpoints.find(_endpoint(request))
+        authorize(endpoint, principal_of(request), target_model)
+        return target_model
 
     def _model(self, request: Request, entry: CatalogEntry) -> dict[str, object]:
         repository = self._router.endpoints.find(_endpoint(request)).repository

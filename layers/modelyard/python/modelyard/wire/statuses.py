@@ -27,6 +27,7 @@ NOT_READY_FOR_5XX_RETRIERS = 503
 _INVOKE: dict[type[ModelyardError], WireStatus] = {
     errors.UnknownEndpointError: WireStatus("ValidationError", 400, "NO_SUCH_ENDPOINT"),
     errors.InvalidRequestError: WireStatus("ValidationError", 400),
+    errors.AccessDeniedError: WireStatus("AccessDeniedException", 403),
     errors.ModelError: WireStatus("ModelError", 424),
     errors.ModelNotReadyError: WireStatus("ModelNotReadyException", NOT_READY_FOR_429_RETRIERS),
     errors.CapacityError: WireStatus("ServiceUnavailable", 503),
@@ -47,6 +48,7 @@ _CALL: dict[type[ModelyardError], int] = {
     errors.TargetModelNotFoundError: 404,
     errors.PayloadTooLargeError: 413,
     errors.InvalidRequestError: 400,
+    errors.AccessDeniedError: 403,
     errors.ModelNotReadyError: 503,
     errors.CapacityError: 503,
     errors.DependencyError: 503,

@@ -1,0 +1,116 @@
+"""Who calls: every request gets a principal before any route sees it, or is refused."""
+
+import logging
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from modelyard.errors import AccessDeniedError, ModelyardError, PayloadTooLargeError
+from modelyard.types import Principal
+from modelyard.web.exchange import body_of, response_of
+from modelyard.wire.answers import ErrorScene, render_error
+
+logger = logging.getLogger(__name__)
+
+ANONYMOUS = Principal("anonymous")
+_PRINCIPAL = "modelyard.principal"
+_OPEN_TO_ALL = "/ping"
+_ASSUMED_ROLE = re.compile(
+    r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/([^/]+)/.+"
+)
+
+
+class Authenticator(Protocol):
+    """How a server learns who calls."""
+
+    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+        """Return who calls; `headers` have lower-case names.
+
+        Raises:
+            AccessDeniedError: nobody we know.
+            DependencyError: it cannot be told now.
+        """
+        ...
+
+
+class AnonymousAuthenticator:
+    """Lets everybody in, all under one name."""
+
+    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+        """Return the one principal there is."""
+        return ANONYMOUS
+
+
+class GatewayIamAuthenticator:
+    """Believes API Gateway, which has verified the signature (`authorizationType: AWS_IAM`)."""
+
+    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+        """Return the identity of the event that API Gateway made of the request.
+
+        Raises:
+            AccessDeniedError: the event names none; the method is not behind IAM.
+        """
+        identity = scope.get("aws.event", {}).get("requestContext", {}).get("identity") or {}
+        arn = identity.get("userArn")
+        if not arn:
+            raise AccessDeniedError("the request is not signed by an AWS identity")
+        return iam_principal(arn)
+
+
+def iam_principal(arn: str) -> Principal:
+    """Return the principal of a user's ARN; a session of a role is known by its role, too."""
+    session = _ASSUMED_ROLE.fullmatch(arn)
+    if session is None:
+        return Principal(arn)
+    role = f"arn:{session['partition']}:iam::{session['account']}:role/{session[3]}"
+    return Principal(arn, role)
+
+
+class Authentication:
+    """Runs the application for callers the authenticator knows (ASGI).
+
+    `GET /ping` and `OPTIONS` (browsers ask without credentials) are open to all.
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application, or answer that it will not be run."""
+        if scope["type"] != "http" or _is_open(scope):
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._authenticator.principal(scope, _headers(scope))
+        except ModelyardError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        await self._app({**scope, _PRINCIPAL: principal}, receive, send)
+
+
+def principal_of(request: Request) -> Principal:
+    """Return who calls."""
+    principal = request.scope[_PRINCIPAL]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+def _is_open(scope: Scope) -> bool:
+    return bool(scope["path"] == _OPEN_TO_ALL or scope["method"] == "OPTIONS")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:
+    logger.info("caller refused", extra={"path": scope["path"], "reason": error.message})
+    with suppress(PayloadTooLargeError, ClientDisconnect):
+        await body_of(Request(scope, receive))  # the client sends before it listens
+    await response_of(render_error(error, ErrorScene("")))(scope, receive, send)
