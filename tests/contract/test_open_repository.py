@@ -39,7 +39,7 @@ def test_other_uris_are_refused_with_what_is_allowed(uri):
 
 def test_missing_s3_client_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "modelyard.adapters.s3_repository", raising=False)
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.setitem(sys.modules, "botocore.config", None)
 
     with pytest.raises(ConfigurationError, match=r"modelyard\[s3\]"):
         open_repository("s3://bucket/no-client/")
@@ -55,7 +55,7 @@ def test_unknown_profile_is_a_configuration_error(monkeypatch):
 def test_local_use_does_not_import_the_s3_client():
     code = (
         "import sys; from modelyard.adapters.repositories import open_repository;"
-        "open_repository('file:///tmp'); assert 'boto3' not in sys.modules"
+        "open_repository('file:///tmp'); assert 'botocore' not in sys.modules"
     )
 
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", code) == 0

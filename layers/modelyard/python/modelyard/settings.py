@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
@@ -93,20 +93,22 @@ class FunctionSettings:
         Raises:
             ConfigurationError: a variable is missing or is no number where one is needed.
         """
-        given = {
-            field.name: environ[f"{PREFIX}{field.name.upper()}"]
-            for field in fields(cls)
-            if f"{PREFIX}{field.name.upper()}" in environ
-        }
-        try:
-            return cls(**{name: _typed(cls, name, text) for name, text in given.items()})
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"the environment of the function: {error}") from error
+        members: dict[str, object] = {}
+        for field in fields(cls):
+            variable = f"{PREFIX}{field.name.upper()}"
+            if variable in environ:
+                members[field.name] = _typed(variable, environ[variable], field.type)
+            elif field.default is MISSING:
+                raise ConfigurationError(f"the environment variable {variable} is missing")
+        return cls(**members)
 
 
-def _typed(settings: type[FunctionSettings], name: str, text: str) -> object:
-    kind = next(field.type for field in fields(settings) if field.name == name)
-    return int(text) if kind is int else text
+def _typed(variable: str, text: str, kind: object) -> object:
+    if kind is not int:
+        return text
+    if not text.isdecimal():
+        raise ConfigurationError(f"{variable}: found {text!r}; allowed: a whole number")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

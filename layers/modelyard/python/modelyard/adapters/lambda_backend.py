@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.session import get_session
 
 from modelyard.errors import (
     CapacityError,
@@ -49,6 +49,7 @@ class LambdaClients:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._session = get_session()
         self._clients: dict[float, Any] = {}
 
     def reading_for(self, timeout_s: float) -> Any:
@@ -58,7 +59,7 @@ class LambdaClients:
         """
         with self._lock:
             if timeout_s not in self._clients:
-                self._clients[timeout_s] = boto3.session.Session().client(
+                self._clients[timeout_s] = self._session.create_client(
                     "lambda",
                     config=Config(
                         connect_timeout=2,

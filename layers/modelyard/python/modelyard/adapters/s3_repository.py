@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
 from modelyard.adapters.artifact_files import (
@@ -39,7 +39,7 @@ def build_client() -> Any:
         ConfigurationError: these settings contradict themselves.
     """
     try:
-        return boto3.session.Session().client("s3", config=_CONFIG)
+        return get_session().create_client("s3", config=_CONFIG)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"the AWS settings are wrong: {error}") from error
 

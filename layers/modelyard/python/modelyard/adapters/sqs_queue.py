@@ -9,9 +9,9 @@ is still on the queue, or that has done its work within the same bucket.
 import hashlib
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
 
 from modelyard.errors import DependencyError
 from modelyard.ports import Clock
@@ -31,7 +31,7 @@ def build_client() -> Any:
         retries={"mode": "standard", "total_max_attempts": 2},
         user_agent_extra="modelyard",
     )
-    return boto3.session.Session().client("sqs", config=config)
+    return get_session().create_client("sqs", config=config)
 
 
 class SqsQueue:
