@@ -11,6 +11,7 @@ import yaml
 
 from modelyard.config_schema import (
     NAME_FORMS,
+    Access,
     Deployment,
     MultiModelEndpoint,
     found,
@@ -25,6 +26,7 @@ from modelyard.cortex_schema.problems import code_of
 from modelyard.cortex_schema.project import project_of, warnings_of
 from modelyard.errors import ConfigurationError
 from modelyard.projects import ApiProject
+from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
 
 _OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
@@ -214,9 +216,14 @@ def _multi_model_endpoint(document: Mapping[str, Any], path: Path) -> EndpointCo
             keep_loaded=models.caching == "Enabled",
             sync_window_s=resource.sync_window,
             not_ready_status=None if status == "auto" else status,
+            access=tuple(map(_access_rule, resource.access or ())),
         ),
         compute=_compute(resource.compute),
     )
+
+
+def _access_rule(rule: Access) -> AccessRule:
+    return AccessRule(rule.principal, tuple(rule.allow), tuple(rule.deny))
 
 
 def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     StrictBool,
     StrictInt,
+    StrictStr,
     ValidationError,
     ValidationInfo,
 )
@@ -130,6 +131,18 @@ class Compute(Section):
     )
 
 
+_Glob = Annotated[StrictStr, Field(min_length=1)]
+_GLOBS = "a list of texts, in which * is any run of characters and ? any one"
+
+
+class Access(Section):
+    """What some callers may and may not call."""
+
+    principal: _Glob = Field(description="the ARN of an AWS identity or the name of a key; * and ?")
+    allow: list[_Glob] = Field(default=[], description=_GLOBS)
+    deny: list[_Glob] = Field(default=[], description=_GLOBS)
+
+
 class MultiModelEndpoint(Section):
     """Many models of one repository behind one name."""
 
@@ -139,6 +152,9 @@ class MultiModelEndpoint(Section):
     compute: Compute = Compute()
     sync_window: _Duration = 25.0
     not_ready_status: Literal["auto", 429, 503] = Field("auto", description="auto, 429 or 503")
+    access: list[Access] | None = Field(
+        default=None, min_length=1, description="null, or a list of one rule or more"
+    )
 
 
 class Throttle(Section):
