@@ -2,7 +2,7 @@
 
 The rooms, in the order a request visits them:
 
-- `web`         the HTTP surface (FastAPI), the same on a laptop and on Lambda
+- `web`         the HTTP surface (Starlette), the same on a laptop and on Lambda
 - `wire`        bytes and headers to types and back, one status table, the envelope
 - `routing`     which endpoint, which artifact, which shard
 - `router`      the invoke use case on the public side

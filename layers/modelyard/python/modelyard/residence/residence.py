@@ -102,8 +102,8 @@ class Residence(Generic[R]):
         """Wait until no load is on its way any more, but no longer than `timeout_s`."""
         give_up_at = self._clock.monotonic() + timeout_s
         with self._lock:
-            flights = [slot.flight for slot in self._slots.values() if slot.flight is not None]
-        for flight in flights:
+            flights = [slot.flight for slot in self._slots.values()]
+        for flight in filter(None, flights):
             flight.landed.wait(max(0.0, give_up_at - self._clock.monotonic()))
 
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:

@@ -4,9 +4,10 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +35,7 @@ def create_app(
     authenticator: Authenticator | None = None,
 ) -> ASGIApp:
     """Return the ASGI application; without an authenticator, it lets everybody in."""
-    app = FastAPI(title="Modelyard", docs_url=None, redoc_url=None, openapi_url=None)
+    app = Starlette()
     app.add_middleware(Authentication, authenticator=authenticator or AnonymousAuthenticator())
     invoking = InvokeRoutes(router, deployment)
     managing = ManagementRoutes(router, catalog, deployment)
@@ -58,14 +59,13 @@ def create_app(
         for method, path, handler in routes:
             add_route(app, method, prefix + path, handler)
 
-    @app.get("/ping")
-    async def ping() -> Response:
+    async def ping(request: Request) -> Response:
         return Response(status_code=200)
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
 
+    app.router.routes += [Route("/ping", ping), Route("/metrics", metrics)]
     app.add_exception_handler(HTTPException, _untyped_http)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _internal_failure)

@@ -1,16 +1,18 @@
 """Who calls: every request gets a principal before any route sees it, or is refused."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelyard.errors import AccessDeniedError, ModelyardError, PayloadTooLargeError
+from modelyard.keys import Headers, parse_key, split_key, verify
+from modelyard.ports import Clock, KeyStore
 from modelyard.types import Principal
 from modelyard.web.exchange import body_of, response_of
 from modelyard.wire.answers import ErrorScene, render_error
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 ANONYMOUS = Principal("anonymous")
 _PRINCIPAL = "modelyard.principal"
+_SENT_KEY = "modelyard.key"
+_NO_KEY = "a key is needed: in the header x-api-key or at the start of CustomAttributes"
 _OPEN_TO_ALL = "/ping"
 _ASSUMED_ROLE = re.compile(
     r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/([^/]+)/.+"
@@ -71,10 +75,34 @@ def iam_principal(arn: str) -> Principal:
     return Principal(arn, role)
 
 
+class KeyAuthenticator:
+    """Knows callers by their API keys."""
+
+    def __init__(self, store: KeyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+        """Return the holder of the key that `Authentication` has taken off the headers.
+
+        Raises:
+            AccessDeniedError: there is no key, or none that is valid now.
+            DependencyError: the store cannot be asked.
+        """
+        text = scope[_SENT_KEY]
+        if text is None:
+            raise AccessDeniedError(_NO_KEY)
+        key = parse_key(text)
+        if key is None:
+            raise AccessDeniedError("the key is not valid")
+        stored = await asyncio.to_thread(self._store.find, key.key_id)
+        return Principal(verify(key, stored, self._clock.time()))
+
+
 class Authentication:
     """Runs the application for callers the authenticator knows (ASGI).
 
-    `GET /ping` and `OPTIONS` (browsers ask without credentials) are open to all.
+    Keys go no further than here, whether or not the authenticator asks for one. `GET /ping` and `OPTIONS` (browsers ask without credentials) are open to all.
     """
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
@@ -83,11 +111,18 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, or answer that it will not be run."""
-        if scope["type"] != "http" or _is_open(scope):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        key, headers = split_key(scope["headers"])
+        scope = {**scope, "headers": headers}
+        if _is_open(scope):
             await self._app(scope, receive, send)
             return
         try:
-            principal = await self._authenticator.principal(scope, _headers(scope))
+            principal = await self._authenticator.principal(
+                {**scope, _SENT_KEY: key}, _named(headers)
+            )
         except ModelyardError as error:
             await _refuse(error, scope, receive, send)
             return
@@ -105,8 +140,8 @@ def _is_open(scope: Scope) -> bool:
     return bool(scope["path"] == _OPEN_TO_ALL or scope["method"] == "OPTIONS")
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+def _named(headers: Headers) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
 
 
 async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """Cortex APIs: `POST` runs the user's class, `GET` tells what there is (Cortex v0.24)."""
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from modelyard.errors import InvalidRequestError, ModelyardError
 from modelyard.router import Router

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from modelyard.errors import PayloadTooLargeError
@@ -15,8 +17,8 @@ _MOST_DRAINED_BYTES = 64 << 20
 Handler = Callable[[Request], Awaitable[HttpAnswer]]
 
 
-def add_route(app: FastAPI, method: str, path: str, handler: Handler) -> None:
-    """Add a plain route: nothing of FastAPI's parameter machinery runs for it."""
+def add_route(app: Starlette, method: str, path: str, handler: Handler) -> None:
+    """Add a route."""
 
     async def answer(request: Request) -> Response:
         return response_of(await handler(request))

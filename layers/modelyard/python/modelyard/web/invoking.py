@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from fastapi import Request
+from starlette.requests import Request
 
 from modelyard.errors import ModelyardError, UnsupportedOperationError
 from modelyard.router import Router

@@ -1,7 +1,7 @@
 """List, load and unload models: the verbs of SageMaker's container contract, per endpoint."""
 
 import orjson
-from fastapi import Request
+from starlette.requests import Request
 
 from modelyard.catalog import Catalog, CatalogEntry
 from modelyard.errors import InvalidRequestError, ModelyardError
