@@ -90,6 +90,15 @@ def serve(
         NotReadyStatus | None,
         typer.Option(show_default="auto", help="HTTP status while a model is loaded."),
     ] = None,
+    keys_folder: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            show_default="nobody needs a key",
+            help="Let only callers in whose key is in this folder.",
+        ),
+    ] = None,
     install: Annotated[
         bool,
         typer.Option(
@@ -138,7 +147,7 @@ def serve(
         )
         endpoints = tuple(found.endpoint for found in resources if found.project is None)
         local.serve(
-            local.ServeOptions(endpoints, host, port, limits, apis),
+            local.ServeOptions(endpoints, host, port, limits, apis, keys_folder),
             on_ready=lambda url: print_ready(url, [found.endpoint for found in resources]),
         )
 

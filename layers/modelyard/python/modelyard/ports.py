@@ -9,6 +9,7 @@ from modelyard.types import (
     Payload,
     Prediction,
     Sample,
+    StoredKey,
     StoredObject,
     WarmDelivery,
     WarmRequest,
@@ -127,4 +128,31 @@ class Metrics(Protocol):
 
     def record(self, sample: Sample) -> None:
         """Take one observation; never raises, never blocks."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Where API keys are stored, without their secrets.
+
+    Every method may raise DependencyError: the store is out of reach, or damaged.
+    """
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """Return the key of this id; what was added or deleted may take a minute to show."""
+        ...
+
+    def add(self, stored: StoredKey) -> None:
+        """Store a new key."""
+        ...
+
+    def all(self) -> Iterator[StoredKey]:
+        """Yield every key, by id."""
+        ...
+
+    def delete(self, key_id: str) -> None:
+        """Forget the key.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
         ...

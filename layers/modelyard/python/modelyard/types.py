@@ -25,6 +25,19 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredKey:
+    """What is known of an API key; its secret is not."""
+
+    key_id: str
+    name: str
+    """What access rules call its holder."""
+    digest: str
+    """SHA-256 of the secret, in hexadecimal."""
+    created_at: float
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Payload:
     """What a model is given: raw bytes and the headers that say how to read them."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from modelyard.adapters.file_keys import FileKeys
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqlite_queue import SqliteQueue
@@ -24,13 +25,14 @@ from modelyard.bootstrap.logs import configure_logging
 from modelyard.bootstrap.pools import Limits, Pools, ServedApi, labelled
 from modelyard.catalog import Catalog
 from modelyard.errors import ConfigurationError, ModelCrashedError, ModelyardError
-from modelyard.ports import ModelRepository
+from modelyard.ports import Clock, ModelRepository
 from modelyard.projects import ApiModels
 from modelyard.router import Router
 from modelyard.routing.endpoints import Endpoint, EndpointTable
 from modelyard.types import ModelStatus
 from modelyard.warming import Warmer
 from modelyard.web.app import create_app
+from modelyard.web.authentication import AnonymousAuthenticator, Authenticator, KeyAuthenticator
 from modelyard.wire.answers import Deployment
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class ServeOptions:
     port: int
     limits: Limits
     apis: tuple[ServedApi, ...] = ()
+    keys_folder: Path | None = None
+    """Where the keys of callers are; without it, everybody is let in."""
 
     @property
     def all_endpoints(self) -> tuple[Endpoint, ...]:
@@ -103,7 +107,13 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
             endpoints=endpoints, backend_of=pools.__getitem__, queue=queue, metrics=metrics
         )
         await _make_classes(router, options.apis)
-        app = create_app(router, catalog, _metrics_renderer(catalog, metrics), Deployment())
+        app = create_app(
+            router,
+            catalog,
+            _metrics_renderer(catalog, metrics),
+            Deployment(),
+            _authenticator(options, clock),
+        )
         poller = asyncio.create_task(WarmPoller(queue, warmer).run())
         gc.collect()
         gc.freeze()
@@ -163,6 +173,12 @@ def _metrics_renderer(
         return metrics.render()
 
     return render
+
+
+def _authenticator(options: ServeOptions, clock: Clock) -> Authenticator:
+    if options.keys_folder is None:
+        return AnonymousAuthenticator()
+    return KeyAuthenticator(FileKeys(options.keys_folder), clock)
 
 
 def _grace_s(options: ServeOptions) -> int:

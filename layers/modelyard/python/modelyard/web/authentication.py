@@ -102,7 +102,8 @@ class KeyAuthenticator:
 class Authentication:
     """Runs the application for callers the authenticator knows (ASGI).
 
-    Keys go no further than here, whether or not the authenticator asks for one. `GET /ping` and `OPTIONS` (browsers ask without credentials) are open to all.
+    Keys go no further than here, whether or not the authenticator asks for one. `GET /ping` and
+    `OPTIONS` (browsers ask without credentials) are open to all.
     """
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:

@@ -1,0 +1,143 @@
+"""Keys on AWS: one SSM parameter for each, below one path."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
+
+from modelyard.errors import ConfigurationError, DependencyError
+from modelyard.keys import is_key_id, parse_stored, render_stored
+from modelyard.ports import Clock
+from modelyard.types import StoredKey
+
+FOUND_TTL_S = 60.0
+MISSING_TTL_S = 5.0
+_MOST_REMEMBERED = 4096
+
+
+def build_client() -> Any:
+    """Return an SSM client; region and credentials come from the usual AWS settings.
+
+    Raises:
+        ConfigurationError: these settings contradict themselves, or name no region.
+    """
+    config = Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        user_agent_extra="modelyard",
+    )
+    try:
+        return get_session().create_client("ssm", config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"the AWS settings are wrong: {error}") from error
+
+
+class SsmKeys:
+    """`KeyStore` over SSM parameters; remembers what it found for a while. Safe between threads."""
+
+    def __init__(self, path: str, client: Any, clock: Clock) -> None:
+        self._path = f"/{path.strip('/')}"
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """Return the key of this id, as it was at most `FOUND_TTL_S` ago.
+
+        Raises:
+            DependencyError: the parameter cannot be read.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            forgotten_at, stored = self._remembered.get(key_id, (now, None))
+        if now < forgotten_at:
+            return stored
+        stored = self._read(key_id)
+        self._remember(key_id, stored, now)
+        return stored
+
+    def add(self, stored: StoredKey) -> None:
+        """Store the key.
+
+        Raises:
+            DependencyError: the parameter cannot be written.
+        """
+        with _dependency("written"):
+            self._client.put_parameter(
+                Name=self._name(stored.key_id), Value=render_stored(stored), Type="String"
+            )
+        self._forget(stored.key_id)
+
+    def all(self) -> Iterator[StoredKey]:
+        """Yield every key, by id.
+
+        Raises:
+            DependencyError: the parameters cannot be listed, or one is no key.
+        """
+        pages = self._client.get_paginator("get_parameters_by_path").paginate(Path=self._path)
+        with _dependency("listed"):
+            found = [item for page in pages for item in page["Parameters"]]
+            for item in sorted(found, key=lambda item: str(item["Name"])):
+                key_id = item["Name"].rpartition("/")[2]
+                if is_key_id(key_id):
+                    yield parse_stored(key_id, item["Value"])
+
+    def delete(self, key_id: str) -> None:
+        """Forget the key; functions that remember it do so for `FOUND_TTL_S` more.
+
+        Raises:
+            ConfigurationError: there is none.
+            DependencyError: the parameter cannot be deleted.
+        """
+        with _dependency("deleted"):
+            try:
+                self._client.delete_parameter(Name=self._name(key_id))
+            except self._client.exceptions.ParameterNotFound:
+                raise _unknown(key_id) from None
+        self._forget(key_id)
+
+    def _read(self, key_id: str) -> StoredKey | None:
+        with _dependency("read"):
+            try:
+                answer = self._client.get_parameter(Name=self._name(key_id))
+            except self._client.exceptions.ParameterNotFound:
+                return None
+        try:
+            return parse_stored(key_id, answer["Parameter"]["Value"])
+        except ConfigurationError as error:
+            raise DependencyError(f"the key {key_id} cannot be read") from error
+
+    def _remember(self, key_id: str, stored: StoredKey | None, now: float) -> None:
+        ttl_s = MISSING_TTL_S if stored is None else FOUND_TTL_S
+        with self._lock:
+            self._remembered[key_id] = now + ttl_s, stored
+            if len(self._remembered) > _MOST_REMEMBERED:  # made-up ids must not fill the memory
+                self._remembered.popitem(last=False)
+
+    def _forget(self, key_id: str) -> None:
+        with self._lock:
+            self._remembered.pop(key_id, None)
+
+    def _name(self, key_id: str) -> str:
+        if not is_key_id(key_id):
+            raise _unknown(key_id)
+        return f"{self._path}/{key_id}"
+
+
+def _unknown(key_id: str) -> ConfigurationError:
+    return ConfigurationError(f"no key has the id {key_id!r}")
+
+
+@contextmanager
+def _dependency(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyError(f"the keys cannot be {what}: {error}") from error
