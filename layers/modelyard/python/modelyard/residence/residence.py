@@ -2,8 +2,8 @@
 
 A call leases the loaded model. When the repository was not asked for `revalidate_s`, the first
 call asks it; a changed artifact is loaded beside the old copy, which answers until the new one
-is there. A missing model starts a flight, one per model, that stages and loads in a thread of
-its own; callers wait for it no longer than their window.
+is there. A missing model starts a flight, one per model, in a thread of its own; callers wait for
+it no longer than their window.
 """
 
 import logging
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Generic
 
 from modelyard.cache.artifact_cache import ArtifactCache
-from modelyard.cache.estimates import LoadEstimator
 from modelyard.cache.model_cache import LoadedModel, ModelCache, R
 from modelyard.errors import (
     DependencyError,
@@ -62,7 +61,7 @@ class Residence(Generic[R]):
         self._artifacts = artifacts
         self._open_repository = open_repository
         self._loader = loader
-        self._estimates: LoadEstimator = loader.estimates
+        self._estimates = loader.estimates
         self._clock = clock
         self._failure_ttl_s = failure_ttl_s
         self._lock = threading.Lock()

@@ -14,7 +14,8 @@ import orjson
 
 from modelyard.errors import InvalidRequestError, ModelyardError, PayloadTooLargeError
 from modelyard.router import Router
-from modelyard.types import Prediction
+from modelyard.routing.access import authorize
+from modelyard.types import Prediction, Principal
 from modelyard.wire.answers import Deployment, ErrorScene, HttpAnswer, render_error
 from modelyard.wire.constraints import MAX_BODY_BYTES
 from modelyard.wire.invocations import VARIANT, parse_invocation
@@ -30,6 +31,9 @@ _HEADERS = {
 _MEMBERS = ("EndpointName", *_HEADERS, "Body", "IsBase64Encoded")
 
 Members = dict[str, Any]
+
+DIRECT = Principal("direct")
+"""Whoever may invoke the function; Lambda does not tell it who that is."""
 
 
 class DirectInvocations:
@@ -61,6 +65,7 @@ class DirectInvocations:
             request_id=str(uuid.uuid4()),
             needs_target=endpoint.route is None,
         )
+        authorize(endpoint, DIRECT, invocation.target_model)
         return await self._router.invoke(invocation)
 
 
