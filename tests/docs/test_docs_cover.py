@@ -61,7 +61,9 @@ def test_serve_option_is_documented_with_its_default(option):
 def test_verb_is_documented_with_its_options(verb):
     table = pages.text("docs/settings.md").partition("## The other verbs")[2].partition("## ")[0]
     row = next(line for line in table.splitlines() if f"`modelyard {verb} " in line)
-    own = [option for param in COMMANDS[verb].params for option in param.opts if "--" in option]
+    verbs = [COMMANDS[verb], *getattr(COMMANDS[verb], "commands", {}).values()]
+    params = [param for one in verbs for param in one.params]
+    own = [option for param in params for option in param.opts if "--" in option]
 
     assert [
         option for option in own if option not in ("--help", "--url") and option not in row

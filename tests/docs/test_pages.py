@@ -60,8 +60,11 @@ def test_shown_command_exists(words):
     elif program == "python":
         assert (pages.ROOT / arguments[0]).is_file()
     elif program == "modelyard":
-        verb = cast(Any, typer.main.get_command(cli)).commands[arguments[0]]
-        assert verb.make_context(arguments[0], arguments[1:]).params
+        verb = cast(Any, typer.main.get_command(cli))
+        while hasattr(verb, "commands"):
+            name, *arguments = arguments
+            verb = verb.commands[name]
+        assert verb.make_context(name, arguments).params
     else:
         assert program in ("aws", "cat")
 

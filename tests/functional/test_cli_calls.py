@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard.cli import app
-from modelyard.client import EndpointAnswerError, ManagementClient, warm
+from modelyard.management import EndpointAnswerError, ManagementClient, warm
 
 Reply = tuple[int, dict[str, str], bytes]
 

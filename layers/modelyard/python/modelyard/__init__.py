@@ -14,7 +14,18 @@ The rooms, in the order a request visits them:
 - `cache`       artifacts on disk, models in memory
 - `predictors`  one framework each, or a user's class; `codecs` turn bodies into arrays
 - `warming`     makes models ready that were too slow for a request
+- `keys`        the API keys of callers; `routing.access` says what each may call
+- `sdk`         the AWS SDK for those who call: `modelyard.client(url)`
 - `bootstrap`   one wiring per process; `cli` the same for a terminal
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def client(url: str, **options: Any) -> Any:
+    """Return a boto3 client of the endpoints behind `url`; `sdk.client` has the options."""
+    from modelyard import sdk  # only those who call it need more than the version
+
+    return sdk.client(url, **options)

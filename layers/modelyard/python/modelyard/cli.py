@@ -14,6 +14,7 @@ except ImportError as missing:
     ) from missing
 
 from modelyard import __version__
+from modelyard.cli_access import DEFAULT_URL, client_setup, keys
 from modelyard.cli_serve import duration, serve
 from modelyard.errors import ConfigurationError
 
@@ -27,7 +28,6 @@ app = typer.Typer(
 _Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
 _Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-_DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,6 +46,8 @@ def main(
 
 
 app.command()(serve)
+app.command()(client_setup)
+app.add_typer(keys, name="keys")
 
 
 @app.command()
@@ -56,13 +58,13 @@ def invoke(
     content_type: Annotated[str | None, typer.Option(help="What the payload is.")] = None,
     accept: Annotated[str | None, typer.Option(help="What to answer.")] = None,
     custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
-    url: _Url = _DEFAULT_URL,
+    url: _Url = DEFAULT_URL,
 ) -> None:
     """Call an endpoint once, through boto3, and print the answer's bytes."""
     from modelyard.console import errors_as_red_lines
 
     with errors_as_red_lines():
-        from modelyard.client import invoke_endpoint
+        from modelyard.management import invoke_endpoint
 
         members = {
             "EndpointName": endpoint,
@@ -89,10 +91,10 @@ def _payload(body: str) -> bytes:
 
 
 @app.command()
-def models(endpoint: _Name, url: _Url = _DEFAULT_URL, as_json: _Json = False) -> None:
+def models(endpoint: _Name, url: _Url = DEFAULT_URL, as_json: _Json = False) -> None:
     """Show the models of an endpoint and where each is."""
-    from modelyard.client import ManagementClient
     from modelyard.console import errors_as_red_lines, print_models
+    from modelyard.management import ManagementClient
 
     with errors_as_red_lines(), ManagementClient(url) as client:
         found = list(client.models(endpoint))
@@ -112,10 +114,10 @@ def warm(
             parser=duration, metavar="DURATION", show_default="360s", help="For all of them."
         ),
     ] = 360.0,
-    url: _Url = _DEFAULT_URL,
+    url: _Url = DEFAULT_URL,
 ) -> None:
     """Load models now and wait until they are ready."""
-    from modelyard import client as management
+    from modelyard import management
     from modelyard.console import errors_as_red_lines, print_problem, progress
 
     failures = 0
@@ -140,11 +142,11 @@ def warm(
 def unload(
     endpoint: _Name,
     target_model: Annotated[str, typer.Argument(metavar="MODEL")],
-    url: _Url = _DEFAULT_URL,
+    url: _Url = DEFAULT_URL,
 ) -> None:
     """Unload a model; its next call loads it again."""
-    from modelyard.client import ManagementClient
     from modelyard.console import errors_as_red_lines
+    from modelyard.management import ManagementClient
 
     with errors_as_red_lines(), ManagementClient(url) as client:
         client.unload(endpoint, target_model)

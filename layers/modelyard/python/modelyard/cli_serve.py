@@ -26,7 +26,9 @@ class NotReadyStatus(StrEnum):
     UNAVAILABLE = "503"
 
 
-def _parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
+def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
+    """Return the parser of an option whose errors are usage errors."""
+
     def parse_option(value: Any) -> _T:
         try:
             return parse(value)
@@ -36,8 +38,8 @@ def _parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
     return parse_option
 
 
-duration = _parsed(parse_duration)
-size = _parsed(parse_size)
+duration = parsed(parse_duration)
+size = parsed(parse_size)
 
 
 def serve(

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from modelyard.client import ListedModel
 from modelyard.errors import ModelyardError
 from modelyard.layout_check import Findings
+from modelyard.management import ListedModel
 from modelyard.model_check import ModelReport
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint

@@ -7,6 +7,7 @@ from fractions import Fraction
 from modelyard.errors import ConfigurationError
 
 DURATION_FORMS = "a duration such as 250ms, 10s, 2m or 1h, or a number of seconds"
+LIFETIME_FORMS = "a duration such as 90d, 12h or 30m, or a number of seconds; more than zero"
 SIZE_FORMS = "a size such as 512MB, 2048MiB or 2GiB, or a whole number of bytes; more than zero"
 
 _SECONDS = {
@@ -16,6 +17,7 @@ _SECONDS = {
     "m": Fraction(60),
     "h": Fraction(3600),
 }
+_LONG_SECONDS = {**_SECONDS, "d": Fraction(86400)}
 _BYTES = {
     "": Fraction(1),
     "b": Fraction(1),
@@ -35,6 +37,18 @@ def parse_duration(value: object) -> float:
     seconds = _quantity(value, _SECONDS)
     if seconds is None:
         raise ConfigurationError(f"found {value!r}; allowed: {DURATION_FORMS}")
+    return float(seconds)
+
+
+def parse_lifetime(value: object) -> float:
+    """Return in seconds how long something is valid.
+
+    Raises:
+        ConfigurationError: it is none of `LIFETIME_FORMS`.
+    """
+    seconds = _quantity(value, _LONG_SECONDS)
+    if not seconds:
+        raise ConfigurationError(f"found {value!r}; allowed: {LIFETIME_FORMS}")
     return float(seconds)
 
 
