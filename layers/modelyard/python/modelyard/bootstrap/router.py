@@ -7,19 +7,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mangum import Mangum
 
-from modelyard.adapters import sqs_queue
+from modelyard.adapters import sqs_queue, ssm_keys
 from modelyard.adapters.emf_metrics import EmfMetrics
 from modelyard.adapters.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqs_queue import SqsQueue
+from modelyard.adapters.ssm_keys import SsmKeys
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.catalog import Catalog
+from modelyard.errors import ConfigurationError
+from modelyard.ports import Clock
 from modelyard.router import Router
 from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.manifest import parse_manifest
 from modelyard.settings import RouterSettings
 from modelyard.web.app import create_app
+from modelyard.web.authentication import (
+    AnonymousAuthenticator,
+    Authenticator,
+    GatewayIamAuthenticator,
+    KeyAuthenticator,
+)
 from modelyard.web.direct import DirectInvocations
 from modelyard.wire.answers import LOCAL, Deployment
 
@@ -77,10 +86,23 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
         metrics=metrics,
     )
     deployment = Deployment(environ.get("AWS_REGION", LOCAL), settings.account)
-    app = create_app(router, catalog, _no_metrics, deployment)
+    app = create_app(router, catalog, _no_metrics, deployment, _authenticator(settings, clock))
     return RouterFunction(
         Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, deployment), metrics
     )
+
+
+def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
+    match settings.auth:
+        case "iam":
+            return GatewayIamAuthenticator()
+        case "key":
+            keys = SsmKeys(settings.keys_path, ssm_keys.build_client(), clock)
+            return KeyAuthenticator(keys, clock)
+        case "none":
+            return AnonymousAuthenticator()
+        case other:
+            raise ConfigurationError(f"MODELYARD_AUTH: found {other!r}; allowed: iam, key, none")
 
 
 async def _no_metrics() -> bytes:
