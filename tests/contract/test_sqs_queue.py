@@ -1,0 +1,148 @@
+"""The warm queue on AWS, over a server that speaks SQS: FIFO groups, deduplication, redrive."""
+
+import itertools
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from modelyard.adapters.sqs_queue import DEDUPLICATION_BUCKET_S, SqsQueue
+from modelyard.errors import DependencyError
+from modelyard.types import TargetModel, WarmDelivery, WarmRequest
+from modelyard.warming import RETRY_DELAY_S
+from tests.fakes.clock import FakeClock
+
+MAX_RECEIVES = 3
+HOUSTON = WarmRequest("housing", TargetModel("Houston_TX.tar.gz"))
+AUSTIN = WarmRequest("housing", TargetModel("Austin_TX.tar.gz"))
+_numbers = itertools.count()
+
+
+class Scene:
+    """A queue with its dead-letter queue."""
+
+    def __init__(self, endpoint: str) -> None:
+        session = boto3.session.Session("test-key", "test-secret", region_name="us-east-1")
+        self.client: Any = session.client("sqs", endpoint_url=endpoint)
+        number = next(_numbers)
+        self.dead_url = self._create(f"dead-{number}.fifo")
+        policy = {"deadLetterTargetArn": self._arn(self.dead_url), "maxReceiveCount": MAX_RECEIVES}
+        self.url = self._create(f"warm-{number}.fifo", RedrivePolicy=json.dumps(policy))
+        self.clock = FakeClock()
+        self.queue = SqsQueue(self.url, self.client, self.clock)
+
+    def _create(self, name: str, **attributes: str) -> str:
+        attributes |= {"FifoQueue": "true", "VisibilityTimeout": "600"}
+        url: str = self.client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return url
+
+    def _arn(self, url: str) -> str:
+        answer = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn: str = answer["Attributes"]["QueueArn"]
+        return arn
+
+    def take(self) -> WarmDelivery:
+        delivery = self.queue.receive()
+        assert delivery is not None
+        return delivery
+
+    def dead(self) -> list[str]:
+        answer = self.client.receive_message(QueueUrl=self.dead_url, MaxNumberOfMessages=10)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+
+@pytest.fixture
+def scene(s3_endpoint: str) -> Scene:
+    return Scene(s3_endpoint)
+
+
+def test_empty_queue_has_nothing(scene: Scene) -> None:
+    assert scene.queue.receive() is None
+
+
+def test_request_is_received_as_it_was_sent(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+
+    delivery = scene.take()
+
+    assert delivery.request == HOUSTON
+    assert delivery.attempt == 1
+
+
+def test_storm_of_one_moment_makes_one_message(scene: Scene) -> None:
+    for _ in range(20):
+        scene.queue.send(HOUSTON)
+
+    scene.queue.delete(scene.take())
+
+    assert scene.queue.receive() is None
+
+
+def test_storm_of_another_moment_makes_another_message(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+    scene.queue.delete(scene.take())
+    scene.clock.advance(DEDUPLICATION_BUCKET_S)
+
+    scene.queue.send(HOUSTON)
+
+    assert scene.take().request == HOUSTON
+
+
+def test_a_failing_message_outlives_its_bucket() -> None:
+    """What deduplication drops has a twin that is still on the queue."""
+    retries = 4  # of a message that may be received five times
+    life_s = sum(RETRY_DELAY_S * attempt for attempt in range(1, retries + 1))
+
+    assert life_s > DEDUPLICATION_BUCKET_S
+
+
+def test_models_do_not_wait_for_each_other(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+    scene.queue.send(AUSTIN)
+
+    assert {scene.take().request for _ in range(2)} == {HOUSTON, AUSTIN}
+
+
+def test_one_model_is_warmed_by_one_warmer(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+    scene.clock.advance(DEDUPLICATION_BUCKET_S)
+    scene.queue.send(HOUSTON)
+    first = scene.take()
+
+    assert scene.queue.receive() is None
+    scene.queue.delete(first)
+    assert scene.take().request == HOUSTON
+
+
+def test_failed_message_comes_back(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+
+    scene.queue.retry(scene.take(), 0)
+
+    assert scene.take().attempt == 2
+
+
+def test_hidden_message_does_not_come_back_meanwhile(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+    delivery = scene.take()
+
+    scene.queue.hide(delivery, 100)
+
+    assert scene.queue.receive() is None
+
+
+def test_message_that_keeps_failing_is_buried(scene: Scene) -> None:
+    scene.queue.send(HOUSTON)
+    for _ in range(MAX_RECEIVES):
+        scene.queue.retry(scene.take(), 0)
+
+    assert scene.queue.receive() is None
+    assert json.loads(scene.dead()[0])["target_model"] == HOUSTON.target_model
+
+
+def test_queue_that_is_not_there_is_a_dependency(scene: Scene) -> None:
+    queue = SqsQueue(f"{scene.url}-gone", scene.client, scene.clock)
+
+    with pytest.raises(DependencyError, match="warm queue"):
+        queue.send(HOUSTON)
