@@ -212,6 +212,7 @@ def test_cache_hit_has_latencies_but_no_loading_wait(scene: Scene) -> None:
         "Invocation4XXErrors": 0.0,
         "Invocation5XXErrors": 0.0,
         "InvocationModelErrors": 0.0,
+        "NotReady": 0.0,
         "ModelCacheHit": 1.0,
         "ModelLatency": 2_000.0,
         "OverheadLatency": -2_000.0,  # the fake clock stands still
@@ -251,6 +252,8 @@ def test_errors_are_counted_by_their_status(
     assert scene.metrics.values("Invocation4XXErrors") == [client]
     assert scene.metrics.values("Invocation5XXErrors") == [server]
     assert scene.metrics.values("InvocationModelErrors") == [model]
+    is_not_ready = isinstance(error, ModelNotReadyError)
+    assert scene.metrics.values("NotReady") == [float(is_not_ready)]
     assert not scene.metrics.values("ModelCacheHit")
 
 

@@ -10,6 +10,7 @@ INVOCATION_METRICS = [
     "Invocation4XXErrors",
     "Invocation5XXErrors",
     "InvocationModelErrors",
+    "NotReady",
     "ModelCacheHit",
     "ModelLatency",
     "OverheadLatency",

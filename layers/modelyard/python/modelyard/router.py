@@ -209,6 +209,7 @@ class Router:
             "Invocation4XXErrors": float(400 <= status < 500),
             "Invocation5XXErrors": float(status >= 500),
             "InvocationModelErrors": float(isinstance(answer.error, ModelError)),
+            "NotReady": float(isinstance(answer.error, ModelNotReadyError)),
         }
         if answer.error is None:
             values |= _latencies(answer.timings, elapsed_s)

@@ -13,6 +13,7 @@ _SUMMARIES = {
     "Invocation4XXErrors": "1 for each invocation answered with 4xx, else 0",
     "Invocation5XXErrors": "1 for each invocation answered with 5xx, else 0",
     "InvocationModelErrors": "1 for each invocation the model failed, else 0",
+    "NotReady": "1 for each invocation whose model was not ready in time, else 0",
     "ModelCacheHit": "1 for each invocation whose model was loaded already, else 0",
     "ModelLatency": "Time in the model, microseconds",
     "OverheadLatency": "Time of an invocation outside of the model, microseconds",

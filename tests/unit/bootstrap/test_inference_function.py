@@ -1,0 +1,106 @@
+"""The inference function: when an invocation may end, and when it must not."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from modelyard.bootstrap.inference import (
+    STOP_MARGIN_S,
+    UPDATE_PATIENCE_S,
+    InferenceFunction,
+    StartedApi,
+)
+from modelyard.errors import ModelNotReadyError
+from modelyard.types import ModelSource, Payload, Prediction, TargetModel
+from modelyard.wire.envelope import Answer, Invoke, Request, render_request
+from modelyard.wire.lambda_payload import members_of, parse_payload
+
+SOURCE = ModelSource("housing", TargetModel("m"), "memory:")
+EVENT = members_of(render_request(Invoke(SOURCE, Payload(b"1"), 25.0, 25.0)))
+
+
+class Context:
+    def __init__(self, remaining_s: float) -> None:
+        self._remaining_s = remaining_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self._remaining_s * 1000)
+
+
+class Service:
+    """Gives one answer, and remembers for how long it was waited for loads."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.waits_s: list[float] = []
+        self.starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def handle(self, request: Request) -> Answer:
+        assert isinstance(request, Invoke)
+        return self.answer
+
+    def finish_loads(self, timeout_s: float) -> None:
+        self.waits_s.append(timeout_s)
+
+
+def invoke(service: Service, remaining_s: float) -> Answer:
+    members = InferenceFunction(service).handle(EVENT, Context(remaining_s))
+    return parse_payload(json.dumps(members).encode())
+
+
+@pytest.mark.parametrize(
+    ("error", "remaining_s", "wait_s"),
+    [
+        (ModelNotReadyError("loading"), 360.0, 360.0 - STOP_MARGIN_S),
+        (None, 360.0, UPDATE_PATIENCE_S),
+        (None, 3.0, 3.0 - STOP_MARGIN_S),
+        (ModelNotReadyError("loading"), 1.0, 0.0),
+    ],
+    ids=["load that outlasts its caller", "update", "little time", "no time"],
+)
+def test_invocation_ends_when_its_loads_have(
+    error: ModelNotReadyError | None, remaining_s: float, wait_s: float
+) -> None:
+    service = Service(Answer(error=error))
+
+    invoke(service, remaining_s)
+
+    assert service.waits_s == [wait_s]
+
+
+def test_answer_is_the_services() -> None:
+    answer = Answer(prediction=Prediction(b"[1]", "application/json"))
+
+    assert invoke(Service(answer), 360.0) == answer
+
+
+def test_class_of_an_api_is_made_once_by_calls_at_the_same_time() -> None:
+    service = Service(Answer())
+    api = StartedApi(service)  # type: ignore[arg-type]
+    request = Invoke(SOURCE, Payload(b"1"), 25.0, 25.0)
+    threads = [threading.Thread(target=api.handle, args=(request,)) for _ in range(8)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert service.starts == 1
+
+
+def test_handlers_hold_nothing_but_their_wiring() -> None:
+    folder = Path(__file__).parents[3] / "functions"
+
+    for name in ("router", "inference", "warmer"):
+        lines = (folder / name / "handler.py").read_text().splitlines()
+        code = [line for line in lines if line and not line.startswith('"""')]
+        assert code == [
+            "import os",
+            f"from modelyard.bootstrap.{name} import handler_of",
+            "handler = handler_of(os.environ)",
+        ]
