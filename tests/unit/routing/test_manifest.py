@@ -1,0 +1,22 @@
+import pytest
+
+from modelyard.errors import ConfigurationError
+from modelyard.routing.access import AccessRule
+from modelyard.routing.endpoints import Endpoint
+from modelyard.routing.manifest import DeployedEndpoint, parse_manifest, render_manifest
+
+
+def test_what_is_rendered_is_read_back() -> None:
+    rules = (AccessRule("a-*", ("x/*", "y"), ("x/z",)), AccessRule("b"))
+    deployed = (
+        DeployedEndpoint(Endpoint("housing", "s3://models/", access=rules), "housing-ab", 4),
+        DeployedEndpoint(Endpoint("churn", "s3://churn/"), "churn-cd", per_tenant=True),
+    )
+
+    assert parse_manifest(render_manifest(deployed)) == deployed
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[3]", b'[{"endpoint": {"name": "a"}}]'])
+def test_anything_else_is_a_configuration_error(content: bytes) -> None:
+    with pytest.raises(ConfigurationError, match="manifest of the endpoints cannot be read"):
+        parse_manifest(content)
