@@ -40,6 +40,8 @@ class Server:
         self._log_path = Path(self._folder.name) / "log"
         self._command = [str(COMMANDS / "modelyard"), "serve", str(target), "--port", "0"]
         self._command += ["--cache-dir", str(self.cache_dir), *options]
+        if os.environ.get("MODELYARD_DOOR") == "lambda":
+            self._command.append("--lambda")
         self._environment = {**clean_environment(), **(environment or {})}
         self._clients: list[Any] = []
 

@@ -68,9 +68,9 @@ class EmulatedLambda:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        functions = Functions(
-            self._definitions, lambda *line: self.lines.append(line), self._idle_s
-        )
+        functions = Functions(lambda *line: self.lines.append(line), self._idle_s)
+        for definition in self._definitions:
+            functions.define(definition)
         async with functions, Listener(create_control_plane(functions)) as listener:
             self.url = f"http://{listener.address}"
             self._ready.set()

@@ -109,6 +109,14 @@ def serve(
             help="Install what requirements.txt of a Cortex project asks for.",
         ),
     ] = False,
+    as_lambda: Annotated[
+        bool,
+        typer.Option(
+            "--lambda",
+            show_default="no",
+            help="Run the functions of a deployment as AWS Lambda would; workers are shards.",
+        ),
+    ] = False,
 ) -> None:
     """Serve TARGET until stopped."""
     from modelyard.console import errors_as_red_lines, print_ready, print_step, print_warning
@@ -148,10 +156,14 @@ def serve(
             if found.project is not None
         )
         endpoints = tuple(found.endpoint for found in resources if found.project is None)
-        local.serve(
-            local.ServeOptions(endpoints, host, port, limits, apis, keys_folder),
-            on_ready=lambda url: print_ready(url, [found.endpoint for found in resources]),
-        )
+        options = local.ServeOptions(endpoints, host, port, limits, apis, keys_folder)
+        served = [found.endpoint for found in resources]
+        if as_lambda:
+            from modelyard.bootstrap import emulated
+
+            emulated.serve(options, lambda *urls: print_ready(urls[0], served, urls[1]))
+        else:
+            local.serve(options, lambda url: print_ready(url, served))
 
 
 def _status(choice: NotReadyStatus) -> int | None:

@@ -59,13 +59,15 @@ def print_step(message: str) -> None:
     err.print(Text(message, style="dim"), soft_wrap=True)
 
 
-def print_ready(url: str, endpoints: Iterable[Endpoint]) -> None:
-    """Print where the server listens and what its endpoints are called."""
+def print_ready(url: str, endpoints: Iterable[Endpoint], lambda_url: str = "") -> None:
+    """Print where the server listens, what its endpoints are called and where Lambda's API is."""
     out.print(f"Modelyard is ready on {escape(url)}", soft_wrap=True)
     for endpoint in endpoints:
         is_api = endpoint.route is not None
         what = f"API {escape(url)}{endpoint.route}" if is_api else f"endpoint {endpoint.name}"
         out.print(f"  {what}", soft_wrap=True)
+    if lambda_url:
+        out.print(f"  Lambda's Invoke API on {escape(lambda_url)}", soft_wrap=True)
 
 
 def print_models(endpoint_name: str, models: Sequence[ListedModel]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from typing import Self
 
 from modelyard.emulation.definitions import Call, FunctionDefinition, Outcome
@@ -68,10 +67,9 @@ class Function:
 class Functions:
     """All functions by name; leaving the context ends every process."""
 
-    def __init__(
-        self, definitions: Iterable[FunctionDefinition], on_line: OnLine, idle_s: float = IDLE_S
-    ) -> None:
-        self._by_name = {one.name: Function(one, on_line) for one in definitions}
+    def __init__(self, on_line: OnLine, idle_s: float = IDLE_S) -> None:
+        self._on_line = on_line
+        self._by_name: dict[str, Function] = {}
         self._idle_s = idle_s
         self._running: set[asyncio.Task[Outcome]] = set()
         self._reaper: asyncio.Task[None] | None = None
@@ -88,6 +86,10 @@ class Functions:
         await asyncio.gather(self._reaper, *self._running, return_exceptions=True)
         for function in self._by_name.values():
             await function.end()
+
+    def define(self, definition: FunctionDefinition) -> None:
+        """Add a function; no process starts before its first invocation."""
+        self._by_name[definition.name] = Function(definition, self._on_line)
 
     def find(self, name: str) -> Function:
         """Return the function of this name.

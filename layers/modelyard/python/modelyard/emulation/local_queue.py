@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import botocore.session
+
+from modelyard.emulation.definitions import REGION
 
 MAX_RECEIVE_COUNT = 5
 _FIFO = {"FifoQueue": "true"}
@@ -19,6 +21,22 @@ class LocalQueue:
     client: Any
     url: str
     arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user's AWS settings, as far as they are there."""
+
+    region: str
+    keys: tuple[str, str] | None
+    """Made-up keys where the user has none: SDKs sign requests to local servers, too."""
+
+    @classmethod
+    def find(cls) -> Self:
+        """Ask the SDK."""
+        session = botocore.session.get_session()
+        region = session.get_config_variable("region") or REGION
+        return cls(region, None if session.get_credentials() else ("local", "local"))
 
 
 @contextmanager
@@ -35,14 +53,12 @@ def sqs_server() -> Iterator[str]:
         server.stop()
 
 
-def create_queue(
-    endpoint_url: str, region: str, name: str, visibility_s: int, keys: tuple[str, str] | None
-) -> LocalQueue:
+def create_queue(account: Account, endpoint_url: str, name: str, visibility_s: int) -> LocalQueue:
     """Create a FIFO queue whose messages go to a dead-letter queue after the fifth receipt."""
     session = botocore.session.get_session()
-    if keys is not None:
-        session.set_credentials(*keys)
-    client = session.create_client("sqs", region_name=region, endpoint_url=endpoint_url)
+    if account.keys is not None:
+        session.set_credentials(*account.keys)
+    client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
     buried = _create(client, f"{name}-dead.fifo", _FIFO)
     redrive = {"deadLetterTargetArn": buried.arn, "maxReceiveCount": MAX_RECEIVE_COUNT}
     attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
