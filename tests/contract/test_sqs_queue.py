@@ -30,7 +30,7 @@ class Scene:
         policy = {"deadLetterTargetArn": self._arn(self.dead_url), "maxReceiveCount": MAX_RECEIVES}
         self.url = self._create(f"warm-{number}.fifo", RedrivePolicy=json.dumps(policy))
         self.clock = FakeClock()
-        self.queue = SqsQueue(self.url, self.client, self.clock)
+        self.queue = SqsQueue(self.url, lambda: self.client, self.clock)
 
     def _create(self, name: str, **attributes: str) -> str:
         attributes |= {"FifoQueue": "true", "VisibilityTimeout": "600"}
@@ -142,7 +142,7 @@ def test_message_that_keeps_failing_is_buried(scene: Scene) -> None:
 
 
 def test_queue_that_is_not_there_is_a_dependency(scene: Scene) -> None:
-    queue = SqsQueue(f"{scene.url}-gone", scene.client, scene.clock)
+    queue = SqsQueue(f"{scene.url}-gone", lambda: scene.client, scene.clock)
 
     with pytest.raises(DependencyError, match="warm queue"):
         queue.send(HOUSTON)

@@ -6,7 +6,9 @@ life of a message that keeps failing: a message that deduplication drops always 
 is still on the queue, or that has done its work within the same bucket.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from botocore.config import Config
@@ -37,9 +39,10 @@ def build_client() -> Any:
 class SqsQueue:
     """`WarmQueue` over SQS; messages come as events of the queue or by `receive`."""
 
-    def __init__(self, url: str, client: Any, clock: Clock) -> None:
+    def __init__(self, url: str, client: Callable[[], Any], clock: Clock) -> None:
+        """`client` is called at first need: it takes a fifth of a second that few calls need."""
         self._url = url
-        self._client = client
+        self._client = functools.cache(client)
         self._clock = clock
 
     def send(self, request: WarmRequest) -> None:
@@ -89,7 +92,9 @@ class SqsQueue:
 
     def _ask(self, operation: str, **members: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(QueueUrl=self._url, **members)
+            answer: dict[str, Any] = getattr(self._client(), operation)(
+                QueueUrl=self._url, **members
+            )
         except (ClientError, BotoCoreError) as error:
             raise DependencyError(f"the warm queue cannot be used: {error}") from error
         return answer

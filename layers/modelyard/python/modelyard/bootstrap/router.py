@@ -75,7 +75,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     router = Router(
         endpoints=endpoints,
         backend_of=backends.__getitem__,
-        warm_queue=SqsQueue(settings.warm_queue_url, sqs_queue.build_client(), clock),
+        warm_queue=SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock),
         metrics=metrics,
         clock=clock,
     )

@@ -71,7 +71,7 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
         item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
     windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in deployed}
-    queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client(), clock)
+    queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
     warmer = Warmer(
         endpoints=EndpointTable(item.endpoint for item in deployed),
         backend_of=backends.__getitem__,
