@@ -5,6 +5,7 @@ import pytest
 from modelyard.config import Compute, load_config, resource_for_target
 from modelyard.config_schema import is_endpoint_name
 from modelyard.errors import ConfigurationError
+from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
 
 
@@ -36,6 +37,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
           compute: {memory: 512MiB, shards: 2, timeout: 6m, runtime: onnx}
           sync_window: 20s
           not_ready_status: 429
+          access: [{principal: "team-*", allow: ["a/*"], deny: ["a/b"]}, {principal: admin}]
         """,
     )
 
@@ -49,6 +51,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         keep_loaded=False,
         sync_window_s=20.0,
         not_ready_status=429,
+        access=(AccessRule("team-*", ("a/*",), ("a/b",)), AccessRule("admin")),
     )
     assert resource.compute == Compute(512 * 1024**2, 2, 360.0, "onnx")
 
@@ -322,3 +325,32 @@ def test_a_legal_endpoint_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "-a", "a-", "a_b", "a.b", "ä", "a\n", "a" * 64])
 def test_an_illegal_endpoint_name(name: str) -> None:
     assert not is_endpoint_name(name)
+
+
+@pytest.mark.parametrize(
+    ("access", "problem"),
+    [
+        ("[]", "found []; allowed: null, or a list of one rule or more"),
+        (
+            "[{principal: a, alow: [x]}]",
+            "[0]: alow: unknown key (did you mean 'allow'?); allowed: principal, allow, deny",
+        ),
+        (
+            "[{allow: [x]}]",
+            "[0]: principal: missing; allowed: the ARN of an AWS identity or the name of a key;"
+            " * and ?",
+        ),
+        (
+            "[{principal: a, deny: x}]",
+            "[0]: deny: found 'x'; allowed: a list of texts, in which * is any run of characters"
+            " and ? any one",
+        ),
+    ],
+)
+def test_wrong_access_rules_open_nothing(folder: Path, access: str, problem: str) -> None:
+    path = write(
+        folder,
+        f"- {{name: a, kind: MultiModelEndpoint, models: {{path: models}}, access: {access}}}",
+    )
+
+    assert refusal(path) == [f"modelyard.yaml: a: access: {problem}"]

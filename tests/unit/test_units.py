@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.errors import ConfigurationError
-from modelyard.units import parse_duration, parse_size, render_size
+from modelyard.units import parse_duration, parse_lifetime, parse_size, render_size
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,16 @@ def test_a_size_is_read_exactly(size: int) -> None:
 )
 def test_a_size_is_rendered_in_its_largest_unit(size_bytes: int, text: str) -> None:
     assert render_size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("90d", 7_776_000.0), ("12h", 43_200.0), ("5", 5.0), ("1.5d", 129_600.0)]
+)
+def test_lifetime_in_seconds(value: str, seconds: float) -> None:
+    assert parse_lifetime(value) == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "0d", "-1d", "90 days", ""])
+def test_what_is_no_lifetime_is_refused_with_what_is_allowed(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="allowed: a duration such as 90d"):
+        parse_lifetime(value)
