@@ -12,6 +12,7 @@ import psutil
 logger = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.1
+REMOVE_EVERY_S, REMOVALS = 0.02, 100
 CONTROLLERS = Path("/sys/fs/cgroup")
 _MiB = 1024**2
 
@@ -26,8 +27,8 @@ class MemoryLimit(Protocol):
         """Put the group of this process, which has just started, under the limit."""
         ...
 
-    def lift(self) -> None:
-        """Clean up; the group must have ended."""
+    async def lift(self) -> None:
+        """Clean up; the group must have been killed."""
         ...
 
 
@@ -60,12 +61,16 @@ class CgroupLimit:
         """Move the process; whatever it starts is born inside."""
         (self._folder / "cgroup.procs").write_text(str(pid))
 
-    def lift(self) -> None:
-        """Remove the cgroup; a straggler that the kernel still reaps keeps it a little longer."""
-        try:
-            self._folder.rmdir()
-        except OSError:
-            logger.debug("cgroup left behind", extra={"folder": str(self._folder)})
+    async def lift(self) -> None:
+        """Remove the cgroup, as soon as the kernel has reaped the last of the group."""
+        for _ in range(REMOVALS):
+            try:
+                self._folder.rmdir()
+            except OSError:
+                await asyncio.sleep(REMOVE_EVERY_S)
+            else:
+                return
+        logger.warning("cgroup left behind", extra={"folder": str(self._folder)})
 
 
 class WatchedLimit:
@@ -81,7 +86,7 @@ class WatchedLimit:
         """Begin to watch."""
         self._task = asyncio.create_task(self._watch(pid))
 
-    def lift(self) -> None:
+    async def lift(self) -> None:
         """Stop to watch."""
         if self._task is not None:
             self._task.cancel()

@@ -89,7 +89,7 @@ class RuntimeProcess:
         await self._process.wait()
         await self._watch
         self._lines.close()
-        self._limit.lift()
+        await self._limit.lift()
         await self._api.close()
 
     def _send(self, number: signal.Signals) -> None:
