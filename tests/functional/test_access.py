@@ -1,5 +1,6 @@
 """Who may call, through the doors of callers: stock boto3, our client, the AWS CLI, HTTP."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -327,3 +328,24 @@ def test_boto3_takes_the_settings_of_client_setup_too(guarded, tmp_path):
     )
 
     assert (done.stdout.strip(), done.stderr) == ("None", "")
+
+
+def test_verbs_send_the_key_that_they_are_given(guarded):
+    where = "--url", guarded.server.url, "--key", guarded.tenant_key
+
+    modelyard_says("warm", "housing", "company_a/one.tar.gz", *where)
+    [listed] = json.loads(modelyard_says("models", "housing", "--json", *where))
+    modelyard_says("unload", "housing", "company_a/one.tar.gz", *where)
+    invoke = ["invoke", "housing", "1", "--url", guarded.server.url]
+    invoke += ["--target-model", "company_a/one.tar.gz", "--custom-attributes", "trace=1"]
+    call = subprocess.run(
+        [str(COMMANDS / "modelyard"), *invoke],
+        env=clean_environment() | {"MODELYARD_KEY": guarded.tenant_key},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (listed["name"], listed["status"]) == ("company_a/one.tar.gz", "LOADED")
+    assert (call.stdout, call.stderr) == ("'trace=1'", "")

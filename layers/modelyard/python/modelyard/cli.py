@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 _Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
 _Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
+_Key = Annotated[
+    str | None, typer.Option(envvar="MODELYARD_KEY", help="A key, where one is asked for.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -59,6 +62,7 @@ def invoke(
     accept: Annotated[str | None, typer.Option(help="What to answer.")] = None,
     custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
     url: _Url = DEFAULT_URL,
+    key: _Key = None,
 ) -> None:
     """Call an endpoint once, through boto3, and print the answer's bytes."""
     from modelyard.console import errors_as_red_lines
@@ -75,7 +79,7 @@ def invoke(
             "CustomAttributes": custom_attributes,
         }
         given = {name: value for name, value in members.items() if value is not None}
-        sys.stdout.buffer.write(invoke_endpoint(url, given))
+        sys.stdout.buffer.write(invoke_endpoint(url, given, key))
         sys.stdout.buffer.flush()
 
 
@@ -91,12 +95,14 @@ def _payload(body: str) -> bytes:
 
 
 @app.command()
-def models(endpoint: _Name, url: _Url = DEFAULT_URL, as_json: _Json = False) -> None:
+def models(
+    endpoint: _Name, url: _Url = DEFAULT_URL, key: _Key = None, as_json: _Json = False
+) -> None:
     """Show the models of an endpoint and where each is."""
     from modelyard.console import errors_as_red_lines, print_models
     from modelyard.management import ManagementClient
 
-    with errors_as_red_lines(), ManagementClient(url) as client:
+    with errors_as_red_lines(), ManagementClient(url, key=key) as client:
         found = list(client.models(endpoint))
     if as_json:
         typer.echo(json.dumps([asdict(model) for model in found]))
@@ -115,6 +121,7 @@ def warm(
         ),
     ] = 360.0,
     url: _Url = DEFAULT_URL,
+    key: _Key = None,
 ) -> None:
     """Load models now and wait until they are ready."""
     from modelyard import management
@@ -123,7 +130,7 @@ def warm(
     failures = 0
     with (
         errors_as_red_lines(),
-        management.ManagementClient(url) as client,
+        management.ManagementClient(url, key=key) as client,
         progress("warming", total=len(target_models)) as advance,
     ):
         for target_model, error in management.warm(
@@ -143,12 +150,13 @@ def unload(
     endpoint: _Name,
     target_model: Annotated[str, typer.Argument(metavar="MODEL")],
     url: _Url = DEFAULT_URL,
+    key: _Key = None,
 ) -> None:
     """Unload a model; its next call loads it again."""
     from modelyard.console import errors_as_red_lines
     from modelyard.management import ManagementClient
 
-    with errors_as_red_lines(), ManagementClient(url) as client:
+    with errors_as_red_lines(), ManagementClient(url, key=key) as client:
         client.unload(endpoint, target_model)
 
 

@@ -19,6 +19,7 @@ _PREFIX = "myk_"
 _KEY = re.compile(r"myk_(?P<key_id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 _KEY_ID = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,64}")
+_NOT_VALID = "the key is not valid"
 _NOBODYS_DIGEST = "0" * 64
 
 Headers = list[tuple[bytes, bytes]]
@@ -58,10 +59,16 @@ def issue(name: str, now: float, lifetime_s: float | None = None) -> tuple[Key, 
     return key, StoredKey(key.key_id, name, key.digest, now, expires_at)
 
 
-def parse_key(text: str) -> Key | None:
-    """Return the key of a text that has the form of one."""
+def parse_key(text: str) -> Key:
+    """Return the key that a caller sent.
+
+    Raises:
+        AccessDeniedError: it has not the form of one.
+    """
     match = _KEY.fullmatch(text)
-    return Key(**match.groupdict()) if match else None
+    if match is None:
+        raise AccessDeniedError(_NOT_VALID)
+    return Key(**match.groupdict())
 
 
 def is_key_id(text: str) -> bool:
@@ -78,7 +85,7 @@ def verify(key: Key, stored: StoredKey | None, now: float) -> str:
     is_right = hmac.compare_digest(key.digest, stored.digest if stored else _NOBODYS_DIGEST)
     is_current = stored is not None and (stored.expires_at is None or now < stored.expires_at)
     if stored is None or not is_right or not is_current:
-        raise AccessDeniedError("the key is not valid")
+        raise AccessDeniedError(_NOT_VALID)
     return stored.name
 
 
@@ -92,8 +99,11 @@ def split_key(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, Heade
     attributed: str | None = None
     kept: Headers = []
     for name, value in headers:
+        if name.lower() not in (HEADER, ATTRIBUTES_HEADER):
+            kept.append((name, value))
+            continue
         text = value.decode("latin-1").strip()
-        if name.lower() not in (HEADER, ATTRIBUTES_HEADER) or not text.startswith(_PREFIX):
+        if not text.startswith(_PREFIX):
             kept.append((name, value))
         elif name.lower() == HEADER:
             own = own or text

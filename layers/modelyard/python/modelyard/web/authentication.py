@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -11,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelyard.errors import AccessDeniedError, ModelyardError, PayloadTooLargeError
-from modelyard.keys import Headers, parse_key, split_key, verify
+from modelyard.keys import parse_key, split_key, verify
 from modelyard.ports import Clock, KeyStore
 from modelyard.types import Principal
 from modelyard.web.exchange import body_of, response_of
@@ -21,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 ANONYMOUS = Principal("anonymous")
 _PRINCIPAL = "modelyard.principal"
-_SENT_KEY = "modelyard.key"
 _NO_KEY = "a key is needed: in the header x-api-key or at the start of CustomAttributes"
 _OPEN_TO_ALL = "/ping"
 _ASSUMED_ROLE = re.compile(
@@ -32,8 +30,8 @@ _ASSUMED_ROLE = re.compile(
 class Authenticator(Protocol):
     """How a server learns who calls."""
 
-    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
-        """Return who calls; `headers` have lower-case names.
+    async def principal(self, scope: Scope, key: str | None) -> Principal:
+        """Return who calls; `key` is what was sent as a key, whatever it is worth.
 
         Raises:
             AccessDeniedError: nobody we know.
@@ -45,7 +43,7 @@ class Authenticator(Protocol):
 class AnonymousAuthenticator:
     """Lets everybody in, all under one name."""
 
-    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+    async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return the one principal there is."""
         return ANONYMOUS
 
@@ -53,7 +51,7 @@ class AnonymousAuthenticator:
 class GatewayIamAuthenticator:
     """Believes API Gateway, which has verified the signature (`authorizationType: AWS_IAM`)."""
 
-    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
+    async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return the identity of the event that API Gateway made of the request.
 
         Raises:
@@ -82,21 +80,18 @@ class KeyAuthenticator:
         self._store = store
         self._clock = clock
 
-    async def principal(self, scope: Scope, headers: Mapping[str, str]) -> Principal:
-        """Return the holder of the key that `Authentication` has taken off the headers.
+    async def principal(self, scope: Scope, key: str | None) -> Principal:
+        """Return the holder of the key.
 
         Raises:
             AccessDeniedError: there is no key, or none that is valid now.
             DependencyError: the store cannot be asked.
         """
-        text = scope[_SENT_KEY]
-        if text is None:
-            raise AccessDeniedError(_NO_KEY)
-        key = parse_key(text)
         if key is None:
-            raise AccessDeniedError("the key is not valid")
-        stored = await asyncio.to_thread(self._store.find, key.key_id)
-        return Principal(verify(key, stored, self._clock.time()))
+            raise AccessDeniedError(_NO_KEY)
+        sent = parse_key(key)
+        stored = await asyncio.to_thread(self._store.find, sent.key_id)
+        return Principal(verify(sent, stored, self._clock.time()))
 
 
 class Authentication:
@@ -121,9 +116,7 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            principal = await self._authenticator.principal(
-                {**scope, _SENT_KEY: key}, _named(headers)
-            )
+            principal = await self._authenticator.principal(scope, key)
         except ModelyardError as error:
             await _refuse(error, scope, receive, send)
             return
@@ -139,10 +132,6 @@ def principal_of(request: Request) -> Principal:
 
 def _is_open(scope: Scope) -> bool:
     return bool(scope["path"] == _OPEN_TO_ALL or scope["method"] == "OPTIONS")
-
-
-def _named(headers: Headers) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
 
 
 async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:
