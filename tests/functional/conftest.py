@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.functional import artifacts
+from tests.functional.guarded import Guarded, serving
 from tests.functional.yard import DirectoryModels, Repository, S3Models, Yard
 from tests.serving import Server, body, clean_environment
 
@@ -53,6 +54,13 @@ def unharmed(yard: Yard, good_model: str) -> Iterator[None]:
     yield
     assert yard.server.half_written() == []
     assert body(yard.invoke(good_model)) == [5.0]
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server that asks for keys."""
+    with serving(tmp_path_factory.mktemp("guarded")) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
