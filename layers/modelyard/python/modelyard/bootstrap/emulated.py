@@ -1,7 +1,6 @@
 """The functions of a deployment on this machine: `modelyard serve --lambda`."""
 
 import asyncio
-import logging
 import os
 import sys
 import tempfile
@@ -14,13 +13,13 @@ import uvloop
 
 import modelyard
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
+from modelyard.bootstrap.function_logs import FunctionLogs
 from modelyard.bootstrap.http_server import HttpServer
 from modelyard.bootstrap.local import SHUTDOWN_GRACE_S, ServeOptions
 from modelyard.bootstrap.logs import configure_logging
 from modelyard.bootstrap.pools import ServedApi
 from modelyard.emulation.control_plane import create_control_plane
 from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.emulation.embedded_metrics import is_embedded, samples_in
 from modelyard.emulation.functions import Functions
 from modelyard.emulation.gateway import RestApi
 from modelyard.emulation.gateway_front import Gateway, create_gateway
@@ -37,8 +36,6 @@ from modelyard.settings import (
     WorkerSettings,
 )
 
-logger = logging.getLogger(__name__)
-
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
 """In a checkout, where the handlers are."""
@@ -48,7 +45,6 @@ ROUTER_MB, RUNTIME_MB = 512, 1024
 CONCURRENCY = 100
 INFERENCE_TIMEOUT_S = 360.0
 WARMER_MARGIN_S = 20.0
-_PLATFORM_LINES = ("START ", "END ", "REPORT ")
 
 
 def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
@@ -74,7 +70,7 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
 
 async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, str], None]) -> None:
     account, metrics = Account.find(), PrometheusMetrics()
-    functions = Functions(_line_sink(metrics))
+    functions = Functions(FunctionLogs(metrics).take)
     async with AsyncExitStack() as stack:
         sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
         warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
@@ -161,6 +157,7 @@ class Definitions:
             memory_mb=memory_mb,
             timeout_s=timeout_s,
             concurrency=CONCURRENCY,
+            log_format="JSON",
             python=python,
             region=self.account.region,
         )
@@ -201,17 +198,3 @@ def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:
 
 
 _KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-
-
-def _line_sink(metrics: PrometheusMetrics) -> Callable[[str, str], None]:
-    """Return what CloudWatch does with a printed line: metrics are counted, all else is logged."""
-
-    def take(function: str, line: str) -> None:
-        if is_embedded(line):
-            for sample in samples_in(line):
-                metrics.record(sample)
-        elif line:
-            level = logging.DEBUG if line.startswith(_PLATFORM_LINES) else logging.INFO
-            logger.log(level, "%s", line, extra={"function": function})
-
-    return take

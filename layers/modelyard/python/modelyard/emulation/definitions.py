@@ -30,6 +30,8 @@ class FunctionDefinition:
     """How many execution environments it may have at work: its reserved concurrency."""
     per_tenant: bool = False
     """Whether an execution environment serves one tenant only (tenant isolation)."""
+    log_format: str = "Text"
+    """How the runtime writes log records: `Text` or `JSON`."""
     python: str = sys.executable
     region: str = REGION
     init_limit_s: float = 10.0

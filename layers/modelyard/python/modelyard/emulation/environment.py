@@ -96,9 +96,9 @@ class Environment:
         """Start the runtime; return why it did not come up."""
         function = self._function
         limit = self._limit_memory(function.memory_mb)
-        command = (function.python, "-m", "awslambdaric", function.handler)
+        arguments = ("-m", "awslambdaric", function.handler)
         self._runtime = await RuntimeProcess.start(
-            command, function.folder, self._variables(), self._print, limit
+            function.python, arguments, function.folder, self._variables(), self._print, limit
         )
         return await self._until_asked(self._runtime, "")
 
@@ -146,7 +146,7 @@ class Environment:
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "AWS_LAMBDA_LOG_FORMAT": "Text",
+            "AWS_LAMBDA_LOG_FORMAT": function.log_format,
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": self._log_stream,
             "AWS_REGION": function.region,

@@ -1,6 +1,7 @@
 """The warm queue and its dead-letter queue, on an SQS within this process or on one given."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ def sqs_server() -> Iterator[str]:
     """Run an SQS on a free port of the loopback address; messages live as long as it does."""
     from moto.server import ThreadedMotoServer  # seconds, and only where no SQS was given
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells of every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -12,6 +12,16 @@ from modelyard.emulation.memory_limit import MemoryLimit, resident_bytes
 from modelyard.emulation.printed_lines import PrintedLines
 from modelyard.emulation.runtime_api import Exited, RuntimeApi, Signal, Work
 
+_TETHERED = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Has the kernel kill the process when ours dies of whatever cause: frozen, it would stay for ever.
+
+PR_SET_PDEATHSIG is 1, SIGKILL is 9; the setting outlives the exec.
+"""
+
 
 class RuntimeProcess:
     """A process group of its own, so that what a function starts is frozen and ended with it."""
@@ -32,18 +42,19 @@ class RuntimeProcess:
     @classmethod
     async def start(
         cls,
-        command: tuple[str, ...],
+        python: str,
+        arguments: tuple[str, ...],
         folder: Path,
         environ: Mapping[str, str],
         on_line: Callable[[str], None],
         limit: MemoryLimit,
     ) -> Self:
-        """Start the runtime; it is initialised when it asks for work."""
+        """Start `python` with the arguments; it is initialised when it asks for work."""
         api = RuntimeApi()
         address = await api.start()
         lines = PrintedLines(on_line)
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *(python, "-I", "-S", "-c", _TETHERED, *arguments),
             cwd=folder,
             env={**environ, "AWS_LAMBDA_RUNTIME_API": address},
             stdin=asyncio.subprocess.DEVNULL,
