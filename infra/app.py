@@ -1,0 +1,32 @@
+"""The CDK app: from a config file to two stacks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_cdk import App
+
+from infra.compliance import acknowledge, check
+from infra.data_stack import DataStack
+from infra.service_stack import ServiceStack
+from infra.settings import OVERRIDES, load_settings
+
+EXAMPLE = Path(__file__).parent / "example.yaml"
+
+
+def build_app(context: Mapping[str, str] | None = None) -> App:
+    """Return the app of the file that context `config` names, or of the example.
+
+    Raises:
+        ConfigurationError: the file cannot be deployed.
+    """
+    app = App(context=dict(context) if context else None)
+    config = app.node.try_get_context("config")
+    given = {key: app.node.try_get_context(key) for key in OVERRIDES}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    settings = load_settings(Path(config) if config else EXAMPLE, overrides)
+    data = DataStack(app, f"{settings.name}-data", settings)
+    service = ServiceStack(app, settings.name, settings=settings, data=data)
+    acknowledge(data, service)
+    if app.node.try_get_context("check"):
+        check(app)
+    return app

@@ -1,0 +1,116 @@
+"""What outlives a deployment: the user's models; and the network and disk their cache lies on."""
+
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_efs as efs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import DeploySettings
+
+NFS = ec2.Port.tcp(2049)
+_THROUGHPUT = {
+    "bursting": efs.ThroughputMode.BURSTING,
+    "elastic": efs.ThroughputMode.ELASTIC,
+}
+
+
+class DataStack(Stack):
+    """The buckets (if we make them), a network without a way out, and the file system."""
+
+    def __init__(self, scope: Construct, name: str, settings: DeploySettings) -> None:
+        super().__init__(scope, name, description="Modelyard: models, their network and cache")
+        if settings.deployment.bucket == "create":
+            self._create_buckets(settings.buckets)
+        self.vpc = self._network(with_flow_logs=settings.deployment.flow_logs)
+        self.functions_group = self._group("FunctionsGroup", "Inference functions")
+        # The subnets have one route, the gateway to S3; so "anywhere" is S3.
+        self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "S3")
+        self.access_point: efs.AccessPoint | None = None
+        if settings.deployment.cache == "efs":
+            self.access_point = self._cache(_THROUGHPUT[settings.deployment.efs_throughput])
+
+    def _create_buckets(self, names: tuple[str, ...]) -> None:
+        logs = s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=True,
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        for name in names:
+            bucket = s3.Bucket(
+                self,
+                f"Models-{name}",
+                bucket_name=name,  # people upload to it by this name
+                encryption=s3.BucketEncryption.S3_MANAGED,
+                block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+                object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+                enforce_ssl=True,
+                minimum_tls_version=1.2,
+                versioned=True,
+                server_access_logs_bucket=logs,
+                server_access_logs_prefix=f"{name}/",
+                removal_policy=RemovalPolicy.RETAIN,
+            )
+            CfnOutput(self, f"Bucket-{name}", value=bucket.bucket_name)
+
+    def _network(self, *, with_flow_logs: bool) -> ec2.Vpc:
+        vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            max_azs=2,
+            nat_gateways=0,
+            restrict_default_security_group=False,  # it would need a function of its own
+            subnet_configuration=[
+                ec2.SubnetConfiguration(
+                    name="inference", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=20
+                )
+            ],
+        )
+        vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        if with_flow_logs:
+            vpc.add_flow_log("FlowLogs")
+        return vpc
+
+    def _group(self, name: str, description: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(
+            self, name, vpc=self.vpc, description=description, allow_all_outbound=False
+        )
+
+    def _cache(self, throughput: efs.ThroughputMode) -> efs.AccessPoint:
+        """Make the file system: a cache, so it goes with the stack and has no backups.
+
+        Nothing moves to slower storage either: the models called least would become slowest.
+        """
+        group = self._group("CacheGroup", "Artifact cache")
+        group.add_ingress_rule(self.functions_group, NFS, "Inference functions")
+        self.functions_group.add_egress_rule(group, NFS, "Artifact cache")
+        self.file_system = efs.FileSystem(
+            self,
+            "Cache",
+            vpc=self.vpc,
+            security_group=group,
+            encrypted=True,
+            throughput_mode=throughput,
+            allow_anonymous_access=False,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.file_system.add_to_resource_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["elasticfilesystem:Client*"],
+                conditions={"Bool": {"aws:SecureTransport": "false"}},
+            )
+        )
+        return self.file_system.add_access_point(
+            "Artifacts",
+            path="/modelyard",
+            create_acl=efs.Acl(owner_uid="1000", owner_gid="1000", permissions="0750"),
+            posix_user=efs.PosixUser(uid="1000", gid="1000"),
+        )

@@ -1,0 +1,90 @@
+"""The inference functions: one for each shard of an endpoint, from one image."""
+
+from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.assets import PROJECT_FILE, PROJECT_FOLDER, image_code
+from infra.data_stack import DataStack
+from infra.permissions import may_attach_to_network, may_read, service_role
+from infra.settings import DeployedModels, DeploySettings
+from modelyard.settings import InferenceSettings
+
+MOUNT = "/mnt/models"
+TMP_BYTES = 10 << 30
+ARCHITECTURES = {
+    "arm64": (lambda_.Architecture.ARM_64, ecr_assets.Platform.LINUX_ARM64),
+    "x86_64": (lambda_.Architecture.X86_64, ecr_assets.Platform.LINUX_AMD64),
+}
+
+
+class InferenceFunctions(Construct):
+    """The functions of one endpoint; they share a role and a log group."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        settings: DeploySettings,
+        models: DeployedModels,
+        data: DataStack,
+    ) -> None:
+        super().__init__(scope, name)
+        self._settings = settings
+        self._models = models
+        self._data = data
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.role = service_role(self, "Role", self.log_group)
+        may_attach_to_network(self.role)
+        may_read(self.role, models.locations)
+        self.functions = [self._function(shard) for shard in range(models.deployed.shards)]
+
+    def _function(self, shard: int) -> lambda_.DockerImageFunction:
+        models, deployment = self._models, self._settings.deployment
+        architecture, platform = ARCHITECTURES[deployment.architecture]
+        return lambda_.DockerImageFunction(
+            self,
+            f"Shard{shard}",
+            function_name=models.deployed.function_name(shard),
+            code=image_code(models, platform),
+            architecture=architecture,
+            memory_size=models.memory_mb,
+            timeout=Duration.seconds(models.deployed.timeout_s),
+            role=self.role,
+            log_group=self.log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            environment=self._environment(),
+            vpc=self._data.vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+            security_groups=[self._data.functions_group],
+            filesystem=self._file_system(),
+            ephemeral_storage_size=Size.gibibytes(10) if deployment.cache == "tmp" else None,
+            tenancy_config=lambda_.TenancyConfig.PER_TENANT if models.deployed.per_tenant else None,
+        )
+
+    def _file_system(self) -> lambda_.FileSystem | None:
+        if self._data.access_point is None:
+            return None
+        return lambda_.FileSystem.from_efs_access_point(self._data.access_point, MOUNT)
+
+    def _environment(self) -> dict[str, str]:
+        project = self._models.project
+        is_efs = self._settings.deployment.cache == "efs"
+        settings = InferenceSettings(
+            cache_dir=MOUNT if is_efs else "/tmp/modelyard",  # noqa: S108
+            memory_bytes=self._models.model_memory_bytes,
+            disk_bytes=self._settings.deployment.disk if is_efs else TMP_BYTES * 9 // 10,
+            project_file=f"{PROJECT_FOLDER}/{PROJECT_FILE}" if project is not None else "",
+        )
+        own = dict(project.env) if project is not None else {}
+        return {**own, **settings.to_environ(), "ORT_DISABLE_TELEMETRY": "1"}

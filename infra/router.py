@@ -1,0 +1,214 @@
+"""The router function behind a REST API whose own errors look like SageMaker's."""
+
+import json
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.assets import ENDPOINTS_FILE, function_code
+from infra.inference import ARCHITECTURES
+from infra.permissions import allow, may_invoke, may_read, service_role
+from infra.settings import DeploySettings
+from modelyard.config_schema import Deployment
+from modelyard.settings import RouterSettings
+
+TIMEOUT_S = 29
+"""API Gateway's own."""
+_REFUSALS = {
+    apigateway.ResponseType.THROTTLED: ("429", "ThrottlingException"),
+    apigateway.ResponseType.QUOTA_EXCEEDED: ("429", "ThrottlingException"),
+    apigateway.ResponseType.REQUEST_TOO_LARGE: ("413", "ValidationError"),
+    apigateway.ResponseType.INTEGRATION_TIMEOUT: ("504", "ServiceUnavailable"),
+    apigateway.ResponseType.INTEGRATION_FAILURE: ("502", "ServiceUnavailable"),
+    apigateway.ResponseType.UNAUTHORIZED: ("401", "AccessDeniedException"),
+    apigateway.ResponseType.ACCESS_DENIED: ("403", "AccessDeniedException"),
+    apigateway.ResponseType.INVALID_SIGNATURE: ("403", "InvalidSignatureException"),
+    apigateway.ResponseType.EXPIRED_TOKEN: ("403", "ExpiredTokenException"),
+    apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN: ("403", "AccessDeniedException"),
+    apigateway.ResponseType.DEFAULT_4_XX: (None, "ValidationError"),
+    apigateway.ResponseType.DEFAULT_5_XX: (None, "InternalFailure"),
+}
+
+
+class RouterApi(Construct):
+    """The public side."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        settings: DeploySettings,
+        layers: list[lambda_.LayerVersion],
+        functions: list[lambda_.DockerImageFunction],
+        queue: sqs.Queue,
+    ) -> None:
+        super().__init__(scope, name)
+        self._settings = settings
+        self.function = self._router(layers, functions, queue)
+        self.alias = lambda_.Alias(
+            self, "Live", alias_name="live", version=self.function.current_version
+        )
+        self.api = self._rest_api()
+        for kind, (status, error_type) in _REFUSALS.items():
+            self._shape(kind, status, error_type)
+
+    @property
+    def keys_path(self) -> str:
+        """The path of the SSM parameters of the API's keys."""
+        return f"/modelyard/{self._settings.name}/keys"
+
+    def _router(
+        self,
+        layers: list[lambda_.LayerVersion],
+        functions: list[lambda_.DockerImageFunction],
+        queue: sqs.Queue,
+    ) -> lambda_.Function:
+        deployment = self._settings.deployment
+        log_group = self._log_group("Logs")
+        role = service_role(self, "Role", log_group)
+        may_invoke(role, functions)
+        allow(role, "sqs:SendMessage", on=[queue.queue_arn])
+        for item in self._settings.endpoints:
+            may_read(role, item.locations)
+        has_keys = deployment.auth == "key"
+        if has_keys:
+            self._may_read_keys(role)
+        return lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=ARCHITECTURES[deployment.architecture][0],
+            handler="handler.handler",
+            code=function_code("router"),
+            layers=layers,
+            memory_size=1024,
+            timeout=Duration.seconds(TIMEOUT_S),
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS,
+            role=role,
+            log_group=log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            environment=RouterSettings(
+                endpoints_file=ENDPOINTS_FILE,
+                warm_queue_url=queue.queue_url,
+                auth=deployment.auth,
+                keys_path=self.keys_path if has_keys else "",
+                account=Stack.of(self).account,
+            ).to_environ(),
+        )
+
+    def _may_read_keys(self, role: iam.Role) -> None:
+        arn = Stack.of(self).format_arn(
+            service="ssm", resource="parameter", resource_name=f"{self.keys_path[1:]}/*"
+        )
+        allow(role, "ssm:GetParameter", on=[arn])
+
+    def _rest_api(self) -> apigateway.RestApi:
+        deployment = self._settings.deployment
+        api = apigateway.RestApi(
+            self,
+            "Api",
+            rest_api_name=self._settings.name,
+            description="Modelyard: SageMaker InvokeEndpoint and Cortex APIs",
+            endpoint_configuration=_endpoint_configuration(deployment),
+            policy=_private_policy(deployment),
+            # SDKs send no Accept header; only with this do binary answers reach them as bytes.
+            binary_media_types=["*/*"],
+            cloud_watch_role=True,
+            deploy_options=apigateway.StageOptions(
+                stage_name="prod",
+                throttling_rate_limit=deployment.throttle.rate,
+                throttling_burst_limit=deployment.throttle.burst,
+                logging_level=apigateway.MethodLoggingLevel.ERROR,
+                access_log_destination=apigateway.LogGroupLogDestination(
+                    self._log_group("AccessLogs")
+                ),
+                access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
+                    caller=False,
+                    http_method=True,
+                    ip=True,
+                    protocol=True,
+                    request_time=True,
+                    resource_path=True,
+                    response_length=True,
+                    status=True,
+                    user=True,
+                ),
+                metrics_enabled=True,
+            ),
+        )
+        proxy = apigateway.LambdaIntegration(
+            self.alias, proxy=True, allow_test_invoke=False, timeout=Duration.seconds(TIMEOUT_S)
+        )
+        signed = deployment.auth == "iam"
+        api.root.add_resource("{proxy+}").add_method(
+            "ANY",
+            proxy,
+            authorization_type=apigateway.AuthorizationType.IAM
+            if signed
+            else apigateway.AuthorizationType.NONE,
+            request_validator=apigateway.RequestValidator(
+                self,
+                "Validator",
+                rest_api=api,
+                validate_request_body=True,
+                validate_request_parameters=True,
+            ),
+        )
+        return api
+
+    def _shape(self, kind: apigateway.ResponseType, status: str | None, error_type: str) -> None:
+        body = json.dumps({"__type": error_type, "Message": "MESSAGE"})
+        self.api.add_gateway_response(
+            f"Refusal{kind.response_type}",
+            type=kind,
+            status_code=status,
+            response_headers={
+                "x-amzn-ErrorType": f"'{error_type}'",
+                "x-amzn-RequestId": "context.requestId",
+            },
+            templates={
+                "application/json": body.replace('"MESSAGE"', "$context.error.messageString")
+            },
+        )
+
+    def _log_group(self, name: str) -> logs.LogGroup:
+        return logs.LogGroup(
+            self,
+            name,
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+
+def _endpoint_configuration(deployment: Deployment) -> apigateway.EndpointConfiguration:
+    kind = apigateway.EndpointType.PRIVATE if deployment.vpc_endpoints else None
+    return apigateway.EndpointConfiguration(types=[kind or apigateway.EndpointType.REGIONAL])
+
+
+def _private_policy(deployment: Deployment) -> iam.PolicyDocument | None:
+    """Return the policy that lets calls in from the named VPC endpoints only."""
+    if not deployment.vpc_endpoints:
+        return None
+    here = {"aws:SourceVpce": deployment.vpc_endpoints}
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                principals=[iam.AnyPrincipal()],
+                actions=["execute-api:Invoke"],
+                resources=["execute-api:/*"],
+            ),
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["execute-api:Invoke"],
+                resources=["execute-api:/*"],
+                conditions={"StringNotEquals": here},
+            ),
+        ]
+    )

@@ -1,0 +1,103 @@
+"""The warm queue, its dead-letter queue, and the warmer that works it off."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.assets import ENDPOINTS_FILE, function_code
+from infra.inference import ARCHITECTURES
+from infra.permissions import allow, may_invoke, service_role
+from infra.settings import MAX_TIMEOUT_S, DeploySettings
+from modelyard.settings import WarmerSettings
+
+MAX_RECEIVES = 5
+SIDE_BY_SIDE = 10
+WARMER_GRACE_S = 20
+"""What the warmer gets beyond the load it waits for."""
+VISIBILITY_FACTOR = 6
+"""Lambda's advice for a queue that a function reads; the warmer itself shortens it."""
+
+
+class Warming(Construct):
+    """Makes models ready that were too slow for a call."""
+
+    def __init__(self, scope: Construct, name: str, *, settings: DeploySettings) -> None:
+        super().__init__(scope, name)
+        longest_s = max(item.deployed.timeout_s for item in settings.endpoints)
+        self._timeout_s = min(longest_s + WARMER_GRACE_S, MAX_TIMEOUT_S)
+        self._settings = settings
+        self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))
+        self.queue = self._queue(
+            "Queue",
+            visibility_timeout=Duration.seconds(VISIBILITY_FACTOR * self._timeout_s),
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=self.dead_letters, max_receive_count=MAX_RECEIVES
+            ),
+        )
+
+    def add_warmer(
+        self, layers: list[lambda_.LayerVersion], functions: list[lambda_.DockerImageFunction]
+    ) -> lambda_.Function:
+        """Return the warmer of these functions, triggered by the queue."""
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        role = service_role(self, "Role", log_group)
+        may_invoke(role, functions)
+        allow(
+            role,
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueAttributes",
+            on=[self.queue.queue_arn],
+        )
+        warmer = lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=ARCHITECTURES[self._settings.deployment.architecture][0],
+            handler="handler.handler",
+            code=function_code("warmer"),
+            layers=layers,
+            memory_size=256,
+            timeout=Duration.seconds(self._timeout_s),
+            role=role.without_policy_updates(),  # the event source would grant once more
+            log_group=log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            environment=WarmerSettings(ENDPOINTS_FILE, self.queue.queue_url).to_environ(),
+        )
+        warmer.add_event_source(
+            event_sources.SqsEventSource(
+                self.queue,
+                batch_size=1,
+                report_batch_item_failures=True,
+                max_concurrency=SIDE_BY_SIDE,
+            )
+        )
+        return warmer
+
+    def _queue(
+        self,
+        name: str,
+        *,
+        visibility_timeout: Duration | None = None,
+        retention_period: Duration | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        return sqs.Queue(
+            self,
+            name,
+            fifo=True,
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            visibility_timeout=visibility_timeout,
+            retention_period=retention_period,
+            dead_letter_queue=dead_letter_queue,
+        )
