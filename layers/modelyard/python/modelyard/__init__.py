@@ -16,6 +16,7 @@ The rooms, in the order a request visits them:
 - `warming`     makes models ready that were too slow for a request
 - `keys`        the API keys of callers; `routing.access` says what each may call
 - `sdk`         the AWS SDK for those who call: `modelyard.client(url)`
+- `emulation`   Lambda and API Gateway on this machine, for `serve --lambda`
 - `bootstrap`   one wiring per process; `cli` the same for a terminal
 """
 

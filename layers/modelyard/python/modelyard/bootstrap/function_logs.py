@@ -45,6 +45,7 @@ def _log(function: str, written: dict[str, Any]) -> None:
     """Log the event and its fields again, in the form of this process."""
     level = logging.getLevelNamesMapping().get(str(written["level"]), logging.INFO)
     record = logging.LogRecord(logger.name, level, __file__, 0, "%s", (written["message"],), None)
-    fields = {name: value for name, value in written.items() if name not in _OWN_MEMBERS}
+    taken = {*_OWN_MEMBERS, *vars(record)}
+    fields = {name: value for name, value in written.items() if name not in taken}
     vars(record).update(fields | {"function": function})
     logger.handle(record)
