@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: setup demo serve test lint check bench requirements clean
+.PHONY: layers synth setup demo serve test lint check bench requirements clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,30 @@ lint: setup
 
 check: lint test
 
+# What the functions that are zip files carry, for their processor; pip needs no Docker for it.
+ARCHITECTURE ?= arm64
+WHEELS := build/layers/dependencies-$(ARCHITECTURE)
+MACHINE := $(subst arm64,aarch64,$(ARCHITECTURE))
+layers: $(WHEELS)/.made
+$(WHEELS)/.made: layers/dependencies/requirements.txt | $(STAMP)
+	rm -rf $(WHEELS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		--only-binary=:all: --implementation cp --python-version 3.14 --platform manylinux_2_28_$(MACHINE) \
+		--platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE) \
+		--target $(WHEELS)/python -r $<
+	touch $@
+
+# Templates and assets of `cdk deploy` into cdk.out; no Docker, no credentials.
+# CONFIG=modelyard.yaml names what to deploy; without it, infra/example.yaml is.
+CDK := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 CDK_DISABLE_CLI_TELEMETRY=true \
+	node_modules/.bin/cdk --no-notices --no-version-reporting
+synth: layers node_modules/.bin/cdk
+	$(CDK) synth --quiet -c check=1 $(if $(CONFIG),-c config=$(CONFIG))
+
+node_modules/.bin/cdk: package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
 bench: setup
 	$(BIN)/python benchmarks/run.py
 
@@ -56,6 +80,7 @@ IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,aut
 requirements:
 	$(PIN) --extra all --group build -o requirements.txt
 	$(PIN) --extra all --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt
 	$(MAKE) $(IMAGE_PINS)
 
 # What the image of each runtime carries, in the versions that are tested. `python` has no framework.

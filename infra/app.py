@@ -26,7 +26,7 @@ def build_app(context: Mapping[str, str] | None = None) -> App:
     settings = load_settings(Path(config) if config else EXAMPLE, overrides)
     data = DataStack(app, f"{settings.name}-data", settings)
     service = ServiceStack(app, settings.name, settings=settings, data=data)
-    acknowledge(data, service)
+    acknowledge(settings, data, service)
     if app.node.try_get_context("check"):
         check(app)
     return app

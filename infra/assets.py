@@ -64,7 +64,9 @@ def manifest_code(endpoints: list[DeployedEndpoint]) -> lambda_.Code:
     return lambda_.Code.from_asset(str(folder))
 
 
-def image_code(models: DeployedModels, architecture: ecr_assets.Platform) -> lambda_.DockerImageCode:
+def image_code(
+    models: DeployedModels, architecture: ecr_assets.Platform
+) -> lambda_.DockerImageCode:
     """Return the image of an endpoint's functions; those without a project share one."""
     return lambda_.DockerImageCode.from_image_asset(
         str(_image_context(models.project)),

@@ -49,7 +49,9 @@ class Observability(Construct):
         self._topic = _topic(self, settings.deployment.alarm_topic)
         names = [item.deployed.endpoint.name for item in settings.endpoints]
         self._queue_alarms(warming)
-        self._alarm("ServerErrors", router.api.metric_server_error(statistic="Average"), SERVER_ERRORS)
+        self._alarm(
+            "ServerErrors", router.api.metric_server_error(statistic="Average"), SERVER_ERRORS
+        )
         for endpoint_name in names:
             self._alarm(f"NotReady-{endpoint_name}", _not_ready_ratio(endpoint_name), NOT_READY)
         for number, function in enumerate(functions):
