@@ -67,14 +67,14 @@ class Observability(Construct):
         self._alarm("OldestMessage", oldest, OLDEST_MESSAGE_S)
 
     def _credits_alarm(self, file_system: efs.FileSystem) -> None:
-        credits = cloudwatch.Metric(
+        balance = cloudwatch.Metric(
             namespace="AWS/EFS",
             metric_name="BurstCreditBalance",
             dimensions_map={"FileSystemId": file_system.file_system_id},
             statistic="Minimum",
             period=_PERIOD,
         )
-        self._alarm("BurstCredits", credits, LOW_CREDITS, is_low=True)
+        self._alarm("BurstCredits", balance, LOW_CREDITS, is_low=True)
 
     def _alarm(
         self, name: str, metric: cloudwatch.IMetric, threshold: float, *, is_low: bool = False

@@ -13,7 +13,7 @@ def service_role(scope: Construct, name: str, log_group: logs.LogGroup) -> iam.R
     role = iam.Role(
         scope,
         name,
-        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),  # type: ignore[arg-type]
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
     )
     log_group.grant_write(role)
     return role
