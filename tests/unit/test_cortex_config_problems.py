@@ -479,7 +479,7 @@ def test_c41_an_api_shares_its_path_with_nobody(project: Path) -> None:
 def test_other_kinds_of_cortex_are_refused_by_name(project: Path, kind: str) -> None:
     assert refusal(project, [api(kind=kind)]) == [
         f"cortex.yaml: demo: kind: {kind} is not supported; "
-        "allowed: MultiModelEndpoint, RealtimeAPI"
+        "allowed: MultiModelEndpoint, RealtimeAPI, Deployment"
     ]
 
 

@@ -21,6 +21,7 @@ TOLD = {
     errors.TargetModelForbiddenError: 404,
     errors.PayloadTooLargeError: 413,
     errors.InvalidRequestError: 400,
+    errors.AccessDeniedError: 403,
     errors.TargetModelMissingError: 400,
     errors.UnsupportedOperationError: 400,
     errors.ModelNotReadyError: 503,

@@ -46,6 +46,7 @@ ON_THE_WIRE = {
     errors.ModelAlreadyLoadedError: WireStatus("ValidationError", 409),
     errors.ModelNotLoadedError: WireStatus("ValidationError", 404),
     errors.ConfigurationError: INTERNAL,
+    errors.AccessDeniedError: WireStatus("AccessDeniedException", 403),
 }
 
 

@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
@@ -40,8 +41,7 @@ print(json.dumps([path for path in sys.path if path not in bare]))"""
 def requirements_file(project_folder: Path, predictor_file: str) -> Path | None:
     """Return the requirements.txt of a project: at its root as in Cortex, or by the predictor."""
     folders = (project_folder, (project_folder / predictor_file).parent)
-    files = (folder / "requirements.txt" for folder in folders)
-    return next((file for file in files if file.is_file()), None)
+    return next((file for one in folders if (file := one / "requirements.txt").is_file()), None)
 
 
 def ignored_files(project_folder: Path) -> list[str]:
@@ -236,20 +236,19 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _unmet(asked: Requirement, search: list[str]) -> str | None:
     found = distributions(name=asked.name, path=search)
-    installed = next((one for one in found if "Version" in one.metadata), None)
-    if installed is None:
-        return f"{asked.name}{asked.specifier}: not installed"
-    if not asked.specifier.contains(installed.version, prereleases=True):
-        return f"{asked.name}{asked.specifier}: {installed.version} is installed"
-    return None
+    version = next((one.version for one in found if "Version" in one.metadata), None)
+    if version is not None and asked.specifier.contains(version, prereleases=True):
+        return None
+    state = "not installed" if version is None else f"{version} is installed"
+    return f"{asked.name}{asked.specifier}: {state}"
 
 
 @functools.cache
 def _layer() -> list[str]:
     """Return what `site` adds to the path of a fresh interpreter, editable installs included."""
     command = [sys.executable, "-E", "-P", "-S", "-c", _PRINT_SITE_PATHS]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 our own
-    return [path for path in json.loads(answer.stdout) if Path(path).is_dir()]
+    printed = subprocess.check_output(command)  # noqa: S603 our own
+    return [path for path in json.loads(printed) if Path(path).is_dir()]
 
 
 def _build(environment: Environment, file: Path, report: Report) -> None:
@@ -280,18 +279,22 @@ def _create_layered(environment: Environment) -> None:
 def _pip_install(environment: Environment, file: Path, report: Report) -> None:
     pip = [str(environment.python), "-u", "-P", "-m", "pip", "--disable-pip-version-check"]
     said: list[str] = []
-    with subprocess.Popen(  # noqa: S603 to install what the project asks for is its purpose
-        [*pip, "--no-input", "install", "--progress-bar", "off", "-r", file.name],
-        cwd=file.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+    with (
+        subprocess.Popen(  # noqa: S603 to install what the project asks for is its purpose
+            [*pip, "--no-input", "install", "--progress-bar", "off", "-r", file.name],
+            cwd=file.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(lambda: (process.kill(), process.wait()))  # who stops us stops it
+        for line in process.stdout or ():
             said.append(line.rstrip())
             report(said[-1])
+        stack.pop_all()
     if process.returncode != 0:
         end = "\n".join(said[-8:])
         raise ConfigurationError(
