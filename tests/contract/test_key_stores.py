@@ -9,20 +9,14 @@ import boto3
 import pytest
 
 from modelyard.adapters.file_keys import FileKeys
-from modelyard.adapters.ssm_keys import FOUND_TTL_S, MISSING_TTL_S, SsmKeys
+from modelyard.adapters.ssm_keys import SsmKeys
 from modelyard.errors import ConfigurationError, DependencyError
 from modelyard.keys import issue
 from modelyard.ports import KeyStore
-from tests.fakes.clock import FakeClock
 
 NOW = 1_700_000_000.0
 _, FIRST = issue("team-a", NOW, 90.0)
 _, SECOND = issue("team-b", NOW)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
@@ -39,8 +33,8 @@ def ssm_path() -> str:
 
 
 @pytest.fixture
-def ssm_keys(ssm: Any, ssm_path: str, clock: FakeClock) -> SsmKeys:
-    return SsmKeys(ssm_path, ssm, clock)
+def ssm_keys(ssm: Any, ssm_path: str) -> SsmKeys:
+    return SsmKeys(ssm_path, ssm)
 
 
 @pytest.fixture(params=["folder", "ssm"])
@@ -112,33 +106,13 @@ def test_damaged_file_is_a_dependency_error(tmp_path: Path) -> None:
         FileKeys(tmp_path).find(FIRST.key_id)
 
 
-def test_key_deleted_by_others_is_remembered_for_a_minute(ssm, ssm_path, ssm_keys, clock) -> None:
-    ssm_keys.add(FIRST)
-    assert ssm_keys.find(FIRST.key_id) == FIRST
-    SsmKeys(ssm_path, ssm, clock).delete(FIRST.key_id)
-
-    clock.advance(FOUND_TTL_S - 0.1)
-    assert ssm_keys.find(FIRST.key_id) == FIRST
-    clock.advance(0.1)
-    assert ssm_keys.find(FIRST.key_id) is None
-
-
-def test_new_key_of_others_is_seen_within_seconds(ssm, ssm_path, ssm_keys, clock) -> None:
-    assert ssm_keys.find(FIRST.key_id) is None
-    SsmKeys(ssm_path, ssm, clock).add(FIRST)
-
-    assert ssm_keys.find(FIRST.key_id) is None
-    clock.advance(MISSING_TTL_S)
-    assert ssm_keys.find(FIRST.key_id) == FIRST
-
-
-def test_store_out_of_reach_is_a_dependency_error(ssm, clock) -> None:
+def test_store_out_of_reach_is_a_dependency_error(ssm) -> None:
     nowhere = boto3.session.Session("k", "s", region_name="us-east-1").client(
         "ssm",
         endpoint_url="http://127.0.0.1:9",
         config=boto3.session.Config(retries={"total_max_attempts": 1}),
     )
-    keys = SsmKeys("/modelyard", nowhere, clock)
+    keys = SsmKeys("/modelyard", nowhere)
 
     for ask in (
         lambda: keys.find(FIRST.key_id),

@@ -9,6 +9,7 @@ from mangum import Mangum
 
 from modelyard.errors import DependencyError
 from modelyard.keys import issue
+from modelyard.ports import KeyStore
 from modelyard.router import Router
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint, EndpointTable
@@ -20,6 +21,7 @@ from modelyard.web.authentication import (
     KeyAuthenticator,
     iam_principal,
 )
+from modelyard.web.known_keys import KnownKeys
 from modelyard.wire.answers import Deployment
 from modelyard.wire.envelope import Answer
 from tests.fakes.backend import FakeBackend
@@ -42,6 +44,10 @@ class BrokenStore:
 class OneKey:
     def find(self, key_id: str) -> StoredKey | None:
         return STORED if key_id == KEY.key_id else None
+
+
+def key_authenticator(store: KeyStore, clock: FakeClock) -> KeyAuthenticator:
+    return KeyAuthenticator(KnownKeys(store, clock, 60.0), clock)
 
 
 def answer(
@@ -123,7 +129,7 @@ def test_header_cannot_stand_in_for_the_identity() -> None:
 def test_expired_key_is_refused() -> None:
     clock = FakeClock(now=1_100.0)
 
-    status, members = answer(KeyAuthenticator(OneKey(), clock), {}, **{"x-api-key": KEY.text})
+    status, members = answer(key_authenticator(OneKey(), clock), {}, **{"x-api-key": KEY.text})
 
     assert (status, members["Message"]) == (403, "the key is not valid")
 
@@ -131,7 +137,7 @@ def test_expired_key_is_refused() -> None:
 def test_valid_key_is_held_to_the_rules_of_its_name() -> None:
     sent = {"x-api-key": KEY.text}
 
-    status, members = answer(KeyAuthenticator(OneKey(), FakeClock()), {}, **sent)
+    status, members = answer(key_authenticator(OneKey(), FakeClock()), {}, **sent)
 
     assert (status, members["__type"]) == (403, "AccessDeniedException")
     assert members["Message"].startswith("team-a is not allowed")
@@ -140,6 +146,6 @@ def test_valid_key_is_held_to_the_rules_of_its_name() -> None:
 def test_store_out_of_reach_lets_nobody_in() -> None:
     sent = {"x-api-key": KEY.text}
 
-    status, members = answer(KeyAuthenticator(BrokenStore(), FakeClock()), {}, **sent)
+    status, members = answer(key_authenticator(BrokenStore(), FakeClock()), {}, **sent)
 
     assert (status, members["__type"]) == (530, "InternalDependencyException")

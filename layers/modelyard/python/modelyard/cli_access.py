@@ -104,6 +104,5 @@ def _store(path: str | None, folder: Path | None) -> "KeyStore":
         from modelyard.adapters.ssm_keys import SsmKeys, build_client
     except ImportError as error:
         raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
-    from modelyard.adapters.system_clock import SystemClock
 
-    return SsmKeys(path, build_client(), SystemClock())
+    return SsmKeys(path, build_client())

@@ -17,7 +17,6 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
@@ -53,9 +52,8 @@ def ignored_files(project_folder: Path) -> list[str]:
 def missing_requirements(file: Path, search: Sequence[str] | None = None) -> list[str]:
     """Return one line per requirement that `search` (default: `sys.path`) does not meet.
 
-    Environment markers are heeded and the files named by `-r` are followed. A URL counts by the
-    name it is given. What only pip can tell is not in the answer: whether the packages of an
-    extra are there, or what a URL or path without a name installs.
+    Environment markers are heeded, files named by `-r` followed; a URL counts by its name. What
+    only pip can tell is not in it: an extra's packages, what a URL or path without name installs.
 
     Raises:
         ConfigurationError: a line that cannot be read, by its file's name and its number.
@@ -252,8 +250,7 @@ def _layer() -> list[str]:
 
 
 def _build(environment: Environment, file: Path, report: Report) -> None:
-    # Built where it stays, under a lock and with a mark set last: the scripts of a virtual
-    # environment name its folder, so one that is built elsewhere and renamed has broken scripts.
+    # Under a lock and with a mark set last, but where it stays: its scripts name their folder.
     environment.mark.unlink(missing_ok=True)
     try:
         _create_layered(environment)
@@ -279,22 +276,22 @@ def _create_layered(environment: Environment) -> None:
 def _pip_install(environment: Environment, file: Path, report: Report) -> None:
     pip = [str(environment.python), "-u", "-P", "-m", "pip", "--disable-pip-version-check"]
     said: list[str] = []
-    with (
-        subprocess.Popen(  # noqa: S603 to install what the project asks for is its purpose
-            [*pip, "--no-input", "install", "--progress-bar", "off", "-r", file.name],
-            cwd=file.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
-        ExitStack() as stack,
-    ):
-        stack.callback(lambda: (process.kill(), process.wait()))  # who stops us stops it
-        for line in process.stdout or ():
-            said.append(line.rstrip())
-            report(said[-1])
-        stack.pop_all()
+    with subprocess.Popen(  # noqa: S603 to install what the project asks for is its purpose
+        [*pip, "--no-input", "install", "--progress-bar", "off", "-r", file.name],
+        cwd=file.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                said.append(line.rstrip())
+                report(said[-1])
+        except BaseException:
+            process.kill()
+            process.wait()  # it writes no more when what it wrote is taken away
+            raise
     if process.returncode != 0:
         end = "\n".join(said[-8:])
         raise ConfigurationError(

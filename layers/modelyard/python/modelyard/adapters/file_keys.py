@@ -11,7 +11,7 @@ from modelyard.types import StoredKey
 class FileKeys:
     """`KeyStore` over a folder; files are readable for their owner only.
 
-    Every `find` reads: what another process adds or deletes counts at once.
+    Every `find` reads: nothing is remembered here.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,7 +1,5 @@
 """Keys on AWS: one SSM parameter for each, below one path."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,12 +10,7 @@ from botocore.session import get_session
 
 from modelyard.errors import ConfigurationError, DependencyError
 from modelyard.keys import is_key_id, parse_stored, render_stored
-from modelyard.ports import Clock
 from modelyard.types import StoredKey
-
-FOUND_TTL_S = 60.0
-MISSING_TTL_S = 5.0
-_MOST_REMEMBERED = 4096
 
 
 def build_client() -> Any:
@@ -39,29 +32,27 @@ def build_client() -> Any:
 
 
 class SsmKeys:
-    """`KeyStore` over SSM parameters; remembers what it found for a while. Safe between threads."""
+    """`KeyStore` over SSM parameters."""
 
-    def __init__(self, path: str, client: Any, clock: Clock) -> None:
+    def __init__(self, path: str, client: Any) -> None:
         self._path = f"/{path.strip('/')}"
         self._client = client
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return the key of this id, as it was at most `FOUND_TTL_S` ago.
+        """Return the key of this id.
 
         Raises:
             DependencyError: the parameter cannot be read.
         """
-        now = self._clock.monotonic()
-        with self._lock:
-            forgotten_at, stored = self._remembered.get(key_id, (now, None))
-        if now < forgotten_at:
-            return stored
-        stored = self._read(key_id)
-        self._remember(key_id, stored, now)
-        return stored
+        with _dependency("read"):
+            try:
+                answer = self._client.get_parameter(Name=self._name(key_id))
+            except self._client.exceptions.ParameterNotFound:
+                return None
+        try:
+            return parse_stored(key_id, answer["Parameter"]["Value"])
+        except ConfigurationError as error:
+            raise DependencyError(f"the key {key_id} cannot be read") from error
 
     def add(self, stored: StoredKey) -> None:
         """Store the key.
@@ -73,7 +64,6 @@ class SsmKeys:
             self._client.put_parameter(
                 Name=self._name(stored.key_id), Value=render_stored(stored), Type="String"
             )
-        self._forget(stored.key_id)
 
     def all(self) -> Iterator[StoredKey]:
         """Yield every key, by id.
@@ -90,7 +80,7 @@ class SsmKeys:
                     yield parse_stored(key_id, item["Value"])
 
     def delete(self, key_id: str) -> None:
-        """Forget the key; functions that remember it do so for `FOUND_TTL_S` more.
+        """Forget the key.
 
         Raises:
             ConfigurationError: there is none.
@@ -101,29 +91,6 @@ class SsmKeys:
                 self._client.delete_parameter(Name=self._name(key_id))
             except self._client.exceptions.ParameterNotFound:
                 raise _unknown(key_id) from None
-        self._forget(key_id)
-
-    def _read(self, key_id: str) -> StoredKey | None:
-        with _dependency("read"):
-            try:
-                answer = self._client.get_parameter(Name=self._name(key_id))
-            except self._client.exceptions.ParameterNotFound:
-                return None
-        try:
-            return parse_stored(key_id, answer["Parameter"]["Value"])
-        except ConfigurationError as error:
-            raise DependencyError(f"the key {key_id} cannot be read") from error
-
-    def _remember(self, key_id: str, stored: StoredKey | None, now: float) -> None:
-        ttl_s = MISSING_TTL_S if stored is None else FOUND_TTL_S
-        with self._lock:
-            self._remembered[key_id] = now + ttl_s, stored
-            if len(self._remembered) > _MOST_REMEMBERED:  # made-up ids must not fill the memory
-                self._remembered.popitem(last=False)
-
-    def _forget(self, key_id: str) -> None:
-        with self._lock:
-            self._remembered.pop(key_id, None)
 
     def _name(self, key_id: str) -> str:
         if not is_key_id(key_id):

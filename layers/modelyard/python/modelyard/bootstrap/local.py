@@ -33,11 +33,14 @@ from modelyard.types import ModelStatus
 from modelyard.warming import Warmer
 from modelyard.web.app import create_app
 from modelyard.web.authentication import AnonymousAuthenticator, Authenticator, KeyAuthenticator
+from modelyard.web.known_keys import KnownKeys
 from modelyard.wire.answers import Deployment
 
 logger = logging.getLogger(__name__)
 
 SHUTDOWN_GRACE_S = 5
+KEYS_TTL_S = 1.0
+"""How long a key that was deleted may still work."""
 MAKE_CLASS_TIMEOUT_S = 600.0
 """How long the constructor of an API's class may take."""
 
@@ -178,7 +181,8 @@ def _metrics_renderer(
 def _authenticator(options: ServeOptions, clock: Clock) -> Authenticator:
     if options.keys_folder is None:
         return AnonymousAuthenticator()
-    return KeyAuthenticator(FileKeys(options.keys_folder), clock)
+    keys = KnownKeys(FileKeys(options.keys_folder), clock, KEYS_TTL_S)
+    return KeyAuthenticator(keys, clock)
 
 
 def _grace_s(options: ServeOptions) -> int:

@@ -30,10 +30,14 @@ from modelyard.web.authentication import (
     KeyAuthenticator,
 )
 from modelyard.web.direct import DirectInvocations
+from modelyard.web.known_keys import KnownKeys
 from modelyard.wire.answers import LOCAL, Deployment
 
 if TYPE_CHECKING:
     from mangum.types import ASGI
+
+KEYS_TTL_S = 60.0
+"""How long a key that was deleted may still work."""
 
 Event = dict[str, Any]
 
@@ -97,8 +101,8 @@ def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
         case "iam":
             return GatewayIamAuthenticator()
         case "key":
-            keys = SsmKeys(settings.keys_path, ssm_keys.build_client(), clock)
-            return KeyAuthenticator(keys, clock)
+            keys = SsmKeys(settings.keys_path, ssm_keys.build_client())
+            return KeyAuthenticator(KnownKeys(keys, clock, KEYS_TTL_S), clock)
         case "none":
             return AnonymousAuthenticator()
         case other:

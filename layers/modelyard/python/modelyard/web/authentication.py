@@ -1,6 +1,5 @@
 """Who calls: every request gets a principal before any route sees it, or is refused."""
 
-import asyncio
 import logging
 import re
 from contextlib import suppress
@@ -11,9 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelyard.errors import AccessDeniedError, ModelyardError, PayloadTooLargeError
 from modelyard.keys import parse_key, split_key, verify
-from modelyard.ports import Clock, KeyStore
+from modelyard.ports import Clock
 from modelyard.types import Principal
 from modelyard.web.exchange import body_of, response_of
+from modelyard.web.known_keys import KnownKeys
 from modelyard.wire.answers import ErrorScene, render_error
 
 logger = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def iam_principal(arn: str) -> Principal:
 class KeyAuthenticator:
     """Knows callers by their API keys."""
 
-    def __init__(self, store: KeyStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, keys: KnownKeys, clock: Clock) -> None:
+        self._keys = keys
         self._clock = clock
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
@@ -90,7 +90,7 @@ class KeyAuthenticator:
         if key is None:
             raise AccessDeniedError(_NO_KEY)
         sent = parse_key(key)
-        stored = await asyncio.to_thread(self._store.find, sent.key_id)
+        stored = await self._keys.find(sent.key_id)
         return Principal(verify(sent, stored, self._clock.time()))
 
 
