@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: layers synth setup demo serve test lint check bench requirements clean
+.PHONY: layers synth setup demo serve test lint check fuzz schema audit bench requirements clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,29 @@ lint: setup
 
 check: lint test
 
+# Tools that bring pins of their own: each lives in a virtual environment below build/.
+define TOOL
+test -x $(@D)/venv/bin/python || $(PYTHON) -m venv $(@D)/venv
+$(@D)/venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+touch $@
+endef
+
+# Coverage-guided fuzzing (Linux): make fuzz RUNS=100000 SECONDS=300 TARGETS="archive codecs"
+RUNS ?= 20000
+SECONDS ?= 300
+fuzz: build/fuzz/.made
+	PYTHONPATH=$(dir $(SRC)) build/fuzz/venv/bin/python -m tests.fuzz.run \
+		--runs $(RUNS) --seconds $(SECONDS) $(TARGETS)
+build/fuzz/.made: tests/fuzz/requirements.txt
+	$(TOOL)
+
+# Known weaknesses of what is pinned. It asks PyPI; what could not be asked about is a failure, too.
+audit: build/audit/.made
+	build/audit/venv/bin/python .ci/audit.py requirements.txt requirements-dev.txt \
+		layers/dependencies/requirements.txt functions/inference/requirements/*.txt
+build/audit/.made: .ci/audit-requirements.txt
+	$(TOOL)
+
 # What the functions that are zip files carry, for their processor; pip needs no Docker for it.
 ARCHITECTURE ?= arm64
 WHEELS := build/layers/dependencies-$(ARCHITECTURE)
@@ -80,6 +103,9 @@ IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,aut
 requirements:
 	$(PIN) --extra all --group build -o requirements.txt
 	$(PIN) --extra all --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
+	$(PIN) --group schema -o tests/functional/schema-requirements.txt
+	$(PIN) --group audit -o .ci/audit-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt
 	$(MAKE) $(IMAGE_PINS)
 

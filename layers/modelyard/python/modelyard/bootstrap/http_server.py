@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard.errors import ConfigurationError
 from modelyard.web.exchange import REQUEST_ID
-from modelyard.wire.answers import render_untyped
+from modelyard.wire.answers import SECURITY_HEADERS, render_untyped
 
 
 class HttpServer(uvicorn.Server):
@@ -72,7 +72,9 @@ class TypedRefusals(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer and hang up."""
         answer = render_untyped(400, "ValidationError", f"1 validation error detected: {msg}")
-        headers = answer.headers | {
+        headers = {
+            **answer.headers,
+            **SECURITY_HEADERS,
             REQUEST_ID: str(uuid.uuid4()),
             "content-length": str(len(answer.body)),
             "connection": "close",

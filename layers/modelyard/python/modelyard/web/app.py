@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,7 +23,7 @@ from modelyard.web.calling import METHODS, ApiRoute
 from modelyard.web.exchange import REQUEST_ID, Handler, add_route, response_of
 from modelyard.web.invoking import InvokeRoutes
 from modelyard.web.managing import ManagementRoutes
-from modelyard.wire.answers import Deployment, render_untyped
+from modelyard.wire.answers import SECURITY_HEADERS, Deployment, render_untyped
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,14 @@ def create_app(
     app.add_exception_handler(HTTPException, _untyped_http)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(Exception, _internal_failure)
-    return RequestIds(app)
+    return AnswerHeaders(app)
 
 
-class RequestIds:
-    """Gives every request an id and every answer its `x-amzn-RequestId`."""
+class AnswerHeaders:
+    """Gives every request an id and every answer its `x-amzn-RequestId` and security headers.
+
+    Browsers must not guess types, nobody may keep answers; a Cortex class may say otherwise.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -85,13 +89,16 @@ class RequestIds:
             return
         request_id = scope[REQUEST_ID] = str(uuid.uuid4())
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                header = (REQUEST_ID.encode(), request_id.encode())
-                message["headers"] = [*message.get("headers", ()), header]
+                headers = MutableHeaders(raw=list(message.get("headers", ())))
+                headers[REQUEST_ID] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                message["headers"] = headers.raw
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_headers)
 
 
 async def _untyped_http(request: Request, error: Exception) -> Response:

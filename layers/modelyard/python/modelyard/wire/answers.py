@@ -24,6 +24,8 @@ from modelyard.wire.statuses import (
 )
 
 MAX_MESSAGE_CHARACTERS = 2048
+SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+"""Of every answer that does not say otherwise itself."""
 LOCAL = "local"
 """The region of a server that runs on nobody's cloud."""
 

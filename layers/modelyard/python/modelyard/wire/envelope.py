@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from modelyard import errors
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
 from modelyard.types import (
     HttpReply,
     ModelId,
@@ -24,6 +24,7 @@ from modelyard.types import (
     Sample,
     Timings,
 )
+from modelyard.wire.damage import optional, reading, typed
 
 logger = logging.getLogger(__name__)
 
@@ -139,26 +140,32 @@ def render_request(request: Request) -> Frame:
 
 
 def parse_request(frame: Frame) -> Request:
-    """Return the request of a frame made by `render_request`."""
-    head = orjson.loads(frame.head)
+    """Return the request of a frame made by `render_request`.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the request's envelope"):
+        return _parse_request(orjson.loads(frame.head), frame.body)
+
+
+def _parse_request(head: dict[str, Any], body: bytes) -> Request:
     match head["op"]:
         case "invoke":
-            payload = Payload(
-                frame.body, head["content_type"], head["accept"], head["custom_attributes"]
-            )
-            source = ModelSource(**head["source"])
+            payload = Payload(body, head["content_type"], head["accept"], head["custom_attributes"])
+            source = _parse_source(head["source"])
             times = head["window_s"], head["patience_s"]
             return Invoke(source, payload, *times, head["request_id"])
         case "load":
-            return Load(ModelSource(**head["source"]), head["window_s"], head["fresh"])
+            return Load(_parse_source(head["source"]), head["window_s"], head["fresh"])
         case "unload":
-            return Unload(ModelSource(**head["source"]))
+            return Unload(_parse_source(head["source"]))
         case "survey":
             return Survey(head["endpoint_name"], head["repository"])
         case "call":
-            source = ModelSource(**head["source"])
+            source = _parse_source(head["source"])
             headers = _pairs(head["headers"])
-            what = source, head["query"], headers, frame.body
+            what = source, head["query"], headers, body
             return Call(*what, head["window_s"], head["request_id"])
         case "describe":
             return Describe(head["endpoint_name"])
@@ -187,15 +194,20 @@ def render_answer(answer: Answer) -> Frame:
 
 
 def parse_answer(frame: Frame) -> Answer:
-    """Return the answer of a frame made by `render_answer`."""
-    head = orjson.loads(frame.head)
-    prediction = None
-    if "content_type" in head:
-        prediction = Prediction(frame.body, head["content_type"], head["custom_attributes"])
+    """Return the answer of a frame made by `render_answer`.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the answer's envelope"):
+        return _parse_answer(orjson.loads(frame.head), frame.body)
+
+
+def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
     return Answer(
         error=_parse_error(head["error"]) if "error" in head else None,
-        prediction=prediction,
-        reply=_parse_reply(head["reply"], frame.body) if "reply" in head else None,
+        prediction=_parse_prediction(head, body) if "content_type" in head else None,
+        reply=_parse_reply(head["reply"], body) if "reply" in head else None,
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
         timings=Timings(**head["timings"]),
         samples=tuple(Sample(**item) for item in head.get("samples", ())),
@@ -210,12 +222,25 @@ def _encode(head: dict[str, Any]) -> bytes:
         return json.dumps(head, default=asdict, ensure_ascii=False).encode(errors="replace")
 
 
+def _parse_source(data: dict[str, Any]) -> ModelSource:
+    source = ModelSource(**data)
+    for name in (source.endpoint_name, source.target_model, source.repository):
+        typed(name, str)
+    typed(source.allow_code, bool)
+    return source
+
+
+def _parse_prediction(head: dict[str, Any], body: bytes) -> Prediction:
+    attributes = optional(head["custom_attributes"], str)
+    return Prediction(body, optional(head["content_type"], str), attributes)
+
+
 def _parse_reply(data: dict[str, Any], body: bytes) -> HttpReply:
-    return HttpReply(data["status"], _pairs(data["headers"]), body)
+    return HttpReply(typed(data["status"], int), _pairs(data["headers"]), body)
 
 
 def _pairs(items: list[list[str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in items)
+    return tuple((typed(name, str), typed(value, str)) for name, value in items)
 
 
 def _parse_residence(item: dict[str, Any]) -> ModelResidence:
@@ -225,8 +250,14 @@ def _parse_residence(item: dict[str, Any]) -> ModelResidence:
 
 
 def _parse_error(data: dict[str, Any]) -> ModelyardError:
-    kind = _ERRORS.get(data["type"], ModelyardError)
-    return kind(**data["facts"])
+    error = _ERRORS.get(data["type"], ModelyardError)(**data["facts"])
+    typed(error.message, str)
+    if isinstance(error, ModelError):
+        optional(error.original_status, int)
+    if isinstance(error, ModelNotReadyError):
+        typed(error.target_model, str)
+        typed(error.retry_after_s + 0.0, float)  # TypeError unless it is a number
+    return error
 
 
 def _family(root: type[ModelyardError]) -> dict[str, type[ModelyardError]]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from modelyard.errors import ModelError, PayloadTooLargeError
+from modelyard.wire.damage import reading
 from modelyard.wire.envelope import Answer, Frame, parse_answer, render_answer
 
 MAX_PAYLOAD_BYTES = 6_291_556
@@ -28,10 +29,15 @@ def members_of(frame: Frame) -> Members:
 
 
 def frame_of(members: Mapping[str, Any]) -> Frame:
-    """Return the frame that `members_of` put into a payload."""
-    body = members["body"]
-    content = base64.b64decode(body) if members["is_base64"] else body.encode()
-    return Frame(members["head"].encode(), content)
+    """Return the frame that `members_of` put into a payload.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the payload"):
+        body = members["body"]
+        content = base64.b64decode(body) if members["is_base64"] else body.encode()
+        return Frame(members["head"].encode(), content)
 
 
 def render_payload(frame: Frame) -> bytes:
@@ -62,5 +68,11 @@ def render_answer_members(answer: Answer) -> Members:
 
 
 def parse_payload(payload: bytes) -> Answer:
-    """Return the answer of a payload that `render_answer_members` made."""
-    return parse_answer(frame_of(orjson.loads(payload)))
+    """Return the answer of a payload that `render_answer_members` made.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the payload"):
+        members = orjson.loads(payload)
+    return parse_answer(frame_of(members))

@@ -3,6 +3,7 @@
 import orjson
 
 from modelyard.types import TargetModel, WarmRequest
+from modelyard.wire.damage import reading, typed
 
 
 def render_warm_message(request: WarmRequest) -> str:
@@ -13,6 +14,12 @@ def render_warm_message(request: WarmRequest) -> str:
 
 
 def parse_warm_message(text: str) -> WarmRequest:
-    """Return the request of a message made by `render_warm_message`."""
-    data = orjson.loads(text)
-    return WarmRequest(data["endpoint"], TargetModel(data["target_model"]))
+    """Return the request of a message made by `render_warm_message`.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the warm message"):
+        data = orjson.loads(text)
+        target_model = TargetModel(typed(data["target_model"], str))
+        return WarmRequest(typed(data["endpoint"], str), target_model)

@@ -1,0 +1,45 @@
+"""Config files: a `ConfigurationError`, or endpoints with legal names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelyard.config import load_config, load_deployment
+from modelyard.config_schema import is_endpoint_name
+from modelyard.routing.manifest import DeployedEndpoint, parse_manifest, render_manifest
+
+PREDICTOR = "class PythonPredictor:\n    def __init__(self, config): pass\n"
+
+
+def target(data: bytes) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "models").mkdir()
+        (folder / "predictor.py").write_text(PREDICTOR)
+        path = folder / "modelyard.yaml"
+        path.write_bytes(data)
+        configs = load_config(path)
+        load_deployment(path)
+    for config in configs:
+        assert is_endpoint_name(config.endpoint.name)
+        assert config.endpoint.sync_window_s >= 0
+        deployed = (DeployedEndpoint(config.endpoint, "f"),)
+        assert parse_manifest(render_manifest(deployed)) == deployed
+
+
+def seeds() -> Iterator[bytes]:
+    yield b"""- name: housing
+  kind: MultiModelEndpoint
+  models: {path: models, allow_code: false, revalidate: 10s, caching: Enabled}
+  compute: {memory: 2048MiB, shards: 4, timeout: 360s, runtime: auto}
+  sync_window: 25s
+  access: [{principal: team-*, allow: ["a/*"], deny: ["a/b"]}]
+"""
+    yield b"""- name: iris
+  kind: RealtimeAPI
+  predictor: {type: python, path: predictor.py, models: {paths: [{name: a, path: models}]}}
+  networking: {endpoint: /iris}
+"""
+    yield b"""- &a {name: yard, kind: Deployment, auth: key}
+- {name: x, kind: TaskAPI, more: [*a, *a, 0x1f, 1e3, ~, 2026-11-25, "\\u00e9"]}
+"""

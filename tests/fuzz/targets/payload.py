@@ -1,0 +1,78 @@
+"""Payloads of Lambda: answers of inference functions, direct calls of the router, warm messages."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from modelyard.errors import ModelyardError
+from modelyard.types import Payload, Prediction, WarmRequest
+from modelyard.web.direct import DirectInvocations
+from modelyard.wire.answers import Deployment
+from modelyard.wire.envelope import Answer, Invoke, parse_request, render_request
+from modelyard.wire.lambda_payload import (
+    frame_of,
+    members_of,
+    parse_payload,
+    render_answer_members,
+    render_payload,
+)
+from modelyard.wire.warm_message import parse_warm_message, render_warm_message
+from tests.fuzz.surroundings import router_over
+from tests.fuzz.tampering import tampered
+from tests.fuzz.targets.envelope import SOURCE
+
+DIRECT = DirectInvocations(router_over(), Deployment())
+CALL = {
+    "EndpointName": "housing",
+    "TargetModel": "company_a/x",
+    "ContentType": "text/csv",
+    "IsBase64Encoded": False,
+    "Body": "AAEC",
+}
+ANSWER = render_answer_members(Answer(prediction=Prediction(b"\xff")))
+LOOP = asyncio.new_event_loop()
+
+
+def target(data: bytes) -> None:
+    choice, payload = data[:1], data[1:]
+    if choice < b"a":
+        event, accept = (CALL, b"d") if choice < b"0" else (ANSWER, b"a")
+        payload = json.dumps(tampered(event, payload)).encode()
+        choice = accept
+    if choice == b"w":
+        request = parse_warm_message(payload.decode("latin-1"))
+        assert parse_warm_message(render_warm_message(request)) == request
+    elif choice == b"d":
+        with suppress(orjson.JSONDecodeError):
+            _call_directly(orjson.loads(payload))
+    elif choice == b"q":
+        with suppress(orjson.JSONDecodeError):
+            parse_request(frame_of(orjson.loads(payload)))
+    else:
+        answer = parse_payload(payload)
+        assert frame_of(members_of(frame_of(render_answer_members(answer))))
+
+
+def _call_directly(event: Any) -> None:
+    if not isinstance(event, dict):
+        return
+    members = LOOP.run_until_complete(DIRECT.answer(event))
+    assert orjson.dumps(members)
+    if "Body" not in members:
+        assert members["__type"]
+        assert isinstance(members["Message"], str)
+        assert 400 <= members["StatusCode"] < 500
+
+
+def seeds() -> Iterator[bytes]:
+    yield b"d" + orjson.dumps(CALL)
+    yield b"\x00\x04\x01"
+    yield b"0\x01\x02"
+    yield b"a" + orjson.dumps(ANSWER)
+    yield b"a" + orjson.dumps(render_answer_members(Answer(error=ModelyardError("why"))))
+    yield b"q" + render_payload(render_request(Invoke(SOURCE, Payload(b"1"), 1.0, 1.0)))
+    yield b"w" + render_warm_message(WarmRequest("housing", SOURCE.target_model)).encode()
