@@ -183,3 +183,12 @@ def test_loading_and_refusing_print_nothing(tmp_path, capfd):
         predictor.predict(Payload(b"1,2,3,4,5,inf", "text/csv"))
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_dart_rounds_as_the_package_does(tmp_path):
+    booster = xgboost_models.trained_booster(booster="dart", rate_drop=0.3)
+
+    answer = loaded(tmp_path, booster).predict(Payload(b"0,0,0,0,0,0", "text/csv"))
+
+    expected = booster.predict(xgboost.DMatrix(np.zeros((1, 6)))).tolist()
+    assert json.loads(answer.body) == expected

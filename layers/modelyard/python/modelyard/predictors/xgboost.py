@@ -17,6 +17,7 @@ from modelyard.errors import InputRejectedError, ModelLoadError, UnsupportedCont
 from modelyard.predictors import memory
 from modelyard.predictors.base import LoadPlan, reason
 from modelyard.predictors.model_format import PICKLES, edges
+from modelyard.predictors.xgboost_rows import RowPredictor
 from modelyard.types import Payload, Prediction
 
 
@@ -45,8 +46,10 @@ class XGBoostPredictor:
         self.memory_bytes = memory_bytes
         self._features = booster.num_features()
         self._iterations = _iterations(booster)
+        kind = _kind(booster)
         # Tree boosters predict in parallel; XGBoost promises nothing for linear ones.
-        self._turn = contextlib.nullcontext() if _has_trees(booster) else threading.Lock()
+        self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
+        self._rows = RowPredictor(booster, self._iterations) if kind == "gbtree" else None
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer CSV or libsvm rows; an empty body gets an empty answer, as from the container."""
@@ -54,15 +57,28 @@ class XGBoostPredictor:
             return Prediction(b"")
         kind = _body_type(payload.content_type)
         answer = media_types.answer_type(payload.accept, (JSON, CSV))
-        scores = self._scores(self._matrix(payload.body, kind))
-        return Prediction(_encode(scores.tolist(), answer), answer)
+        scores = self._of_dense(payload.body) if kind == CSV else self._of_sparse(payload.body)
+        return Prediction(_encode(scores, answer), answer)
 
     def close(self) -> None:
         """Drop the booster."""
-        del self._booster
+        del self._booster, self._rows
 
-    def _matrix(self, body: bytes, kind: str) -> xgboost.DMatrix:
-        rows = self._dense(body) if kind == CSV else self._sparse(body)
+    def _of_dense(self, body: bytes) -> list[Any]:
+        rows = self._dense(body)
+        with np.errstate(over="ignore"):
+            single = rows.astype(np.float32)
+        # XGBoost's own matrix refuses infinities and says so; its C API does not look.
+        if self._rows is not None and not np.isinf(single).any():
+            scores = self._rows.predict(single)
+            if scores is not None:
+                return scores
+        return self._scores(self._matrix(rows))
+
+    def _of_sparse(self, body: bytes) -> list[Any]:
+        return self._scores(self._matrix(self._sparse(body)))
+
+    def _matrix(self, rows: Any) -> xgboost.DMatrix:
         try:
             return xgboost.DMatrix(rows, nthread=1)
         except (xgboost.core.XGBoostError, ValueError) as error:
@@ -87,12 +103,14 @@ class XGBoostPredictor:
         shape = (len(rows.row_starts) - 1, self._features)
         return csr_matrix((rows.values, rows.columns, rows.row_starts), shape=shape)
 
-    def _scores(self, matrix: xgboost.DMatrix) -> Any:
+    def _scores(self, matrix: xgboost.DMatrix) -> list[Any]:
         try:
             with self._turn:
-                return self._booster.predict(
+                scores = self._booster.predict(
                     matrix, iteration_range=self._iterations, validate_features=False
                 )
+            listed: list[Any] = scores.tolist()
+            return listed
         except (xgboost.core.XGBoostError, ValueError) as error:
             raise InputRejectedError(
                 f"Unable to evaluate payload provided: {reason(error)}"
@@ -119,9 +137,9 @@ def _iterations(booster: xgboost.Booster) -> tuple[int, int]:
     return (0, int(best) + 1) if best is not None else (0, 0)
 
 
-def _has_trees(booster: xgboost.Booster) -> bool:
+def _kind(booster: xgboost.Booster) -> str:
     config = json.loads(booster.save_config())
-    return bool(config["learner"]["gradient_booster"]["name"] != "gblinear")
+    return str(config["learner"]["gradient_booster"]["name"])
 
 
 def _body_type(content_type: str | None) -> str:
