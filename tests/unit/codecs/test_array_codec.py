@@ -84,3 +84,35 @@ def test_cast_gives_the_declared_type(values, dtype):
 
 def test_float_beyond_float32_is_infinite():
     assert array_codec.cast(np.array([1e300]), np.dtype("float32")).tolist() == [float("inf")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["x" * 1_000_000, *["y"] * 1_000],
+        [["x" * 1_000_000], *[["y"]] * 1_000],
+        [1.5, *[2] * 1_000, "x" * 1_000_000],
+    ],
+    ids=["flat", "rows", "among numbers"],
+)
+def test_texts_that_would_fill_gigabytes_are_rejected_before_they_do(values):
+    with pytest.raises(InputRejectedError, match="as an array they would take 4"):
+        array_codec.from_values(values)
+
+
+def test_long_texts_of_like_length_are_an_array():
+    assert array_codec.from_values([["x" * 9_000], ["y" * 10_000]]).shape == (2, 1)
+
+
+def test_lists_nested_too_deeply_are_rejected():
+    with pytest.raises(InputRejectedError):
+        array_codec.decode(b"[" * 1_000 + b"]" * 1_000, JSON)
+
+
+def test_text_that_its_type_cannot_hold_is_rejected():
+    with pytest.raises(InputRejectedError, match="do not fit"):
+        array_codec.cast(np.array(["\u00e9"]), np.dtype("S1"))
+
+
+def test_half_of_a_surrogate_pair_is_answered_as_a_question_mark():
+    assert array_codec.encode(np.array(["\ud800"]), CSV) == b"?\n"

@@ -89,6 +89,20 @@ def test_claim_of_ten_terabytes_allocates_nothing():
             id="items of no size",
         ),
         pytest.param(
+            with_header(
+                f"{{'descr': '|b1', 'fortran_order': False, 'shape': ({'1,' * 70}), }}", b"\1"
+            ),
+            id="more dimensions than NumPy has",
+        ),
+        pytest.param(
+            with_header("{'descr': '<U1', 'fortran_order': False, 'shape': (1,), }", b"\xff" * 4),
+            id="text beyond Unicode",
+        ),
+        pytest.param(
+            with_header("{'descr': '>U1', 'fortran_order': False, 'shape': (1,), }", b"\0\0\xd8\0"),
+            id="half of a surrogate pair",
+        ),
+        pytest.param(
             with_header("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }"),
             id="structure",
         ),

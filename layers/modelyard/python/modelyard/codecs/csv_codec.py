@@ -30,8 +30,11 @@ def decode(body: bytes) -> list[Row]:
 
 
 def encode(rows: Iterable[object]) -> bytes:
-    """Return one line per row, newline-terminated; a row is a value or a sequence of values."""
-    return "".join(_line(row) + "\n" for row in rows).encode()
+    """Return one line per row, newline-terminated; a row is a value or a sequence of values.
+
+    Half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+    """
+    return "".join(_line(row) + "\n" for row in rows).encode(errors="replace")
 
 
 def _delimiter_of(line: str) -> str:

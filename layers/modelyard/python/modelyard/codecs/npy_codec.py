@@ -14,6 +14,9 @@ _MAGIC = b"\x93NUMPY"
 # NumPy itself pads headers of plain arrays to 118 bytes; structured types are not taken here.
 _MAX_HEADER_BYTES = 1024
 
+_MOST_DIMENSIONS = 32
+_LAST_CHARACTER = 0x10FFFF
+
 # Booleans, integers, floats, bytes and text; not objects (pickles), structures or dates.
 _TYPE = re.compile(r"'descr':\s*'([<>|=]?(?:b1|[iu][1248]|f[248]|[SU]\d{1,6}))'")
 _ORDER = re.compile(r"'fortran_order':\s*(True|False)")
@@ -35,7 +38,10 @@ def decode(body: bytes) -> np.ndarray[Any, Any]:
         )
     if not data:
         raise InputRejectedError("the npy body holds no values")
-    return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
+    array = np.frombuffer(data, dtype=dtype)
+    if dtype.kind == "U":
+        _require_text(array)
+    return array.reshape(shape, order=order)
 
 
 def encode(array: np.ndarray[Any, Any]) -> bytes:
@@ -59,6 +65,13 @@ def _split(body: bytes) -> tuple[str, memoryview]:
     return header, memoryview(body)[start + length :]
 
 
+def _require_text(array: np.ndarray[Any, Any]) -> None:
+    """Refuse numbers that are no characters: turned into text, they are an error of NumPy's own."""
+    codes = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+    if ((codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+        raise InputRejectedError("the npy body holds text that is not Unicode")
+
+
 def _described(header: str) -> tuple[np.dtype[Any], Any, tuple[int, ...]]:
     kind, order, shape = _TYPE.search(header), _ORDER.search(header), _SHAPE.search(header)
     if not (kind and order and shape):
@@ -69,4 +82,8 @@ def _described(header: str) -> tuple[np.dtype[Any], Any, tuple[int, ...]]:
         sizes = tuple(int(size) for size in shape[1].replace(",", " ").split())
     except ValueError as error:  # more digits than Python converts
         raise InputRejectedError("the npy header claims an impossible shape") from error
+    if len(sizes) > _MOST_DIMENSIONS:
+        raise InputRejectedError(
+            f"the npy header claims {len(sizes)} dimensions, {_MOST_DIMENSIONS} are allowed"
+        )
     return np.dtype(kind[1]), "F" if order[1] == "True" else "C", sizes
