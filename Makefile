@@ -93,8 +93,10 @@ node_modules/.bin/cdk: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
 
+# The first run makes the environments of the peers and the models: some minutes and 7 GB more.
+# BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.
 bench: setup
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

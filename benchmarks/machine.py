@@ -1,0 +1,67 @@
+"""On what the numbers were measured, and what else ran there meanwhile."""
+
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_GIB = 1 << 30
+_OWN_PACKAGES = ("modelyard", "numpy", "onnxruntime", "scikit-learn", "starlette", "uvicorn",
+                 "uvloop", "httptools", "xgboost-cpu", "psutil")  # fmt: skip
+
+
+def facts() -> dict[str, Any]:
+    """Return what this machine is."""
+    return {
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "memory_gib": round(psutil.virtual_memory().total / _GIB, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
+def own_versions() -> dict[str, str]:
+    """Return the versions in the project's environment."""
+    return {name: version(name) for name in _OWN_PACKAGES}
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+@dataclass(slots=True)
+class Outsiders:
+    """How much of the machine others used during each turn; disturbed turns are told apart."""
+
+    shares: list[float] = field(default_factory=list)
+    _began: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def begin(self) -> None:
+        """Start a turn."""
+        self._began = _now()
+
+    def end(self) -> float:
+        """End the turn; returns the share of all cores that processes other than ours had."""
+        elapsed_s, busy_s, ours_s = (
+            ended - began for ended, began in zip(_now(), self._began, strict=True)
+        )
+        share = max(0.0, busy_s - ours_s) / (elapsed_s * (os.cpu_count() or 1))
+        self.shares.append(share)
+        return share
+
+
+def _now() -> tuple[float, float, float]:
+    """Return the time, the processor time of all processes, and that of ours."""
+    all_times, ours = psutil.cpu_times(), os.times()
+    busy_s = sum(all_times[:8]) - all_times.idle - all_times.iowait
+    return time.perf_counter(), busy_s, sum(ours[:4])

@@ -1,0 +1,58 @@
+"""A server written by hand with FastAPI and uvicorn: the reference of every ratio."""
+
+import json
+from pathlib import Path
+
+from benchmarks import environments
+from benchmarks.kinds import ROW, Kind
+from benchmarks.load.http_messages import get, render
+from benchmarks.peers.system import APPS, Serving, System
+from benchmarks.servers import Command
+
+_ASKED_FOR_EACH_PROCESS = 25
+_WITH_SKLEARN = "fastapi_sklearn"
+
+
+class FastApi(System):
+    """One process; no log lines, no metrics, no keys."""
+
+    name = "fastapi"
+    environment = "fastapi"
+    kinds = frozenset(Kind)
+    is_core = True
+    processes = 1
+
+    def prepare(self) -> None:
+        """Make both environments: importing XGBoost is slower beside scikit-learn."""
+        super().prepare()
+        environments.ensure(_WITH_SKLEARN)
+
+    def command(self, serving: Serving, port: int, folder: Path) -> Command:
+        """Return how to start it; the models of two processes take the room of one."""
+        is_sklearn = serving.repository.kind is Kind.SKLEARN
+        environ = {
+            "MODELS": str(serving.repository.folder),
+            "CAPACITY": str(max(1, serving.capacity // self.processes)),
+            "WORKERS": str(self.processes),
+            "PORT": str(port),
+        }
+        python = environments.python(_WITH_SKLEARN if is_sklearn else self.environment)
+        return Command([python, str(APPS / "fastapi_app.py")], environ)
+
+    def request(self, kind: Kind, model: str) -> bytes:
+        """Return a call of its one route."""
+        return render(f"/models/{model}", {"Content-Type": "text/csv"}, ROW)
+
+    def hits_and_misses(self, port: int) -> tuple[float, float]:
+        """Ask until every process has most likely answered."""
+        asked = self.processes * _ASKED_FOR_EACH_PROCESS if self.processes > 1 else 1
+        tables = [json.loads(get(port, "/table").body) for _ in range(asked)]
+        newest = {table["pid"]: table for table in tables}.values()
+        return sum(table["hits"] for table in newest), sum(table["misses"] for table in newest)
+
+
+class FastApiTwoWorkers(FastApi):
+    """Two processes, each with models of its own."""
+
+    name = "fastapi_2_workers"
+    processes = 2

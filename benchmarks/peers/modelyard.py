@@ -1,0 +1,93 @@
+"""Modelyard as its users start it: keys are asked for, calls are logged and counted."""
+
+import re
+import subprocess
+from functools import cache, cached_property
+from pathlib import Path
+
+from benchmarks import environments
+from benchmarks.kinds import ROW, Kind
+from benchmarks.load.http_messages import get, render
+from benchmarks.model_store import repository
+from benchmarks.peers.system import GENEROUS, Serving, System, check_answer, served
+from benchmarks.servers import Command
+
+ENDPOINT = "bench"
+KEYS = environments.FOLDER / "keys"
+_PLENTY = "14GiB"
+_SAMPLE = re.compile(r"^(\w+)_(sum|count)\{[^}]*\} (\S+)$", re.MULTILINE)
+_MEMORY = re.compile(rb'"memoryBytes": ?(\d+)')
+_STAGES = {
+    "ModelDownloadingTime": "stage_ms",
+    "ModelLoadingTime": "load_ms",
+    "ModelLatency": "predict_ms",
+}
+
+
+class Modelyard(System):
+    """`modelyard serve FOLDER --keys-folder ...`, otherwise with its defaults."""
+
+    name = "modelyard"
+    environment = environments.OWN
+    kinds = frozenset(Kind)
+    is_core = True
+
+    def command(self, serving: Serving, port: int, folder: Path) -> Command:
+        """Return how to start it."""
+        executable = environments.binaries(self.environment) / "modelyard"
+        argv = [str(executable), "serve", str(serving.repository.folder), "--port", str(port)]
+        argv += ["--endpoint", ENDPOINT, "--cache-dir", str(folder), "--disk", "20GiB"]
+        argv += ["--keys-folder", str(KEYS), "--memory", self._memory(serving)]
+        if serving.workers:
+            argv += ["--workers", str(serving.workers)]
+        if serving.repository.kind is Kind.SKLEARN:
+            argv.append("--allow-code")  # the peers' file is a pickle, too
+        return Command(argv)
+
+    def request(self, kind: Kind, model: str) -> bytes:
+        """Return an InvokeEndpoint."""
+        headers = {
+            "Content-Type": "text/csv",
+            "Accept": "text/csv",
+            "X-Amzn-SageMaker-Target-Model": model,
+            "x-api-key": self._key,
+        }
+        return render(f"/endpoints/{ENDPOINT}/invocations", headers, ROW)
+
+    def hits_and_misses(self, port: int) -> tuple[float, float]:
+        """Return them from the metrics."""
+        hits, calls = self._metric(port, "ModelCacheHit")
+        return hits, calls - hits
+
+    def stages_ms(self, port: int) -> dict[str, float]:
+        """Return them from the metrics."""
+        return {stage: self._metric(port, metric)[0] / 1e3 for metric, stage in _STAGES.items()}
+
+    def _metric(self, port: int, name: str) -> tuple[float, float]:
+        """Return a metric's sum and count."""
+        text = get(port, "/metrics", {"x-api-key": self._key}).body.decode()
+        found = {kind: float(value) for one, kind, value in _SAMPLE.findall(text) if one == name}
+        return found.get("sum", 0.0), found.get("count", 0.0)
+
+    @cached_property
+    def _key(self) -> str:
+        executable = environments.binaries(self.environment) / "modelyard"
+        argv = [str(executable), "keys", "create", "bench", "--folder", str(KEYS)]
+        done = subprocess.run(argv, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def _memory(self, serving: Serving) -> str:
+        if serving.capacity >= GENEROUS:
+            return _PLENTY
+        return str(serving.capacity * _bytes_per_model(self, serving.repository.kind))
+
+
+@cache
+def _bytes_per_model(system: Modelyard, kind: Kind) -> int:
+    """Return what the server itself says that one model takes."""
+    serving = Serving(repository(kind))
+    with served(system, serving) as server:
+        check_answer(system, server, serving)
+        path = f"/endpoints/{ENDPOINT}/models"
+        listed = get(server.port, path, {"x-api-key": system._key})
+        return max(map(int, _MEMORY.findall(listed.body)))

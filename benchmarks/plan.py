@@ -1,0 +1,46 @@
+"""Everything that can be measured, and every system it can be measured on."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from benchmarks.kinds import Kind
+from benchmarks.peers.fastapi import FastApi, FastApiTwoWorkers
+from benchmarks.peers.modelyard import Modelyard
+from benchmarks.peers.system import System
+from benchmarks.works.cold import CASES, Cold
+from benchmarks.works.disturbance import Disturbance
+from benchmarks.works.many import Many
+from benchmarks.works.memory import Memory
+from benchmarks.works.stall import Stall
+from benchmarks.works.warm import Warm
+from benchmarks.works.work import Work
+
+WORKS: tuple[Work, ...] = (
+    *map(Warm, (Kind.XGBOOST, Kind.SKLEARN, Kind.ONNX, Kind.ONNX_100MB)),
+    Stall(),
+    *map(Cold, CASES),
+    Disturbance(),
+    *map(Many, (500, 2_000)),
+    Memory(),
+)
+SYSTEMS: tuple[System, ...] = (
+    FastApi(),
+    Modelyard(),
+    FastApiTwoWorkers(),
+)
+ALWAYS = ("fastapi", "modelyard")
+"""Without these, no run says anything."""
+
+
+def chosen_works(patterns: Sequence[str]) -> list[Work]:
+    """Return the works whose name fits any of the patterns; without patterns, all."""
+    return [work for work in WORKS if _fits(work.name, patterns)]
+
+
+def chosen_systems(names: Sequence[str]) -> list[System]:
+    """Return the named systems and those that are always there; without names, all."""
+    return [system for system in SYSTEMS if system.name in ALWAYS or _fits(system.name, names)]
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)

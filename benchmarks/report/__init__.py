@@ -1,0 +1,1 @@
+"""The results as a table and as a plot."""

@@ -1,0 +1,55 @@
+"""Writes what a run found: `results.json`, `results.md` and `results.png`."""
+
+import json
+import os
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import environments, machine
+from benchmarks.environments import CannotRunError
+from benchmarks.peers.system import System
+from benchmarks.report import markdown
+from benchmarks.session import Session
+
+
+def publish(session: Session, systems: Sequence[System], folder: Path) -> str:
+    """Write the files and return the table."""
+    rows = list(session.results.rows())
+    about = _about(session)
+    versions: dict[str, Any] = {environments.OWN: machine.own_versions()}
+    for name in sorted({system.environment for system in systems} - {environments.OWN}):
+        versions[name] = environments.versions(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"machine": about, "versions": versions, "rows": rows}
+    (folder / "results.json").write_text(json.dumps(found, indent=1) + "\n")
+    table = markdown.render(about, rows)
+    (folder / "results.md").write_text(table)
+    _draw(folder)
+    return table
+
+
+def _about(session: Session) -> dict[str, Any]:
+    shares = session.outsiders.shares or [0.0]
+    return {
+        **machine.facts(),
+        "others_had_share_of_processor": {
+            "median": round(statistics.median(shares), 3),
+            "max": round(max(shares), 3),
+        },
+        "skipped": session.results.skipped,
+    }
+
+
+def _draw(folder: Path) -> None:
+    try:
+        environments.ensure("plot")
+    except CannotRunError as error:
+        print(f"skipped: plot: {error}")
+        return
+    script = Path(__file__).parent / "plot.py"
+    files = [folder / "results.json", folder / "results.png"]
+    argv = [environments.python("plot"), str(script), *map(str, files)]
+    subprocess.run(argv, check=True, env={**os.environ, "MPLBACKEND": "Agg"})

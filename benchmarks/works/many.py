@@ -1,0 +1,71 @@
+"""Many models, a few of them popular, and memory for a tenth."""
+
+from benchmarks.kinds import Kind
+from benchmarks.load.generator import run_for
+from benchmarks.load.zipf import draw
+from benchmarks.model_store import repository
+from benchmarks.peers import loop
+from benchmarks.peers.system import Serving, System, check_answer, served
+from benchmarks.results import Note
+from benchmarks.works.many_by_agent import run_by_agent
+from benchmarks.works.work import Pace, Work, note_measured
+
+EXPONENT = 1.1
+CLIENTS = (8, 16)
+WARM_UP_S = 2.0
+SECONDS = 4.0
+DRAWN = 60_000
+
+
+class Many(Work):
+    """So many copies of the XGBoost model, drawn by Zipf's law."""
+
+    rounds = 2
+
+    def __init__(self, models: int) -> None:
+        self.name = f"many_{models}"
+        self._models = models
+
+    def takes(self, system: System) -> bool:
+        """Return whether it is core; peers show themselves with the smaller number."""
+        return system.is_core or (self._models <= 500 and system.has_room_for_some)
+
+    def measure(self, system: System, note: Note, pace: Pace) -> None:
+        """Measure one round of one system."""
+        source = repository(Kind.XGBOOST, self._models)
+        serving = Serving(source, capacity=self._models // 10)
+        numbers = draw(self._models, DRAWN, EXPONENT, seed=1)
+        with served(system, serving) as server:
+            if not system.loads_on_call:
+                run_by_agent(system, server, serving, numbers, note, self.name, pace)
+                return
+            check_answer(system, server, serving)
+            by_name = {
+                number: system.request(Kind.XGBOOST, source.name(number)) for number in set(numbers)
+            }
+            requests = [by_name[number] for number in numbers]
+            run_for(server.port, requests, 8, pace.seconds(WARM_UP_S))
+            for clients in CLIENTS:
+                before = system.hits_and_misses(server.port)
+                measured = run_for(
+                    server.port, requests[DRAWN // 2 :], clients, pace.seconds(SECONDS)
+                )
+                note_measured(note, f"{self.name}_c{clients}", measured)
+                after = system.hits_and_misses(server.port)
+                if before is not None and after is not None:
+                    hits, misses = after[0] - before[0], after[1] - before[1]
+                    note(f"{self.name}_c{clients}", "hit_rate", hits / (hits + misses))
+                note(f"{self.name}_c{clients}", "peak_rss_mb", server.peak_rss_mb())
+
+    def measure_loop(self, note: Note, pace: Pace) -> None:
+        """Measure one thread with a table of its own."""
+        source = repository(Kind.XGBOOST, self._models)
+        names = [source.name(number) for number in draw(self._models, DRAWN, EXPONENT, seed=1)]
+        told = {"folder": str(source.folder), "capacity": self._models // 10}
+        names = names[: pace.count(20_000) if pace.is_quick else 20_000]
+        measured = loop.run(
+            "many", Kind.XGBOOST, names=names, seconds=pace.seconds(SECONDS), **told
+        )
+        for clients in CLIENTS:
+            for metric, value in measured.items():
+                note(f"{self.name}_c{clients}", metric, value)

@@ -1,0 +1,58 @@
+"""What every kind of work is to the session."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from benchmarks.load.measured import Measured
+from benchmarks.peers.system import System
+from benchmarks.results import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long everything takes."""
+
+    is_quick: bool = False
+
+    def seconds(self, usual: float) -> float:
+        """Return how long to measure what usually is measured for `usual` seconds."""
+        return min(usual, 0.5) if self.is_quick else usual
+
+    def count(self, usual: int) -> int:
+        """Return how often to measure what usually is measured `usual` times."""
+        return min(usual, 3) if self.is_quick else usual
+
+
+class Work(ABC):
+    """One kind of work. Instances hold no state of a run."""
+
+    name: str
+    rounds = 3
+    peer_rounds = 1
+    """Rounds of the systems that are not core."""
+
+    def takes(self, system: System) -> bool:
+        """Return whether a system can do it."""
+        return system.is_core
+
+    @abstractmethod
+    def measure(self, system: System, note: Note, pace: Pace) -> None:
+        """Measure one round of one system.
+
+        Raises:
+            ServerError: it does not start or answers wrongly.
+        """
+
+    def measure_loop(self, note: Note, pace: Pace) -> None:
+        """Measure one round of the bare loop, where there is one."""
+        return
+
+
+def note_measured(note: Note, work: str, measured: Measured) -> None:
+    """Note what clients saw."""
+    note(work, "p50_ms", measured.percentile_ms(50))
+    note(work, "p99_ms", measured.percentile_ms(99))
+    note(work, "p99_over_p50", measured.percentile_ms(99) / measured.percentile_ms(50))
+    note(work, "rps", measured.rps)
+    note(work, "errors", measured.errors)
+    note(work, "client_cpu_us", measured.client_cpu_us)
