@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -5,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.errors import ConfigurationError
-from modelyard.units import parse_duration, parse_lifetime, parse_size, render_size
+from modelyard.units import (
+    parse_count,
+    parse_duration,
+    parse_lifetime,
+    parse_share,
+    parse_size,
+    render_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +136,36 @@ def test_lifetime_in_seconds(value: str, seconds: float) -> None:
 def test_what_is_no_lifetime_is_refused_with_what_is_allowed(value: str) -> None:
     with pytest.raises(ConfigurationError, match="allowed: a duration such as 90d"):
         parse_lifetime(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [("0", 0), ("1000000", 1_000_000), ("250k", 250_000), ("1.5M", 1_500_000), ("2g", 2 * 10**9)],
+)
+def test_count_as_people_write_it(value: str, count: int) -> None:
+    assert parse_count(value) == count
+
+
+@pytest.mark.parametrize("value", ["", "many", "-1", "1.5", "1.2345k", "5%", "1MB", None])
+def test_what_is_no_count_is_refused(value: object) -> None:
+    with pytest.raises(ConfigurationError, match="allowed: a whole number such as 1000000"):
+        parse_count(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "share"), [("5%", 0.05), ("0.05", 0.05), (0, 0.0), ("100 %", 1.0), ("12.5%", 0.125)]
+)
+def test_share_as_people_write_it(value: object, share: float) -> None:
+    assert parse_share(value) == share
+
+
+@pytest.mark.parametrize("value", ["", "5", "101%", "-1%", "5s", "5%%", "half"])
+def test_what_is_no_share_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"allowed: a share such as 5% or 0\.05"):
+        parse_share(value)
+
+
+@pytest.mark.parametrize("parse", [parse_duration, parse_lifetime, parse_size, parse_count])
+def test_percentage_is_nothing_but_a_share(parse: Callable[[object], float]) -> None:
+    with pytest.raises(ConfigurationError):
+        parse("5%")

@@ -17,6 +17,7 @@ The rooms, in the order a request visits them:
 - `keys`        the API keys of callers; `routing.access` says what each may call
 - `sdk`         the AWS SDK for those who call: `modelyard.client(url)`
 - `emulation`   Lambda and API Gateway on this machine, for `serve --lambda`
+- `cost`        what a deployment costs, beside SageMaker
 - `bootstrap`   one wiring per process; `cli` the same for a terminal
 """
 

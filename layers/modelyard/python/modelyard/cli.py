@@ -15,6 +15,7 @@ except ImportError as missing:
 
 from modelyard import __version__
 from modelyard.cli_access import DEFAULT_URL, client_setup, keys
+from modelyard.cli_cost import cost
 from modelyard.cli_serve import duration, serve
 from modelyard.errors import ConfigurationError
 
@@ -50,6 +51,7 @@ def main(
 
 app.command()(serve)
 app.command()(client_setup)
+app.command()(cost)
 app.add_typer(keys, name="keys")
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from modelyard.cost.comparison import Comparison
 from modelyard.errors import ModelyardError
 from modelyard.layout_check import Findings
 from modelyard.management import ListedModel
@@ -103,6 +104,38 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what a workload costs, line by line, and what SageMaker takes for it."""
+    table = Table(title="USD a month", title_justify="left")
+    table.add_column("Modelyard", no_wrap=True)
+    table.add_column("USD", justify="right")
+    for line in comparison.modelyard.lines:
+        table.add_row(line.what, f"{line.usd:,.2f}")
+    table.add_section()
+    table.add_row("sum", f"{comparison.modelyard.usd:,.2f}", style="bold")
+    out.print(table)
+    out.print(_alternatives_table(comparison))
+    out.print(
+        f"Prices of {comparison.region} as of {comparison.prices_as_of}, without free tiers.",
+        soft_wrap=True,
+    )
+    if comparison.warning is not None:
+        print_warning(comparison.warning)
+
+
+def _alternatives_table(comparison: Comparison) -> Table:
+    table = Table()
+    table.add_column("instead", no_wrap=True)
+    table.add_column("USD", justify="right", no_wrap=True)
+    table.add_column("no dearer from", justify="right", no_wrap=True)
+    for item in comparison.multi_model:
+        requests = "-" if item.break_even is None else f"{item.break_even:,} requests"
+        table.add_row(item.bill.name, f"{item.bill.usd:,.2f}", requests)
+    if comparison.serverless is not None:
+        table.add_row(comparison.serverless.name, f"{comparison.serverless.usd:,.2f}", "")
+    return table
 
 
 def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
