@@ -13,13 +13,12 @@ _ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 
 
 def pages() -> list[Path]:
-    """Return every page of the project."""
+    """Return every page of the project; those in hidden folders are others'."""
     folders = [ROOT, ROOT / "docs", ROOT / "examples", ROOT / "benchmarks"]
     top, *rest = folders
-    return [
-        *sorted(top.glob("*.md")),
-        *(page for one in rest for page in sorted(one.rglob("*.md"))),
-    ]
+    below = (page for one in rest for page in sorted(one.rglob("*.md")))
+    ours = (page for page in below if "/." not in name(page))
+    return [*sorted(top.glob("*.md")), *ours]
 
 
 def name(page: Path) -> str:

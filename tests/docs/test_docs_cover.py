@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import typer
+import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -15,6 +16,7 @@ from modelyard import errors
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.cli import app as cli
 from modelyard.config import KINDS, load_config
+from modelyard.config_schema import Deployment as AwsDeployment
 from modelyard.config_schema import MultiModelEndpoint
 from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
 from modelyard.web.app import create_app
@@ -39,6 +41,12 @@ def config_keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[st
 CONFIG_KEYS = dict(config_keys(MultiModelEndpoint))
 REQUIRED = [key for key, field in CONFIG_KEYS.items() if field.default is PydanticUndefined]
 LEAVES = [key for key in CONFIG_KEYS if f"{key}." not in " ".join(CONFIG_KEYS)]
+
+DEPLOYMENT_KEYS = dict(config_keys(AwsDeployment))
+DEPLOYMENT_LEAVES = [key for key in DEPLOYMENT_KEYS if f"{key}." not in " ".join(DEPLOYMENT_KEYS)]
+DEPLOYMENT = pages.rows(
+    pages.text("docs/settings.md").partition("| deployment key |")[2].partition("\n\n")[0]
+)
 
 
 def error_classes(root: type[ModelyardError] = ModelyardError) -> Iterator[type[ModelyardError]]:
@@ -105,6 +113,25 @@ def test_example_config_shows_every_key_at_its_default(tmp_path):
 
     assert load_config(tmp_path / "modelyard.yaml") == load_config(tmp_path / "short.yaml")
     assert [key for key in LEAVES if f"{key.rpartition('.')[2]}:" not in example] == []
+
+
+@pytest.mark.parametrize("key", DEPLOYMENT_LEAVES)
+def test_key_of_a_deployment_is_documented_with_its_default(key):
+    shown = DEPLOYMENT[key][0]
+    section, _, name = key.rpartition(".")
+
+    if shown == "required":
+        assert DEPLOYMENT_KEYS[key].default is PydanticUndefined
+    else:
+        base = {"name": "d", "kind": "Deployment"}
+        value = yaml.safe_load(shown)
+        given = {section: {name: value}} if section else {name: value}
+        as_documented = AwsDeployment.model_validate(base | given)
+        assert as_documented == AwsDeployment.model_validate(base)
+
+
+def test_no_key_of_a_deployment_is_documented_that_is_not_there():
+    assert sorted(DEPLOYMENT) == sorted(DEPLOYMENT_LEAVES)
 
 
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
