@@ -72,7 +72,7 @@ class Scene:
         self.loading.set()
         self.repository = MemoryRepository({"echo": b"model", "broken": b"broken"})
         models = ModelCache(1_000, self.clock, self.metrics)
-        artifacts = ArtifactCache(CacheTree(folder, 1 << 20, self.clock), self.clock)
+        artifacts = ArtifactCache(CacheTree(folder, 1 << 20), self.clock)
         loader = Loader(
             models=models,
             artifacts=artifacts,

@@ -13,6 +13,7 @@ from modelyard.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,
     CapacityError,
+    DependencyError,
     ModelTooLargeError,
 )
 from tests.fakes.clock import FakeClock
@@ -29,7 +30,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache(tmp_path: Path, clock: FakeClock) -> ArtifactCache:
-    return ArtifactCache(CacheTree(tmp_path, LIMIT, clock), clock, sleep=clock.advance)
+    return ArtifactCache(CacheTree(tmp_path, LIMIT), clock, sleep=clock.advance)
 
 
 def files(lease: DiskLease) -> dict[str, bytes]:
@@ -121,6 +122,46 @@ def test_artifact_that_changed_since_it_was_described_is_not_staged(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("damage", ["no manifest", "half a manifest", "half a file", "no file"])
+def test_entry_that_is_not_complete_is_staged_again(
+    cache: ArtifactCache, tmp_path: Path, damage: str
+) -> None:
+    """As a power failure may leave it, whatever was flushed."""
+    repository = MemoryRepository({"net/a": b"1234", "net/b": b"5678"})
+    cache.ensure_staged(repository.describe("net"), repository).release()
+    (entry,) = (tmp_path / "entries").iterdir()
+    match damage:
+        case "no manifest":
+            (entry / "manifest.json").unlink()
+        case "half a manifest":
+            (entry / "manifest.json").write_bytes(b'{"repository": "mem')
+        case "half a file":
+            (entry / "model" / "a").write_bytes(b"12")
+        case "no file":
+            (entry / "model" / "b").unlink()
+
+    lease = cache.ensure_staged(repository.describe("net"), repository)
+
+    assert files(lease) == {"a": b"1234", "b": b"5678"}
+    assert leftovers(tmp_path) == []
+
+
+def test_failing_disk_is_a_dependency_error(
+    cache: ArtifactCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    repository = MemoryRepository({"m.onnx": b"1"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Staging, "publish", publish)
+        with pytest.raises(DependencyError, match="disk of the artifact cache failed"):
+            cache.ensure_staged(repository.describe("m.onnx"), repository)
+
+    assert leftovers(tmp_path) == []
+    assert files(cache.ensure_staged(repository.describe("m.onnx"), repository))
+
+
 def test_full_disk_is_a_capacity_error(
     cache: ArtifactCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,14 +180,14 @@ def test_full_disk_is_a_capacity_error(
 def test_artifact_somebody_else_stages_is_waited_for(tmp_path: Path, clock: FakeClock) -> None:
     repository = MemoryRepository({"m.onnx": b"1"})
     artifact = repository.describe("m.onnx")
-    other_tree = CacheTree(tmp_path, LIMIT, clock)
+    other_tree = CacheTree(tmp_path, LIMIT)
     other = ArtifactCache(other_tree, clock)
 
     def other_finishes(_: float) -> None:
-        other_tree.unclaim(claimed)
+        other_tree.claims.give_up(claimed)
         other.ensure_staged(artifact, repository)
 
-    waiting = ArtifactCache(CacheTree(tmp_path, LIMIT, clock), clock, sleep=other_finishes)
+    waiting = ArtifactCache(CacheTree(tmp_path, LIMIT), clock, sleep=other_finishes)
     claimed = _claim_of(artifact, other_tree, tmp_path)
 
     lease = waiting.ensure_staged(artifact, repository)
@@ -158,7 +199,7 @@ def test_artifact_somebody_else_stages_is_waited_for(tmp_path: Path, clock: Fake
 def test_claim_that_is_never_given_up_only_costs_time(tmp_path: Path, clock: FakeClock) -> None:
     repository = MemoryRepository({"m.onnx": b"1"})
     artifact = repository.describe("m.onnx")
-    tree = CacheTree(tmp_path, LIMIT, clock)
+    tree = CacheTree(tmp_path, LIMIT)
     _claim_of(artifact, tree, tmp_path)
     cache = ArtifactCache(tree, clock, claim_patience_s=5, sleep=clock.advance)
 
@@ -170,5 +211,5 @@ def _claim_of(artifact: object, tree: CacheTree, root: Path) -> str:
     from modelyard.cache import artifact_cache
 
     digest: str = artifact_cache._digest(artifact)  # type: ignore[arg-type]
-    assert tree.claim(digest)
+    assert tree.claims.take(digest)
     return digest

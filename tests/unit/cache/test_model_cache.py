@@ -252,3 +252,21 @@ def test_only_place_goes_to_the_new_version(metrics: RecordingMetrics) -> None:
 
 def test_unload_of_what_is_not_loaded_says_so(cache: ModelCache) -> None:
     assert not cache.unload(identity("a"))
+
+
+class Stubborn(Weight):
+    """A model that fails to close."""
+
+    def close(self) -> None:
+        raise RuntimeError("not now")
+
+
+def test_model_that_does_not_close_takes_no_room_from_others(cache: ModelCache) -> None:
+    room = cache.reserve(identity("a"), 80, timeout_s=0)
+    artifact = ModelArtifact("memory:", "a", "1", 1)
+    cache.put(LoadedModel(identity("a"), artifact, Stubborn(80)), room)
+
+    load(cache, "b", 80)
+
+    assert names(cache) == ["b"]
+    assert cache.used_bytes == 80

@@ -4,28 +4,24 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from modelyard.cache.entry import Manifest
+from modelyard.cache.marks import Mark
 from modelyard.cache.ownership import Owner
 from modelyard.cache.staging import Staging
 from modelyard.cache.tree import CacheTree
 from modelyard.errors import CapacityError, ModelTooLargeError
-from tests.fakes.clock import FakeClock
 
 KILO = 1000
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def tree(tmp_path: Path, clock: FakeClock) -> CacheTree:
-    return CacheTree(tmp_path, 100 * KILO, clock)
+def tree(tmp_path: Path) -> CacheTree:
+    return CacheTree(tmp_path, 100 * KILO)
 
 
 def fill(tree: CacheTree, digest: str, size: int = 10 * KILO) -> Staging:
@@ -41,6 +37,11 @@ def publish(tree: CacheTree, digest: str, size: int = 10 * KILO, *, used_at: int
     staging.discard()
     tree_entry = staging.path.parent.parent / "entries" / digest
     os.utime(tree_entry, (used_at, used_at))
+
+
+def set_age(path: Path, age_s: float) -> None:
+    changed_at = time.time() - age_s
+    os.utime(path, (changed_at, changed_at), follow_symlinks=False)
 
 
 def on_disk(root: Path) -> int:
@@ -136,9 +137,9 @@ def test_more_than_the_limit_is_refused_without_evicting(tree: CacheTree, tmp_pa
 
 
 @pytest.fixture
-def pair(tmp_path: Path, clock: FakeClock) -> CacheTree:
+def pair(tmp_path: Path) -> CacheTree:
     """A tree for two entries, whatever they weigh."""
-    return CacheTree(tmp_path, 1000 * KILO, clock, limit_entries=2)
+    return CacheTree(tmp_path, 1000 * KILO, limit_entries=2)
 
 
 def test_entries_are_limited_while_the_next_one_is_written(pair: CacheTree, tmp_path: Path) -> None:
@@ -163,9 +164,9 @@ def test_leased_entries_keep_their_places(pair: CacheTree, tmp_path: Path) -> No
 
 
 def test_two_writers_on_one_tree_see_each_others_reservations(
-    tree: CacheTree, tmp_path: Path, clock: FakeClock
+    tree: CacheTree, tmp_path: Path
 ) -> None:
-    other = CacheTree(tmp_path, 100 * KILO, clock)
+    other = CacheTree(tmp_path, 100 * KILO)
     tree.new_staging().reserve(60 * KILO)
 
     with pytest.raises(CapacityError):
@@ -182,15 +183,13 @@ def test_first_of_two_publishers_wins(tree: CacheTree) -> None:
     assert (lease.model_dir / "weights").exists()
 
 
-def test_claim_is_exclusive_until_it_is_given_up(
-    tree: CacheTree, tmp_path: Path, clock: FakeClock
-) -> None:
-    other = CacheTree(tmp_path, 100 * KILO, clock)
+def test_claim_is_exclusive_until_it_is_given_up(tree: CacheTree, tmp_path: Path) -> None:
+    other = CacheTree(tmp_path, 100 * KILO)
 
-    assert tree.claim("a")
-    assert not other.claim("a")
-    tree.unclaim("a")
-    assert other.claim("a")
+    assert tree.claims.take("a")
+    assert not other.claims.take("a")
+    tree.claims.give_up("a")
+    assert other.claims.take("a")
 
 
 def dead_owner() -> Owner:
@@ -221,17 +220,17 @@ def test_what_a_killed_process_left_is_reclaimed_when_space_is_needed(
 def test_claim_of_a_killed_process_is_taken_over(tree: CacheTree, tmp_path: Path) -> None:
     (tmp_path / "claims" / "a").symlink_to(str(dead_owner()))
 
-    assert tree.claim("a")
+    assert tree.claims.take("a")
 
 
 @pytest.mark.parametrize(("age_s", "is_kept"), [(60, True), (1000, False)])
 def test_owner_on_another_host_counts_until_its_time_to_live_is_over(
-    tree: CacheTree, tmp_path: Path, clock: FakeClock, age_s: int, is_kept: bool
+    tree: CacheTree, tmp_path: Path, age_s: int, is_kept: bool
 ) -> None:
     publish(tree, "a", 60 * KILO)
-    lease = tmp_path / "leases" / "a@0badcafe-1-1.z"
+    lease = tmp_path / "leases" / "a@0badcafe-0-1-1.z"
     lease.touch()
-    clock.time_s = lease.stat().st_mtime + age_s
+    set_age(lease, age_s)
     staging = tree.new_staging()
 
     if is_kept:
@@ -243,9 +242,9 @@ def test_owner_on_another_host_counts_until_its_time_to_live_is_over(
     assert ("a" in digests(tmp_path)) is is_kept
 
 
-def test_lease_gives_way_to_an_eviction_that_was_announced(tree: CacheTree) -> None:
+def test_lease_gives_way_to_an_eviction_that_was_announced(tree: CacheTree, tmp_path: Path) -> None:
     publish(tree, "a")
-    tree.claim("a.evicting")
+    (tmp_path / "evictions" / "a@0badcafe-0-1-1.z").touch()
 
     assert tree.lease("a") is None
 
@@ -254,13 +253,13 @@ def test_eviction_gives_way_to_a_lease_taken_after_it_chose_its_victim(
     tree: CacheTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(tree, "a", 60 * KILO)
-    claim = tree.claim
+    announce = tree._evictions.make
 
-    def lease_first(name: str) -> bool:
+    def lease_first(digest: str) -> Mark:
         assert tree.lease("a") is not None
-        return claim(name)
+        return announce(digest)
 
-    monkeypatch.setattr(tree, "claim", lease_first)
+    monkeypatch.setattr(tree._evictions, "make", lease_first)
 
     with pytest.raises(CapacityError):
         tree.new_staging().reserve(60 * KILO)
@@ -271,7 +270,7 @@ def test_eviction_gives_way_to_a_lease_taken_after_it_chose_its_victim(
 
 def test_eviction_announced_by_the_dead_binds_nobody(tree: CacheTree, tmp_path: Path) -> None:
     publish(tree, "a")
-    (tmp_path / "claims" / "a.evicting").symlink_to(str(dead_owner()))
+    (tmp_path / "evictions" / f"a@{dead_owner()}.z").touch()
 
     assert tree.lease("a") is not None
 

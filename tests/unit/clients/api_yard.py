@@ -96,7 +96,7 @@ class ApiYard:
         self.cache: ModelCache[Resident] = ModelCache(
             memory_bytes, self.clock, self.metrics, limit_models=models.cache_size
         )
-        self.tree = CacheTree(folder, 1 << 30, self.clock, limit_entries=models.disk_cache_size)
+        self.tree = CacheTree(folder, 1 << 30, limit_entries=models.disk_cache_size)
         versions = VersionedRepository(models, kind, API, lambda _: self.repository)
         self.residence = self._residence(
             versions, ModelLoading(kind, self.load_model, models.signature_key_of)

@@ -2,21 +2,25 @@
 
 import errno
 import hashlib
-import shutil
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO, cast
 
 from modelyard.cache.archive import archive_kind, extract
-from modelyard.cache.entry import DiskLease, Manifest
+from modelyard.cache.entry import DiskLease, Manifest, weigh
 from modelyard.cache.staging import Staging
 from modelyard.cache.tree import CacheTree
-from modelyard.errors import ArtifactInvalidError, CapacityError
+from modelyard.errors import ArtifactInvalidError, CapacityError, DependencyError
 from modelyard.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.types import ModelArtifact
 
+logger = logging.getLogger(__name__)
+
 _HEAD_BYTES = 512
+_COPY_BYTES = 1 << 20
 _POLL_S = 0.05
 _PUBLISH_TRIES = 4
 
@@ -39,7 +43,8 @@ class ArtifactCache:
 
     def lease(self, artifact: ModelArtifact) -> DiskLease | None:
         """Return a lease on the staged artifact, or None when it is not staged."""
-        return self._tree.lease(_digest(artifact))
+        with _on_disk():
+            return self._tree.lease(_digest(artifact))
 
     def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
         """Stage the artifact unless it is staged, and return a lease on it.
@@ -48,10 +53,11 @@ class ArtifactCache:
             ArtifactInvalidError: damaged or hostile archive.
             ModelTooLargeError: it can never fit the disk limit.
             CapacityError: everything on disk is in use, or the disk is full.
-            ArtifactChangedError, DependencyError: from the repository.
+            DependencyError: the disk or the repository failed.
+            ArtifactChangedError: from the repository.
         """
         digest = _digest(artifact)
-        with self._claimed(digest):
+        with _on_disk(), self._claimed(digest):
             for _ in range(_PUBLISH_TRIES):
                 lease = self._tree.lease(digest)
                 if lease is not None:
@@ -61,19 +67,24 @@ class ArtifactCache:
 
     def is_staged(self, artifact: ModelArtifact) -> bool:
         """Return whether the artifact is on disk now."""
-        return self._tree.has(_digest(artifact))
+        with _on_disk():
+            return self._tree.has(_digest(artifact))
 
     def touch(self, artifact: ModelArtifact) -> None:
         """Say that the artifact is in use now, so that others are evicted before it."""
         self._tree.touch(_digest(artifact))
 
     def evict(self, artifact: ModelArtifact) -> None:
-        """Remove the staged artifact unless somebody leases it."""
-        self._tree.evict(_digest(artifact))
+        """Remove the staged artifact unless somebody leases it, or the disk refuses."""
+        try:
+            self._tree.evict(_digest(artifact))
+        except OSError as error:
+            logger.warning("not evicted", extra={"model": artifact.key, "reason": error.strerror})
 
     def staged(self, repository: str) -> Iterator[Manifest]:
         """Yield what is staged from one repository."""
-        return (found for found in self._tree.manifests() if found.repository == repository)
+        with _on_disk():
+            yield from (found for found in self._tree.manifests() if found.repository == repository)
 
     @contextmanager
     def _claimed(self, digest: str) -> Iterator[None]:
@@ -82,11 +93,11 @@ class ArtifactCache:
             yield
         finally:
             if is_ours:
-                self._tree.unclaim(digest)
+                self._tree.claims.give_up(digest)
 
     def _wait_for_claim(self, digest: str) -> bool:
         give_up_at = self._clock.monotonic() + self._claim_patience_s
-        while not self._tree.claim(digest):
+        while not self._tree.claims.take(digest):
             if self._clock.monotonic() >= give_up_at:
                 return False
             self._sleep(_POLL_S)
@@ -101,17 +112,24 @@ class ArtifactCache:
                 repository=artifact.repository,
                 key=artifact.key,
                 tag=artifact.tag,
-                model_bytes=_weigh(staging),
+                model_bytes=weigh(staging.model_dir),
                 staged_at=self._clock.time(),
                 warnings=tuple(warnings),
             )
             staging.publish(digest, manifest)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise CapacityError("no space is left on the disk of the artifact cache") from error
-            raise
         finally:
             staging.discard()
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Turn what the disk refuses into errors that say: try again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CapacityError("no space is left on the disk of the artifact cache") from error
+        raise DependencyError(f"the disk of the artifact cache failed: {error.strerror}") from error
 
 
 def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Staging) -> list[str]:
@@ -160,12 +178,9 @@ def _copy(file: ArtifactFile, staging: Staging) -> None:
     target = staging.model_dir / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("xb") as out:
-        shutil.copyfileobj(file.stream, out, 1 << 20)
-
-
-def _weigh(staging: Staging) -> int:
-    files = (path for path in staging.model_dir.rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in files)
+        for chunk in iter(partial(file.stream.read, _COPY_BYTES), b""):
+            out.write(chunk)
+            staging.touch()
 
 
 def _digest(artifact: ModelArtifact) -> str:

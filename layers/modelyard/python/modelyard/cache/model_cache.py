@@ -1,5 +1,6 @@
 """Models in memory: hard limits in bytes and in models, leases, least recently used first out."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from modelyard.cache.entry import DiskLease
 from modelyard.errors import CapacityError, ModelTooLargeError
 from modelyard.ports import Clock, Metrics, Resident
 from modelyard.types import ModelArtifact, ModelId, Sample
+
+logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Resident)
 
@@ -207,7 +210,10 @@ class ModelCache(Generic[R]):
 
     def _close(self, model: LoadedModel[R]) -> None:
         started_at = self._clock.monotonic()
-        model.resident.close()
+        try:
+            model.resident.close()
+        except Exception:  # one bad model takes no room from others, nor their calls down
+            logger.exception("model not closed", extra={"model": str(model.model_id)})
         if model.files is not None:
             model.files.release()
         with self._changed:

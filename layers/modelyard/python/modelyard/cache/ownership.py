@@ -9,22 +9,28 @@ import hashlib
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _START_TOLERANCE_S = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process on one host, by a start time that tells it from a later one of the same pid."""
+    """One process on one host, by a start time that tells it from a later one of the same pid.
+
+    The start counts from the host's own start: the time of day may be set while a process runs.
+    """
 
     host: str
+    boot: str
     pid: int
     started: int
 
     def __str__(self) -> str:
-        return f"{self.host}-{self.pid}-{self.started}"
+        return f"{self.host}-{self.boot}-{self.pid}-{self.started}"
 
     @classmethod
     def current(cls, machine: str = "") -> "Owner":
@@ -32,30 +38,42 @@ class Owner:
 
         Without a name it is the host name; where those repeat, the living would look dead.
         """
-        started = int(psutil.Process().create_time())
-        return cls(_digest(machine or socket.gethostname()), os.getpid(), started)
+        host = _digest(machine or socket.gethostname())
+        return cls(host, _boot(), os.getpid(), int(_started_s(os.getpid())))
 
     @classmethod
     def parse(cls, text: str) -> "Owner | None":
         """Return the owner `str` wrote, or None when `text` is something else."""
-        host, _, rest = text.partition("-")
-        pid, _, started = rest.partition("-")
+        try:
+            host, boot, pid, started = text.split("-")
+        except ValueError:
+            return None
         if not (pid.isdecimal() and started.isdecimal()):
             return None
-        return cls(host, int(pid), int(started))
+        return cls(host, boot, int(pid), int(started))
 
-    def is_gone(self, here: str, age_s: float, ttl_s: float) -> bool:
-        """Return whether the process is known dead, or is elsewhere and silent for `ttl_s`.
-
-        `here` is the host of who asks.
-        """
-        if self.host != here:
-            return age_s > ttl_s
+    def is_gone(self, here: "Owner") -> bool:
+        """Return whether the process, which is of the host of `here`, has ended."""
+        if self.boot != here.boot:
+            return True
         try:
-            started = psutil.Process(self.pid).create_time()
+            started_s = _started_s(self.pid)
         except psutil.NoSuchProcess:
             return True
-        return abs(started - self.started) > _START_TOLERANCE_S
+        return abs(started_s - self.started) > _START_TOLERANCE_S
+
+
+def _started_s(pid: int) -> float:
+    return max(0.0, psutil.Process(pid).create_time() - psutil.boot_time())
+
+
+@functools.cache
+def _boot() -> str:
+    """Return what tells one run of this host from the next, where the system says it."""
+    try:
+        return _digest(_BOOT_ID.read_text())
+    except OSError:
+        return "0"
 
 
 @functools.cache

@@ -1,10 +1,11 @@
 """One directory of the cache tree while it is written: reserve, publish, or discard."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Protocol
 
-from modelyard.cache.entry import MODEL, Manifest, flush, flush_directory
+from modelyard.cache.entry import MANIFEST, MODEL, Manifest, flush, flush_directory, touch
 
 
 class Shelf(Protocol):
@@ -18,6 +19,10 @@ class Shelf(Protocol):
         """Return what to reserve for `total_bytes`."""
         ...
 
+    def announce(self, name: str, reserved_bytes: int) -> Path:
+        """Say what the directory of this name may weigh."""
+        ...
+
     def evict_to_limit(self) -> None:
         """Make all that is announced fit, or raise CapacityError."""
         ...
@@ -26,13 +31,17 @@ class Shelf(Protocol):
         """Make a complete directory visible."""
         ...
 
+    def forget(self, name: str) -> None:
+        """Leave what is still there under this name to the next sweep."""
+        ...
+
 
 class Staging:
     """A directory being filled, and the bytes reserved for it."""
 
-    def __init__(self, shelf: Shelf, path: Path, reservation: Path) -> None:
+    def __init__(self, shelf: Shelf, path: Path) -> None:
         self._shelf = shelf
-        self._reservation = reservation
+        self._reservations: list[Path] = []
         self._reserved_bytes = 0
         self.path = path
 
@@ -41,6 +50,19 @@ class Staging:
         """Where the artifact's files go."""
         return self.path / MODEL
 
+    def make(self) -> None:
+        """Make the directory, with an empty manifest.
+
+        Writing the manifest later fails where the directory was taken away meanwhile: a part of
+        the artifact is never published.
+        """
+        self.model_dir.mkdir(parents=True)
+        (self.path / MANIFEST).touch(exist_ok=False)
+
+    def touch(self) -> None:
+        """Give a sign of life to other machines."""
+        touch(self.path)
+
     def reserve(self, total_bytes: int) -> None:
         """Make sure the artifact may hold `total_bytes` in all, evicting others for it.
 
@@ -48,14 +70,22 @@ class Staging:
             ModelTooLargeError: more than the whole limit.
             CapacityError: everything else on disk is in use.
         """
+        self.touch()
         if total_bytes <= self._reserved_bytes:
             return
         self._shelf.refuse_too_large(total_bytes)
-        self._reserved_bytes = self._shelf.rounded(total_bytes)
-        self._reservation = self._reservation.rename(
-            self._reservation.with_name(f"{self.path.name}.{self._reserved_bytes}")
-        )
+        reserved_bytes = self._shelf.rounded(total_bytes)
+        self.announce(reserved_bytes)
         self._shelf.evict_to_limit()
+        self._reserved_bytes = reserved_bytes
+        self._unreserve(len(self._reservations) - 1)
+
+    def announce(self, reserved_bytes: int) -> None:
+        """Say what this may weigh; a smaller reservation stays until the larger one is granted.
+
+        So whoever looks meanwhile sees one of the two.
+        """
+        self._reservations.append(self._shelf.announce(self.path.name, reserved_bytes))
 
     def publish(self, digest: str, manifest: Manifest) -> None:
         """Flush everything and make it visible under `digest` in one step."""
@@ -66,6 +96,14 @@ class Staging:
         self._shelf.publish(self.path, digest)
 
     def discard(self) -> None:
-        """Remove what is still here and give the reservation back."""
+        """Remove what is still here, then its reservations; what the disk keeps, a sweep takes."""
+        self._shelf.forget(self.path.name)
         shutil.rmtree(self.path, ignore_errors=True)
-        self._reservation.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if not self.path.exists():
+                self._unreserve(len(self._reservations))
+
+    def _unreserve(self, count: int) -> None:
+        for _ in range(count):
+            self._reservations[0].unlink(missing_ok=True)
+            del self._reservations[0]

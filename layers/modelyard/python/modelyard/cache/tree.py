@@ -6,34 +6,38 @@
     staging/<owner>.<id>/          being written, or hidden and being deleted
     reserved/<owner>.<id>.<bytes>  what a staging directory may weigh, in the file's name
     leases/<digest>@<owner>.<id>   forbids eviction while it exists
+    evictions/<digest>@<owner>.<id>   somebody is about to remove this
     claims/<digest>                somebody is staging this: saves duplicate work, nothing else
-    claims/<digest>.evicting       somebody is about to remove this
 
 The byte limit holds without a lock because a writer announces its bytes, by the name of its
 reservation, *before* it looks at the sum. Of two that announce at once at least one sees both.
 A limit of entries holds in the same way: what is being written or deleted counts, too.
 Eviction and leases meet in the same way: each announces itself, then looks for the other, and
 gives way when it sees it. So the files of a lease never go away under it.
+What is abandoned is taken out of sight in one step before it is deleted: its owner may live
+after all, on another machine, and must not publish half of it. Its age is told by the clock of
+the disk, which all of them share.
 Directories are opened before existence checks: NFS clients remember for up to a minute that a
 name did not exist, and opening the parent makes them look again.
 """
 
 import contextlib
 import errno
+import logging
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.cache.entry import DiskLease, Manifest, flush_directory, touch
-from modelyard.cache.ownership import Owner
+from modelyard.cache.claims import Claims
+from modelyard.cache.entry import DiskLease, Manifest, flush_directory, touch, weigh
+from modelyard.cache.marks import Mark, Marks, Names, names_in
+from modelyard.cache.reservations import Reservations
 from modelyard.cache.staging import Staging
 from modelyard.errors import CapacityError, ModelTooLargeError
-from modelyard.ports import Clock
+
+logger = logging.getLogger(__name__)
 
 _RESERVE_STEP_BYTES = 1 << 20
-_EVICTING = ".evicting"
 _LOOKS_FOR_VICTIMS = 3
 
 
@@ -44,7 +48,6 @@ class CacheTree:
         self,
         root: Path,
         limit_bytes: int,
-        clock: Clock,
         *,
         limit_entries: int | None = None,
         lease_ttl_s: float = 900.0,
@@ -52,30 +55,26 @@ class CacheTree:
     ) -> None:
         self.limit_bytes = limit_bytes
         self.limit_entries = limit_entries
-        self._clock = clock
-        self._lease_ttl_s = lease_ttl_s
-        self._owner = Owner.current(machine)
+        self._names = Names(machine, lease_ttl_s, self._disk_time)
         self._entries = _made(root / "entries")
         self._staging = _made(root / "staging")
-        self._reserved = _made(root / "reserved")
-        self._leases = _made(root / "leases")
-        self._claims = _made(root / "claims")
+        self._reserved = Reservations(_made(root / "reserved"))
+        self.claims = Claims(_made(root / "claims"), self._names)
+        self._leases = Marks(_made(root / "leases"), self._names)
+        self._evictions = Marks(_made(root / "evictions"), self._names)
         self._weights: dict[str, int] = {}
-        self._remove_abandoned()
+        self.sweep()
 
     def lease(self, digest: str) -> DiskLease | None:
-        """Return a lease on a published entry, or None when there is no such entry."""
-        lease_file = self._leases / f"{digest}@{self._unique()}"
-        lease_file.touch()
-        manifest = None
-        if not self._is_claimed(digest + _EVICTING):
-            _refresh(self._entries)
-            manifest = Manifest.read(self._entries / digest)
-        if manifest is None:
-            lease_file.unlink(missing_ok=True)
-            return None
-        lease = DiskLease(self._entries / digest, manifest, lease_file)
-        lease.touch()
+        """Return a lease on a published entry, or None when there is no complete one."""
+        mark = self._leases.make(digest)
+        try:
+            lease = self._leased_entry(digest, mark)
+        except OSError:
+            mark.withdraw()
+            raise
+        if lease is None:
+            mark.withdraw()
         return lease
 
     def has(self, digest: str) -> bool:
@@ -86,46 +85,37 @@ class CacheTree:
     def new_staging(self) -> Staging:
         """Return an empty staging directory with nothing reserved yet."""
         staging = self._stage(0)
-        staging.model_dir.mkdir(parents=True)
+        try:
+            staging.make()
+        except OSError:
+            staging.discard()
+            raise
         return staging
 
-    def claim(self, name: str) -> bool:
-        """Return whether the caller has the claim now; False while a living other has it.
-
-        A claim is a symbolic link to its owner's name: made whole in one atomic step.
-        """
-        path = self._claims / name
-        for _ in range(2):
-            with contextlib.suppress(FileExistsError):
-                path.symlink_to(str(self._owner))
-                return True
-            if self._is_claimed(name):
-                return False
-            path.unlink(missing_ok=True)
-        return False
-
-    def unclaim(self, name: str) -> None:
-        """Give up a claim that `claim` granted."""
-        (self._claims / name).unlink(missing_ok=True)
+    def announce(self, name: str, reserved_bytes: int) -> Path:
+        """Say what the staging directory of this name may weigh."""
+        return self._reserved.make(name, reserved_bytes)
 
     def publish(self, staged: Path, digest: str) -> None:
         """Rename `staged` to its final name; when somebody was first, theirs stays."""
-        try:
-            staged.rename(self._entries / digest)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+        if not self._rename(staged, digest) and not Manifest.read_complete(self._entries / digest):
+            logger.warning("incomplete entry", extra={"entry": digest})
+            self.evict(digest)
+            self._rename(staged, digest)
         flush_directory(self._entries)
 
     def evict(self, digest: str) -> None:
-        """Remove an entry unless it is leased or somebody else is removing it."""
-        if not self.claim(digest + _EVICTING):
-            return
+        """Remove an entry unless it is leased."""
+        announced = self._evictions.make(digest)
         try:
-            if digest not in self._leased():
+            if digest not in self._leases.subjects():
                 self._remove(digest)
         finally:
-            self.unclaim(digest + _EVICTING)
+            announced.withdraw()
+
+    def forget(self, name: str) -> None:
+        """Leave what is still there under this name to the next sweep."""
+        self._names.drop(name)
 
     def touch(self, digest: str) -> None:
         """Make an entry the last to be evicted."""
@@ -133,26 +123,30 @@ class CacheTree:
 
     def manifests(self) -> Iterator[Manifest]:
         """Yield what every published entry holds."""
-        for digest in _names(self._entries):
+        for digest in names_in(self._entries):
             manifest = Manifest.read(self._entries / digest)
             if manifest is not None:
                 yield manifest
 
     def used_bytes(self) -> int:
         """Return the bytes on disk, published and reserved, by all processes."""
-        known, digests = self._weights, _names(self._entries)
+        before = (
+            self._reserved.bytes_by_name()
+        )  # what is published or removed meanwhile counts twice, or
+        known, digests = self._weights, names_in(self._entries)
         self._weights = {digest: known.get(digest) or self._weigh(digest) for digest in digests}
-        reserved = sum(_bytes_in(name) for name in _names(self._reserved))
-        return sum(self._weights.values()) + reserved
+        after = self._reserved.bytes_by_name()  # else not at all
+        announced = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
+        return sum(self._weights.values()) + sum(announced)
 
     def used_entries(self) -> int:
         """Return how many entries are on disk, being written or being deleted.
 
         One that moves meanwhile may count twice: the limit is kept rather than used up.
         """
-        moving = {*_names(self._staging)}
-        published = _names(self._entries)
-        return len(published) + len(moving.union(_names(self._staging)))
+        moving = {*names_in(self._staging)}
+        published = names_in(self._entries)
+        return len(published) + len(moving.union(names_in(self._staging)))
 
     def rounded(self, total_bytes: int) -> int:
         """Return `total_bytes` in coarse steps: each step costs a look at the whole tree."""
@@ -175,7 +169,7 @@ class CacheTree:
         """
         if not self._is_over():
             return
-        self._remove_abandoned()
+        self.sweep()
         for _ in range(_LOOKS_FOR_VICTIMS):
             for digest in self._victims():
                 if not self._is_over():
@@ -184,6 +178,16 @@ class CacheTree:
             if not self._is_over():
                 return
         raise CapacityError(f"the artifact cache is full: all of its {self._limits()} are in use")
+
+    def sweep(self) -> None:
+        """Remove what nobody means any more; what the disk keeps, the next sweep takes."""
+        try:
+            self._leases.subjects()
+            self._evictions.subjects()
+            self.claims.sweep()
+            self._sweep_staging()
+        except OSError as error:
+            logger.warning("not swept", extra={"reason": error.strerror})
 
     def _is_over(self) -> bool:
         if self.limit_entries is not None and self.used_entries() > self.limit_entries:
@@ -195,9 +199,9 @@ class CacheTree:
         return f"{entries}{self.limit_bytes} bytes"
 
     def _victims(self) -> Iterator[str]:
-        leased = self._leased()
+        leased = self._leases.subjects()
         aged = []
-        for digest in _names(self._entries):
+        for digest in names_in(self._entries):
             try:
                 aged.append(((self._entries / digest).stat().st_mtime_ns, digest))
             except FileNotFoundError:
@@ -206,76 +210,71 @@ class CacheTree:
             if digest not in leased:
                 yield digest
 
-    def _leased(self) -> set[str]:
-        living = set()
-        for name in _names(self._leases):
-            digest, _, holder = name.partition("@")
-            if self._is_abandoned(self._leases / name, holder.partition(".")[0]):
-                (self._leases / name).unlink(missing_ok=True)
-            else:
-                living.add(digest)
-        return living
+    def _leased_entry(self, digest: str, mark: Mark) -> DiskLease | None:
+        if digest in self._evictions.subjects():
+            return None
+        _refresh(self._entries)
+        manifest = Manifest.read_complete(self._entries / digest)
+        if manifest is None:
+            return None
+        lease = DiskLease(self._entries / digest, manifest, mark)
+        lease.touch()
+        return lease
+
+    def _rename(self, staged: Path, digest: str) -> bool:
+        try:
+            staged.rename(self._entries / digest)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
+        return True
 
     def _remove(self, digest: str) -> None:
         """Take an entry out of sight, then delete it; its bytes stay reserved until then."""
-        grave = self._stage(self._weigh(digest))
-        with contextlib.suppress(FileNotFoundError):
-            (self._entries / digest).rename(grave.path)
-        grave.discard()
+        self._bury(self._entries / digest, self._weigh(digest))
+
+    def _bury(self, folder: Path, reserved_bytes: int) -> None:
+        grave = self._stage(reserved_bytes)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(grave.path)
+        finally:
+            grave.discard()
 
     def _stage(self, reserved_bytes: int) -> Staging:
-        name = self._unique()
-        reservation = self._reserved / f"{name}.{reserved_bytes}"
-        reservation.touch()
-        return Staging(self, self._staging / name, reservation)
-
-    def _remove_abandoned(self) -> None:
-        for name in _names(self._staging):
-            if self._is_abandoned(self._staging / name, name.partition(".")[0]):
-                shutil.rmtree(self._staging / name, ignore_errors=True)
-        for name in _names(self._reserved):
-            if self._is_abandoned(self._reserved / name, name.partition(".")[0]):
-                (self._reserved / name).unlink(missing_ok=True)
-
-    def _is_claimed(self, name: str) -> bool:
-        path = self._claims / name
-        _refresh(self._claims)
+        name = self._names.new()
+        staging = Staging(self, self._staging / name)
         try:
-            return not self._is_abandoned(path, str(path.readlink()))
-        except FileNotFoundError:
-            return False
+            staging.announce(reserved_bytes)
+        except OSError:
+            staging.discard()
+            raise
+        return staging
 
-    def _is_abandoned(self, path: Path, owner_text: str) -> bool:
+    def _sweep_staging(self) -> None:
+        is_abandoned = self._names.look()
+        for name in names_in(self._staging):
+            if is_abandoned(self._staging / name, name):
+                self._bury(self._staging / name, weigh(self._staging / name))
+        self._reserved.sweep({*names_in(self._staging)}, self._names)
+
+    def _disk_time(self) -> float:
+        """Return the time of the machine that has the disk, which stamps every file."""
+        probe = self._evictions.make("clock")
         try:
-            age_s = self._clock.time() - path.lstat().st_mtime
-        except FileNotFoundError:
-            return False
-        owner = Owner.parse(owner_text)
-        if owner is None:
-            return age_s > self._lease_ttl_s
-        return owner != self._owner and owner.is_gone(self._owner.host, age_s, self._lease_ttl_s)
+            return probe.path.stat().st_mtime
+        finally:
+            probe.withdraw()
 
     def _weigh(self, digest: str) -> int:
         manifest = Manifest.read(self._entries / digest)
-        return 0 if manifest is None else manifest.total_bytes
-
-    def _unique(self) -> str:
-        return f"{self._owner}.{uuid.uuid4().hex[:12]}"
-
-
-def _names(folder: Path) -> list[str]:
-    with os.scandir(folder) as found:
-        return [item.name for item in found]
+        return weigh(self._entries / digest) if manifest is None else manifest.total_bytes
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _bytes_in(reservation: str) -> int:
-    size = reservation.rpartition(".")[2]
-    return int(size) if size.isdecimal() else 0
 
 
 def _refresh(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """One load: stage the artifact, make room for the model, load it, make it the current one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, Protocol
 
@@ -12,6 +13,7 @@ from modelyard.cache.model_cache import LoadedModel, ModelCache, R, Room
 from modelyard.errors import (
     ArtifactChangedError,
     ConfigurationError,
+    DependencyError,
     ModelError,
     ModelLoadError,
     ModelyardError,
@@ -76,12 +78,16 @@ class Loader(Generic[R]):
             self._models.give_back(room)
             raise
 
-    def touch(self, model: LoadedModel[R]) -> None:
-        """Keep a loaded model's files from being the first that are evicted from disk."""
+    def touch(self, model: LoadedModel[R]) -> bool:
+        """Keep a loaded model's files from being the first that are evicted from disk.
+
+        Returns False when it needs them and may not have them any more: its machine was silent
+        for so long that others took its lease for abandoned.
+        """
         if model.files is not None:
-            model.files.touch()
-        else:
-            self._artifacts.touch(model.artifact)
+            return model.files.touch()
+        self._artifacts.touch(model.artifact)
+        return True
 
     def _load_newest(
         self, source: ModelSource, artifact: ModelArtifact, room: Room
@@ -117,7 +123,8 @@ class Loader(Generic[R]):
     ) -> None:
         """Load from disk; files that no model came of do not stay there."""
         try:
-            resident = self._load_files(source, artifact, staged, room)
+            with _reading_disk():
+                resident = self._load_files(source, artifact, staged, room)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -163,3 +170,12 @@ class Loader(Generic[R]):
         seconds = self._clock.monotonic() - started_at
         self._metrics.record(Sample(metric, seconds * MICROSECONDS, source.endpoint_name))
         return seconds
+
+
+@contextmanager
+def _reading_disk() -> Iterator[None]:
+    """Hold a disk that cannot be read against the disk, not against the model."""
+    try:
+        yield
+    except OSError as error:
+        raise DependencyError(f"the staged files cannot be read: {error.strerror}") from error

@@ -249,7 +249,7 @@ class Residence(Generic[R]):
             artifact = self._loader.load(source, flight.artifact)
         except ModelyardError as error:
             self._remember_failure(slot, source, flight.artifact.tag, error)
-        except Exception:
+        except BaseException:  # whatever ends this thread: those who wait must learn of it
             logger.exception("load failed", extra={"model": str(source.model_id)})
             defect = ModelyardError("the model could not be loaded: internal error, see the log")
             self._remember_failure(slot, source, flight.artifact.tag, defect)

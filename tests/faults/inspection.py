@@ -1,0 +1,96 @@
+"""What a cache tree must be like after anything at all, read from outside."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from tests.faults.versions import Ledger, read_files
+
+ROOMS = ("entries", "staging", "reserved", "leases", "claims", "evictions")
+
+
+def bytes_on_disk(tree: Path) -> int:
+    """Return what all files weigh, published or not."""
+    return sum(_size(path) for room in ("entries", "staging") for path in (tree / room).rglob("*"))
+
+
+def wrong_entries(tree: Path, ledger: Ledger, planted: frozenset[str]) -> Iterator[str]:
+    """Yield what is wrong with each published entry but those that were damaged on purpose."""
+    for entry in (tree / "entries").iterdir():
+        if entry.name not in planted and (problem := _problem(entry, ledger)):
+            yield f"{entry.name}: {problem}"
+
+
+def _problem(entry: Path, ledger: Ledger) -> str:
+    try:
+        manifest = orjson.loads((entry / "manifest.json").read_bytes())
+        key, tag = manifest["key"], manifest["tag"]
+    except (OSError, ValueError, TypeError) as error:
+        return f"no manifest ({error!r})"
+    found = read_files(entry / "model")
+    files = {path: content for path, content in found.items() if content is not None}
+    if files != found:
+        return f"of {key}, {found} are not whole"
+    if {content.key for content in files.values()} != {key}:
+        return f"of {key} holds {files}"
+    if ledger.tag(key, files) != tag:
+        return f"of {key} in version {tag} holds {files}"
+    return ""
+
+
+def orphans(tree: Path) -> list[str]:
+    """Return what is there besides entries."""
+    return [f"{room}/{path.name}" for room in ROOMS[1:] for path in _children(tree / room)]
+
+
+def plant_damage(tree: Path) -> frozenset[str]:
+    """Leave entries as a power failure might: half written, without a manifest, or with half of it.
+
+    Returns their names.
+    """
+    entries = sorted((tree / "entries").iterdir())[:6]
+    for number, entry in enumerate(entries):
+        files = sorted(path for path in (entry / "model").rglob("*") if path.is_file())
+        match number % 6:
+            case 0:
+                (entry / "manifest.json").unlink()
+            case 1:
+                _cut(entry / "manifest.json")
+            case 2:
+                _cut(files[0])
+            case 3:
+                files[-1].unlink()
+            case 4:
+                shutil.rmtree(entry / "model")
+            case 5:
+                (entry / "manifest.json").write_bytes(b"null")
+    return frozenset(entry.name for entry in entries)
+
+
+def plant_debris(tree: Path, owner: str) -> None:
+    """Leave what a killed process of this owner would."""
+    half = tree / "staging" / f"{owner}.0123456789ab"
+    (half / "model").mkdir(parents=True)
+    (half / "model" / "half").write_bytes(b"half")
+    (tree / "reserved" / f"{owner}.0123456789ab.4096").touch()
+    (tree / "leases" / f"{'0' * 40}@{owner}.0123456789ac").touch()
+    (tree / "claims" / ("1" * 40)).symlink_to(owner)
+    (tree / "evictions" / f"{'2' * 40}@{owner}.0123456789ad").touch()
+
+
+def _cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _children(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,101 @@
+"""Eight processes on one cache tree, killed at every step they take; disks that refuse; debris."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from modelyard.cache.ownership import Owner
+from modelyard.cache.tree import CacheTree
+from tests.faults import inspection
+from tests.faults.siege import DISK_BYTES, KILL_POINTS, Siege, errors, kills
+
+SEED = int(os.environ.get("MODELYARD_SEED", "1"))
+LONGEST_S = 45.0
+
+
+@pytest.fixture
+def siege(tmp_path: Path) -> Siege:
+    """Its folder's name, and so every failure, tells the seed to replay it with."""
+    return Siege(tmp_path / f"MODELYARD_SEED={SEED}", SEED)
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    give_up_at = time.monotonic() + seconds
+    return lambda: time.monotonic() > give_up_at
+
+
+def test_nothing_is_lost_when_processes_are_killed_at_every_step(siege: Siege) -> None:
+    is_late = after(LONGEST_S)
+
+    def missing() -> set[str]:
+        return set(KILL_POINTS) - siege.account.killed_at
+
+    siege.lay(kills(siege.dice, remaining=missing), until=lambda: not missing() or is_late())
+    account = siege.judge()
+
+    assert account.problems == []
+    assert missing() == set()
+    assert account.answers["hit"] > 0
+    assert account.answers["loaded"] > 0
+    assert account.frames > 10
+
+
+def test_disks_that_refuse_cost_answers_but_no_wrong_ones(siege: Siege) -> None:
+    siege.lay(errors(siege.dice), until=after(6))
+    account = siege.judge()
+
+    assert account.problems == []
+    assert set(account.faults) >= {"ENOSPC", "EROFS", "EIO"}
+    assert account.answers["DependencyError"] > 0
+    assert account.answers["CapacityError"] > 0
+
+
+def test_half_written_entries_are_never_served(siege: Siege) -> None:
+    siege.lay(repeat(None), until=after(2))
+    siege.planted = inspection.plant_damage(siege.tree)
+
+    siege.lay(repeat(None), until=after(2))
+    account = siege.judge()
+
+    assert len(siege.planted) >= 4
+    assert account.problems == []
+
+
+@pytest.mark.parametrize("machine", ["this", "another"])
+def test_debris_goes_when_its_owner_is_gone_for_sure(tmp_path: Path, machine: str) -> None:
+    CacheTree(tmp_path, DISK_BYTES)
+    mine = Owner.current()
+    owner = Owner(mine.host if machine == "this" else "0badcafe", "earlier", 1, 1)
+    inspection.plant_debris(tmp_path, str(owner))
+    planted = inspection.orphans(tmp_path)
+
+    CacheTree(tmp_path, DISK_BYTES)
+    kept = inspection.orphans(tmp_path)
+    for path in _all_below(tmp_path):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    CacheTree(tmp_path, DISK_BYTES)
+
+    assert len(planted) == 5
+    assert len(kept) == (0 if machine == "this" else 5)
+    assert inspection.orphans(tmp_path) == []
+
+
+def test_an_inspection_finds_what_is_wrong(siege: Siege) -> None:
+    """The judge of all the others must be able to convict."""
+    siege.lay(repeat(None), until=after(2))
+    damaged = inspection.plant_damage(siege.tree)
+    inspection.plant_debris(siege.tree, str(Owner.current()))
+
+    wrong = list(inspection.wrong_entries(siege.tree, siege.ledger, frozenset()))
+
+    assert {problem.partition(":")[0] for problem in wrong} == damaged
+    assert len(inspection.orphans(siege.tree)) >= 5
+
+
+def _all_below(tree: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(tree):
+        yield from (Path(folder) / name for name in (*folders, *files))
