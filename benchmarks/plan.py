@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from benchmarks.kinds import Kind
+from benchmarks.peers.bentoml import BentoML
 from benchmarks.peers.fastapi import FastApi, FastApiTwoWorkers
+from benchmarks.peers.kserve import KServe
+from benchmarks.peers.litserve import LitServe
+from benchmarks.peers.mlserver import MLServer
 from benchmarks.peers.modelyard import Modelyard
+from benchmarks.peers.multi_model_server import MultiModelServer
+from benchmarks.peers.ray_serve import RayServe
 from benchmarks.peers.system import System
+from benchmarks.peers.triton import Triton
 from benchmarks.works.cold import CASES, Cold
 from benchmarks.works.disturbance import Disturbance
 from benchmarks.works.many import Many
@@ -27,6 +34,13 @@ SYSTEMS: tuple[System, ...] = (
     FastApi(),
     Modelyard(),
     FastApiTwoWorkers(),
+    Triton(),
+    MultiModelServer(),
+    KServe(),
+    MLServer(),
+    LitServe(),
+    BentoML(),
+    RayServe(),
 )
 ALWAYS = ("fastapi", "modelyard")
 """Without these, no run says anything."""

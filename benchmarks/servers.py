@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from typing import IO
 
 import psutil
 
+_PORTS = (20_000, 32_000)
 _POLL_S = 0.005
 _GRACE_S = 5.0
 _MIB = 1 << 20
@@ -61,11 +63,12 @@ class Running:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port nobody listens on, below those that connections get for themselves."""
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

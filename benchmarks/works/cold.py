@@ -62,7 +62,9 @@ class Cold(Work):
         """Measure one round of one system."""
         numbers = self._numbers(pace)
         with TemporaryDirectory() as folder:
-            serving = Serving(repository(self._case.kind), folder=Path(folder))
+            serving = Serving(
+                repository(self._case.kind, self._case.calls + 1), folder=Path(folder)
+            )
             if self._case.is_on_disk and system.is_core:
                 with self._ready(system, serving) as server:
                     self._call(system, serving, server, numbers)

@@ -27,8 +27,8 @@ class Memory(Work):
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""
-        source = repository(Kind.XGBOOST)
         count = MODELS_OF_HEAVY if system.is_process_per_model else MODELS
+        source = repository(Kind.XGBOOST, count)
         serving = Serving(source, workers=1)
         with served(system, serving) as server:
             system.load(server.port, serving, 0)
@@ -36,7 +36,7 @@ class Memory(Work):
             note(self.name, "one_model_mb", server.pss_mb())
             note(self.name, "largest_process_rss_mb", server.largest_rss_mb())
             one_mb = server.pss_mb()
-            requests = [system.request(Kind.XGBOOST, name) for name in source.names[1:count]]
+            requests = [system.request(Kind.XGBOOST, name) for name in source.names[1:]]
             if system.loads_on_call:
                 if run_all(server.port, requests, 1).errors:
                     raise ServerError("not every model was answered")

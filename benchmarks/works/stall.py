@@ -19,7 +19,7 @@ class Stall(Work):
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""
-        serving = Serving(repository(Kind.XGBOOST))
+        serving = Serving(repository(Kind.XGBOOST, 1))
         request = system.request(Kind.XGBOOST, serving.repository.name(0))
         with served(system, serving) as server:
             check_answer(system, server, serving)

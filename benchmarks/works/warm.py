@@ -30,7 +30,7 @@ class Warm(Work):
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""
-        serving = Serving(repository(self._kind))
+        serving = Serving(repository(self._kind, 1))
         request = system.request(self._kind, serving.repository.name(0))
         with served(system, serving) as server:
             system.load(server.port, serving, 0)

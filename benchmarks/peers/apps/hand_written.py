@@ -25,15 +25,18 @@ def render(scores: Any) -> str:
 
 
 def load(path: Path) -> Predict:
-    """Return what predicts with the model of a file."""
+    """Return what answers the CSV rows of a body with the model of a file."""
     if path.name.endswith(".tar.gz"):
         with tempfile.TemporaryDirectory() as folder:
             return load(extract(path, Path(folder)))
-    if path.suffix == ".onnx":
-        return _load_onnx(path)
-    if path.suffix == ".joblib":
-        return _load_sklearn(path)
-    return _load_xgboost(path)
+    predict = load_for_arrays(path)
+    return lambda body: render(predict(parse(body)))
+
+
+def load_for_arrays(path: Path) -> Callable[[Any], Any]:
+    """Return what predicts arrays with the model of a file."""
+    loaders = {".onnx": _load_onnx, ".joblib": _load_sklearn}
+    return loaders.get(path.suffix, _load_xgboost)(path)
 
 
 def extract(archive: Path, folder: Path) -> Path:
@@ -43,26 +46,25 @@ def extract(archive: Path, folder: Path) -> Path:
     return next(path for path in folder.iterdir() if path.is_file())
 
 
-def _load_xgboost(path: Path) -> Predict:
+def _load_xgboost(path: Path) -> Callable[[Any], Any]:
     import xgboost
 
     booster = xgboost.Booster({"nthread": 1})
     booster.load_model(path)
-    return lambda body: render(booster.inplace_predict(parse(body)))
+    return booster.inplace_predict
 
 
-def _load_onnx(path: Path) -> Predict:
+def _load_onnx(path: Path) -> Callable[[Any], Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda body: render(session.run(None, {name: parse(body)})[0])
+    return lambda rows: session.run(None, {name: rows})[0]
 
 
-def _load_sklearn(path: Path) -> Predict:
+def _load_sklearn(path: Path) -> Callable[[Any], Any]:
     import joblib
 
-    model = joblib.load(path)
-    return lambda body: render(model.predict(parse(body)))
+    return joblib.load(path).predict

@@ -1,0 +1,38 @@
+"""LitServe with a dictionary of models written by hand."""
+
+import json
+from pathlib import Path
+
+from benchmarks import environments
+from benchmarks.kinds import ROW, Kind
+from benchmarks.load.http_messages import get, render
+from benchmarks.peers.system import APPS, Serving, System
+from benchmarks.servers import Command
+
+
+class LitServe(System):
+    """One worker, one API process."""
+
+    name = "litserve"
+    environment = "litserve"
+    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
+    has_room_for_some = True
+
+    def command(self, serving: Serving, port: int, folder: Path) -> Command:
+        """Return how to start it."""
+        environ = {
+            "MODELS": str(serving.repository.folder),
+            "CAPACITY": str(serving.capacity),
+            "PORT": str(port),
+        }
+        python = environments.python(self.environment)
+        return Command([python, str(APPS / "litserve_app.py")], environ)
+
+    def request(self, kind: Kind, model: str) -> bytes:
+        """Return a call of its one route."""
+        body = json.dumps({"model": model, "row": ROW.decode()}).encode()
+        return render("/predict", {"Content-Type": "application/json"}, body)
+
+    def is_ready(self, port: int) -> bool:
+        """Return whether its worker is there."""
+        return get(port, "/health").status == 200

@@ -1,0 +1,41 @@
+"""Ray Serve with its own multiplexing of models."""
+
+from pathlib import Path
+
+from benchmarks import environments
+from benchmarks.kinds import ROW, Kind
+from benchmarks.load.http_messages import get, render
+from benchmarks.peers.system import APPS, Serving, System
+from benchmarks.servers import Command
+
+
+class RayServe(System):
+    """One replica on a cluster of one machine; no dashboard, no access log."""
+
+    name = "ray_serve"
+    environment = "ray_serve"
+    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
+    has_room_for_some = True
+
+    def command(self, serving: Serving, port: int, folder: Path) -> Command:
+        """Return how to start it."""
+        environ = {
+            "MODELS": str(serving.repository.folder),
+            "CAPACITY": str(serving.capacity),
+            "PORT": str(port),
+            "FOLDER": str(folder),
+            "PYTHONPATH": str(APPS),
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        python = environments.python(self.environment)
+        return Command([python, str(APPS / "ray_app.py")], environ)
+
+    def request(self, kind: Kind, model: str) -> bytes:
+        """Return a call that names its model in the header of Ray's multiplexing."""
+        headers = {"Content-Type": "text/csv", "serve_multiplexed_model_id": model}
+        return render("/", headers, ROW)
+
+    def is_ready(self, port: int) -> bool:
+        """Return whether the route is there."""
+        return get(port, "/-/healthz").status == 200 and get(port, "/-/routes").body != b"{}"
