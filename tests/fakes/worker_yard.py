@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.adapters.system_clock import SystemClock
+from modelyard.adapters.worker_guard import WorkerLimits
 from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
@@ -55,8 +56,10 @@ class WorkerYard:
         self._cache = folder / "cache"
         self._sockets = sockets
 
-    def pool(self, workers: int = 1, clock: Clock | None = None) -> WorkerPool:
-        commands = [self._command(index) for index in range(workers)]
+    def pool(
+        self, workers: int = 1, clock: Clock | None = None, limits: WorkerLimits | None = None
+    ) -> WorkerPool:
+        commands = [self._command(index, limits or WorkerLimits()) for index in range(workers)]
         return WorkerPool(commands, self._sockets, clock or SystemClock())
 
     def model(self, name: str, source: str = ECHO, statement: str = "") -> str:
@@ -90,7 +93,7 @@ class WorkerYard:
         """Return once a model left the marker."""
         await until((self.markers / marker).exists)
 
-    def _command(self, index: int) -> WorkerCommand:
+    def _command(self, index: int, limits: WorkerLimits) -> WorkerCommand:
         settings = WorkerSettings(
             name=f"worker-{index}",
             cache_dir=str(self._cache),
@@ -98,7 +101,8 @@ class WorkerYard:
             disk_bytes=1 << 30,
             predict_slots=16,
         )
-        return WorkerCommand(settings.name, "modelyard.bootstrap.worker", settings.to_line())
+        module, line = "modelyard.bootstrap.worker", settings.to_line()
+        return WorkerCommand(settings.name, module, line, limits=limits)
 
 
 @contextmanager

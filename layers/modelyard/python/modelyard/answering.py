@@ -33,7 +33,7 @@ def answered(
         answer = handle(request)
     except ModelyardError as error:
         answer = Answer(error=error)
-    except Exception:
+    except BaseException:
         logger.exception("inference failed")
         answer = Answer(error=ModelyardError("internal error, see the log"))
     return replace(answer, samples=samples.drain())

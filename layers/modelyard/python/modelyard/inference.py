@@ -23,8 +23,41 @@ from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unloa
 logger = logging.getLogger(__name__)
 
 MAX_SLOT_WAIT_S = 0.25
+MAX_SLOT_HOLD_S = 2.0
+"""A call that takes longer gives its slot up: it may never end."""
 INSUFFICIENT_STORAGE = 507
 """What SageMaker's container contract answers when memory runs out."""
+
+
+class PredictSlots:
+    """Keep the threads that predict few, but let no slow model hold up the others."""
+
+    def __init__(self, slots: int, clock: Clock) -> None:
+        self._slots = slots
+        self._clock = clock
+        self._left = threading.Condition()
+        self._taken: dict[int, float] = {}
+        """Since when the thread of each slot has had it."""
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a slot, or go without one when none is free for a while."""
+        thread = threading.get_ident()
+        with self._left:
+            if self._left.wait_for(self._is_one_free, MAX_SLOT_WAIT_S):
+                self._taken[thread] = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            with self._left:
+                self._taken.pop(thread, None)
+                self._left.notify()
+
+    def _is_one_free(self) -> bool:
+        if len(self._taken) < self._slots:
+            return True
+        given_up = self._clock.monotonic() - MAX_SLOT_HOLD_S
+        return sum(since > given_up for since in self._taken.values()) < self._slots
 
 
 class InferenceService:
@@ -41,7 +74,7 @@ class InferenceService:
         self._residence = residence
         self._samples = samples
         self._clock = clock
-        self._predicting = threading.BoundedSemaphore(predict_slots)
+        self._slots = PredictSlots(predict_slots, clock)
 
     def handle(self, request: Request) -> Answer:
         """Return the answer; errors are part of it."""
@@ -70,7 +103,7 @@ class InferenceService:
             request.source, window_s=request.window_s, patience_s=request.patience_s
         ) as (model, is_hit):
             ready_at = self._clock.monotonic()
-            with self._predict_slot():
+            with self._slots.one():
                 prediction = _predict(model.resident.predict, request.payload)
             timings = Timings(
                 cache_hit=is_hit,
@@ -78,16 +111,6 @@ class InferenceService:
                 predict_s=self._clock.monotonic() - ready_at,
             )
         return Answer(prediction=prediction, timings=timings)
-
-    @contextmanager
-    def _predict_slot(self) -> Iterator[None]:
-        """Keep the threads that predict few, but let no slow model hold up the others."""
-        is_ours = self._predicting.acquire(timeout=MAX_SLOT_WAIT_S)
-        try:
-            yield
-        finally:
-            if is_ours:
-                self._predicting.release()
 
     def _load(self, request: Load) -> Answer:
         window_s = request.window_s
@@ -118,6 +141,6 @@ def _predict(predict: _Predict, payload: Payload) -> Prediction:
         raise
     except MemoryError as error:
         raise ModelError("the model ran out of memory", INSUFFICIENT_STORAGE) from error
-    except Exception as error:
+    except BaseException as error:  # code of models may raise anything, SystemExit for one
         logger.exception("predictor failed")
         raise PredictionError("the model failed while predicting, see the log") from error

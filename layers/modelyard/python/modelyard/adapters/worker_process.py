@@ -12,6 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.adapters.worker_connection import WorkerConnection, listen
+from modelyard.adapters.worker_guard import (
+    WorkerLimits,
+    beats_of,
+    end_group,
+    offer_to_kernel,
+    overstepped,
+)
 from modelyard.types import ModelId
 from modelyard.wire.envelope import Frame
 
@@ -36,6 +43,7 @@ class WorkerCommand:
     """Its working directory; None is the server's."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """What it gets besides the server's environment."""
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
 
 
 class WorkerProcess:
@@ -59,6 +67,8 @@ class WorkerProcess:
         self._listener: socket.socket = listen(self._address)
         self._idle: deque[WorkerConnection] = deque()
         self._busy: set[WorkerConnection] = set()
+        self._beats = -1
+        """The reading end of the pipe on which the process beats."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -69,21 +79,25 @@ class WorkerProcess:
     async def start(self) -> None:
         """Start the process; it accepts calls as soon as it is up."""
         command = self._command
+        self._beats, pulse = os.pipe()
         self._process = await asyncio.create_subprocess_exec(
             command.python,
             "-P",  # no module of the working directory gets in the way of ours
             "-m",
             command.module,
             str(self._listener.fileno()),
+            str(pulse),
             stdin=asyncio.subprocess.PIPE,
             stdout=sys.stderr,
             cwd=command.folder,
             env={**os.environ, **command.environment},
-            pass_fds=(self._listener.fileno(),),
+            pass_fds=(self._listener.fileno(), pulse),
             start_new_session=True,  # Ctrl-C is for the server; it stops its workers
         )
+        os.close(pulse)
         assert self._process.stdin is not None
         self._process.stdin.write(command.settings + b"\n")
+        offer_to_kernel(self._process.pid)
 
     async def keep_running(self, on_death: Callable[["WorkerProcess"], None]) -> None:
         """Replace the process whenever it dies, until cancelled."""
@@ -92,7 +106,7 @@ class WorkerProcess:
         while True:
             started_at = loop.time()
             assert self._process is not None
-            code = await self._process.wait()
+            code = await self._guarded(self._process)
             logger.error("worker died", extra={"worker": self.name, "exit_code": code})
             on_death(self)
             self._tell_of_death()
@@ -100,6 +114,25 @@ class WorkerProcess:
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
             await self.start()
+
+    async def _guarded(self, process: asyncio.subprocess.Process) -> int:
+        """Return the exit code of the process, which is ended when it oversteps its limits."""
+        guard = asyncio.create_task(self._end_when_overstepping(process, self._beats))
+        try:
+            return await process.wait()
+        finally:
+            guard.cancel()
+            if process.returncode is not None:
+                end_group(process.pid)
+
+    async def _end_when_overstepping(
+        self, process: asyncio.subprocess.Process, descriptor: int
+    ) -> None:
+        async with beats_of(descriptor) as next_beat:
+            reason = await overstepped(process.pid, self._command.limits, next_beat)
+        logger.error("worker ended", extra={"worker": self.name, "reason": reason})
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     def leave(self, model_id: ModelId) -> None:
         """Count one call of a model less."""
@@ -143,6 +176,7 @@ class WorkerProcess:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+            end_group(process.pid)
         self._listener.close()
         Path(self._address).unlink(missing_ok=True)
 

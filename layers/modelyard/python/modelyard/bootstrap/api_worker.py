@@ -16,6 +16,7 @@ from modelyard.adapters.buffered_metrics import BufferedMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.adapters.versioned_repository import VersionedRepository
+from modelyard.adapters.worker_pulse import Pulse
 from modelyard.adapters.worker_server import WorkerServer
 from modelyard.bootstrap.logs import configure_logging, log_prints
 from modelyard.cache.artifact_cache import ArtifactCache
@@ -51,6 +52,7 @@ def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
     tree = CacheTree(
         settings.artifacts_dir,
         limits.disk_bytes,
+        clock,
         limit_entries=configured.disk_cache_size,
         machine=limits.machine,
     )
@@ -119,18 +121,20 @@ def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
     )
 
 
-def main(descriptor: int) -> None:
-    """Serve until standard input ends."""
+def main(descriptor: int, pulse_descriptor: int) -> None:
+    """Serve until standard input ends; tell by a pulse that Python still runs."""
     settings = ApiWorkerSettings.from_line(sys.stdin.buffer.readline())
     configure_logging(settings.worker.name)
     log_prints()
     faulthandler.enable(sys.__stderr__ or 2)
     make_importable(settings.project)
     api = build_api(settings)
-    server = WorkerServer(socket.socket(fileno=descriptor), api.handle)
+    pulse = Pulse(pulse_descriptor, SystemClock())
+    server = WorkerServer(socket.socket(fileno=descriptor), pulse.counting(api.handle))
     # The order to stop may come while the class is made.
     threading.Thread(target=stop_when_told, args=(server, api), daemon=True).start()
     api.start()
+    pulse.start()
     gc.collect()
     gc.freeze()  # a full collection over what never dies would stall every call
     threading.Thread(target=keep_fresh, args=(api, settings.revalidate_s), daemon=True).start()
@@ -154,4 +158,4 @@ def keep_fresh(api: RealtimeApi, every_s: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -6,12 +6,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.adapters.worker_guard import WorkerLimits
 from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
 from modelyard.settings import ApiWorkerSettings, WorkerSettings
+
+MEMORY_FACTOR = 2
+"""A worker may take this many times its share for models: their sizes are estimates."""
+FRAMEWORK_BYTES = 1 << 30
+"""And this for interpreter, frameworks and the calls in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,10 @@ class Pools:
     def _shared_workers(self) -> int:
         return self._limits.workers if self._endpoints else 0
 
+    @property
+    def _worker_limits(self) -> WorkerLimits:
+        return WorkerLimits(MEMORY_FACTOR * self._memory_bytes + FRAMEWORK_BYTES)
+
     async def start(
         self, stack: AsyncExitStack, socket_dir: Path, clock: Clock
     ) -> Mapping[str, WorkerPool]:
@@ -76,7 +86,12 @@ class Pools:
 
     def _shared_command(self, index: int) -> WorkerCommand:
         settings = self._settings(f"worker-{index}")
-        return WorkerCommand(settings.name, "modelyard.bootstrap.worker", settings.to_line())
+        return WorkerCommand(
+            settings.name,
+            "modelyard.bootstrap.worker",
+            settings.to_line(),
+            limits=self._worker_limits,
+        )
 
     def _api_command(self, api: ServedApi) -> WorkerCommand:
         settings = ApiWorkerSettings(
@@ -93,6 +108,7 @@ class Pools:
             python=api.python,
             folder=api.project.folder,
             environment=api.project.env,
+            limits=self._worker_limits,
         )
 
     def _settings(self, name: str) -> WorkerSettings:

@@ -13,6 +13,7 @@ import threading
 from modelyard.adapters.buffered_metrics import BufferedMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.system_clock import SystemClock
+from modelyard.adapters.worker_pulse import Pulse
 from modelyard.adapters.worker_server import WorkerServer
 from modelyard.bootstrap.logs import configure_logging
 from modelyard.cache.artifact_cache import ArtifactCache
@@ -33,7 +34,7 @@ def build_service(settings: WorkerSettings) -> InferenceService:
     clock = SystemClock()
     metrics = BufferedMetrics()
     models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
-    tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, machine=settings.machine)
+    tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, clock, machine=settings.machine)
     artifacts = ArtifactCache(tree, clock)
     loader = Loader(
         models=models,
@@ -54,14 +55,16 @@ def build_service(settings: WorkerSettings) -> InferenceService:
     return InferenceService(residence, metrics, clock, predict_slots=settings.predict_slots)
 
 
-def main(descriptor: int) -> None:
-    """Serve until standard input ends."""
+def main(descriptor: int, pulse_descriptor: int) -> None:
+    """Serve until standard input ends; tell by a pulse that Python still runs."""
     settings = WorkerSettings.from_line(sys.stdin.buffer.readline())
     configure_logging(settings.name)
-    server = WorkerServer(socket.socket(fileno=descriptor), build_service(settings).handle)
+    service, pulse = build_service(settings), Pulse(pulse_descriptor, SystemClock())
+    server = WorkerServer(socket.socket(fileno=descriptor), pulse.counting(service.handle))
     gc.collect()
     gc.freeze()  # a full collection over what never dies would stall every call
     threading.Thread(target=server.serve, daemon=True).start()
+    pulse.start()
     sys.stdin.buffer.read()
     server.stop(STOP_TIMEOUT_S)
     logging.shutdown()
@@ -69,4 +72,4 @@ def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -144,7 +144,7 @@ def _guarded(step: Any, plan: LoadPlan) -> Any:
         raise
     except MemoryError as error:
         raise ModelLoadError("out of memory", original_status=_INSUFFICIENT_MEMORY) from error
-    except Exception as error:
+    except BaseException as error:  # a pickle may run anything, sys.exit() for one
         raise ModelLoadError(
             f"the {plan.runtime} model cannot be loaded: {reason(error)}"
         ) from error

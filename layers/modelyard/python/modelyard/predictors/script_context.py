@@ -11,6 +11,7 @@ from modelyard.errors import ModelError, ModelLoadError, PredictionError
 from modelyard.predictors.base import without_folders
 
 _FRAMES = 5
+_MOST_CHARACTERS = 2000
 
 # What SageMaker's model server answers when a model does not fit.
 _INSUFFICIENT_MEMORY = 507
@@ -52,13 +53,13 @@ def blamed(kind: type[ModelLoadError] | type[PredictionError], model_dir: Path) 
 
     An exception with an integer `status_code` from 400 to 599 (as the exceptions of
     SageMaker's inference toolkit have) sets the original status. Attempts to end the
-    process are failures like any other.
+    process, and whatever else is no `Exception`, are failures like any other.
     """
     try:
         yield
     except ModelError:
         raise
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except BaseException as error:
         raise kind(_described(error, model_dir), original_status=_status(error)) from error
 
 
@@ -69,7 +70,8 @@ def _described(error: BaseException, model_dir: Path) -> str:
         if Path(frame.filename).is_relative_to(model_dir)
     ]
     lines = [_line(frame, model_dir) for frame in frames[-_FRAMES:]]
-    what = without_folders(f"{type(error).__name__}: {error}".removesuffix(": "))
+    text = f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]
+    what = without_folders(text.removesuffix(": "))
     return "\n".join([what, *lines])
 
 
