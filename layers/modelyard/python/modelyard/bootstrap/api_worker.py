@@ -52,7 +52,6 @@ def build_api(settings: ApiWorkerSettings) -> RealtimeApi:
     tree = CacheTree(
         settings.artifacts_dir,
         limits.disk_bytes,
-        clock,
         limit_entries=configured.disk_cache_size,
         machine=limits.machine,
     )

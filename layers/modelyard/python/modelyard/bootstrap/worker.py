@@ -34,7 +34,7 @@ def build_service(settings: WorkerSettings) -> InferenceService:
     clock = SystemClock()
     metrics = BufferedMetrics()
     models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
-    tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, clock, machine=settings.machine)
+    tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, machine=settings.machine)
     artifacts = ArtifactCache(tree, clock)
     loader = Loader(
         models=models,
