@@ -1,28 +1,40 @@
 """What the README and the page about scripts show is run, and prints what they say."""
 
+import json
 import re
 import subprocess
 
 import pytest
+from typer.testing import CliRunner
 
+from modelyard.cli import app
 from tests.docs import pages
 from tests.docs.running import Reader, is_alike, run_example
 from tests.serving import Server
 
 README = pages.text("README.md")
-CALLS = [(words, shown) for words, shown in pages.commands(README) if words[0] != "make"]
+DEPLOYING = README.partition("## Deploy it to AWS")[2].partition("\n## ")[0]
+CALLS = [
+    (words, shown)
+    for words, shown in pages.commands(README.replace(DEPLOYING, ""))
+    if words[0] != "make"
+]
+SHOWN_LAMBDA_URL = "http://127.0.0.1:9001"
 CITIES = sorted({city for city in re.findall(r"(\w+)\.tar\.gz", README) if "_" in city})
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
-    trained = run_example(
-        "home-value/train.py", "--out", str(folder / "models"), "--cities", *CITIES
-    )
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme") / "models"
+    trained = run_example("home-value/train.py", "--out", str(folder), "--cities", *CITIES)
     assert trained.returncode == 0, trained.stderr
-    with Server(folder / "models", "--endpoint", "home-value") as server:
-        yield Reader(folder / "reader", server.url)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(models, tmp_path_factory):
+    with Server(models, "--endpoint", "home-value") as server:
+        yield Reader(tmp_path_factory.mktemp("reader") / "at-home", server.url)
 
 
 def test_python_snippet_prints_what_its_comment_says(reader):
@@ -43,6 +55,33 @@ def test_readme_shows_the_aws_command_line_and_every_verb_of_calling():
 
     assert programs == {"aws", "cat", "modelyard"}
     assert verbs == {"invoke", "warm", "unload", "models"}
+
+
+def test_router_function_is_invoked_as_the_section_about_aws_shows(models, tmp_path):
+    shown = [(words, printed) for words, printed in pages.commands(DEPLOYING)]
+    (ready,) = [printed for words, printed in shown if "--lambda" in words]
+    (invoke,) = [words for words, _ in shown if words[:3] == ["aws", "lambda", "invoke"]]
+
+    with Server(models, "--endpoint", "home-value", "--lambda") as server:
+        assert server.process.stdout is not None
+        printed = [server.url, *(server.process.stdout.readline().decode() for _ in range(2))]
+        lambda_url = printed[-1].split()[-1]
+        words = [word.replace(SHOWN_LAMBDA_URL, lambda_url) for word in invoke]
+        Reader(tmp_path / "reader").run(words)
+
+    answer = json.loads((tmp_path / "reader" / "answer.json").read_text())
+    assert ready.splitlines()[-1].replace(SHOWN_LAMBDA_URL, lambda_url) == printed[-1].rstrip()
+    assert is_alike(answer["Body"], "[369528.90625]")
+
+
+def test_what_it_costs_is_a_command_that_runs():
+    (words,) = [
+        words for words, _ in pages.commands(DEPLOYING) if words[:2] == ["modelyard", "cost"]
+    ]
+
+    done = CliRunner().invoke(app, words[1:])
+
+    assert "SageMaker MME" in done.stdout
 
 
 @pytest.mark.parametrize(
