@@ -80,7 +80,7 @@ $(WHEELS)/.made: layers/dependencies/requirements.txt | $(STAMP)
 		--only-binary=:all: --implementation cp --python-version 3.14 --platform manylinux_2_28_$(MACHINE) \
 		--platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE) \
 		--target $(WHEELS)/python -r $<
-	touch $@
+	cp $< $@
 
 # Templates and assets of `cdk deploy` into cdk.out; no Docker, no credentials.
 # CONFIG=modelyard.yaml names what to deploy; without it, infra/example.yaml is.

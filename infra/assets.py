@@ -4,9 +4,9 @@ Every asset holds exactly what its function runs, so a file that does not run ch
 """
 
 import hashlib
-import json
 import shutil
-from dataclasses import asdict, replace
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from aws_cdk import AssetHashType, IgnoreMode
@@ -15,16 +15,19 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.settings import DeployedModels
 from modelyard.projects import ApiProject
+from modelyard.routing.endpoints import Endpoint
 from modelyard.routing.manifest import DeployedEndpoint, render_manifest
 from modelyard.settings import ApiWorkerSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
+IMAGES = BUILD / "images"
+PINS = ROOT / "layers" / "dependencies" / "requirements.txt"
 PROJECT_FOLDER = "/var/task/project"
 PROJECT_FILE = ".modelyard.json"
 ENDPOINTS_FILE = "/opt/modelyard/endpoints.json"
 _BYTECODE = ("__pycache__", "*.pyc")
-_UNDEPLOYED = shutil.ignore_patterns(*_BYTECODE, ".*", "models")
+_UNDEPLOYED = shutil.ignore_patterns(*_BYTECODE, ".*")
 
 
 def function_code(name: str) -> lambda_.Code:
@@ -44,15 +47,27 @@ def package_code() -> lambda_.Code:
 def dependencies_code(architecture: str) -> lambda_.Code:
     """Return the third-party wheels as a layer, by the hash of the pins they were made from.
 
-    `make layers` makes them; a template can be looked at without.
+    `make layers` makes them; without, a template can be looked at but not deployed.
     """
-    pins = ROOT / "layers" / "dependencies" / "requirements.txt"
-    folder = BUILD / "layers" / f"dependencies-{architecture}"
+    folder = _wheels(architecture)
     (folder / "python").mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(pins.read_bytes() + architecture.encode()).hexdigest()
+    is_made = "made" if are_dependencies_made(architecture) else "not made"
+    what = f"{architecture} {is_made}\n".encode() + PINS.read_bytes()
     return lambda_.Code.from_asset(
-        str(folder), asset_hash=digest, asset_hash_type=AssetHashType.CUSTOM
+        str(folder),
+        asset_hash=hashlib.sha256(what).hexdigest(),
+        asset_hash_type=AssetHashType.CUSTOM,
     )
+
+
+def are_dependencies_made(architecture: str) -> bool:
+    """Tell whether the wheels of that layer are here, in the versions pinned now."""
+    made = _wheels(architecture) / ".made"
+    return made.is_file() and made.read_bytes() == PINS.read_bytes()
+
+
+def _wheels(architecture: str) -> Path:
+    return BUILD / "layers" / f"dependencies-{architecture}"
 
 
 def manifest_code(endpoints: list[DeployedEndpoint]) -> lambda_.Code:
@@ -69,36 +84,50 @@ def image_code(
 ) -> lambda_.DockerImageCode:
     """Return the image of an endpoint's functions; those without a project share one."""
     return lambda_.DockerImageCode.from_image_asset(
-        str(_image_context(models.project)),
+        str(_image_context(models)),
         file="functions/inference/Dockerfile",
         build_args={"RUNTIME": models.runtime},
         platform=architecture,
     )
 
 
-def _image_context(project: ApiProject | None) -> Path:
-    """Lay out what the Dockerfile copies, in a folder of its own."""
-    name = "models" if project is None else f"api-{project.name}"
-    context = BUILD / "images" / name
-    shutil.rmtree(context, ignore_errors=True)
+def _image_context(models: DeployedModels) -> Path:
+    """Lay out what the Dockerfile copies, in a folder named after what is in it."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    context = Path(tempfile.mkdtemp(dir=IMAGES))
     for part in ("functions/inference", "layers/modelyard/python"):
         shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*_BYTECODE))
-    if project is None:
-        (context / "project").mkdir()
-        (context / "project" / ".keep").touch()
+    project = context / "project"
+    if models.project is None:
+        project.mkdir()
+        (project / ".keep").touch()
     else:
-        shutil.copytree(project.folder, context / "project", ignore=_UNDEPLOYED)
-        (context / "project" / PROJECT_FILE).write_text(_project_line(project))
-    return context
+        shutil.copytree(models.project.folder, project, ignore=_UNDEPLOYED)
+        settings = _api_settings(models.project, models.deployed.endpoint)
+        (project / PROJECT_FILE).write_bytes(settings.to_line())
+    return _settled(context)
 
 
-def _project_line(project: ApiProject) -> str:
+def _settled(folder: Path) -> Path:
+    """Give a folder its name by content; another synthesis may have made the same one."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
+        digest.update(b"%d %s%d " % (len(name), name, len(content)) + content)
+    home = folder.with_name(digest.hexdigest()[:16])
+    try:
+        return folder.rename(home)
+    except OSError:  # it is there
+        shutil.rmtree(folder)
+        return home
+
+
+def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiWorkerSettings:
     """Return what the function is told of its API; the function itself knows its limits."""
-    settings = ApiWorkerSettings(
+    return ApiWorkerSettings(
         worker=WorkerSettings(project.name, "", 0, 0, 1),
         project=replace(project, folder=PROJECT_FOLDER),
-        repository=f"file:///{project.config_file}#{project.name}",
-        revalidate_s=10.0,
-        window_s=25.0,
+        repository=endpoint.repository,
+        revalidate_s=endpoint.revalidate_s,
+        window_s=endpoint.sync_window_s,
     )
-    return json.dumps(asdict(settings), sort_keys=True)

@@ -1,12 +1,13 @@
 """What outlives a deployment: the user's models; and the network and disk their cache lies on."""
 
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.permissions import bucket_arn, model_arns
 from infra.settings import DeploySettings
 
 NFS = ec2.Port.tcp(2049)
@@ -14,6 +15,17 @@ _THROUGHPUT = {
     "bursting": efs.ThroughputMode.BURSTING,
     "elastic": efs.ThroughputMode.ELASTIC,
 }
+_TLS_ONLY = iam.PolicyDocument(
+    statements=[
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            principals=[iam.AnyPrincipal()],
+            actions=["elasticfilesystem:Client*"],
+            conditions={"Bool": {"aws:SecureTransport": "false"}},
+        )
+    ]
+)
+"""CDK would also let everybody write; here nobody mounts whose own role does not say so."""
 
 
 class DataStack(Stack):
@@ -24,12 +36,15 @@ class DataStack(Stack):
         if settings.deployment.bucket == "create":
             self._create_buckets(settings.buckets)
         self.vpc = self._network(with_flow_logs=settings.deployment.flow_logs)
+        self._let_models_in(settings)
         self.functions_group = self._group("FunctionsGroup", "Inference functions")
         # The subnets have one route, the gateway to S3; so "anywhere" is S3.
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "S3")
+        self.file_system: efs.FileSystem | None = None
         self.access_point: efs.AccessPoint | None = None
         if settings.deployment.cache == "efs":
-            self.access_point = self._cache(_THROUGHPUT[settings.deployment.efs_throughput])
+            self.file_system = self._cache(_THROUGHPUT[settings.deployment.efs_throughput])
+            self.access_point = _access_point(self.file_system)
 
     def _create_buckets(self, names: tuple[str, ...]) -> None:
         logs = s3.Bucket(
@@ -43,7 +58,7 @@ class DataStack(Stack):
             removal_policy=RemovalPolicy.RETAIN,
         )
         for name in names:
-            bucket = s3.Bucket(
+            s3.Bucket(
                 self,
                 f"Models-{name}",
                 bucket_name=name,  # people upload to it by this name
@@ -57,7 +72,6 @@ class DataStack(Stack):
                 server_access_logs_prefix=f"{name}/",
                 removal_policy=RemovalPolicy.RETAIN,
             )
-            CfnOutput(self, f"Bucket-{name}", value=bucket.bucket_name)
 
     def _network(self, *, with_flow_logs: bool) -> ec2.Vpc:
         vpc = ec2.Vpc(
@@ -72,17 +86,34 @@ class DataStack(Stack):
                 )
             ],
         )
-        vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         if with_flow_logs:
             vpc.add_flow_log("FlowLogs")
         return vpc
+
+    def _let_models_in(self, settings: DeploySettings) -> None:
+        """Open the one way out of the network: to S3, and there for reading models only.
+
+        So code that comes with a model can carry nothing away, whatever credentials it brings.
+        """
+        gateway = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        models = [arn for place in settings.locations for arn in model_arns(*place)]
+        for actions, arns in (
+            (["s3:GetObject", "s3:GetObjectVersion"], models),
+            (["s3:ListBucket"], [bucket_arn(bucket) for bucket in settings.buckets]),
+        ):
+            if arns:
+                gateway.add_to_policy(
+                    iam.PolicyStatement(
+                        principals=[iam.AnyPrincipal()], actions=actions, resources=arns
+                    )
+                )
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(
             self, name, vpc=self.vpc, description=description, allow_all_outbound=False
         )
 
-    def _cache(self, throughput: efs.ThroughputMode) -> efs.AccessPoint:
+    def _cache(self, throughput: efs.ThroughputMode) -> efs.FileSystem:
         """Make the file system: a cache, so it goes with the stack and has no backups.
 
         Nothing moves to slower storage either: the models called least would become slowest.
@@ -90,7 +121,7 @@ class DataStack(Stack):
         group = self._group("CacheGroup", "Artifact cache")
         group.add_ingress_rule(self.functions_group, NFS, "Inference functions")
         self.functions_group.add_egress_rule(group, NFS, "Artifact cache")
-        self.file_system = efs.FileSystem(
+        file_system = efs.FileSystem(
             self,
             "Cache",
             vpc=self.vpc,
@@ -100,17 +131,16 @@ class DataStack(Stack):
             allow_anonymous_access=False,
             removal_policy=RemovalPolicy.DESTROY,
         )
-        self.file_system.add_to_resource_policy(
-            iam.PolicyStatement(
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=["elasticfilesystem:Client*"],
-                conditions={"Bool": {"aws:SecureTransport": "false"}},
-            )
-        )
-        return self.file_system.add_access_point(
-            "Artifacts",
-            path="/modelyard",
-            create_acl=efs.Acl(owner_uid="1000", owner_gid="1000", permissions="0750"),
-            posix_user=efs.PosixUser(uid="1000", gid="1000"),
-        )
+        resource = file_system.node.default_child
+        assert isinstance(resource, efs.CfnFileSystem)
+        resource.file_system_policy = _TLS_ONLY
+        return file_system
+
+
+def _access_point(file_system: efs.FileSystem) -> efs.AccessPoint:
+    return file_system.add_access_point(
+        "Artifacts",
+        path="/modelyard",
+        create_acl=efs.Acl(owner_uid="1000", owner_gid="1000", permissions="0750"),
+        posix_user=efs.PosixUser(uid="1000", gid="1000"),
+    )

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from infra.assets import PROJECT_FILE, PROJECT_FOLDER, image_code
 from infra.data_stack import DataStack
-from infra.permissions import may_attach_to_network, may_read, service_role
+from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
 from infra.settings import DeployedModels, DeploySettings
 from modelyard.settings import InferenceSettings
 
@@ -46,20 +46,25 @@ class InferenceFunctions(Construct):
         self.role = service_role(self, "Role", self.log_group)
         may_attach_to_network(self.role)
         may_read(self.role, models.locations)
+        if data.file_system is not None and data.access_point is not None:
+            may_mount(self.role, data.file_system, data.access_point)
+        # From here on nothing may grant more: CDK would, on any file system, for the mount.
+        self._role = self.role.without_policy_updates()
+        self._code = image_code(models, ARCHITECTURES[settings.deployment.architecture][1])
         self.functions = [self._function(shard) for shard in range(models.deployed.shards)]
 
     def _function(self, shard: int) -> lambda_.DockerImageFunction:
         models, deployment = self._models, self._settings.deployment
-        architecture, platform = ARCHITECTURES[deployment.architecture]
+        architecture, _ = ARCHITECTURES[deployment.architecture]
         return lambda_.DockerImageFunction(
             self,
             f"Shard{shard}",
             function_name=models.deployed.function_name(shard),
-            code=image_code(models, platform),
+            code=self._code,
             architecture=architecture,
             memory_size=models.memory_mb,
             timeout=Duration.seconds(models.deployed.timeout_s),
-            role=self.role,
+            role=self._role,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             environment=self._environment(),

@@ -1,6 +1,6 @@
 """What people are told: a dashboard, and alarms that each ask for one thing to be done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -42,7 +42,7 @@ class Observability(Construct):
         settings: DeploySettings,
         router: RouterApi,
         warming: Warming,
-        functions: Sequence[lambda_.IFunction],
+        functions: Mapping[str, lambda_.IFunction],
         file_system: efs.FileSystem | None,
     ) -> None:
         super().__init__(scope, name)
@@ -54,9 +54,10 @@ class Observability(Construct):
         )
         for endpoint_name in names:
             self._alarm(f"NotReady-{endpoint_name}", _not_ready_ratio(endpoint_name), NOT_READY)
-        for number, function in enumerate(functions):
-            self._alarm(f"Throttles-{number}", function.metric_throttles(statistic="Sum"), 0)
-        if file_system is not None:
+        for function_name, function in functions.items():
+            throttles = function.metric_throttles(statistic="Sum")
+            self._alarm(f"Throttles-{function_name}", throttles, 0)
+        if file_system is not None and settings.deployment.efs_throughput == "bursting":
             self._credits_alarm(file_system)
         self._dashboard(names)
 

@@ -1,7 +1,10 @@
 """Who may do what: every role of the deployment is made of these statements, and of no others."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from aws_cdk import Aws
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -36,18 +39,45 @@ def may_attach_to_network(role: iam.Role) -> None:
     )
 
 
+def may_mount(role: iam.Role, file_system: efs.FileSystem, access_point: efs.AccessPoint) -> None:
+    """Let a role read and write a file system, through its access point only."""
+    allow(
+        role,
+        "elasticfilesystem:ClientMount",
+        "elasticfilesystem:ClientWrite",
+        on=[file_system.file_system_arn],
+        when={"StringEquals": {"elasticfilesystem:AccessPointArn": access_point.access_point_arn}},
+    )
+
+
 def may_read(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
-    """Let a role read the models below prefixes of buckets, and list what is there."""
-    for bucket, prefix in locations:
-        arn = f"arn:aws:s3:::{bucket}"
-        allow(role, "s3:GetObject", "s3:GetObjectVersion", on=[f"{arn}/{prefix}*"])
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[arn],
-                conditions={"StringLike": {"s3:prefix": [f"{prefix}*"]}},
-            )
-        )
+    """Let a role read models, in exactly the version it has seen, and list what is there."""
+    _may_get(role, locations, "s3:GetObject", "s3:GetObjectVersion")
+
+
+def may_look_at(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
+    """Let a role list models and ask for the size of one (HeadObject is a GetObject to IAM)."""
+    _may_get(role, locations, "s3:GetObject")
+
+
+def _may_get(role: iam.Role, locations: Iterable[tuple[str, str]], *actions: str) -> None:
+    for bucket, key in locations:
+        allow(role, *actions, on=model_arns(bucket, key))
+        folder = f"{key}/" if _may_be_object(key) else key
+        when = {"StringLike": {"s3:prefix": [f"{folder}*"]}}
+        allow(role, "s3:ListBucket", on=[bucket_arn(bucket)], when=when)
+
+
+def bucket_arn(bucket: str) -> str:
+    """Return the ARN of a bucket."""
+    return f"arn:{Aws.PARTITION}:s3:::{bucket}"
+
+
+def model_arns(bucket: str, key: str) -> list[str]:
+    """Return the ARNs of the objects that a location stands for."""
+    if _may_be_object(key):
+        return [f"{bucket_arn(bucket)}/{key}", f"{bucket_arn(bucket)}/{key}/*"]
+    return [f"{bucket_arn(bucket)}/{key}*"]
 
 
 def may_invoke(role: iam.Role, functions: Sequence[lambda_.IFunction]) -> None:
@@ -55,6 +85,12 @@ def may_invoke(role: iam.Role, functions: Sequence[lambda_.IFunction]) -> None:
     allow(role, "lambda:InvokeFunction", on=[function.function_arn for function in functions])
 
 
-def allow(role: iam.Role, *actions: str, on: list[str]) -> None:
+def allow(
+    role: iam.Role, *actions: str, on: list[str], when: Mapping[str, Any] | None = None
+) -> None:
     """Add one statement."""
-    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on))
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on, conditions=when))
+
+
+def _may_be_object(key: str) -> bool:
+    return bool(key) and not key.endswith("/")

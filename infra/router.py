@@ -12,13 +12,14 @@ from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
-from infra.permissions import allow, may_invoke, may_read, service_role
+from infra.permissions import allow, may_invoke, may_look_at, service_role
 from infra.settings import DeploySettings
 from modelyard.config_schema import Deployment
 from modelyard.settings import RouterSettings
 
 TIMEOUT_S = 29
 """API Gateway's own."""
+_IAM, _NONE = apigateway.AuthorizationType.IAM, apigateway.AuthorizationType.NONE
 _REFUSALS = {
     apigateway.ResponseType.THROTTLED: ("429", "ThrottlingException"),
     apigateway.ResponseType.QUOTA_EXCEEDED: ("429", "ThrottlingException"),
@@ -75,7 +76,8 @@ class RouterApi(Construct):
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn])
         for item in self._settings.endpoints:
-            may_read(role, item.locations)
+            if item.project is None:  # it lists models, and looks at one, for callers who ask
+                may_look_at(role, item.locations)
         has_keys = deployment.auth == "key"
         if has_keys:
             self._may_read_keys(role)
@@ -145,21 +147,25 @@ class RouterApi(Construct):
         proxy = apigateway.LambdaIntegration(
             self.alias, proxy=True, allow_test_invoke=False, timeout=Duration.seconds(TIMEOUT_S)
         )
-        signed = deployment.auth == "iam"
-        api.root.add_resource("{proxy+}").add_method(
-            "ANY",
-            proxy,
-            authorization_type=apigateway.AuthorizationType.IAM
-            if signed
-            else apigateway.AuthorizationType.NONE,
-            request_validator=apigateway.RequestValidator(
-                self,
-                "Validator",
-                rest_api=api,
-                validate_request_body=True,
-                validate_request_parameters=True,
-            ),
+        api.node.try_remove_child("Endpoint")  # an output; ours are in outputs.py
+        validator = apigateway.RequestValidator(
+            self,
+            "Validator",
+            rest_api=api,
+            validate_request_body=True,
+            validate_request_parameters=True,
         )
+        paths = api.root.add_resource("{proxy+}")
+        if deployment.auth == "iam":
+            paths.add_method("ANY", proxy, authorization_type=_IAM, request_validator=validator)
+            # As everywhere, these two are open to all: browsers ask without credentials.
+            ping = api.root.add_resource("ping")
+            ping.add_method("GET", proxy, authorization_type=_NONE, request_validator=validator)
+            paths.add_method(
+                "OPTIONS", proxy, authorization_type=_NONE, request_validator=validator
+            )
+        else:
+            paths.add_method("ANY", proxy, authorization_type=_NONE, request_validator=validator)
         return api
 
     def _shape(self, kind: apigateway.ResponseType, status: str | None, error_type: str) -> None:
@@ -171,6 +177,7 @@ class RouterApi(Construct):
             response_headers={
                 "x-amzn-ErrorType": f"'{error_type}'",
                 "x-amzn-RequestId": "context.requestId",
+                "Access-Control-Allow-Origin": "'*'",
             },
             templates={
                 "application/json": body.replace('"MESSAGE"', "$context.error.messageString")

@@ -1,17 +1,19 @@
 """What serves: the functions, the API in front of them, the queue, and what is told of them."""
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Annotations, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.assets import dependencies_code, manifest_code, package_code
+from infra.assets import are_dependencies_made, dependencies_code, manifest_code, package_code
 from infra.data_stack import DataStack
 from infra.inference import InferenceFunctions
 from infra.observability import Observability
+from infra.outputs import Outputs
 from infra.router import RouterApi
 from infra.settings import DeploySettings
 from infra.warming import Warming
 
+MISSING = "The layer of dependencies is not made, or of other pins. Run:"
 _RUNTIMES = [lambda_.Runtime.PYTHON_3_14]
 
 
@@ -23,8 +25,8 @@ class ServiceStack(Stack):
     ) -> None:
         super().__init__(scope, name, description="Modelyard: models behind one endpoint")
         layers = self._layers(settings)
-        endpoints = [
-            InferenceFunctions(
+        endpoints = {
+            models.deployed.endpoint.name: InferenceFunctions(
                 self,
                 f"Inference-{models.deployed.endpoint.name}",
                 settings=settings,
@@ -32,8 +34,8 @@ class ServiceStack(Stack):
                 data=data,
             )
             for models in settings.endpoints
-        ]
-        functions = [function for endpoint in endpoints for function in endpoint.functions]
+        }
+        functions = [item for endpoint in endpoints.values() for item in endpoint.functions]
         warming = Warming(self, "Warming", settings=settings)
         warming.add_warmer(layers, functions)
         router = RouterApi(
@@ -50,40 +52,27 @@ class ServiceStack(Stack):
             settings=settings,
             router=router,
             warming=warming,
-            functions=functions,
-            file_system=getattr(data, "file_system", None),
+            functions={"router": router.function}
+            | {
+                f"{name}-{shard}": function
+                for name, endpoint in endpoints.items()
+                for shard, function in enumerate(endpoint.functions)
+            },
+            file_system=data.file_system,
         )
-        self._outputs(settings, router)
+        Outputs(self, "Outputs", settings=settings, router=router)
 
     def _layers(self, settings: DeploySettings) -> list[lambda_.LayerVersion]:
+        architecture = settings.deployment.architecture
         manifest = [models.deployed for models in settings.endpoints]
         codes = {
             "Package": package_code(),
-            "Dependencies": dependencies_code(settings.deployment.architecture),
+            "Dependencies": dependencies_code(architecture),
             "Endpoints": manifest_code(manifest),
         }
+        if not are_dependencies_made(architecture):
+            Annotations.of(self).add_error(f"{MISSING} make layers ARCHITECTURE={architecture}")
         return [
             lambda_.LayerVersion(self, name, code=code, compatible_runtimes=_RUNTIMES)
             for name, code in codes.items()
         ]
-
-    def _outputs(self, settings: DeploySettings, router: RouterApi) -> None:
-        url = router.api.url
-        name = settings.endpoints[0].deployed.endpoint.name
-        CfnOutput(self, "EndpointUrl", value=url)
-        CfnOutput(self, "RouterFunction", value=router.function.function_name)
-        CfnOutput(
-            self,
-            "Boto3",
-            value=f"modelyard.client('{url}').invoke_endpoint(EndpointName='{name}',"
-            " TargetModel='<model>', ContentType='text/csv', Body='<body>')",
-        )
-        CfnOutput(
-            self,
-            "Cli",
-            value=f"aws sagemaker-runtime invoke-endpoint --endpoint-url {url}"
-            f" --endpoint-name {name} --target-model '<model>' --content-type text/csv"
-            " --body '<body>' answer.json",
-        )
-        for bucket in settings.buckets:
-            CfnOutput(self, f"Models-{bucket}", value=f"s3://{bucket}")

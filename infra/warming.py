@@ -10,7 +10,8 @@ from constructs import Construct
 from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, service_role
-from infra.settings import MAX_TIMEOUT_S, DeploySettings
+from infra.refusals import MAX_TIMEOUT_S
+from infra.settings import DeploySettings
 from modelyard.settings import WarmerSettings
 
 MAX_RECEIVES = 5

@@ -1,6 +1,9 @@
 """The inference function: when an invocation may end, and when it must not."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,9 +16,11 @@ from modelyard.bootstrap.inference import (
     StartedApi,
 )
 from modelyard.errors import ModelNotReadyError
+from modelyard.settings import ApiWorkerSettings, InferenceSettings, WorkerSettings
 from modelyard.types import ModelSource, Payload, Prediction, TargetModel
-from modelyard.wire.envelope import Answer, Invoke, Request, render_request
+from modelyard.wire.envelope import Answer, Call, Invoke, Request, render_request
 from modelyard.wire.lambda_payload import members_of, parse_payload
+from tests.models.user_classes import project
 
 SOURCE = ModelSource("housing", TargetModel("m"), "memory:")
 EVENT = members_of(render_request(Invoke(SOURCE, Payload(b"1"), 25.0, 25.0)))
@@ -91,6 +96,51 @@ def test_class_of_an_api_is_made_once_by_calls_at_the_same_time() -> None:
         thread.join()
 
     assert service.starts == 1
+
+
+OPENS_A_FILE_BESIDE_IT = """
+class PythonPredictor:
+    def __init__(self, config):
+        self.words = open("words.txt").read()
+
+    def predict(self, payload):
+        return self.words
+"""
+INVOCATION = """
+import json, os, sys
+from modelyard.bootstrap.inference import handler_of
+
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 60_000
+
+print(json.dumps(handler_of(os.environ)(json.load(sys.stdin), Context())))
+"""
+
+
+def test_class_of_an_api_opens_files_relative_to_its_project(tmp_path: Path) -> None:
+    api = project(tmp_path / "project", OPENS_A_FILE_BESIDE_IT)
+    (tmp_path / "project" / "words.txt").write_text("found")
+    told = ApiWorkerSettings(WorkerSettings("api", "", 0, 0, 1), api, "memory:", 10.0, 25.0)
+    (tmp_path / "api.json").write_bytes(told.to_line())
+    settings = InferenceSettings(str(tmp_path / "cache"), 1 << 20, 1 << 20, f"{tmp_path}/api.json")
+    headers = (("content-type", "application/json"),)
+    call = Call(ModelSource("api", TargetModel(""), "memory:"), "", headers, b"{}", 25.0)
+
+    result = subprocess.run(
+        [sys.executable, "-c", INVOCATION],
+        input=json.dumps(members_of(render_request(call))),
+        env=os.environ | settings.to_environ(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    reply = parse_payload(result.stdout.splitlines()[-1].encode()).reply
+    assert reply is not None
+    assert (reply.status, reply.body) == (200, b"found")
 
 
 def test_handlers_hold_nothing_but_their_wiring() -> None:

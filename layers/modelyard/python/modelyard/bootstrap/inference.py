@@ -1,5 +1,6 @@
 """The inference function: requests of the envelope, on the models of its execution environment."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -92,9 +93,10 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
 
 
 def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
-    """Return the function of a Cortex API; its class is made in a thread, within the first call.
+    """Return the function of a Cortex API; its class is made in the first call.
 
-    The init phase ends after 10 s and its work is lost then; a constructor may need more.
+    The process works in the project's folder: classes open files relative to it. The init phase
+    ends after 10 s and its work is lost then; a constructor may need more.
     """
     from modelyard.bootstrap.api_worker import build_api
     from modelyard.predictors.user_class.loader import make_importable
@@ -102,6 +104,7 @@ def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
     settings = ApiWorkerSettings.from_line(project_file.read_bytes())
     settings = replace(settings, worker=worker)
     make_importable(settings.project)
+    os.chdir(settings.project.folder)
     api = build_api(settings)
     return InferenceFunction(StartedApi(api))
 

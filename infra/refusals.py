@@ -1,0 +1,105 @@
+"""What only AWS asks of a config file, and the words for what it does not let through."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from modelyard.config import Compute, EndpointConfig
+from modelyard.config_schema import Deployment
+from modelyard.projects import ApiModels, ApiProject, ModelLocation
+
+MAX_WINDOW_S = 26.0
+"""API Gateway hangs up after 29 s: the window, 2 s for the answer, and what lies between."""
+MAX_TIMEOUT_S = 900.0
+MAX_FUNCTIONS = 150
+"""A stack has at most 500 resources; each function brings an alarm."""
+_MEMORY_BYTES = (512 << 20, 10240 << 20)
+_STACK_NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]*")
+_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_.-]+")
+_VPC_ENDPOINT = re.compile("vpce-[0-9a-f]+")
+_OF_LAMBDA = re.compile(
+    "_HANDLER|_X_AMZN_TRACE_ID|LAMBDA_(TASK_ROOT|RUNTIME_DIR)|AWS_(REGION|DEFAULT_REGION"
+    "|EXECUTION_ENV|LAMBDA_.*|ACCESS_KEY|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
+)
+"""Variables that Lambda sets itself and lets nobody else set."""
+
+
+def refusals(deployment: Deployment, configs: Sequence[EndpointConfig]) -> Iterator[str]:
+    """Yield one line for each thing that cannot be put on AWS: the key and what is allowed."""
+    if not configs:
+        yield "found no endpoint; allowed: at least one"
+    for problem in _of_deployment(deployment):
+        yield f"{deployment.name}: {problem}"
+    for config in configs:
+        for problem in _of_endpoint(config):
+            yield f"{config.endpoint.name}: {problem}"
+    functions = sum(_functions(config) for config in configs)
+    if functions > MAX_FUNCTIONS:
+        yield (
+            f"shards: found {functions} of all endpoints; allowed: up to {MAX_FUNCTIONS}, because"
+            " a stack has 500 resources at most"
+        )
+
+
+def locations(project: ApiProject) -> Iterator[ModelLocation]:
+    """Yield where the models of an API are; a location without a key is a whole folder."""
+    models = project.models or ApiModels()
+    yield from models.paths.values()
+    if models.single is not None:
+        yield models.single
+    if models.directory is not None:
+        yield ModelLocation(models.directory, "")
+
+
+def _of_deployment(deployment: Deployment) -> Iterator[str]:
+    if _STACK_NAME.fullmatch(deployment.name) is None:
+        yield "name: allowed: a name that begins with a letter, as those of stacks do"
+    if deployment.auth == "none" and not deployment.vpc_endpoints:
+        yield (
+            "auth: found 'none' for a public API; allowed: iam or key, or none with vpc_endpoints"
+        )
+    for endpoint in deployment.vpc_endpoints:
+        if _VPC_ENDPOINT.fullmatch(endpoint) is None:
+            yield f"vpc_endpoints: found {endpoint!r}; allowed: ids such as vpce-0123456789abcdef0"
+    topic = deployment.alarm_topic
+    if topic is not None and _TOPIC.fullmatch(topic) is None:
+        yield f"alarm_topic: found {topic!r}; allowed: arn:aws:sns:REGION:ACCOUNT:NAME"
+
+
+def _of_endpoint(config: EndpointConfig) -> Iterator[str]:
+    window_s = config.endpoint.sync_window_s
+    if window_s > MAX_WINDOW_S:
+        yield (
+            f"sync_window: found {window_s:g} s; allowed: up to {MAX_WINDOW_S:g} s, because API"
+            " Gateway hangs up after 29 s"
+        )
+    if config.compute is not None:
+        yield from _of_compute(config.compute)
+    if config.project is None:
+        yield from _of_repository("models: path", config.endpoint.repository)
+    else:
+        yield from _of_project(config.project)
+
+
+def _of_compute(compute: Compute) -> Iterator[str]:
+    least, most = _MEMORY_BYTES
+    if not 1 <= compute.timeout_s <= MAX_TIMEOUT_S:
+        yield f"compute: timeout: allowed: 1 s to {MAX_TIMEOUT_S:g} s on Lambda"
+    if not least <= compute.memory_bytes <= most:
+        yield f"compute: memory: allowed: {least >> 20}MiB to {most >> 20}MiB on Lambda"
+
+
+def _of_project(project: ApiProject) -> Iterator[str]:
+    for location in locations(project):
+        yield from _of_repository("models", location.repository)
+    for name in project.env:
+        if _OF_LAMBDA.fullmatch(name):
+            yield f"env: found {name}; allowed: variables that Lambda does not set itself"
+
+
+def _of_repository(key: str, uri: str) -> Iterator[str]:
+    if not uri.startswith("s3://"):
+        yield f"{key}: found a folder of this machine; allowed: s3://bucket/prefix"
+
+
+def _functions(config: EndpointConfig) -> int:
+    return config.compute.shards if config.compute is not None and config.project is None else 1
