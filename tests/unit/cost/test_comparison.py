@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.cost.bills import Cache, Workload
@@ -21,6 +21,7 @@ def is_no_dearer(workload: Workload, requests: int, copies: int) -> bool:
     return multi_model_bill(there, PRICES, copies).usd <= modelyard_bill(there, PRICES).usd
 
 
+@settings(deadline=None, max_examples=30)
 @given(workloads(), st.sampled_from((1, 2)))
 def test_break_even_is_the_fewest_requests_at_which_it_is_no_dearer(
     workload: Workload, copies: int
@@ -33,10 +34,10 @@ def test_break_even_is_the_fewest_requests_at_which_it_is_no_dearer(
 
 
 def test_break_even_of_the_example_is_where_the_hand_finds_it() -> None:
-    # 168.13 USD of an ml.m5.xlarge and S3, 17.1125 of fixed lines, 13.8255 a million requests.
+    # 168.13 USD of an ml.m5.xlarge and S3, 17.2125 of fixed lines, 13.8255 a million requests.
     found = break_even(EXAMPLE, PRICES, 1)
 
-    assert found == pytest.approx((168.13 - 17.1125) / 13.8255e-6, rel=1e-4)
+    assert found == pytest.approx((168.13 - 17.2125) / 13.8255e-6, rel=1e-4)
 
 
 def test_dearer_machines_move_the_break_even_up() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.config_schema import Compute, Deployment, MultiModelEndpoint
@@ -22,6 +22,7 @@ from modelyard.cost.price_list import load_prices
 from tests.unit.cost.workloads import EXAMPLE, like_the_example, workloads
 
 PRICES = load_prices("us-east-1")
+unhurried = settings(deadline=None, max_examples=50)
 INFRA = Path(__file__).parents[3] / "infra"
 STANDING = {
     "Lambda: snapshot of the router",
@@ -52,11 +53,11 @@ def test_bill_of_a_million_requests_is_the_one_worked_out_by_hand() -> None:
         "SQS": 0.3285,  # 657,000 polls
         "CloudWatch: logs": 1.90735,  # 3.8147 GB
         "CloudWatch: metrics": 5.70,  # 19 of 0.30
-        "CloudWatch: alarms, dashboard": 3.90,  # 9 of 0.10, one of 3.00
+        "CloudWatch: alarms, dashboard": 4.00,  # 10 of 0.10, one of 3.00
     }
 
     assert lines(EXAMPLE) == pytest.approx(by_hand, abs=5e-5)
-    assert modelyard_bill(EXAMPLE, PRICES).usd == pytest.approx(30.93797, abs=1e-4)
+    assert modelyard_bill(EXAMPLE, PRICES).usd == pytest.approx(31.03797, abs=1e-4)
 
 
 def test_load_above_the_window_costs_a_second_call_and_a_second_load() -> None:
@@ -96,13 +97,14 @@ def test_formula_has_the_numbers_of_the_deployment() -> None:
     alarms = re.findall(r'self\._alarm\(\s*f?"(\w+)', (INFRA / "observability.py").read_text())
 
     assert [int(found) / 1024 for found in (*router, *warmer)] == [ROUTER_GB, WARMER_GB]
-    assert len(set(alarms) - {"Throttles"}) == ALARMS
+    assert len(set(alarms)) == ALARMS  # of the throttles, those of the router
     assert Deployment(name="d", kind="Deployment").disk == DISK_GB * GB
     assert MultiModelEndpoint.model_fields["sync_window"].default == WINDOW_S
     assert Compute().shards == EXAMPLE.shards
     assert Compute().memory == EXAMPLE.memory_bytes
 
 
+@unhurried
 @given(workloads(requests=0))
 def test_nothing_but_what_is_kept_costs_anything_while_nobody_calls(workload: Workload) -> None:
     found = lines(workload)
@@ -111,6 +113,7 @@ def test_nothing_but_what_is_kept_costs_anything_while_nobody_calls(workload: Wo
     assert found["Lambda: snapshot of the router"] == pytest.approx(3.95409, abs=5e-5)
 
 
+@unhurried
 @given(workloads())
 def test_sum_is_the_sum_of_the_lines_and_none_is_below_zero(workload: Workload) -> None:
     bill = modelyard_bill(workload, PRICES)
@@ -119,6 +122,7 @@ def test_sum_is_the_sum_of_the_lines_and_none_is_below_zero(workload: Workload) 
     assert min(line.usd for line in bill.lines) >= 0
 
 
+@unhurried
 @given(workloads(), st.integers(1, 10**9))
 def test_more_requests_cost_more(workload: Workload, more: int) -> None:
     grown = replace(workload, requests=workload.requests + more)
@@ -126,6 +130,7 @@ def test_more_requests_cost_more(workload: Workload, more: int) -> None:
     assert modelyard_bill(grown, PRICES).usd > modelyard_bill(workload, PRICES).usd
 
 
+@unhurried
 @given(workloads(), st.floats(0, 1))
 def test_more_misses_never_cost_less(workload: Workload, share: float) -> None:
     rarer = replace(workload, miss_rate=workload.miss_rate * share)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.cost.bills import Workload
@@ -12,6 +12,7 @@ from modelyard.cost.sagemaker import multi_model_bill, serverless_bill
 from tests.unit.cost.workloads import like_the_example, workloads
 
 PRICES = load_prices("us-east-1")
+unhurried = settings(deadline=None, max_examples=50)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def test_serverless_rounds_memory_up_and_ends_at_six_gigabytes() -> None:
     assert serverless_bill(like_the_example(memory_bytes=6145 << 20), PRICES) is None
 
 
+@unhurried
 @given(workloads(), st.integers(0, 10**9), st.sampled_from((1, 2)))
 def test_more_requests_never_cost_less(workload: Workload, more: int, copies: int) -> None:
     grown = replace(workload, requests=workload.requests + more)

@@ -10,6 +10,8 @@ from modelyard.cost.sagemaker import multi_model_bill, serverless_bill
 
 MOST_REQUESTS = 10**12
 """Nobody calls more often; a break-even beyond is none."""
+MOST_RAISES = 200
+"""An endpoint that has grown so often by instances and is still dearer is never caught up with."""
 COPIES = (1, 2)
 """An instance, and a second one for when the first fails."""
 
@@ -73,11 +75,13 @@ def break_even(workload: Workload, prices: Prices, copies: int) -> int | None:
     step by step, until Modelyard reaches it where it stands.
     """
     requests = 0
-    while requests <= MOST_REQUESTS:
+    for _ in range(MOST_RAISES):
         there = replace(workload, requests=requests)
         reached = _fewest(workload, prices, multi_model_bill(there, prices, copies).usd)
         if reached <= requests:
             return requests
+        if reached > MOST_REQUESTS:
+            break
         requests = reached
     return None
 

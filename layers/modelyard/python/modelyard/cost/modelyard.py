@@ -18,7 +18,7 @@ LOG_BYTES = 4096
 """Of a request, in the logs of API Gateway, the router and an inference function."""
 METRICS = 19
 """14 of the endpoint, 5 of API Gateway."""
-ALARMS = 5
+ALARMS = 6
 """Beside one for each shard."""
 DISK_GB = 100.0
 """`disk` of a deployment, where nothing else is said: the most that lies on EFS."""
