@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks import model_store
 from benchmarks.environments import CannotRunError
 from benchmarks.machine import Outsiders
 from benchmarks.peers.system import System
@@ -25,7 +26,8 @@ class Session:
     outsiders: Outsiders
 
     def prepare(self, systems: Sequence[System]) -> list[System]:
-        """Return the systems that can run here; the others are skipped, with the reason."""
+        """Make what is needed; returns the systems that can run here, and says why others not."""
+        model_store.ensure()
         able = []
         for system in systems:
             try:

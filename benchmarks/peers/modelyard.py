@@ -9,7 +9,7 @@ from benchmarks import environments
 from benchmarks.kinds import ROW, Kind
 from benchmarks.load.http_messages import get, render
 from benchmarks.model_store import repository
-from benchmarks.peers.system import GENEROUS, Serving, System, check_answer, served
+from benchmarks.peers.system import GENEROUS, Serving, Stage, System, check_answer, served
 from benchmarks.servers import Command
 
 ENDPOINT = "bench"
@@ -59,9 +59,10 @@ class Modelyard(System):
         hits, calls = self._metric(port, "ModelCacheHit")
         return hits, calls - hits
 
-    def stages_ms(self, port: int) -> dict[str, float]:
+    def stages(self, port: int) -> dict[str, Stage]:
         """Return them from the metrics."""
-        return {stage: self._metric(port, metric)[0] / 1e3 for metric, stage in _STAGES.items()}
+        found = {stage: self._metric(port, metric) for metric, stage in _STAGES.items()}
+        return {stage: Stage(total / 1e3, count) for stage, (total, count) in found.items()}
 
     def _metric(self, port: int, name: str) -> tuple[float, float]:
         """Return a metric's sum and count."""

@@ -35,6 +35,19 @@ class Serving:
     """Processes that hold models, where that can be chosen; by default the system's default."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage took, in all."""
+
+    sum_ms: float
+    count: float
+
+    def mean_since(self, before: "Stage") -> float:
+        """Return the mean of what came after `before`, 0 if nothing did."""
+        count = self.count - before.count
+        return (self.sum_ms - before.sum_ms) / count if count else 0.0
+
+
 class System(ABC):
     """A server, as it is started and called. Instances hold no state of a run."""
 
@@ -88,8 +101,8 @@ class System(ABC):
         """Return how many calls found their model in memory, and how many did not."""
         return None
 
-    def stages_ms(self, port: int) -> dict[str, float]:
-        """Return the time spent in each stage of loading so far, in all."""
+    def stages(self, port: int) -> dict[str, Stage]:
+        """Return what each stage of first calls took so far."""
         return {}
 
 

@@ -14,7 +14,7 @@ from benchmarks.load.generator import run_all
 from benchmarks.load.http_messages import ask
 from benchmarks.model_store import COMPANIONS, companion, repository
 from benchmarks.peers import loop
-from benchmarks.peers.system import Serving, System, served
+from benchmarks.peers.system import Serving, Stage, System, served
 from benchmarks.results import Note
 from benchmarks.servers import Running, ServerError
 from benchmarks.works.work import Pace, Work
@@ -71,10 +71,10 @@ class Cold(Work):
             if self._case.drops_page_cache:
                 _drop_page_cache([serving.repository.path(number) for number in numbers])
             with self._ready(system, serving) as server:
-                before = system.stages_ms(server.port)
+                before = self._stages(system, server)
                 note(self.name, "total_ms", self._call(system, serving, server, numbers))
-                for stage, sum_ms in system.stages_ms(server.port).items():
-                    note(self.name, stage, (sum_ms - before[stage]) / len(numbers))
+                for name, stage in self._stages(system, server).items():
+                    note(self.name, name, stage.mean_since(before[name]))
 
     def measure_loop(self, note: Note, pace: Pace) -> None:
         """Measure the same steps without a server, and the disk's own reading."""
@@ -105,10 +105,17 @@ class Cold(Work):
     def _ready(self, system: System, serving: Serving) -> Iterator[Running]:
         with served(system, serving) as server:
             system.load(server.port, serving, 0)
-            kind = serving.repository.kind
-            if ask(server.port, system.request(kind, self._first)).status != 200:
-                raise ServerError("the model before the first call was not answered")
+            self._call_first(system, server)
             yield server
+
+    def _call_first(self, system: System, server: Running) -> None:
+        if ask(server.port, system.request(self._case.kind, self._first)).status != 200:
+            raise ServerError("the model that is called before was not answered")
+
+    def _stages(self, system: System, server: Running) -> dict[str, Stage]:
+        """Return what the stages took so far; a further call brings what was not counted yet."""
+        self._call_first(system, server)
+        return system.stages(server.port)
 
     def _call(self, system: System, serving: Serving, server: Running, numbers: range) -> float:
         """Call each model for the first time; returns the median in milliseconds."""

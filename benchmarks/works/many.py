@@ -54,7 +54,7 @@ class Many(Work):
                 after = system.hits_and_misses(server.port)
                 if before is not None and after is not None:
                     hits, misses = after[0] - before[0], after[1] - before[1]
-                    note(f"{self.name}_c{clients}", "hit_rate", hits / (hits + misses))
+                    note(f"{self.name}_c{clients}", "miss_rate", misses / (hits + misses))
                 note(f"{self.name}_c{clients}", "peak_rss_mb", server.peak_rss_mb())
 
     def measure_loop(self, note: Note, pace: Pace) -> None:

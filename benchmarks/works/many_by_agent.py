@@ -12,7 +12,7 @@ from benchmarks.load.http_messages import ask
 from benchmarks.load.measured import Measured
 from benchmarks.peers.system import Serving, System
 from benchmarks.results import Note
-from benchmarks.servers import Running
+from benchmarks.servers import Running, ServerError
 from benchmarks.works.work import Pace, note_measured
 
 CLIENTS = 8
@@ -36,7 +36,8 @@ class Agent:
             pass
         name = self._serving.repository.name(number)
         request = self._system.request(self._serving.repository.kind, name)
-        self.errors += ask(self._server.port, request).status != 200
+        if ask(self._server.port, request).status != 200:
+            self._count_error()
 
     def _admit(self, number: int) -> threading.Lock:
         with self._table:
@@ -54,11 +55,15 @@ class Agent:
             if victim is not None:
                 self._system.unload(self._server.port, self._serving, victim)
             self._system.load(self._server.port, self._serving, number)
-        except OSError:
-            self.errors += 1
+        except (OSError, ServerError):
+            self._count_error()
         finally:
             turn.release()
         return turn
+
+    def _count_error(self) -> None:
+        with self._table:
+            self.errors += 1
 
 
 def run_by_agent(
@@ -89,7 +94,7 @@ def run_by_agent(
     )
     work = f"{name}_c{CLIENTS}"
     note_measured(note, work, measured)
-    note(work, "hit_rate", agent.hits / (agent.hits + agent.misses))
+    note(work, "miss_rate", agent.misses / (agent.hits + agent.misses))
     note(work, "peak_rss_mb", server.peak_rss_mb())
 
 
