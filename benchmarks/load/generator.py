@@ -20,8 +20,7 @@ from benchmarks.load.measured import Measured
 
 def run_for(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Measured:
     """Send requests, again from the first after the last, for some seconds."""
-    ends_at = time.perf_counter() + seconds
-    return run_while(port, requests, clients, lambda now: now < ends_at)
+    return run_while(port, requests, clients, lambda elapsed_s: elapsed_s < seconds)
 
 
 def run_all(port: int, requests: Sequence[bytes], clients: int) -> Measured:
@@ -32,7 +31,7 @@ def run_all(port: int, requests: Sequence[bytes], clients: int) -> Measured:
 def run_while(
     port: int, requests: Sequence[bytes], clients: int, goes_on: Callable[[float], bool]
 ) -> Measured:
-    """Send requests, again from the first after the last, as long as `goes_on(now)`."""
+    """Send requests, again from the first after the last, as long as `goes_on(elapsed_s)`."""
     return _measure(_Run(port, itertools.cycle(requests), clients, goes_on))
 
 
@@ -56,7 +55,7 @@ class _Run:
 
     def next_request(self, now: float) -> bytes | None:
         """Return what to send next, or None at the end."""
-        return next(self._requests, None) if self._goes_on(now) else None
+        return next(self._requests, None) if self._goes_on(now - self._began) else None
 
     def finish_client(self) -> None:
         """Count a client that has nothing more to send."""
@@ -80,6 +79,7 @@ class _Run:
     async def __call__(self) -> None:
         """Run to the end."""
         self.finished = asyncio.get_running_loop().create_future()
+        self._began = time.perf_counter()
         await asyncio.gather(*(self.connect() for _ in range(self.clients)))
         await self.finished
 
