@@ -22,7 +22,8 @@ from modelyard.errors import (
 )
 from modelyard.predictors.base import LoadPlan
 from modelyard.residence.loading import Loader
-from modelyard.residence.residence import MAX_LOAD_S, MISSING_TTL_S, Residence
+from modelyard.residence.residence import MAX_LOAD_S, Residence
+from modelyard.residence.revalidation import MISSING_TTL_S
 from modelyard.residence.slots import next_failure
 from modelyard.types import (
     ModelArtifact,
@@ -229,7 +230,7 @@ def test_model_that_is_not_loaded_in_time_is_not_ready(yard: Yard) -> None:
 
 def test_known_long_load_is_not_waited_for_beyond_the_clients_patience(yard: Yard) -> None:
     yard.ask("m")
-    slot = yard.residence._slots[yard.source("m").model_id]
+    slot = yard.residence._slots.of(yard.source("m").model_id)
     assert slot.artifact is not None
     slot.last_load = (slot.artifact.tag, 100.0)
     yard.models.unload(yard.source("m").model_id)

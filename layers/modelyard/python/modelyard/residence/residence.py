@@ -8,7 +8,6 @@ it no longer than their window.
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic
@@ -16,16 +15,24 @@ from typing import Generic
 from modelyard.cache.artifact_cache import ArtifactCache
 from modelyard.cache.model_cache import LoadedModel, ModelCache, R
 from modelyard.errors import (
-    DependencyError,
+    CapacityError,
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
-    TargetModelForbiddenError,
-    TargetModelNotFoundError,
 )
 from modelyard.ports import Clock, ModelRepository
 from modelyard.residence.loading import Loader
-from modelyard.residence.slots import FAILURE_TTL_S, Flight, Slot, loaded, next_failure, on_the_way
+from modelyard.residence.revalidation import Revalidation
+from modelyard.residence.slots import (
+    FAILURE_TTL_S,
+    Failure,
+    Flight,
+    Slot,
+    Slots,
+    loaded,
+    next_failure,
+    on_the_way,
+)
 from modelyard.types import (
     ModelArtifact,
     ModelId,
@@ -37,10 +44,8 @@ from modelyard.types import (
 
 logger = logging.getLogger(__name__)
 
-MISSING_TTL_S = 3.0
 MAX_LOAD_S = 360.0
 """A load that takes longer is answered as failed (SageMaker gives up then, too)."""
-MAX_SLOTS = 10_000
 
 
 class Residence(Generic[R]):
@@ -59,13 +64,20 @@ class Residence(Generic[R]):
         """`failure_ttl_s` is how long a first failure of a model is its answer."""
         self._models = models
         self._artifacts = artifacts
-        self._open_repository = open_repository
         self._loader = loader
         self._estimates = loader.estimates
         self._clock = clock
         self._failure_ttl_s = failure_ttl_s
         self._lock = threading.Lock()
-        self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
+        self._slots = Slots(lambda model_id: models.find(model_id) is not None)
+        self._revalidation = Revalidation(
+            is_loaded=lambda model_id: models.find(model_id) is not None,
+            unload=models.unload,
+            refresh=self._refresh,
+            open_repository=open_repository,
+            clock=clock,
+            lock=self._lock,
+        )
 
     @contextmanager
     def lease(
@@ -100,8 +112,7 @@ class Residence(Generic[R]):
     def wait_until_landed(self, timeout_s: float) -> None:
         """Wait until no load is on its way any more, but no longer than `timeout_s`."""
         give_up_at = self._clock.monotonic() + timeout_s
-        with self._lock:
-            flights = [slot.flight for slot in self._slots.values()]
+        flights = [slot.flight for _, slot in self._slots.all()]
         for flight in filter(None, flights):
             flight.landed.wait(max(0.0, give_up_at - self._clock.monotonic()))
 
@@ -113,9 +124,7 @@ class Residence(Generic[R]):
             found[model_id] = ModelResidence(
                 model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=manifest.total_bytes
             )
-        with self._lock:
-            slots = list(self._slots.items())
-        for model_id, slot in slots:
+        for model_id, slot in self._slots.all():
             if model_id.endpoint_name == endpoint_name:
                 found |= on_the_way(model_id, slot)
         for model in self._models:
@@ -128,104 +137,48 @@ class Residence(Generic[R]):
         self, source: ModelSource, window_s: float, patience_s: float
     ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
-        slot = self._slot(source.model_id)
-        if self._is_due(slot, source):
-            self._revalidate(slot, source)
+        slot = self._slots.of(source.model_id)
+        self._revalidation.revalidate(slot, source)
         model = self._models.lease(source.model_id)
         if model is not None:
             return model, True
         while model is None:
             flight = self._join_flight(slot, source)
-            self._await(flight, slot, started_at, window_s, patience_s)
+            if flight is not None:
+                self._await(flight, slot, started_at, window_s, patience_s)
             model = self._models.lease(source.model_id)
         return model, False
-
-    def _slot(self, model_id: ModelId) -> Slot:
-        with self._lock:
-            slot = self._slots.get(model_id)
-            if slot is None:
-                slot = self._slots[model_id] = Slot()
-                self._forget_idle_slots()
-            self._slots.move_to_end(model_id)
-            return slot
-
-    def _forget_idle_slots(self) -> None:
-        surplus = len(self._slots) - MAX_SLOTS
-        if surplus <= 0:
-            return
-        for model_id in list(self._slots)[: surplus + MAX_SLOTS // 10]:
-            is_busy = self._slots[model_id].checking.locked() or self._slots[model_id].flight
-            if not is_busy and self._models.find(model_id) is None:
-                del self._slots[model_id]
-
-    def _is_due(self, slot: Slot, source: ModelSource) -> bool:
-        age_s = self._clock.monotonic() - slot.checked_at
-        if slot.missing is not None:
-            return age_s >= min(MISSING_TTL_S, source.revalidate_s)
-        return age_s >= source.revalidate_s
-
-    def _revalidate(self, slot: Slot, source: ModelSource) -> None:
-        """Ask the repository once for all callers; start loading what changed."""
-        with slot.checking:
-            if not self._is_due(slot, source):
-                return
-            asked_at = self._clock.monotonic()
-            try:
-                slot.artifact = self._open_repository(source.repository).describe(
-                    source.target_model
-                )
-                slot.missing = None
-            except (DependencyError, TargetModelNotFoundError) as error:
-                self._keep_or_forget(slot, source, error)
-            slot.checked_at = asked_at
-            self._refresh(slot, source)
-
-    def _keep_or_forget(
-        self, slot: Slot, source: ModelSource, error: DependencyError | TargetModelNotFoundError
-    ) -> None:
-        """Forget a model that is gone; a repository that does not say takes no model down."""
-        is_gone = isinstance(error, TargetModelNotFoundError)
-        is_gone = is_gone and not isinstance(error, TargetModelForbiddenError)
-        if not is_gone and self._models.find(source.model_id) is not None:
-            logger.warning(
-                "revalidation failed, serving the loaded copy",
-                extra={"model": str(source.model_id), "reason": error.message},
-            )
-        elif isinstance(error, TargetModelNotFoundError):
-            slot.artifact, slot.missing, slot.failure = None, error, None
-            self._models.unload(source.model_id)
-        else:
-            raise error
 
     def _refresh(self, slot: Slot, source: ModelSource) -> None:
         """Load a changed artifact beside the copy that answers now."""
         loaded = self._models.find(source.model_id)
         if loaded is None or slot.artifact is None:
             return
-        self._loader.touch(loaded)
-        if loaded.artifact.tag != slot.artifact.tag and not self._is_failing(slot):
+        if not self._loader.touch(loaded):
+            self._models.unload(source.model_id)
+        elif loaded.artifact.tag != slot.artifact.tag and self._failure_now(slot) is None:
             self._start_flight(slot, source, slot.artifact)
 
-    def _join_flight(self, slot: Slot, source: ModelSource) -> Flight:
-        if slot.missing is not None:
-            raise slot.missing
-        if slot.artifact is None:
+    def _join_flight(self, slot: Slot, source: ModelSource) -> Flight | None:
+        """Return the load to wait for; None when somebody else has loaded the model meanwhile."""
+        if slot.missing is None and slot.artifact is None:
             slot.checked_at = float("-inf")
-            self._revalidate(slot, source)
-            return self._join_flight(slot, source)
-        if slot.flight is None and self._is_failing(slot):
-            assert slot.failure is not None
-            raise slot.failure.error
+            self._revalidation.revalidate(slot, source)
+        if slot.missing is not None:  # one error for many calls: its traceback must not grow
+            raise slot.missing.with_traceback(None)
+        if slot.artifact is None:
+            return None
+        failure = self._failure_now(slot)
+        if slot.flight is None and failure is not None:
+            raise failure.error.with_traceback(None)
         return self._start_flight(slot, source, slot.artifact)
 
-    def _is_failing(self, slot: Slot) -> bool:
+    def _failure_now(self, slot: Slot) -> Failure | None:
+        """Return why the current version is not tried again just now, if so."""
         failure, artifact = slot.failure, slot.artifact
-        return (
-            failure is not None
-            and artifact is not None
-            and failure.tag == artifact.tag
-            and self._clock.monotonic() < failure.retry_at
-        )
+        if failure is None or artifact is None or failure.tag != artifact.tag:
+            return None
+        return failure if self._clock.monotonic() < failure.retry_at else None
 
     def _start_flight(self, slot: Slot, source: ModelSource, artifact: ModelArtifact) -> Flight:
         with self._lock:
@@ -233,9 +186,16 @@ class Residence(Generic[R]):
                 return slot.flight
             flight = Flight(artifact, self._clock.monotonic(), self._estimate_s(slot, artifact))
             slot.flight = flight
-        threading.Thread(
-            target=self._fly, args=(slot, source, flight), name=f"load {artifact.key}", daemon=True
-        ).start()
+        try:
+            threading.Thread(
+                target=self._fly,
+                args=(slot, source, flight),
+                name=f"load {artifact.key}",
+                daemon=True,
+            ).start()
+        except RuntimeError as error:
+            self._land(slot, source, flight, None)
+            raise CapacityError("no thread is left to load the model in") from error
         return flight
 
     def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
@@ -245,6 +205,7 @@ class Residence(Generic[R]):
         return self._estimates.estimate_s(artifact.size_bytes, *stages)
 
     def _fly(self, slot: Slot, source: ModelSource, flight: Flight) -> None:
+        artifact = None
         try:
             artifact = self._loader.load(source, flight.artifact)
         except ModelyardError as error:
@@ -253,16 +214,25 @@ class Residence(Generic[R]):
             logger.exception("load failed", extra={"model": str(source.model_id)})
             defect = ModelyardError("the model could not be loaded: internal error, see the log")
             self._remember_failure(slot, source, flight.artifact.tag, defect)
-        else:
-            slot.failure = None
-            if slot.artifact is flight.artifact:
-                slot.artifact = artifact
-            else:  # the repository changed under way: the next call asks what is current
-                slot.checked_at = float("-inf")
-            slot.last_load = (artifact.tag, self._clock.monotonic() - flight.started_at)
         finally:
+            self._land(slot, source, flight, artifact)
+
+    def _land(
+        self, slot: Slot, source: ModelSource, flight: Flight, artifact: ModelArtifact | None
+    ) -> None:
+        """End a flight, in one step for whoever asks the repository meanwhile."""
+        with self._lock:
+            if artifact is not None:
+                slot.failure = None
+                slot.last_load = (artifact.tag, self._clock.monotonic() - flight.started_at)
+                if slot.artifact is flight.artifact:
+                    slot.artifact = artifact
+                else:  # the repository changed under way: the next call asks what is current
+                    slot.checked_at = float("-inf")
             slot.flight = None
-            flight.landed.set()
+        if slot.missing is not None:
+            self._models.unload(source.model_id)
+        flight.landed.set()
 
     def _remember_failure(
         self, slot: Slot, source: ModelSource, tag: str, error: ModelyardError
@@ -288,7 +258,7 @@ class Residence(Generic[R]):
             now = self._clock.monotonic()
         failure = slot.failure if slot.failed(flight) else None
         if failure is not None and (flight.landed.is_set() or failure.keeps_failing):
-            raise failure.error
+            raise failure.error.with_traceback(None)
         if flight.landed.is_set():
             return
         if now - flight.started_at > MAX_LOAD_S:

@@ -1,6 +1,8 @@
 """What is known of one model besides the loaded copy: its flight, its failures, its absence."""
 
 import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from modelyard.cache.model_cache import LoadedModel, R
@@ -10,6 +12,7 @@ from modelyard.types import ModelArtifact, ModelId, ModelResidence, ModelStatus
 FAILURE_TTL_S = 5.0
 MAX_FAILURE_TTL_S = 300.0
 MAX_DOUBLINGS = 10
+MAX_SLOTS = 10_000
 TRANSIENT_TTL_S = 1.0
 
 
@@ -54,6 +57,40 @@ class Slot:
     def failed(self, flight: Flight) -> bool:
         """Return whether the version that is on its way failed, now or earlier."""
         return self.failure is not None and self.failure.tag == flight.artifact.tag
+
+
+class Slots:
+    """The slots of all models that were asked for lately. Safe to share between threads."""
+
+    def __init__(self, is_loaded: Callable[[ModelId], bool]) -> None:
+        """`is_loaded` tells of a model whose slot must stay."""
+        self._is_loaded = is_loaded
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
+
+    def of(self, model_id: ModelId) -> Slot:
+        """Return the slot of a model; a new one pushes out those that say least."""
+        with self._lock:
+            slot = self._slots.get(model_id)
+            if slot is None:
+                slot = self._slots[model_id] = Slot()
+                self._forget_idle()
+            self._slots.move_to_end(model_id)
+            return slot
+
+    def all(self) -> list[tuple[ModelId, Slot]]:
+        """Return every slot there is."""
+        with self._lock:
+            return list(self._slots.items())
+
+    def _forget_idle(self) -> None:
+        surplus = len(self._slots) - MAX_SLOTS
+        if surplus <= 0:
+            return
+        for model_id in list(self._slots)[: surplus + MAX_SLOTS // 10]:
+            is_busy = self._slots[model_id].checking.locked() or self._slots[model_id].flight
+            if not is_busy and not self._is_loaded(model_id):
+                del self._slots[model_id]
 
 
 def next_failure(
