@@ -1,6 +1,7 @@
 """The numbers of the page about limits are those of the code."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,14 @@ def test_outputs_of_a_deployment_are_told() -> None:
 
     assert len(outputs) > 5
     assert [name for name in outputs if f".{name}" not in table] == []
+
+
+def test_config_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> None:
+    (config,) = pages.blocks(pages.text("docs/deploy.md"), "yaml")
+    file = tmp_path / "modelyard.yaml"
+    file.write_text(config)
+
+    found = settings.load_settings(file, {})
+
+    assert (found.name, found.buckets) == ("houses", ("a-name-nobody-else-has",))
+    assert [item.deployed.endpoint.name for item in found.endpoints] == ["home-value"]
