@@ -181,7 +181,10 @@ def test_not_ready_status_is_one_the_client_retries(
 
 @pytest.mark.parametrize(
     ("retry_after_s", "seconds", "milliseconds"),
-    [(0.0, "1", "1"), (0.2501, "1", "251"), (1.0, "1", "1000"), (9.1, "10", "9100")],
+    [
+        *((0.0, "1", "1"), (0.2501, "1", "251"), (1.0, "1", "1000"), (9.1, "10", "9100")),
+        (1e308, "3600", "3600000"),
+    ],
 )
 def test_not_ready_says_when_to_come_back(
     retry_after_s: float, seconds: str, milliseconds: str

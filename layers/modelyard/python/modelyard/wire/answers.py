@@ -21,6 +21,7 @@ from modelyard.wire.statuses import (
     invoke_status,
     manage_status,
     original_status,
+    retry_after_s,
 )
 
 MAX_MESSAGE_CHARACTERS = 2048
@@ -100,8 +101,9 @@ def render_error(error: ModelyardError, scene: ErrorScene) -> HttpAnswer:
         members["LogStreamArn"] = scene.deployment.log_stream_arn(scene.endpoint_name)
     if isinstance(error, ModelNotReadyError):
         status = _not_ready_status(wire, scene)
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-        headers["x-amz-retry-after"] = str(max(1, math.ceil(error.retry_after_s * 1000)))
+        seconds = retry_after_s(error)
+        headers["retry-after"] = str(math.ceil(seconds))
+        headers["x-amz-retry-after"] = str(math.ceil(seconds * 1000))
     return _typed(wire, status, members, headers)
 
 

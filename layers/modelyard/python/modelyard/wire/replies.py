@@ -5,7 +5,7 @@ import math
 
 from modelyard.errors import ModelNotReadyError, ModelyardError
 from modelyard.types import HttpReply
-from modelyard.wire.statuses import call_status
+from modelyard.wire.statuses import call_status, retry_after_s
 
 INTERNAL_SERVER_ERROR = HttpReply(500, (), b"internal server error")
 """What a caller learns of an exception; the log has the rest."""
@@ -18,5 +18,5 @@ def render_call_error(error: ModelyardError) -> HttpReply:
         return INTERNAL_SERVER_ERROR
     headers = [("content-type", "application/json")]
     if isinstance(error, ModelNotReadyError):
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+        headers.append(("retry-after", str(math.ceil(retry_after_s(error)))))
     return HttpReply(status, tuple(headers), json.dumps({"error": error.message}).encode())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from modelyard import errors
-from modelyard.errors import ModelError, ModelyardError
+from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ class WireStatus:
     error_code: str | None = None
 
 
+LONGEST_RETRY_AFTER_S = 3600.0
 NOT_READY_FOR_429_RETRIERS = 429
 NOT_READY_FOR_5XX_RETRIERS = 503
 
@@ -89,6 +90,11 @@ def original_status(error: ModelError) -> int:
     if error.original_status is not None:
         return error.original_status
     return _nearest(_ORIGINAL, error)
+
+
+def retry_after_s(error: ModelNotReadyError) -> float:
+    """Return when a client should try again: from 1 ms to an hour, whatever was estimated."""
+    return max(0.001, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
 
 
 def _nearest(table: dict[type[ModelyardError], T], error: ModelyardError) -> T:
