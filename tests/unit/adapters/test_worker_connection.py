@@ -4,11 +4,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from modelyard.adapters.worker_connection import WorkerConnection, listen
-from modelyard.adapters.worker_frames import pack
+from modelyard.adapters.worker_frames import pack, read_frame
 from modelyard.wire.envelope import Frame
 
 ASKED, ANSWERED = Frame(b"question", b"?" * 3), Frame(b"answer", b"!" * 100_000)
@@ -35,26 +33,49 @@ async def in_thread(function: Callable[..., object], *arguments: object) -> obje
     return await asyncio.to_thread(function, *arguments)
 
 
+def read(worker: socket.socket, frames: int) -> list[tuple[int, Frame]]:
+    with worker.makefile("rb") as stream:
+        return [frame for _ in range(frames) if (frame := read_frame(stream))]
+
+
 def test_exchange_returns_the_answer(tmp_path: Path) -> None:
     async def act(connection: WorkerConnection, worker: socket.socket) -> None:
         exchange = asyncio.create_task(connection.exchange(ASKED))
-        received = await in_thread(worker.recv, 1000)
-        await in_thread(worker.sendall, pack(ANSWERED))
+        [(number, received)] = await asyncio.to_thread(read, worker, 1)
+        await in_thread(worker.sendall, pack(number, ANSWERED))
 
         assert await exchange == ANSWERED
-        assert received == pack(ASKED)
+        assert received == ASKED
 
     with_connection(tmp_path, act)
 
 
-def test_connection_is_used_again(tmp_path: Path) -> None:
-    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
-        for number in (b"1", b"2"):
-            exchange = asyncio.create_task(connection.exchange(ASKED))
-            await in_thread(worker.recv, 1000)
-            await in_thread(worker.sendall, pack(Frame(number)))
+def test_exchanges_share_a_connection_and_end_in_any_order(tmp_path: Path) -> None:
+    questions = [Frame(b"question %d" % number) for number in range(4)]
 
-            assert await exchange == Frame(number)
+    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+        exchanges = [asyncio.create_task(connection.exchange(one)) for one in questions]
+        received = await asyncio.to_thread(read, worker, len(questions))
+        for number, frame in reversed(received):
+            await in_thread(worker.sendall, pack(number, Frame(b"to " + frame.head)))
+
+        answers = await asyncio.gather(*exchanges)
+        assert answers == [Frame(b"to " + question.head) for question in questions]
+
+    with_connection(tmp_path, act)
+
+
+def test_answer_that_nobody_waits_for_disturbs_nobody(tmp_path: Path) -> None:
+    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+        given_up = asyncio.create_task(connection.exchange(ASKED))
+        [(old, _)] = await asyncio.to_thread(read, worker, 1)
+        given_up.cancel()
+        exchange = asyncio.create_task(connection.exchange(ASKED))
+        [(number, _)] = await asyncio.to_thread(read, worker, 1)
+        await in_thread(worker.sendall, pack(old, Frame(b"late")) + pack(number, ANSWERED))
+
+        assert await exchange == ANSWERED
+        assert given_up.cancelled()
 
     with_connection(tmp_path, act)
 
@@ -63,7 +84,7 @@ def test_worker_that_goes_away_in_an_exchange_is_a_connection_error(tmp_path: Pa
     async def act(connection: WorkerConnection, worker: socket.socket) -> None:
         exchange = asyncio.create_task(connection.exchange(ASKED))
         await in_thread(worker.recv, 1000)
-        await in_thread(worker.sendall, pack(ANSWERED)[:50])
+        await in_thread(worker.sendall, pack(0, ANSWERED)[:50])
         worker.close()
 
         with pytest.raises(ConnectionError):
@@ -82,29 +103,3 @@ def test_closed_connection_is_not_open_and_takes_no_exchange(tmp_path: Path) -> 
             await connection.exchange(ASKED)
 
     with_connection(tmp_path, act)
-
-
-class Silent(asyncio.Transport):
-    """A transport that swallows what is written."""
-
-    def write(self, data: object) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-
-@given(st.lists(st.integers(1, 40), max_size=10))
-def test_answer_may_arrive_in_any_pieces(cuts: list[int]) -> None:
-    async def run() -> Frame:
-        connection = WorkerConnection()
-        connection.connection_made(Silent())
-        exchange = asyncio.create_task(connection.exchange(ASKED))
-        await asyncio.sleep(0)
-        rest = pack(Frame(b"the head", b"and the body"))
-        for cut in [*cuts, len(rest)]:
-            connection.data_received(rest[:cut])
-            rest = rest[cut:]
-        return await exchange
-
-    assert asyncio.run(run()) == Frame(b"the head", b"and the body")

@@ -8,11 +8,13 @@ import pytest
 
 from modelyard.adapters.worker_connection import listen
 from modelyard.adapters.worker_frames import pack, read_frame
-from modelyard.adapters.worker_server import WorkerServer
-from modelyard.types import Prediction
+from modelyard.adapters.worker_server import SHORT_S, ShortCalls, WorkerServer
+from modelyard.types import ModelSource, Payload, Prediction, TargetModel
 from modelyard.wire.envelope import (
     Answer,
     Frame,
+    Invoke,
+    Load,
     Request,
     Survey,
     parse_answer,
@@ -62,9 +64,9 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
 
 
 def ask(client: socket.socket, stream: BinaryIO, name: str = "housing") -> Answer | None:
-    client.sendall(pack(render_request(Survey(name, "memory:"))))
-    frame = read_frame(stream)
-    return None if frame is None else parse_answer(frame)
+    client.sendall(pack(1, render_request(Survey(name, "memory:"))))
+    numbered = read_frame(stream)
+    return None if numbered is None else parse_answer(numbered[1])
 
 
 def test_every_request_of_a_connection_is_answered(yard: Yard) -> None:
@@ -88,7 +90,7 @@ def test_slow_call_does_not_hold_up_another_connection(yard: Yard) -> None:
 
     yard.serve(handle)
     slow_client, slow_stream = yard.connect()
-    slow_client.sendall(pack(render_request(Survey("slow", "memory:"))))
+    slow_client.sendall(pack(1, render_request(Survey("slow", "memory:"))))
 
     answer = ask(*yard.connect())
 
@@ -112,11 +114,11 @@ def test_request_that_cannot_be_parsed_is_an_error_answer(yard: Yard) -> None:
     yard.serve(lambda _: ENDED)
     client, stream = yard.connect()
 
-    client.sendall(pack(Frame(b"no json")))
+    client.sendall(pack(1, Frame(b"no json")))
 
-    frame = read_frame(stream)
-    assert frame is not None
-    assert parse_answer(frame).error is not None
+    numbered = read_frame(stream)
+    assert numbered is not None
+    assert parse_answer(numbered[1]).error is not None
 
 
 def test_caller_that_left_does_not_disturb_the_server(yard: Yard) -> None:
@@ -128,7 +130,7 @@ def test_caller_that_left_does_not_disturb_the_server(yard: Yard) -> None:
 
     yard.serve(handle)
     impatient, stream = yard.connect()
-    impatient.sendall(pack(render_request(Survey("housing", "memory:"))))
+    impatient.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     stream.close()
     impatient.close()
     left.set()
@@ -146,7 +148,7 @@ def test_stop_waits_for_the_running_call(yard: Yard) -> None:
 
     server = yard.serve(handle)
     client, stream = yard.connect()
-    client.sendall(pack(render_request(Survey("housing", "memory:"))))
+    client.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     assert begun.wait(timeout=30)
     stopping = threading.Thread(target=server.stop, args=(30.0,))
     stopping.start()
@@ -168,7 +170,7 @@ def test_stop_gives_up_on_a_call_that_takes_too_long(yard: Yard) -> None:
 
     server = yard.serve(handle)
     client, stream = yard.connect()
-    client.sendall(pack(render_request(Survey("housing", "memory:"))))
+    client.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     assert begun.wait(timeout=30)
 
     server.stop(0.01)
@@ -184,3 +186,79 @@ def test_stopped_server_takes_no_call(yard: Yard) -> None:
     server.stop(1.0)
 
     assert ask(client, stream) is None
+
+
+def invoke(model: str) -> Invoke:
+    return Invoke(ModelSource("housing", TargetModel(model), "memory:"), Payload(b""), 1.0, 1.0)
+
+
+def test_calls_of_a_connection_do_not_hold_each_other_up(yard: Yard) -> None:
+    release = threading.Event()
+
+    def handle(request: Request) -> Answer:
+        if request == invoke("slow"):
+            assert release.wait(timeout=30)
+        return ENDED
+
+    yard.serve(handle)
+    client, stream = yard.connect()
+    calls = ["slow", "quick", "slow", "quick"]
+    client.sendall(b"".join(pack(n, render_request(invoke(m))) for n, m in enumerate(calls)))
+
+    first = sorted(numbered[0] for _ in range(2) if (numbered := read_frame(stream)))
+
+    release.set()
+    rest = sorted(numbered[0] for _ in range(2) if (numbered := read_frame(stream)))
+    assert (first, rest) == ([1, 3], [0, 2])
+
+
+def test_model_that_was_quick_and_is_slow_now_does_not_hold_others_up(yard: Yard) -> None:
+    is_slow, release = threading.Event(), threading.Event()
+
+    def handle(request: Request) -> Answer:
+        if request == invoke("moody") and is_slow.is_set():
+            assert release.wait(timeout=30)
+        return ENDED
+
+    yard.serve(handle)
+    client, stream = yard.connect()
+    for number in range(3):
+        client.sendall(pack(number, render_request(invoke("moody"))))
+        assert read_frame(stream)
+    is_slow.set()
+    frames = [pack(7, render_request(invoke("moody"))), pack(8, render_request(invoke("other")))]
+    client.sendall(b"".join(frames))
+
+    first = read_frame(stream)
+
+    release.set()
+    second = read_frame(stream)
+    assert first and second
+    assert (first[0], second[0]) == (8, 7)
+
+
+def test_many_calls_at_once_are_all_answered(yard: Yard) -> None:
+    yard.serve(lambda request: ENDED)
+    client, stream = yard.connect()
+    numbers = range(1_000)
+    frames = (pack(n, render_request(invoke(f"model-{n % 7}"))) for n in numbers)
+
+    sender = threading.Thread(target=client.sendall, args=(b"".join(frames),))
+    sender.start()
+    answered = sorted(numbered[0] for _ in numbers if (numbered := read_frame(stream)))
+
+    sender.join()
+    assert answered == list(numbers)
+
+
+def test_requests_are_short_when_they_were_and_no_load_ever_is() -> None:
+    short = ShortCalls()
+    load = Load(invoke("a").source, 1.0)
+
+    before = short.has(invoke("a"))
+    short.learn(invoke("a"), SHORT_S / 2)
+    short.learn(load, SHORT_S / 2)
+    after = (short.has(invoke("a")), short.has(invoke("b")), short.has(load))
+    short.learn(invoke("a"), SHORT_S * 2)
+
+    assert (before, after, short.has(invoke("a"))) == (False, (True, False, False), False)

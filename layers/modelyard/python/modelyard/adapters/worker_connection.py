@@ -1,20 +1,26 @@
-"""The router's side of the local socket: one connection, one exchange at a time."""
+"""The router's side of the local socket: one connection for all calls to a worker."""
 
 import asyncio
+import itertools
 import socket
 from typing import cast
 
-from modelyard.adapters.worker_frames import LENGTHS, pack
+from modelyard.adapters.worker_frames import FrameBuffer, pack
 from modelyard.wire.envelope import Frame
+
+_NUMBERS = 2**32
 
 
 class WorkerConnection(asyncio.Protocol):
-    """Sends a frame and waits for the one that answers it."""
+    """Sends frames and gives each exchange the frame that answers it."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._received = bytearray()
-        self._answered: asyncio.Future[Frame] | None = None
+        self._buffer = FrameBuffer()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[Frame]] = {}
+        self._unsent: list[bytes] = []
 
     @classmethod
     async def connect(cls, address: str) -> "WorkerConnection":
@@ -28,19 +34,24 @@ class WorkerConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def exchange(self, frame: Frame) -> Frame:
-        """Send a request and return its answer.
+        """Send a request and return its answer; the worker ends it even when this is cancelled.
 
         Raises:
             ConnectionError: the worker went away.
         """
-        if self._transport is None or self._transport.is_closing():
+        if not self.is_open:
             raise ConnectionResetError("the worker is gone")
-        self._answered = asyncio.get_running_loop().create_future()
-        self._transport.write(pack(frame))
-        return await self._answered
+        number = next(self._numbers) % _NUMBERS
+        answered: asyncio.Future[Frame] = self._loop.create_future()
+        self._waiting[number] = answered
+        self._send(pack(number, frame))
+        try:
+            return await answered
+        finally:
+            self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Give the exchange up; the worker finishes what it began."""
+        """Give all exchanges up; the worker finishes what it began."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -49,26 +60,29 @@ class WorkerConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base class
 
     def data_received(self, data: bytes) -> None:
-        """Gather the answer (asyncio callback)."""
-        self._received += data
-        if len(self._received) < LENGTHS.size:
-            return
-        head_bytes, body_bytes = LENGTHS.unpack_from(self._received)
-        end = LENGTHS.size + head_bytes + body_bytes
-        if len(self._received) < end:
-            return
-        head_end = LENGTHS.size + head_bytes
-        frame = Frame(
-            bytes(self._received[LENGTHS.size : head_end]), bytes(self._received[head_end:end])
-        )
-        del self._received[:end]
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(frame)
+        """Hand out the answers that are complete (asyncio callback)."""
+        for number, frame in self._buffer.feed(data):
+            answered = self._waiting.get(number)
+            if answered is not None and not answered.done():
+                answered.set_result(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the exchange that waits (asyncio callback)."""
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_exception(ConnectionResetError("the worker is gone"))
+        """Fail the exchanges that wait (asyncio callback)."""
+        for answered in self._waiting.values():
+            if not answered.done():
+                answered.set_exception(ConnectionResetError("the worker is gone"))
+
+    def _send(self, data: bytes) -> None:
+        """Send with whatever else this turn of the loop sends: waking the worker is the cost."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
 
 def listen(address: str) -> socket.socket:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +65,8 @@ class WorkerProcess:
         self._command = command
         self._address = str(folder / f"worker-{index}.sock")
         self._listener: socket.socket = listen(self._address)
-        self._idle: deque[WorkerConnection] = deque()
-        self._busy: set[WorkerConnection] = set()
+        self._connection: WorkerConnection | None = None
+        self._connecting = asyncio.Lock()
         self._beats = -1
         """The reading end of the pipe on which the process beats."""
         self._process: asyncio.subprocess.Process | None = None
@@ -146,22 +146,15 @@ class WorkerProcess:
             await self._died.wait()
 
     async def exchange(self, frame: Frame) -> Frame:
-        """Send a request on a free connection and return its answer; may be cancelled.
+        """Send a request and return its answer; may be cancelled.
 
         Raises:
             ConnectionError: the process died.
         """
-        connection = await self._free_connection()
-        self._busy.add(connection)
-        try:
-            answer = await connection.exchange(frame)
-        except BaseException:
-            connection.close()
-            raise
-        finally:
-            self._busy.discard(connection)
-        self._idle.append(connection)
-        return answer
+        connection = self._connection
+        if connection is None or not connection.is_open:
+            connection = await self._connected()
+        return await connection.exchange(frame)
 
     async def stop(self, timeout_s: float) -> None:
         """End the process: it finishes its running calls first, within the time."""
@@ -180,21 +173,19 @@ class WorkerProcess:
         self._listener.close()
         Path(self._address).unlink(missing_ok=True)
 
-    async def _free_connection(self) -> WorkerConnection:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_open:
-                return connection
-        return await WorkerConnection.connect(self._address)
+    async def _connected(self) -> WorkerConnection:
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_open:
+                self._connection = await WorkerConnection.connect(self._address)
+            return self._connection
 
     def _tell_of_death(self) -> None:
         self.deaths += 1
         self.unfinished.clear()
-        # A child the process forked may hold its connections open, and calls that it had not
+        # A child the process forked may hold its connection open, and calls that it had not
         # accepted yet must not run unaccounted in the next one: every call starts anew.
-        for connection in (*self._busy, *self._idle):
-            connection.close()
-        self._idle.clear()
+        if self._connection is not None:
+            self._connection.close()
         self._listener.close()
         Path(self._address).unlink(missing_ok=True)
         self._listener = listen(self._address)
