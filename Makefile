@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: layers synth setup demo serve test lint check fuzz schema audit bench requirements clean
+.PHONY: layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements requirements clean
 
 setup: $(STAMP)
 
@@ -97,6 +97,15 @@ node_modules/.bin/cdk: package-lock.json
 # BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Each peer's own packages, as `requirements/NAME.in` says; most peers run on Linux only.
+PEERS := benchmarks/peers/requirements
+bench-requirements:
+	for peer in $(basename $(notdir $(wildcard $(PEERS)/*.in))); do \
+		uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_35 \
+			--generate-hashes --no-emit-index-url --custom-compile-command "make bench-requirements" \
+			$(PEERS)/$$peer.in -o $(PEERS)/$$peer.txt || exit; \
+	done
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

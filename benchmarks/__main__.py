@@ -21,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rounds = told.rounds or (1 if told.quick else None)
     session = Session(Pace(told.quick), rounds, Results(), Outsiders())
     able = session.prepare(systems)
-    session.run(works, able)
-    print(publish(session, able, told.out))
+    try:
+        session.run(works, able)
+    finally:  # also when it is stopped early: what was measured is worth keeping
+        print(publish(session, able, told.out))
 
 
 def _parser() -> argparse.ArgumentParser:
