@@ -30,6 +30,7 @@ class MovingRepository:
         self.source = MemoryRepository()
         self.is_down = False
         self.said: dict[str, bytes] = {}
+        self.fetches = 0
         self._step = step
 
     def describe(self, key: str) -> ModelArtifact:
@@ -49,6 +50,7 @@ class MovingRepository:
     def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
         self._step()
         yield from self.source.fetch(artifact)
+        self.fetches += 1
         self._step()
 
 
@@ -125,6 +127,10 @@ class Yard:
         return ModelSource(
             "e", target, "memory:", revalidate_s=REVALIDATE_S, keep_loaded=keep_loaded
         )
+
+    def wait_for_fetch(self) -> None:
+        """Wait until an artifact is on disk; its load may have ended, or not."""
+        self.scheduler.wait(lambda: self.repository.fetches > 0)
 
     def do(self, *works: Callable[[], object]) -> None:
         """Run tasks side by side until all, and what they started, have ended."""

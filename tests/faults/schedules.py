@@ -2,8 +2,8 @@
 
 Only one task runs at a time. It may be interrupted before every line of the modules under watch and
 at every use of a lock, an event or a thread there. A schedule is the list of its interruptions:
-`(step, who)` says which of the ready tasks goes on instead of the running one. Time passes only
-when all tasks wait.
+`(step, who)` says which of the other tasks goes on instead of the running one. Where a task waits,
+the newest goes on. Time passes only when all wait.
 """
 
 import sys
@@ -50,6 +50,7 @@ class Scheduler:
         self._watched = watched
         self._watch = watch
         self._tasks: list[Task] = []
+        self._running: Task | None = None
         self._mine = threading.local()
         self._turn_over = threading.Semaphore(0)
 
@@ -71,9 +72,8 @@ class Scheduler:
             if not ready:
                 self._let_time_pass(living)
                 continue
-            who = self._interruptions.get(self.steps, 0)
-            task = ready[who % len(ready)]
-            task.go.release()
+            self._running = self._choose(ready)
+            self._running.go.release()
             self._turn_over.acquire()
         if self.errors:
             raise self.errors[0]
@@ -98,6 +98,14 @@ class Scheduler:
         self._give_up_turn(task)
         task.waits_for = task.until = None
         return condition()
+
+    def _choose(self, ready: list[Task]) -> Task:
+        """Return the newest task, or after an interruption the other one that was asked for."""
+        others = [task for task in ready if task is not self._running]
+        who = self._interruptions.get(self.steps)
+        if who is None or self._running not in ready or not others:
+            return ready[-1]
+        return others[who % len(others)]
 
     def _let_time_pass(self, living: list[Task]) -> None:
         untils = [task.until for task in living if task.until is not None]
@@ -224,5 +232,5 @@ class Thread:
 def one_interruption(steps: int, others: int) -> Iterator[Schedule]:
     """Yield every schedule that interrupts once."""
     for step in range(1, steps + 1):
-        for who in range(1, others + 1):
+        for who in range(others):
             yield ((step, who),)

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
@@ -182,14 +183,17 @@ class S3Repository:
 
     @contextmanager
     def _asking(self, meanings: Mapping[int, ModelyardError]) -> Iterator[None]:
-        """Turn the SDK's errors into ours; their texts may name endpoints, so they stay out."""
+        """Turn the SDK's errors into ours; their texts may name endpoints, so they stay out.
+
+        What stands between us and S3 may answer in its place, without what S3 always sends.
+        """
         try:
             yield
         except ClientError as error:
             status = _status(error)
             failed = DependencyError(f"the model repository {self._uri()} answered {status}")
             raise meanings.get(status, failed) from error
-        except (BotoCoreError, HTTPError, OSError) as error:
+        except (BotoCoreError, ResponseParserError, KeyError, HTTPError, OSError) as error:
             reason = type(error).__name__
             raise DependencyError(
                 f"the model repository {self._uri()} is out of reach ({reason})"
