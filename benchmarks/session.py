@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks import model_store
 from benchmarks.environments import CannotRunError
@@ -24,6 +24,7 @@ class Session:
     """How many rounds every work gets; by default each has its own number."""
     results: Results
     outsiders: Outsiders
+    began: float = field(default_factory=time.perf_counter)
 
     def prepare(self, systems: Sequence[System]) -> list[System]:
         """Make what is needed; returns the systems that can run here, and says why others not."""

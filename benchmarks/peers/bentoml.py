@@ -15,7 +15,6 @@ class BentoML(System):
 
     name = "bentoml"
     environment = "bentoml"
-    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:

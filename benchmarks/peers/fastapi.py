@@ -55,4 +55,6 @@ class FastApiTwoWorkers(FastApi):
     """Two processes, each with models of its own."""
 
     name = "fastapi_2_workers"
+    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
+    is_for_throughput = True
     processes = 2

@@ -16,7 +16,6 @@ class KServe(System):
 
     name = "kserve"
     environment = "kserve"
-    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
     loads_on_call = False
     has_room_for_some = True
 

@@ -15,7 +15,6 @@ class LitServe(System):
 
     name = "litserve"
     environment = "litserve"
-    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:

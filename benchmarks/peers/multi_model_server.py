@@ -26,6 +26,7 @@ class MultiModelServer(System):
 
     name = "multi_model_server"
     environment = "multi_model_server"
+    warm_up_s = 4.0  # until its virtual machine has compiled what it runs, it is half as fast
     loads_on_call = False
     has_room_for_some = True
     is_process_per_model = True

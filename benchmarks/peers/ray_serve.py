@@ -14,7 +14,6 @@ class RayServe(System):
 
     name = "ray_serve"
     environment = "ray_serve"
-    kinds = frozenset({Kind.XGBOOST, Kind.ONNX})
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:

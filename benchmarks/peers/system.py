@@ -56,6 +56,10 @@ class System(ABC):
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.XGBOOST})
     is_core: ClassVar[bool] = False
     """Whether every work is measured, in every round, not only what tells peers apart."""
+    is_for_throughput: ClassVar[bool] = False
+    """Whether it is another system with more processes: only throughput tells them apart."""
+    warm_up_s: ClassVar[float] = 0.7
+    """How long it is called before the clock starts."""
     loads_on_call: ClassVar[bool] = True
     has_room_for_some: ClassVar[bool] = False
     """Whether it lets models go when memory for some is all it has, or can be told to."""

@@ -20,10 +20,18 @@ def render(machine: Mapping[str, Any], rows: Sequence[Row]) -> str:
         " end in `rps` are better when higher, all others when lower. Percentiles are those of"
         " clients that ask again once they are answered.",
         "",
+        *_generator(machine.get("load_generator")),
         *_tables(rows),
         *_skipped(machine.get("skipped", {})),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _generator(told: Mapping[str, float] | None) -> Iterator[str]:
+    if told:
+        rps, cpu_us = number(told["most_rps"]), number(told["cpu_us_per_request"])
+        yield f"The load generator itself: at most {rps} requests/s, {cpu_us} us of processor each."
+        yield ""
 
 
 def _tables(rows: Sequence[Row]) -> Iterator[str]:

@@ -4,12 +4,14 @@ import json
 import os
 import statistics
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import environments, machine
 from benchmarks.environments import CannotRunError
+from benchmarks.load import ceiling
 from benchmarks.peers.system import System
 from benchmarks.report import markdown
 from benchmarks.session import Session
@@ -39,6 +41,8 @@ def _about(session: Session) -> dict[str, Any]:
             "median": round(statistics.median(shares), 3),
             "max": round(max(shares), 3),
         },
+        "load_generator": ceiling.measure(session.pace.seconds(2.0)),
+        "minutes": round((time.perf_counter() - session.began) / 60, 1),
         "skipped": session.results.skipped,
     }
 

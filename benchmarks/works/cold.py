@@ -47,16 +47,15 @@ CASES = (
 class Cold(Work):
     """First calls, one after the other, in a process that has its framework already."""
 
-    rounds = 2
-
     def __init__(self, case: Case) -> None:
         self.name = case.name
+        self.rounds = 1 if case.drops_page_cache else 2
         self._case = case
 
     def takes(self, system: System) -> bool:
         """Return whether it is core; of the others, small models only tell them apart."""
         is_telling = self._case.name == CASES[0].name and not system.name.startswith("fastapi")
-        return system.is_core or (is_telling and self._case.kind in system.kinds)
+        return super().takes(system) or (is_telling and self._case.kind in system.kinds)
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""

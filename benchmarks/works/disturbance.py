@@ -23,8 +23,6 @@ class Disturbance(Work):
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system; its models are all in one process."""
-        if system.name == "fastapi_2_workers":
-            return  # each of its processes would load model B, sooner or later
         serving = Serving(repository(Kind.ONNX_1GB), workers=1)
         small = system.request(Kind.XGBOOST, companion(Kind.XGBOOST))
         with served(system, serving) as server:

@@ -15,20 +15,20 @@ CLIENTS = (8, 16)
 WARM_UP_S = 2.0
 SECONDS = 4.0
 DRAWN = 60_000
+MODELS_FOR_PEERS = 500
 
 
 class Many(Work):
     """So many copies of the XGBoost model, drawn by Zipf's law."""
 
-    rounds = 2
-
     def __init__(self, models: int) -> None:
         self.name = f"many_{models}"
+        self.rounds = 2 if models <= MODELS_FOR_PEERS else 1
         self._models = models
 
     def takes(self, system: System) -> bool:
         """Return whether it is core; peers show themselves with the smaller number."""
-        return system.is_core or (self._models <= 500 and system.has_room_for_some)
+        return system.is_core or (self._models <= MODELS_FOR_PEERS and system.has_room_for_some)
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""

@@ -16,7 +16,7 @@ from benchmarks.servers import Running, ServerError
 from benchmarks.works.work import Pace, note_measured
 
 CLIENTS = 8
-SECONDS = 20.0
+SECONDS = 12.0
 
 
 class Agent:

@@ -10,7 +10,7 @@ from benchmarks.results import Note
 from benchmarks.servers import ServerError
 from benchmarks.works.work import Pace, Work
 
-MODELS = 200
+MODELS = 100
 MODELS_OF_HEAVY = 12
 """For systems that start a process for each model."""
 
@@ -23,7 +23,7 @@ class Memory(Work):
 
     def takes(self, system: System) -> bool:
         """Return whether it serves the kind; two processes would each hold some."""
-        return system.name != "fastapi_2_workers" and Kind.XGBOOST in system.kinds
+        return Kind.XGBOOST in system.kinds and not system.is_for_throughput
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""

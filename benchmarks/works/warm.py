@@ -11,14 +11,13 @@ from benchmarks.results import Note
 from benchmarks.works.work import Pace, Work, note_measured
 
 CLIENTS = (1, 8, 64)
-WARM_UP_S = 1.0
-SECONDS = 2.0
+SECONDS = 1.5
 
 
 class Warm(Work):
     """A kind of model at each number of clients."""
 
-    peer_rounds = 3
+    peer_rounds = 2
 
     def __init__(self, kind: Kind) -> None:
         self.name = f"warm_{kind}"
@@ -36,7 +35,7 @@ class Warm(Work):
             system.load(server.port, serving, 0)
             check_answer(system, server, serving)
             note(f"start_{self._kind}", "first_answer_ms", _since_ms(server.started_at))
-            run_for(server.port, [request], 8, pace.seconds(WARM_UP_S))
+            run_for(server.port, [request], 8, pace.seconds(system.warm_up_s))
             for clients in CLIENTS:
                 cpu_began = server.cpu_s()
                 measured = run_for(server.port, [request], clients, pace.seconds(SECONDS))

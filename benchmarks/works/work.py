@@ -32,8 +32,8 @@ class Work(ABC):
     """Rounds of the systems that are not core."""
 
     def takes(self, system: System) -> bool:
-        """Return whether a system can do it."""
-        return system.is_core
+        """Return whether it is measured on a system."""
+        return system.is_core and not system.is_for_throughput
 
     @abstractmethod
     def measure(self, system: System, note: Note, pace: Pace) -> None:
