@@ -2,12 +2,15 @@
 
 import io
 import logging
+import re
 import sys
 import threading
+import time
 from typing import IO
 
 from modelyard.answering import REQUEST_ID
 
+_PLAIN = re.compile("""[^ "'=]+""")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -21,21 +24,29 @@ class FieldFormatter(logging.Formatter):
 
     def __init__(self, process_name: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)-7s {process_name} %(message)s")
-        self.default_msec_format = "%s.%03d"
+        self._second = (0, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the local time to the millisecond."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = second, time.strftime(self.default_time_format, time.localtime(second))
+        return f"{self._second[1]}.{int(record.msecs):03d}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the line without a traceback."""
-        known = {"request_id": REQUEST_ID.get()} if REQUEST_ID.get() else {}
-        fields = (
-            f"{key}={_render(value)}"
-            for key, value in (vars(record) | known).items()
-            if key not in _STANDARD
-        )
+        known = vars(record)
+        if request_id := REQUEST_ID.get():
+            known = known | {"request_id": request_id}
+        fields = [f"{key}={_render(value)}" for key, value in known.items() if key not in _STANDARD]
         return " ".join((super().formatMessage(record), *fields))
 
 
 def configure_logging(process_name: str, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard error."""
+    # What no line shows is not looked up for each (the cookbook of `logging` names these).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FieldFormatter(process_name))
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -55,8 +66,7 @@ def configure_function_logging(level: int = logging.INFO) -> None:
 
 def _render(value: object) -> str:
     text = str(value)
-    is_plain = text.isprintable() and not any(mark in text for mark in " \"'=")
-    return text if text and is_plain else repr(text)
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else repr(text)
 
 
 def log_prints() -> None:

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +25,9 @@ from modelyard.web.managing import ManagementRoutes
 from modelyard.wire.answers import SECURITY_HEADERS, Deployment, render_untyped
 
 logger = logging.getLogger(__name__)
+
+_REQUEST_ID = REQUEST_ID.encode()
+_SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 def create_app(
@@ -91,11 +93,11 @@ class AnswerHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=list(message.get("headers", ())))
-                headers[REQUEST_ID] = request_id
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                message["headers"] = headers.raw
+                given = dict(message.get("headers", ()))
+                own = [(name, value) for name, value in _SECURITY_HEADERS if name not in given]
+                own.append((_REQUEST_ID, request_id.encode()))
+                theirs = [one for one in message.get("headers", ()) if one[0] != _REQUEST_ID]
+                message["headers"] = theirs + own
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
