@@ -44,11 +44,15 @@ class Crossings:
     """Names the crossings of this process and strikes at one of them, once installed."""
 
     def __init__(self, root: Path, tell: Callable[[str], None], fault: Fault | None = None) -> None:
-        self._root = f"{root}/"
+        self.watch(root)
         self._tell = tell
         self.fault = fault
-        self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def watch(self, root: Path) -> None:
+        """Count the crossings of this tree from now on, and from nought."""
+        self._root = f"{root}/"
+        self.counts: Counter[str] = Counter()
 
     def install(self) -> None:
         """From now on, until the process ends: audit hooks cannot be removed."""

@@ -111,7 +111,7 @@ class Yard:
         try:
             with self.residence.lease(source, window_s=window_s, patience_s=99) as (model, _):
                 model.resident.in_use += 1
-                self.scheduler.step()
+                self.scheduler.wait(lambda: True)  # others take their turns while it predicts
                 assert model.resident in self.living, "answered by a closed model"
                 content = model.resident.content
                 model.resident.in_use -= 1

@@ -12,6 +12,7 @@ from modelyard.adapters.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.adapters.sqs_queue import SqsQueue
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
+from modelyard.errors import DependencyError
 from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.manifest import parse_manifest
 from modelyard.settings import WarmerSettings
@@ -51,10 +52,18 @@ class WarmerFunction:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def _warm(self, record: Event, remaining_s: float) -> bool:
+        """Return whether the message is done with; what the queue itself refuses costs no load."""
         delivery = _delivery(record)
-        self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
-        error = asyncio.run(self._warmer.warm(delivery))
-        return self._warmer.settle(delivery, error)
+        try:
+            self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
+        except DependencyError as error:  # it may be delivered twice: loading twice is harmless
+            logger.warning("message not hidden", extra={"reason": error.message})
+        failure = asyncio.run(self._warmer.warm(delivery))
+        try:
+            return self._warmer.settle(delivery, failure)
+        except DependencyError as error:  # it comes back; a model that is loaded is a quick answer
+            logger.warning("message not settled", extra={"reason": error.message})
+            return False
 
 
 def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:

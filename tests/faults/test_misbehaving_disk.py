@@ -1,0 +1,144 @@
+"""A cache disk that refuses every single write once, and one that is truly full."""
+
+import ctypes
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.errors import CapacityError, ModelyardError
+from tests.faults import inspection
+from tests.faults.crossings import ERRORS, Crossings, Fault
+from tests.models import archives
+from tests.unit.test_residence import Yard
+
+BODIES = {"a.tar.gz": archives.tar_gz_of({"x/w": b"w" * 5000}), "net/w": b"w" * 5000}
+
+
+def _is_write(point: str) -> bool:
+    return point.partition(" ")[0] not in ("list", "look", "read")
+
+
+def _try_every_write(root: Path, report: Path) -> None:
+    """Be a process whose disk refuses each write once, in every way; report what came of it."""
+    logging.disable()
+    findings = []
+    crossings = Crossings(root, lambda _: None)
+    crossings.install()
+    points = sorted(filter(_is_write, _points_of_a_load(root / "first", crossings)))
+    for number, (point, kind) in enumerate((p, k) for p in points for k in ERRORS):
+        for model in ("a.tar.gz", "net"):
+            folder = root / f"{number}-{model}"
+            findings.append([point, kind, *_refuse_once(folder, crossings, model, point, kind)])
+    report.write_text(json.dumps(findings))
+
+
+def _points_of_a_load(folder: Path, crossings: Crossings) -> set[str]:
+    yard = _yard(folder)
+    crossings.watch(folder)
+    for model in ("a.tar.gz", "net"):
+        yard.ask(model)
+        yard.artifacts.evict(next(iter(yard.models)).artifact)
+        yard.models.unload(yard.source(model).model_id)
+    return set(crossings.counts)
+
+
+def _refuse_once(
+    folder: Path, crossings: Crossings, model: str, point: str, kind: str
+) -> tuple[str, str, list[str]]:
+    """Return what the call was answered, the next one after a second, and what is left behind."""
+    yard = _yard(folder)
+    crossings.watch(folder)
+    crossings.fault = Fault(point, kind)
+    first = _outcome(yard, model)
+    crossings.fault = None
+    yard.clock.advance(1.1)
+    second = _outcome(yard, model)
+    yard.artifacts._tree.sweep()
+    return first, second, inspection.orphans(folder)
+
+
+def _yard(folder: Path) -> Yard:
+    yard = Yard(folder, memory_limit=100)
+    for key, body in BODIES.items():
+        yard.repository.put(key, body)
+    return yard
+
+
+def _outcome(yard: Yard, model: str) -> str:
+    try:
+        return "answered" if yard.ask(model) else "empty"
+    except ModelyardError as error:
+        return type(error).__name__
+
+
+def test_every_write_that_the_disk_refuses_has_a_typed_answer_and_the_next_call_is_served(
+    tmp_path: Path,
+) -> None:
+    report = tmp_path / "report"
+    processes = multiprocessing.get_context("forkserver")
+    process = processes.Process(target=_try_every_write, args=(tmp_path / "caches", report))
+    process.start()
+    process.join(120)
+    findings = json.loads(report.read_text())
+
+    assert [finding for finding in findings if not _is_as_promised(*finding)] == []
+    assert len({point for point, _, first, *_ in findings if first != "answered"}) >= 12
+
+
+def _is_as_promised(point: str, kind: str, first: str, second: str, left: list[str]) -> bool:
+    """Tell whether the load failed as it may, or did without that write; and came back."""
+    refused = "CapacityError" if kind in ("ENOSPC", "EDQUOT") else "DependencyError"
+    return first in ("answered", refused) and second == "answered" and left == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one mebibyte."""
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    target = os.fsencode(folder)
+    if os.geteuid() or libc.mount(b"tmpfs", target, b"tmpfs", 0, b"size=1m,nr_inodes=200"):
+        pytest.skip("only root may mount a small file system, and not everywhere")
+    yield folder
+    assert libc.umount2(target, 2) == 0
+
+
+def test_full_disk_is_a_capacity_error_until_there_is_room(small_disk: Path) -> None:
+    yard = Yard(small_disk / "cache", memory_limit=100)
+    yard.repository.put("large", b"w" * 90_000)
+    yard.repository.put("small", b"w" * 4_000)
+    (small_disk / "of others").write_bytes(bytes(980_000))
+
+    with pytest.raises(CapacityError, match="no space is left"):
+        yard.ask("large")
+    assert inspection.orphans(small_disk / "cache") == []
+    assert yard.ask("small")
+
+    (small_disk / "of others").unlink()
+    yard.clock.advance(1.1)
+    assert yard.ask("large")
+
+
+def test_disk_without_inodes_is_a_capacity_error_until_there_are_some(small_disk: Path) -> None:
+    yard = Yard(small_disk / "cache", memory_limit=100)
+    yard.repository.put("m", b"w" * 100)
+    others = small_disk / "others"
+    others.mkdir()
+    with pytest.raises(OSError, match="No space"):
+        for number in range(500):
+            (others / str(number)).touch()
+
+    with pytest.raises(CapacityError):
+        yard.ask("m")
+
+    for other in others.iterdir():
+        other.unlink()
+    yard.clock.advance(1.1)
+    assert yard.ask("m")
