@@ -6,28 +6,20 @@ Every asset holds exactly what its function runs, so a file that does not run ch
 import hashlib
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from aws_cdk import AssetHashType, IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 
+from infra.image_context import BYTECODE, DOCKERFILE, ROOT, build_arguments, lay_out
 from infra.settings import DeployedModels
-from modelyard.projects import ApiProject
-from modelyard.routing.endpoints import Endpoint
 from modelyard.routing.manifest import DeployedEndpoint, render_manifest
-from modelyard.settings import ApiWorkerSettings, WorkerSettings
 
-ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"
 PINS = ROOT / "layers" / "dependencies" / "requirements.txt"
-PROJECT_FOLDER = "/var/task/project"
-PROJECT_FILE = ".modelyard.json"
 ENDPOINTS_FILE = "/opt/modelyard/endpoints.json"
-_BYTECODE = ("__pycache__", "*.pyc")
-_UNDEPLOYED = shutil.ignore_patterns(*_BYTECODE, ".*")
 
 
 def function_code(name: str) -> lambda_.Code:
@@ -39,7 +31,7 @@ def package_code() -> lambda_.Code:
     """Return our package as a layer."""
     return lambda_.Code.from_asset(
         str(ROOT / "layers" / "modelyard"),
-        exclude=["*", "!python", "!python/**", *_BYTECODE],
+        exclude=["*", "!python", "!python/**", *BYTECODE],
         ignore_mode=IgnoreMode.GIT,
     )
 
@@ -85,8 +77,8 @@ def image_code(
     """Return the image of an endpoint's functions; those without a project share one."""
     return lambda_.DockerImageCode.from_image_asset(
         str(_image_context(models)),
-        file="functions/inference/Dockerfile",
-        build_args={"RUNTIME": models.runtime},
+        file=DOCKERFILE,
+        build_args=build_arguments(models),
         platform=architecture,
     )
 
@@ -95,16 +87,7 @@ def _image_context(models: DeployedModels) -> Path:
     """Lay out what the Dockerfile copies, in a folder named after what is in it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     context = Path(tempfile.mkdtemp(dir=IMAGES))
-    for part in ("functions/inference", "layers/modelyard/python"):
-        shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*_BYTECODE))
-    project = context / "project"
-    if models.project is None:
-        project.mkdir()
-        (project / ".keep").touch()
-    else:
-        shutil.copytree(models.project.folder, project, ignore=_UNDEPLOYED)
-        settings = _api_settings(models.project, models.deployed.endpoint)
-        (project / PROJECT_FILE).write_bytes(settings.to_line())
+    lay_out(models, context)
     return _settled(context)
 
 
@@ -120,14 +103,3 @@ def _settled(folder: Path) -> Path:
     except OSError:  # it is there
         shutil.rmtree(folder)
         return home
-
-
-def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiWorkerSettings:
-    """Return what the function is told of its API; the function itself knows its limits."""
-    return ApiWorkerSettings(
-        worker=WorkerSettings(project.name, "", 0, 0, 1),
-        project=replace(project, folder=PROJECT_FOLDER),
-        repository=endpoint.repository,
-        revalidate_s=endpoint.revalidate_s,
-        window_s=endpoint.sync_window_s,
-    )

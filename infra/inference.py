@@ -7,8 +7,9 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.assets import PROJECT_FILE, PROJECT_FOLDER, image_code
+from infra.assets import image_code
 from infra.data_stack import DataStack
+from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
 from infra.settings import DeployedModels, DeploySettings
 from modelyard.settings import InferenceSettings

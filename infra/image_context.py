@@ -1,0 +1,47 @@
+"""The folder that an inference image is built from: what its Dockerfile copies and nothing else."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from infra.settings import DeployedModels
+from modelyard.projects import ApiProject
+from modelyard.routing.endpoints import Endpoint
+from modelyard.settings import ApiWorkerSettings, WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = "functions/inference/Dockerfile"
+PROJECT_FOLDER = "/var/task/project"
+PROJECT_FILE = ".modelyard.json"
+BYTECODE = ("__pycache__", "*.pyc")
+_UNDEPLOYED = shutil.ignore_patterns(*BYTECODE, ".*")
+
+
+def lay_out(models: DeployedModels, context: Path) -> None:
+    """Fill the folder `context` for the image of these models."""
+    for part in ("functions/inference", "layers/modelyard/python"):
+        shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*BYTECODE))
+    project = context / "project"
+    if models.project is None:
+        project.mkdir()
+        (project / ".keep").touch()
+    else:
+        shutil.copytree(models.project.folder, project, ignore=_UNDEPLOYED)
+        settings = _api_settings(models.project, models.deployed.endpoint)
+        (project / PROJECT_FILE).write_bytes(settings.to_line())
+
+
+def build_arguments(models: DeployedModels) -> dict[str, str]:
+    """Return what the Dockerfile is told of these models."""
+    return {"RUNTIME": models.runtime}
+
+
+def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiWorkerSettings:
+    """Return what the function is told of its API; the function itself knows its limits."""
+    return ApiWorkerSettings(
+        worker=WorkerSettings(project.name, "", 0, 0, 1),
+        project=replace(project, folder=PROJECT_FOLDER),
+        repository=endpoint.repository,
+        revalidate_s=endpoint.revalidate_s,
+        window_s=endpoint.sync_window_s,
+    )
