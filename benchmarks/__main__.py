@@ -1,6 +1,8 @@
 """`python -m benchmarks`: measures Modelyard and its peers, and writes what it found."""
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     told = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers are ended first
     works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
     rounds = told.rounds or (1 if told.quick else None)
     session = Session(Pace(told.quick), rounds, Results(), Outsiders())
