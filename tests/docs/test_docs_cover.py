@@ -65,6 +65,10 @@ def test_serve_option_is_documented_with_its_default(option):
             assert SETTINGS[spelling][0] == shown
 
 
+SHARED = ("--help", "--url", "--key", "--sign")
+"""Told of below the table, for all verbs."""
+
+
 @pytest.mark.parametrize("verb", sorted(set(COMMANDS) - {"serve"}))
 def test_verb_is_documented_with_its_options(verb):
     table = pages.text("docs/settings.md").partition("## The other verbs")[2].partition("## ")[0]
@@ -73,9 +77,7 @@ def test_verb_is_documented_with_its_options(verb):
     params = [param for one in verbs for param in one.params]
     own = [option for param in params for option in param.opts if "--" in option]
 
-    assert [
-        option for option in own if option not in ("--help", "--url", "--key") and option not in row
-    ] == []
+    assert [option for option in own if option not in SHARED and option not in row] == []
 
 
 def test_every_kind_of_resource_is_known_to_these_tests():

@@ -31,6 +31,14 @@ _Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
 _Key = Annotated[
     str | None, typer.Option(envvar="MODELYARD_KEY", help="A key, where one is asked for.")
 ]
+_Sign = Annotated[
+    bool | None,
+    typer.Option(
+        "--sign/--no-sign",
+        show_default="for API Gateway's own host names, without a key",
+        help="Sign with the AWS credentials that are configured.",
+    ),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -65,6 +73,7 @@ def invoke(
     custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
     url: _Url = DEFAULT_URL,
     key: _Key = None,
+    sign: _Sign = None,
 ) -> None:
     """Call an endpoint once, through boto3, and print the answer's bytes."""
     from modelyard.console import errors_as_red_lines
@@ -81,8 +90,14 @@ def invoke(
             "CustomAttributes": custom_attributes,
         }
         given = {name: value for name, value in members.items() if value is not None}
-        sys.stdout.buffer.write(invoke_endpoint(url, given, key))
+        sys.stdout.buffer.write(invoke_endpoint(url, given, key=key, sign=_signs(url, key, sign)))
         sys.stdout.buffer.flush()
+
+
+def _signs(url: str, key: str | None, wanted: bool | None) -> bool:
+    from modelyard.sdk import region_in
+
+    return wanted if wanted is not None else key is None and region_in(url) is not None
 
 
 def _payload(body: str) -> bytes:
@@ -98,13 +113,20 @@ def _payload(body: str) -> bytes:
 
 @app.command()
 def models(
-    endpoint: _Name, url: _Url = DEFAULT_URL, key: _Key = None, as_json: _Json = False
+    endpoint: _Name,
+    url: _Url = DEFAULT_URL,
+    key: _Key = None,
+    sign: _Sign = None,
+    as_json: _Json = False,
 ) -> None:
     """Show the models of an endpoint and where each is."""
     from modelyard.console import errors_as_red_lines, print_models
     from modelyard.management import ManagementClient
 
-    with errors_as_red_lines(), ManagementClient(url, key=key) as client:
+    with (
+        errors_as_red_lines(),
+        ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
+    ):
         found = list(client.models(endpoint))
     if as_json:
         typer.echo(json.dumps([asdict(model) for model in found]))
@@ -124,6 +146,7 @@ def warm(
     ] = 360.0,
     url: _Url = DEFAULT_URL,
     key: _Key = None,
+    sign: _Sign = None,
 ) -> None:
     """Load models now and wait until they are ready."""
     from modelyard import management
@@ -132,7 +155,7 @@ def warm(
     failures = 0
     with (
         errors_as_red_lines(),
-        management.ManagementClient(url, key=key) as client,
+        management.ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
         progress("warming", total=len(target_models)) as advance,
     ):
         for target_model, error in management.warm(
@@ -153,12 +176,16 @@ def unload(
     target_model: Annotated[str, typer.Argument(metavar="MODEL")],
     url: _Url = DEFAULT_URL,
     key: _Key = None,
+    sign: _Sign = None,
 ) -> None:
     """Unload a model; its next call loads it again."""
     from modelyard.console import errors_as_red_lines
     from modelyard.management import ManagementClient
 
-    with errors_as_red_lines(), ManagementClient(url, key=key) as client:
+    with (
+        errors_as_red_lines(),
+        ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
+    ):
         client.unload(endpoint, target_model)
 
 

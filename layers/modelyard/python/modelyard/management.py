@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from modelyard.errors import ConfigurationError, ModelyardError
+from modelyard.sdk import SIGNING_NAME, region_in, sign_for_gateway
 
 _POLL_S = 1.0
 _REGION = "us-east-1"
@@ -61,10 +62,18 @@ class ManagementClient:
     Every method raises EndpointAnswerError when the answer is not a success.
     """
 
-    def __init__(self, url: str, timeout_s: float = 70.0, key: str | None = None) -> None:
+    def __init__(
+        self, url: str, timeout_s: float = 70.0, *, key: str | None = None, sign: bool = False
+    ) -> None:
+        """Send a key, or sign with the AWS credentials that are configured, or neither.
+
+        Raises:
+            ConfigurationError: there is nothing to sign with.
+        """
         self._url = url.rstrip("/")
         headers = {"x-api-key": key} if key else {}
-        self._http = httpx.Client(timeout=timeout_s, headers=headers)
+        auth = GatewaySignature.with_credentials(_region_of(url)) if sign else None
+        self._http = httpx.Client(timeout=timeout_s, headers=headers, auth=auth)
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +123,40 @@ class ManagementClient:
         return response
 
 
+class GatewaySignature(httpx.Auth):
+    """Signs requests for API Gateway (AWS Signature Version 4)."""
+
+    requires_request_body = True
+
+    def __init__(self, credentials: Any, region: str) -> None:
+        self._credentials = credentials
+        self._region = region
+
+    @classmethod
+    def with_credentials(cls, region: str) -> Self:
+        """Return the signature of the AWS credentials that are configured.
+
+        Raises:
+            ConfigurationError: there are none, or the SDK is not installed.
+        """
+        credentials = _boto3().session.Session().get_credentials()
+        if credentials is None:
+            raise ConfigurationError(
+                "no AWS credentials to sign with; allowed: what boto3 finds, or --key, or --no-sign"
+            )
+        return cls(credentials, region)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add the signature's headers (httpx)."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+
+        signed = AWSRequest(request.method, str(request.url), data=request.content)
+        SigV4Auth(self._credentials, SIGNING_NAME, self._region).add_auth(signed)
+        request.headers.update(dict(signed.headers.items()))
+        yield request
+
+
 def warm(
     client: ManagementClient,
     endpoint_name: str,
@@ -144,8 +187,10 @@ def warm(
             yield target_model, None
 
 
-def invoke_endpoint(url: str, members: Mapping[str, Any], key: str | None = None) -> bytes:
-    """Return the body of one InvokeEndpoint call made with an unmodified SDK, unsigned.
+def invoke_endpoint(
+    url: str, members: Mapping[str, Any], *, key: str | None = None, sign: bool = False
+) -> bytes:
+    """Return the body of one InvokeEndpoint call made with an unmodified SDK.
 
     A key is sent where such an SDK can: at the start of the custom attributes.
 
@@ -153,20 +198,21 @@ def invoke_endpoint(url: str, members: Mapping[str, Any], key: str | None = None
         ConfigurationError: the SDK is not installed.
         EndpointAnswerError: the answer is not a success, also after the SDK's retries.
     """
-    try:
-        import boto3
-        from botocore import UNSIGNED
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError as error:
-        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+    boto3 = _boto3()
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    signature = {} if sign else {"signature_version": UNSIGNED}
     runtime = boto3.client(
         "sagemaker-runtime",
         endpoint_url=url,
-        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", _REGION),
+        region_name=_region_of(url),
         # Legacy mode retries "not ready" whatever status the server chose for it.
-        config=Config(signature_version=UNSIGNED, retries={"mode": "legacy"}, read_timeout=70),
+        config=Config(retries={"mode": "legacy"}, read_timeout=70, **signature),
     )
+    if sign:
+        runtime.meta.events.register("before-sign.sagemaker-runtime", sign_for_gateway)
     attributes = ",".join(filter(None, (key, members.get("CustomAttributes"))))
     given = {**members, "CustomAttributes": attributes} if key else members
     try:
@@ -179,6 +225,19 @@ def invoke_endpoint(url: str, members: Mapping[str, Any], key: str | None = None
     except (BotoCoreError, ValueError) as error:
         raise EndpointAnswerError(str(error), "", 0) from error
     return body
+
+
+def _boto3() -> Any:
+    try:
+        import boto3
+    except ImportError as error:
+        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+    return boto3
+
+
+def _region_of(url: str) -> str:
+    configured = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return region_in(url) or configured or _REGION
 
 
 def _models_path(endpoint_name: str) -> str:

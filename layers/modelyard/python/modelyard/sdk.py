@@ -38,14 +38,14 @@ def client(
     made = session.client(
         "sagemaker-runtime",
         endpoint_url=url,
-        region_name=region or _region_in(url) or session.region_name or _REGION,
+        region_name=region or region_in(url) or session.region_name or _REGION,
         config=config_class(**settings),
     )
     events = made.meta.events
     if key:
         events.register("before-call.sagemaker-runtime", _adding_header("x-api-key", key))
     else:
-        events.register("before-sign.sagemaker-runtime", _sign_for_gateway)
+        events.register("before-sign.sagemaker-runtime", sign_for_gateway)
     events.register_first("needs-retry.sagemaker-runtime", NotReadyWaiter())
     return made
 
@@ -80,12 +80,14 @@ def _sdk() -> tuple[Any, Any, Any]:
     return boto3, UNSIGNED, Config
 
 
-def _region_in(url: str) -> str | None:
+def region_in(url: str) -> str | None:
+    """Return the region of an API Gateway's own host name; others tell none."""
     host = _GATEWAY_HOST.search(url)
     return host["region"] if host else None
 
 
-def _sign_for_gateway(request: Any, **_: object) -> None:
+def sign_for_gateway(request: Any, **_: object) -> None:
+    """Have a request signed for API Gateway (botocore's `before-sign`)."""
     request.context.setdefault("signing", {})["signing_name"] = SIGNING_NAME
 
 
