@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements requirements clean
+.PHONY: image-test layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements requirements clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,11 @@ examples/home-value/models/.made: examples/home-value/train.py examples/home-val
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The fault tests in their long form; SEED replays the faults of an earlier run.
+SECONDS ?= 600
+torture: setup
+	$(BIN)/python -m tests.faults.torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -92,6 +97,11 @@ synth: layers node_modules/.bin/cdk
 node_modules/.bin/cdk: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	touch $@
+
+# Builds the image of inference functions and runs it: no network, root read-only, Lambda's limits.
+# Linux, root and a container engine from Debian; minutes the first time, so no part of `check`.
+image-test: setup
+	$(BIN)/python -m tests.image
 
 # The first run makes the environments of the peers and the models: some minutes and 7 GB more.
 # BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.

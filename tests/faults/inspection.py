@@ -18,7 +18,7 @@ def bytes_on_disk(tree: Path) -> int:
 
 def wrong_entries(tree: Path, ledger: Ledger, planted: frozenset[str]) -> Iterator[str]:
     """Yield what is wrong with each published entry but those that were damaged on purpose."""
-    for entry in (tree / "entries").iterdir():
+    for entry in _children(tree / "entries"):
         if entry.name not in planted and (problem := _problem(entry, ledger)):
             yield f"{entry.name}: {problem}"
 

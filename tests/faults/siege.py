@@ -20,13 +20,15 @@ from pathlib import Path
 
 from tests.faults import inspection
 from tests.faults.crossings import KILL, Fault
-from tests.faults.versions import DirectoryPublisher, Ledger, Source
+from tests.faults.versions import KEYS, DirectoryPublisher, Ledger, Publisher, Source
 from tests.faults.worker import Orders, Worker, work
 
 WORKERS = 8
 DISK_BYTES, MEMORY_BYTES = 700_000, 250_000
 HOUR_S = 3600.0
 ERRORS = ("ENOSPC", "EROFS", "EIO")
+
+_PRELOADED = ["tests.faults.worker", "modelyard.adapters.s3_repository", "rich.table"]
 
 KILL_POINTS = (
     "make staging",
@@ -75,6 +77,7 @@ class Account:
     wrong: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     over_limit: list[int] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     frames: int = 0
@@ -83,7 +86,7 @@ class Account:
     def problems(self) -> list[str]:
         """Everything that must not be."""
         over = [f"{size} bytes on disk" for size in self.over_limit]
-        return [*self.wrong, *self.unexpected, *over, *self.stuck, *self.leaked]
+        return [*self.wrong, *self.unexpected, *over, *self.lost, *self.stuck, *self.leaked]
 
     def read(self, report: Path) -> None:
         """Take in what one worker said before it ended."""
@@ -115,7 +118,8 @@ class Siege:
     folder: Path
     seed: int
     repository: str = ""
-    publish: Callable[[Ledger], Source] | None = None
+    publish: Callable[[Ledger], Publisher] | None = None
+    environ: tuple[tuple[str, str], ...] = ()
     account: Account = field(default_factory=Account)
     planted: frozenset[str] = frozenset()
 
@@ -127,14 +131,15 @@ class Siege:
         if self.publish is None:
             root = self.folder / "models"
             self.repository = root.as_uri() + "/"
-            self.source = Source(DirectoryPublisher(root, self.ledger), self.dice)
+            publisher: Publisher = DirectoryPublisher(root, self.ledger)
         else:
-            self.source = self.publish(self.ledger)
+            publisher = self.publish(self.ledger)
+        self.source = Source(publisher, self.dice)
         self.source.publish()
         self._numbers = count(1)
         self._living: dict[BaseProcess, tuple[Path, float]] = {}
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["tests.faults.worker"])
+        self._processes.set_forkserver_preload(_PRELOADED)
 
     def lay(self, faults: Iterator[Fault | None], until: Callable[[], bool]) -> None:
         """Keep eight workers alive, each with the next fault, until it is enough."""
@@ -163,6 +168,7 @@ class Siege:
             machine=f"machine-{number % 2}",
             clock_offset_s=(number % 3 - 1) * HOUR_S,
             fault=fault,
+            environ=self.environ,
         )
 
     def judge(self) -> Account:
@@ -240,8 +246,7 @@ class Siege:
 
 def survive(orders: Orders) -> None:
     """Ask for each model until it answers, but not for ever; unload all, and say who did not."""
-    from tests.faults.versions import KEYS
-
+    os.environ.update(orders.environ)
     worker = Worker(orders)
     stuck = []
     for key in KEYS:

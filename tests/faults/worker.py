@@ -50,6 +50,7 @@ class Orders:
     machine: str = ""
     clock_offset_s: float = 0.0
     fault: Fault | None = None
+    environ: tuple[tuple[str, str], ...] = ()
 
 
 class ShiftedClock:
@@ -194,6 +195,7 @@ class _Defects(logging.Handler):
 
 def work(orders: Orders) -> None:
     """Be one worker; returns when its time is over, if it lives so long."""
+    os.environ.update(orders.environ)
     report = os.open(orders.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def tell(what: str) -> None:

@@ -1,0 +1,148 @@
+"""The rounds of the long form of the fault tests, each for some seconds and with its account."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from tests.faults import inspection, test_misbehaving_queue, test_residence_model
+from tests.faults.schedules import one_interruption
+from tests.faults.siege import KILL_POINTS, Account, Siege, errors, kills
+from tests.faults.versions import Ledger, Publisher, S3Publisher
+
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test-key",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+BUCKET = "models"
+Round = Callable[[Path, int, float], Account]
+
+
+def killed(folder: Path, seed: int, seconds: float) -> Account:
+    """Kill processes at every step, again and again, and at random times."""
+    siege = Siege(folder, seed)
+    _kill_for(siege, seconds)
+    return siege.judge()
+
+
+def killed_over_s3(folder: Path, seed: int, seconds: float) -> Account:
+    """Do so while the models come from S3."""
+    with _s3() as (client, environ):
+
+        def publisher(ledger: Ledger) -> Publisher:
+            return S3Publisher(client, BUCKET, "m/", ledger)
+
+        siege = Siege(folder, seed, f"s3://{BUCKET}/m/", publisher, environ)
+        _kill_for(siege, seconds)
+        return siege.judge()
+
+
+def refused(folder: Path, seed: int, seconds: float) -> Account:
+    """Let disks be full, read-only and broken."""
+    siege = Siege(folder, seed)
+    siege.lay(errors(siege.dice), until=_after(seconds))
+    return siege.judge()
+
+
+def half_written(folder: Path, seed: int, seconds: float) -> Account:
+    """Damage entries between two runs of all workers, again and again."""
+    siege = Siege(folder, seed)
+    give_up = _after(seconds)
+    siege.lay(repeat(None), until=_after(2))
+    while not give_up():
+        siege.planted |= inspection.plant_damage(siege.tree)
+        siege.account.faults["half-written entry"] += len(siege.planted)
+        siege.lay(repeat(None), until=_after(3))
+    return siege.judge()
+
+
+def interrupted(_: Path, seed: int, seconds: float) -> Account:
+    """Play the scenes of the residence protocol, interrupted once and several times by turns."""
+    account, dice, scenes = Account(), random.Random(seed), test_residence_model.SCENES
+    for scene in scenes:
+        give_up = _after(seconds / len(scenes))
+        steps = test_residence_model.play(scene, ())
+        once = list(one_interruption(steps, others=2))
+        dice.shuffle(once)
+        several = (
+            tuple((dice.randint(1, steps), dice.randint(0, 2)) for _ in range(dice.randint(2, 5)))
+            for _ in once
+        )
+        for schedule in chain.from_iterable(zip(once, several, strict=True)):
+            if give_up():
+                break
+            account.faults[f"{len(schedule)} interruptions"] += 1
+            try:
+                test_residence_model.play(scene, schedule)
+            except Exception as error:
+                account.wrong.append(f"{scene.__name__} {schedule}: {error!r}")
+    return account
+
+
+def undelivered(_: Path, seed: int, seconds: float) -> Account:
+    """Let warm messages come twice, late or not at all, and warmers die."""
+    account, give_up = Account(), _after(seconds)
+    with _s3() as (_, environ):
+        endpoint = dict(environ)["AWS_ENDPOINT_URL"]
+        while not give_up():
+            seed += 1
+            churn = test_misbehaving_queue.churn(endpoint, seed)
+            account.faults += churn.faults
+            account.lost += churn.lost
+            account.answers["loaded"] += churn.loaded
+            account.answers["dead letter"] += churn.dead
+    return account
+
+
+ROUNDS: dict[str, tuple[Round, float]] = {
+    "processes killed, folder": (killed, 0.3),
+    "processes killed, S3": (killed_over_s3, 0.2),
+    "disks that refuse": (refused, 0.15),
+    "half-written entries": (half_written, 0.1),
+    "interleavings of residence": (interrupted, 0.15),
+    "warm messages": (undelivered, 0.1),
+}
+
+
+def _kill_for(siege: Siege, seconds: float) -> None:
+    """Go round all points as often as there is time for it."""
+    remaining = set(KILL_POINTS)
+
+    def next_ones() -> set[str]:
+        remaining.difference_update(siege.account.killed_at)
+        if not remaining:
+            siege.account.killed_at.clear()
+            remaining.update(KILL_POINTS)
+        return remaining
+
+    siege.lay(kills(siege.dice, remaining=next_ones), until=_after(seconds))
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    give_up_at = time.monotonic() + seconds
+    return lambda: time.monotonic() > give_up_at
+
+
+@contextmanager
+def _s3() -> Iterator[tuple[Any, tuple[tuple[str, str], ...]]]:
+    """A server that speaks S3 and SQS, a client, and the environment of those who use it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environ = KEYS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    os.environ.update(environ)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield client, tuple(environ.items())
+    finally:
+        server.stop()
