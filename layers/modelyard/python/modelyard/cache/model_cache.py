@@ -193,16 +193,30 @@ class ModelCache(Generic[R]):
         missing_places = 0
         if self.limit_models is not None:
             missing_places = self._used_places + places - self.limit_models
-        idle = [model for model in self._models.values() if model.leases == 0]
-        idle.sort(key=lambda model: model.model_id == newcomer)  # stable: LRU, then our old self
         victims = []
-        for model in idle:
+        for model in self._idle_first_out(newcomer):
             if missing_bytes <= 0 and missing_places <= 0:
                 break
             missing_bytes -= model.memory_bytes
             missing_places -= 1
-            victims += self._retire(self._models.pop(model.model_id))
+            victims.append(model)
+        for model in victims:
+            self._retire(self._models.pop(model.model_id))
         return victims
+
+    def _idle_first_out(self, newcomer: ModelId) -> Iterator[LoadedModel[R]]:
+        """Yield models nobody leases, least recently used first, the newcomer's old self last.
+
+        Whoever stops early has not looked at the others: a load costs the same among many models.
+        """
+        own = None
+        for model in self._models.values():
+            if model.leases == 0 and model.model_id == newcomer:
+                own = model
+            elif model.leases == 0:
+                yield model
+        if own is not None:
+            yield own
 
     def _retire(self, model: LoadedModel[R]) -> list[LoadedModel[R]]:
         model.is_retired = True

@@ -1,0 +1,75 @@
+"""One execution environment: one call at a time, and a real model cache."""
+
+from benchmarks.fleet.platform import Platform
+from benchmarks.fleet.storage import ArtifactStore
+from modelyard.cache.model_cache import LoadedModel, ModelCache
+from modelyard.ports import Clock
+from modelyard.types import ModelArtifact, ModelId, Payload, Prediction, Sample
+
+Pool = tuple[int, int]
+"""A shard and, with tenant isolation, a model: environments of one pool replace each other."""
+
+
+class SimulatedModel:
+    """A `Predictor` that is nothing but its weight."""
+
+    needs_files = False
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Answer with what came: only the time a prediction takes is simulated."""
+        return Prediction(payload.body)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+class Unmeasured:
+    """`Metrics` that nobody reads."""
+
+    def record(self, sample: Sample) -> None:
+        """Forget the observation."""
+
+
+class Environment:
+    """An environment of one pool, from its cold start until it is reclaimed."""
+
+    def __init__(self, pool: Pool, platform: Platform, clock: Clock) -> None:
+        self.pool = pool
+        self.models: ModelCache[SimulatedModel] = ModelCache(
+            platform.model_bytes, clock, Unmeasured()
+        )
+        self.is_new = True
+        self.is_busy = False
+        self.is_watched = False
+        """Whether the fleet will look whether it has been idle for too long."""
+        self.idle_since = 0.0
+        self.own_store: ArtifactStore | None = None
+        """What is staged in its own /tmp, where there is no shared file system."""
+        self._platform = platform
+
+    def begin(self) -> None:
+        """Start an invocation.
+
+        Raises:
+            RuntimeError: another one is running.
+        """
+        if self.is_busy:
+            raise RuntimeError("an execution environment takes one call at a time")
+        self.is_busy = True
+
+    def end(self, now: float) -> None:
+        """End the invocation; the environment is frozen until the next one."""
+        self.is_busy = self.is_new = False
+        self.idle_since = now
+
+    def load(self, model: ModelId, artifact_bytes: int) -> None:
+        """Bring a model into memory as `residence.loading` does: room first, peak and all."""
+        platform = self._platform
+        room = self.models.reserve(model, timeout_s=0)
+        self.models.grow(room, int(artifact_bytes * platform.peak_factor), timeout_s=0)
+        resident = SimulatedModel(int(artifact_bytes * platform.resident_factor))
+        artifact = ModelArtifact("s3://simulated/", model.target_model, "1", artifact_bytes)
+        self.models.put(LoadedModel(model, artifact, resident), room)
