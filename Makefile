@@ -67,6 +67,14 @@ fuzz: build/fuzz/.made
 build/fuzz/.made: tests/fuzz/requirements.txt
 	$(TOOL)
 
+# Schemathesis on the HTTP routes of a real server: make schema EXAMPLES=300
+EXAMPLES ?= 100
+schema: $(STAMP) build/schema/.made
+	$(BIN)/python -m tests.functional.schema_run build/schema/venv/bin/schemathesis \
+		--max-examples $(EXAMPLES)
+build/schema/.made: tests/functional/schema-requirements.txt
+	$(TOOL)
+
 # Known weaknesses of what is pinned. It asks PyPI; what could not be asked about is a failure, too.
 audit: build/audit/.made
 	build/audit/venv/bin/python .ci/audit.py requirements.txt requirements-dev.txt \
