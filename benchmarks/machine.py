@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 _GIB = 1 << 30
+_SHORTEST_TURN_S = 0.5
 _OWN_PACKAGES = ("modelyard", "numpy", "onnxruntime", "scikit-learn", "starlette", "uvicorn",
                  "uvloop", "httptools", "xgboost-cpu", "psutil")  # fmt: skip
 
@@ -51,10 +52,15 @@ class Outsiders:
         self._began = _now()
 
     def end(self) -> float:
-        """End the turn; returns the share of all cores that processes other than ours had."""
+        """End the turn; returns the share of all cores that processes other than ours had.
+
+        Turns that are too short to tell count for nothing.
+        """
         elapsed_s, busy_s, ours_s = (
             ended - began for ended, began in zip(_now(), self._began, strict=True)
         )
+        if elapsed_s < _SHORTEST_TURN_S:
+            return 0.0
         share = max(0.0, busy_s - ours_s) / (elapsed_s * (os.cpu_count() or 1))
         self.shares.append(share)
         return share

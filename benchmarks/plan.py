@@ -18,6 +18,7 @@ from benchmarks.works.cold import CASES, Cold
 from benchmarks.works.disturbance import Disturbance
 from benchmarks.works.many import Many
 from benchmarks.works.memory import Memory
+from benchmarks.works.script import Script
 from benchmarks.works.stall import Stall
 from benchmarks.works.warm import Warm
 from benchmarks.works.work import Work
@@ -29,6 +30,7 @@ WORKS: tuple[Work, ...] = (
     Disturbance(),
     *map(Many, (500, 2_000)),
     Memory(),
+    *map(Script, ("cold_start", "handler_overhead")),
 )
 SYSTEMS: tuple[System, ...] = (
     FastApi(),

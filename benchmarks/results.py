@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
 
@@ -30,6 +30,10 @@ class Note(Protocol):
     def __call__(self, work: str, metric: str, value: float) -> None:
         """Keep one value; metrics that end in `rps` are higher-better, all others lower-better."""
         ...
+
+
+NoteOf = Callable[[str], Note]
+"""Returns what takes the values of a system."""
 
 
 @dataclass(frozen=True, slots=True)

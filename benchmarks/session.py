@@ -50,6 +50,8 @@ class Session:
         if number < (self.rounds or work.rounds):
             note = self.results.note_of(LOOP)
             self._turn(work, LOOP, lambda: work.measure_loop(note, self.pace))
+            beside = self.results.note_of
+            self._turn(work, "beside", lambda: work.measure_beside(beside, self.pace))
         for system in systems if number % 2 == 0 else reversed(systems):
             rounds = self.rounds or (work.rounds if system.is_core else work.peer_rounds)
             if number < rounds and work.takes(system):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benchmarks.load.measured import Measured
 from benchmarks.peers.system import System
-from benchmarks.results import Note
+from benchmarks.results import Note, NoteOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Work(ABC):
 
     def measure_loop(self, note: Note, pace: Pace) -> None:
         """Measure one round of the bare loop, where there is one."""
+        return
+
+    def measure_beside(self, note_of: NoteOf, pace: Pace) -> None:
+        """Measure one round of what is no system that is started here, where there is such."""
         return
 
 

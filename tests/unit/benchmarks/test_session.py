@@ -43,6 +43,9 @@ class FakeWork:
     def measure_loop(self, note, pace):
         self.turns.append("loop")
 
+    def measure_beside(self, note_of, pace):
+        note_of("something else")(self.name, "us", 2.0)
+
 
 def session(rounds=None):
     return Session(Pace(), rounds, Results(), Outsiders())
@@ -81,7 +84,7 @@ def test_failure_is_told_and_the_others_go_on():
     running.run([work], [FakeSystem("a"), FakeSystem("b")])
 
     assert running.results.skipped == {"a, work": "it fell over\nand more"}
-    assert [row["system"] for row in running.results.rows()] == ["b"]
+    assert [row["system"] for row in running.results.rows()] == ["something else", "b"]
 
 
 def test_system_that_cannot_run_here_is_skipped_with_the_reason(
