@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
     rounds = told.rounds or (1 if told.quick else None)
     session = Session(Pace(told.quick), rounds, Results(), Outsiders())
+    session.results.skipped.update({} if told.peers else plan.NOT_RUN)
     able = session.prepare(systems)
     try:
         session.run(works, able)

@@ -44,6 +44,13 @@ SYSTEMS: tuple[System, ...] = (
     BentoML(),
     RayServe(),
 )
+NOT_RUN = {
+    "torchserve": "no longer maintained, and its workers need PyTorch, some gigabytes of it",
+    "triton's own backends": "its container image only; the wheel has the Python backend alone",
+    "tensorflow_serving": "no package for pip",
+    "modelmesh": "archived; wants Kubernetes",
+}
+"""Peers that are known and not measured, and why."""
 ALWAYS = ("fastapi", "modelyard")
 """Without these, no run says anything."""
 
