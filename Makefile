@@ -60,7 +60,6 @@ endef
 
 # Coverage-guided fuzzing (Linux): make fuzz RUNS=100000 SECONDS=300 TARGETS="archive codecs"
 RUNS ?= 20000
-SECONDS ?= 300
 fuzz: build/fuzz/.made
 	PYTHONPATH=$(dir $(SRC)) build/fuzz/venv/bin/python -m tests.fuzz.run \
 		--runs $(RUNS) --seconds $(SECONDS) $(TARGETS)

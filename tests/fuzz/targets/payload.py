@@ -21,11 +21,12 @@ from modelyard.wire.lambda_payload import (
     render_payload,
 )
 from modelyard.wire.warm_message import parse_warm_message, render_warm_message
-from tests.fuzz.surroundings import router_over
+from tests.fuzz.surroundings import AnswersAll, is_within_rights, router_over
 from tests.fuzz.tampering import tampered
 from tests.fuzz.targets.envelope import SOURCE
 
-DIRECT = DirectInvocations(router_over(), Deployment())
+BACKEND = AnswersAll()
+DIRECT = DirectInvocations(router_over(BACKEND), Deployment())
 CALL = {
     "EndpointName": "housing",
     "TargetModel": "company_a/x",
@@ -60,8 +61,10 @@ def target(data: bytes) -> None:
 def _call_directly(event: Any) -> None:
     if not isinstance(event, dict):
         return
+    BACKEND.asked.clear()
     members = LOOP.run_until_complete(DIRECT.answer(event))
     assert orjson.dumps(members)
+    assert all(map(is_within_rights, BACKEND.asked)), BACKEND.asked
     if "Body" not in members:
         assert members["__type"]
         assert isinstance(members["Message"], str)
@@ -69,6 +72,8 @@ def _call_directly(event: Any) -> None:
 
 
 def seeds() -> Iterator[bytes]:
+    for name in ("company_b/x", "/company_b/x", "company_a/../company_b/x", "company_a/secret"):
+        yield b"d" + orjson.dumps(CALL | {"TargetModel": name})
     yield b"d" + orjson.dumps(CALL)
     yield b"\x00\x04\x01"
     yield b"0\x01\x02"
