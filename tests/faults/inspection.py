@@ -45,12 +45,12 @@ def orphans(tree: Path) -> list[str]:
     return [f"{room}/{path.name}" for room in ROOMS[1:] for path in _children(tree / room)]
 
 
-def plant_damage(tree: Path) -> frozenset[str]:
+def plant_damage(tree: Path, but: frozenset[str] = frozenset()) -> frozenset[str]:
     """Leave entries as a power failure might: half written, without a manifest, or with half of it.
 
-    Returns their names.
+    `but` are damaged already. Returns the names of the others.
     """
-    entries = sorted((tree / "entries").iterdir())[:6]
+    entries = sorted(path for path in (tree / "entries").iterdir() if path.name not in but)[:6]
     for number, entry in enumerate(entries):
         files = sorted(path for path in (entry / "model").rglob("*") if path.is_file())
         match number % 6:

@@ -59,8 +59,9 @@ def half_written(folder: Path, seed: int, seconds: float) -> Account:
     give_up = _after(seconds)
     siege.lay(repeat(None), until=_after(2))
     while not give_up():
-        siege.planted |= inspection.plant_damage(siege.tree)
-        siege.account.faults["half-written entry"] += len(siege.planted)
+        damaged = inspection.plant_damage(siege.tree, siege.planted)
+        siege.planted |= damaged
+        siege.account.faults["half-written entry"] += len(damaged)
         siege.lay(repeat(None), until=_after(3))
     return siege.judge()
 

@@ -122,6 +122,9 @@ class Siege:
     environ: tuple[tuple[str, str], ...] = ()
     account: Account = field(default_factory=Account)
     planted: frozenset[str] = frozenset()
+    workers: int = WORKERS
+    is_source_still: bool = False
+    """Whether somebody else moves the source."""
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
@@ -135,7 +138,8 @@ class Siege:
         else:
             publisher = self.publish(self.ledger)
         self.source = Source(publisher, self.dice)
-        self.source.publish()
+        if not self.is_source_still:
+            self.source.publish()
         self._numbers = count(1)
         self._living: dict[BaseProcess, tuple[Path, float]] = {}
         self._processes = multiprocessing.get_context("forkserver")
@@ -145,10 +149,11 @@ class Siege:
         """Keep eight workers alive, each with the next fault, until it is enough."""
         try:
             while not until():
-                while len(self._living) < WORKERS:
+                while len(self._living) < self.workers:
                     self._start(next(faults))
-                self.source.replace_one()
-                self._look()
+                if not self.is_source_still:
+                    self.source.replace_one()
+                self.look()
                 self._reap()
         finally:
             self._end()
@@ -199,7 +204,7 @@ class Siege:
         die_at = time.monotonic() + (self.dice.uniform(0.2, 3.0) if fault is None else 60.0)
         self._living[worker] = (orders.report, die_at)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Stop all workers where they are and weigh the tree."""
         pids = [worker.pid for worker in self._living if worker.is_alive() and worker.pid]
         for pid in pids:

@@ -147,9 +147,7 @@ class Yard:
 
     def settle(self) -> None:
         """Wait for the loads that are on their way."""
-        for thread in threading.enumerate():
-            if thread.name.startswith("load "):
-                thread.join(PATIENT_S)
+        self.residence.wait_until_landed(PATIENT_S)
 
     def _plan(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
         file = next(model_dir.iterdir())

@@ -165,9 +165,7 @@ class ApiYard:
     def settle(self) -> None:
         """Let the loads that are on their way end."""
         self.gate.set()
-        for thread in threading.enumerate():
-            if thread.name.startswith("load "):
-                thread.join(PATIENT_S)
+        self.residence.wait_until_landed(PATIENT_S)
 
     def _residence(
         self, versions: VersionedRepository, loading: ModelLoading
