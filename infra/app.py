@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aws_cdk import App
 
@@ -13,13 +14,15 @@ from infra.settings import OVERRIDES, load_settings
 EXAMPLE = Path(__file__).parent / "example.yaml"
 
 
-def build_app(context: Mapping[str, str] | None = None) -> App:
+def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = None) -> App:
     """Return the app of the file that context `config` names, or of the example.
+
+    `folder` gets the assembly; without one, the CDK's command line says where.
 
     Raises:
         ConfigurationError: the file cannot be deployed.
     """
-    app = App(context=dict(context) if context else None)
+    app = App(context=dict(context or {}), outdir=str(folder) if folder else None)
     config = app.node.try_get_context("config")
     given = {key: app.node.try_get_context(key) for key in OVERRIDES}
     overrides = {key: value for key, value in given.items() if value is not None}

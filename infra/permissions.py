@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -41,11 +41,16 @@ def may_attach_to_network(role: iam.Role) -> None:
 
 def may_mount(role: iam.Role, file_system: efs.FileSystem, access_point: efs.AccessPoint) -> None:
     """Let a role read and write a file system, through its access point only."""
+    arn = Stack.of(role).format_arn(
+        service="elasticfilesystem",
+        resource="file-system",
+        resource_name=file_system.file_system_id,
+    )
     allow(
         role,
         "elasticfilesystem:ClientMount",
         "elasticfilesystem:ClientWrite",
-        on=[file_system.file_system_arn],
+        on=[arn],
         when={"StringEquals": {"elasticfilesystem:AccessPointArn": access_point.access_point_arn}},
     )
 

@@ -70,7 +70,8 @@ class ServiceStack(Stack):
             "Dependencies": dependencies_code(architecture),
             "Endpoints": manifest_code(manifest),
         }
-        if not are_dependencies_made(architecture):
+        is_to_be_deployed = not self.node.try_get_context("without_wheels")
+        if is_to_be_deployed and not are_dependencies_made(architecture):
             Annotations.of(self).add_error(f"{MISSING} make layers ARCHITECTURE={architecture}")
         return [
             lambda_.LayerVersion(self, name, code=code, compatible_runtimes=_RUNTIMES)
