@@ -1,0 +1,96 @@
+"""What the build takes from package registries; with it here, no step after needs a network."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from infra.image_context import ROOT, lay_out
+from infra.settings import DeployedModels
+
+CONFIG = Path(__file__).parent / "project" / "cortex.yaml"
+BUILD = ROOT / "build" / "image"
+PYTHON = "3.13"
+"""Of the Dockerfile's default base, and of the Debian release that stands in for it."""
+RELEASE = "trixie"
+PACKAGES = "ca-certificates,python3-minimal,libpython3-stdlib,python3-pip"
+WITNESS_PINS = Path(__file__).parent / "witness-requirements.txt"
+MACHINE = os.uname().machine
+
+
+def base_root() -> Path:
+    """Return a folder with the base image's files: Debian's own Python, nothing of AWS."""
+    root, made = BUILD / "rootfs", BUILD / "rootfs.made"
+    wanted = f"{RELEASE} {PACKAGES}\n"
+    if not made.is_file() or made.read_text() != wanted:
+        made.unlink(missing_ok=True)
+        shutil.rmtree(root, ignore_errors=True)
+        wanted_packages = ("--variant=minbase", f"--include={PACKAGES}")
+        _run(*_ALONE, "debootstrap", *wanted_packages, RELEASE, root, _mirror())
+        made.write_text(wanted)
+    return root
+
+
+def witness() -> Path:
+    """Return AWS's runtime interface emulator."""
+    program = BUILD / "aws-lambda-rie"
+    if not program.is_file():
+        folder = BUILD / "witness"
+        _download(folder, "-r", WITNESS_PINS, "--no-deps")
+        suffix = {"aarch64": "arm64"}.get(MACHINE, MACHINE)
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+            content = wheel.read(f"samcli/local/rapid/aws-lambda-rie-{suffix}")
+        program.write_bytes(content)
+        program.chmod(0o755)
+    return program
+
+
+def context_of(models: DeployedModels) -> Path:
+    """Return the folder that the deployment builds from, and beside it the wheels it needs."""
+    context = BUILD / "contexts" / models.deployed.endpoint.name
+    shutil.rmtree(context, ignore_errors=True)
+    lay_out(models, context)
+    requirements = context / "functions" / "inference" / "requirements"
+    wheels = BUILD / "wheels" / models.deployed.endpoint.name
+    _download(wheels, "--require-hashes", "-r", requirements / f"{models.runtime}.txt", *_FOR_BASE)
+    if (own := context / "project" / "requirements.txt").is_file():
+        _download(wheels, "-r", own, *_FOR_BASE)
+    shutil.copytree(wheels, requirements / "wheels", copy_function=os.link)
+    return context
+
+
+_ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+"""debootstrap mounts /proc and /sys in the folder that it fills: not for others, nor for longer."""
+_PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+_FOR_BASE = (
+    *("--implementation", "cp", "--python-version", PYTHON),
+    *(word for name in _PLATFORMS for word in ("--platform", f"{name}_{MACHINE}")),
+)
+
+
+def _download(folder: Path, *arguments: str | Path) -> None:
+    command = ("pip", "download", "--quiet", "--disable-pip-version-check")
+    _run(sys.executable, "-m", *command, "--only-binary=:all:", "--dest", folder, *arguments)
+
+
+def _mirror() -> str:
+    """Return where this machine has its packages from; debootstrap would ask Debian's own host."""
+    wanted = ("--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian")
+    found = subprocess.run(
+        ["apt-get", "indextargets", *wanted], check=True, capture_output=True, text=True
+    )
+    return found.stdout.split()[0]
+
+
+def _run(*command: str | Path) -> None:
+    ended = subprocess.run(
+        [str(word) for word in command],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if ended.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{ended.stdout[-4000:]}")
