@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ KEYS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 BUCKET = "models"
+MOUNTS = "MODELYARD_MOUNTS"
+"""The environment variable that names two mounts of one export, as a path list."""
 Round = Callable[[Path, int, float], Account]
 
 
@@ -104,6 +108,27 @@ def undelivered(_: Path, seed: int, seconds: float) -> Account:
     return account
 
 
+def mounted(_: Path, seed: int, seconds: float) -> Account:
+    """Let two machines' worth of workers fight over two mounts of one export, where there are."""
+    account = Account()
+    mounts = [Path(mount) for mount in filter(None, os.environ.get(MOUNTS, "").split(":"))]
+    if len(mounts) != 2:
+        account.answers[f"skipped: {MOUNTS} is not /one:/other"] += 1
+        return account
+    name = f"torture-{seed}"
+    command = [sys.executable, "-m", "tests.faults.outpost", "--seed", str(seed)]
+    fights = []
+    for number, mount in enumerate(mounts, 1):
+        options = ["--machine", str(number), "--seconds", str(seconds)]
+        fights.append(subprocess.Popen([*command, *options, str(mount / name)]))
+        while not (mounts[0] / name / "ledger").exists():
+            time.sleep(0.1)
+    account.stuck += [f"{fight.args} failed" for fight in fights if fight.wait()]
+    if subprocess.run([*command, "--judge", str(mounts[0] / name)], check=False).returncode:
+        account.wrong.append("the judge of the mounts found problems, see above")
+    return account
+
+
 ROUNDS: dict[str, tuple[Round, float]] = {
     "processes killed, folder": (killed, 0.3),
     "processes killed, S3": (killed_over_s3, 0.2),
@@ -111,6 +136,7 @@ ROUNDS: dict[str, tuple[Round, float]] = {
     "half-written entries": (half_written, 0.1),
     "interleavings of residence": (interrupted, 0.15),
     "warm messages": (undelivered, 0.1),
+    "two mounts of one export": (mounted, 0.1),
 }
 
 
