@@ -56,6 +56,7 @@ RAISED = {
     "an answer of the wrong kind": "return object()",
     "an illegal content type": "return b'1', 'text/plain\\r\\nset-cookie: a=b'",
     "illegal attributes": "context.set_response_custom_attributes('a\\r\\nset-cookie: a=b')",
+    "an answer without end": "return b'x' * (70 << 20)",
     "a long text": "raise ValueError('x' * (32 << 20))",
 }
 HARMLESS = {

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Protocol
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelError, ModelyardError
 from modelyard.types import Sample
 from modelyard.wire.envelope import Answer, Request
 
@@ -14,6 +14,10 @@ logger = logging.getLogger(__name__)
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The request that is being answered here, for the log."""
+
+
+MAX_ANSWER_BYTES = 64 << 20
+"""Of one answer's body: the server holds it whole, and everybody's answers pass through there."""
 
 
 class SampleSource(Protocol):
@@ -30,10 +34,18 @@ def answered(
     """Return the answer of a handler, or its error as one, with the metrics gathered so far."""
     REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
-        answer = handle(request)
+        answer = _limited(handle(request))
     except ModelyardError as error:
         answer = Answer(error=error)
     except BaseException:
         logger.exception("inference failed")
         answer = Answer(error=ModelyardError("internal error, see the log"))
     return replace(answer, samples=samples.drain())
+
+
+def _limited(answer: Answer) -> Answer:
+    content = answer.prediction or answer.reply
+    if content is None or len(content.body) <= MAX_ANSWER_BYTES:
+        return answer
+    size_bytes = len(content.body)
+    raise ModelError(f"the model's answer is {size_bytes} bytes; allowed: {MAX_ANSWER_BYTES}")
