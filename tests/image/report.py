@@ -29,8 +29,7 @@ def say_layers(name: str, layers: Iterable[tuple[int, str]]) -> None:
     total = 0
     for size, instruction in layers:
         total += size
+        what = " ".join(instruction.split())[:_SHOWN] or "the base"
         if size >= _MIB // 100:
-            say(
-                f"{name}: {size / _MIB:8.1f} MiB  {' '.join(instruction.split())[:_SHOWN] or 'the base'}"
-            )
+            say(f"{name}: {size / _MIB:8.1f} MiB  {what}")
     say(f"{name}: {total / _MIB:8.1f} MiB in all")
