@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import plan
+from benchmarks import orphans, plan
 from benchmarks.machine import Outsiders
 from benchmarks.report.publish import publish
 from benchmarks.results import Results
@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers are ended first
     works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
     rounds = told.rounds or (1 if told.quick else None)
-    session = Session(Pace(told.quick), rounds, Results(), Outsiders())
+    orphans.adopt()
+    session = Session(Pace(told.quick), rounds, Results(), Outsiders(), orphans.end_all)
     session.results.skipped.update({} if told.peers else plan.NOT_RUN)
     able = session.prepare(systems)
     try:

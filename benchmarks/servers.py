@@ -132,7 +132,7 @@ def _each(
     tree: list[psutil.Process], measure: Callable[[psutil.Process], float]
 ) -> Iterator[float]:
     for one in tree:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             yield measure(one)
 
 

@@ -24,6 +24,8 @@ class Session:
     """How many rounds every work gets; by default each has its own number."""
     results: Results
     outsiders: Outsiders
+    clean_up: Callable[[], None] = lambda: None
+    """Called after each turn."""
     began: float = field(default_factory=time.perf_counter)
 
     def prepare(self, systems: Sequence[System]) -> list[System]:
@@ -67,6 +69,7 @@ class Session:
             measure()
         except (ServerError, OSError) as error:
             self._skip(f"{system}, {work.name}", error)
+        self.clean_up()
         share = self.outsiders.end()
         if share > _DISTURBED:
             print(f"disturbed: {work.name}, {system}: others had {share:.0%} of the machine")
