@@ -62,3 +62,19 @@ def test_installed_version_is_the_importable_one():
     import xgboost
 
     assert xgboost.__version__.startswith("{}.{}.".format(*xgboost_gate.installed_version()))
+
+
+@pytest.mark.parametrize("level", [b"[", b'{"a":', b'["]",', b'{"\\"]}":'])
+def test_json_that_would_overflow_the_native_readers_stack_is_refused(tmp_path, level):
+    path = tmp_path / "model.json"
+    path.write_bytes(b'{"learner":' + level * 200_000 + b',"version":[3,2,0]}')
+
+    with pytest.raises(ModelLoadError, match="nested too deeply"):
+        xgboost_gate.check(path)
+
+
+def test_brackets_in_texts_are_no_nesting(tmp_path):
+    path = tmp_path / "model.json"
+    path.write_bytes(b'{"learner":{"a":"' + b"[" * 5_000 + b'"},"version":[3,2,0]}')
+
+    xgboost_gate.check(path)

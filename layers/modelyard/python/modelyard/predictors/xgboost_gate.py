@@ -3,12 +3,17 @@
 Damaged files stop here too, where possible: some make the native reader end the process.
 """
 
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from modelyard.errors import ArtifactInvalidError, ModelLoadError
 from modelyard.predictors.model_format import Format, Version, edges
+
+_DEEPEST = 1000
+_TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 # What each extension promises; XGBoost's own loader believes the extension, not the content.
 _PROMISED = {".json": Format.XGBOOST_JSON, ".ubj": Format.XGBOOST_UBJ}
@@ -31,6 +36,8 @@ def check(path: Path) -> None:
     if found.format in _SUFFIX:
         _check_extension(path, found.format)
         _check_version(path.name, found.xgboost_version())
+        if found.format is Format.XGBOOST_JSON:
+            _check_depth(path)
     elif found.format is not Format.PICKLED_BOOSTER and found.format is not Format.PICKLE:
         state = "not an XGBoost model" if found.head else "empty"
         raise ModelLoadError(f"{path.name} is {state}: expected is XGBoost's JSON or UBJSON")
@@ -53,6 +60,15 @@ def _check_extension(path: Path, found: Format) -> None:
         raise ArtifactInvalidError(
             f"{path.name} contains {found}: rename it to {path.stem}{_SUFFIX[found]}"
         )
+
+
+def _check_depth(path: Path) -> None:
+    """Refuse what would overflow the stack of the native reader, which recurses."""
+    depth = 0
+    for bracket in _TEXTS.sub(b"", path.read_bytes()).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _DEEPEST:
+            raise ModelLoadError(f"{path.name} is no XGBoost model: it is nested too deeply")
 
 
 def _check_version(name: str, written_by: Version | None) -> None:
