@@ -1,0 +1,115 @@
+"""An AWS of one's own for the CDK's command line: moto, taught what our templates need beyond it.
+
+`python aws_server.py` prints its port and serves on 127.0.0.1 until SIGTERM.
+"""
+
+import signal
+import sys
+from typing import Any
+
+from moto.apigateway.models import apigateway_backends
+from moto.awslambda.models import LambdaVersion
+from moto.awslambda.utils import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.common_models import CloudFormationModel
+from moto.server import ThreadedMotoServer
+from moto.sqs.models import Queue
+
+Json = dict[str, Any]
+_make_queue = Queue.create_from_cloudformation_json
+
+
+def _make_fifo_queue(resource_name: str, template: Json, *rest: Any, **members: Any) -> Queue:
+    """Name a FIFO queue without a name as CloudFormation does: with `.fifo` at the end."""
+    if str(template.get("Properties", {}).get("FifoQueue")).lower() == "true":
+        resource_name = f"{resource_name[:70]}.fifo"
+    return _make_queue(resource_name, template, *rest, **members)
+
+
+def _attribute_of_version(version: LambdaVersion, name: str) -> str:
+    assert name == "Version"
+    return str(version.version)
+
+
+class _Taught(CloudFormationModel):
+    """A kind of resource that moto has, but does not make from templates."""
+
+    __module__ = "moto.taught.models"  # moto sorts its models by their module
+
+    def __init__(self, physical_id: str) -> None:
+        self.physical_resource_id = physical_id
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return ""
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        return False
+
+    @classmethod
+    def update_from_cloudformation_json(cls, original: "_Taught", *_: Any, **__: Any) -> "_Taught":
+        return original
+
+    @classmethod
+    def delete_from_cloudformation_json(cls, *_: Any, **__: Any) -> None: ...
+
+    def is_created(self) -> bool:
+        return True
+
+
+class Alias(_Taught, CloudFormationModel):
+    """A name of a function's version; a reference to it is its ARN."""
+
+    __module__ = "moto.awslambda.models"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::Lambda::Alias"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, name: str, template: Json, account: str, region: str, **_: Any
+    ) -> "Alias":
+        told = template["Properties"]
+        version = str(told["FunctionVersion"])
+        alias = get_backend(account, region).create_alias(
+            told["Name"], told["FunctionName"], version, "", ""
+        )
+        return cls(alias.arn)
+
+
+class Stage(_Taught, CloudFormationModel):
+    """A stage of a REST API; a reference to it is its name."""
+
+    __module__ = "moto.apigateway.models"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::ApiGateway::Stage"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls, name: str, template: Json, account: str, region: str, **_: Any
+    ) -> "Stage":
+        told = template["Properties"]
+        stage: str = told["StageName"]
+        apigateway_backends[account][region].create_stage(
+            told["RestApiId"], stage, told["DeploymentId"]
+        )
+        return cls(stage)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    LambdaVersion.get_cfn_attribute = _attribute_of_version  # type: ignore[attr-defined]
+    Queue.create_from_cloudformation_json = staticmethod(_make_fifo_queue)  # type: ignore[method-assign]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    sys.stdout.write(f"{server.get_host_and_port()[1]} {DEFAULT_ACCOUNT_ID}\n")
+    sys.stdout.flush()
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+if __name__ == "__main__":
+    main()
