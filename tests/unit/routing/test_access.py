@@ -120,3 +120,13 @@ def test_refusal_names_caller_model_and_endpoint() -> None:
     assert caught.value.message == (
         "tenant-a is not allowed to call 'company_b/x' of endpoint housing"
     )
+
+
+def test_refusal_is_logged_with_endpoint_and_caller(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), pytest.raises(AccessDeniedError):
+        authorize(endpoint(TENANT), A, TargetModel("company_b/secret.tar.gz"))
+
+    (record,) = caplog.records
+    fields = vars(record)
+    assert record.message == "refused by access rules"
+    assert (fields["endpoint"], fields["principal"]) == ("housing", "tenant-a")

@@ -144,3 +144,14 @@ def test_access_rules_know_the_caller_as_direct() -> None:
     assert "Body" in allowed.call(CALL)
     assert others.call(CALL)["__type"] == "AccessDeniedException"
     assert others.backend.calls == []
+
+
+@pytest.mark.parametrize(("rest", "kept"), [("", None), (",trace=1", "trace=1")])
+def test_key_in_the_attributes_does_not_reach_the_model(
+    scene: Scene, rest: str, kept: str | None
+) -> None:
+    key = f"myk_{'a' * 12}_{'b' * 64}"
+
+    scene.call(CALL | {"CustomAttributes": key + rest})
+
+    assert scene.payload.custom_attributes == kept

@@ -1,5 +1,6 @@
 """Who may call which models of an endpoint: deny wins, and what no rule allows is denied."""
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Protocol
 
 from modelyard.errors import AccessDeniedError
 from modelyard.types import Principal, TargetModel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ def authorize(endpoint: Guarded, principal: Principal, target_model: TargetModel
         AccessDeniedError: it may not; the same words whether or not there is such a model.
     """
     if not is_allowed(endpoint, principal, target_model):
+        logger.info(
+            "refused by access rules",
+            extra={"endpoint": endpoint.name, "principal": principal.name},
+        )
         raise AccessDeniedError(
             f"{principal.name} is not allowed to call {target_model!r} of endpoint {endpoint.name}"
         )

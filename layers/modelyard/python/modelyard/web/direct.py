@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from modelyard.errors import InvalidRequestError, ModelyardError, PayloadTooLargeError
+from modelyard.keys import split_key
 from modelyard.router import Router
 from modelyard.routing.access import authorize
 from modelyard.types import Prediction, Principal
@@ -55,12 +56,9 @@ class DirectInvocations:
     async def _invoke(self, event: Mapping[str, Any]) -> Prediction:
         _check(event)
         endpoint = self._router.endpoints.find(event["EndpointName"])
-        headers = {
-            header: _latin(event[member]) for member, header in _HEADERS.items() if member in event
-        }
         invocation = parse_invocation(
             endpoint.name,
-            headers,
+            _headers(event),
             _body(event),
             request_id=str(uuid.uuid4()),
             needs_target=endpoint.route is None,
@@ -81,6 +79,17 @@ def _check(event: Mapping[str, Any]) -> None:
             raise InvalidRequestError(f"{name} is missing")
 
 
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the members as headers; keys go no further than here, as over HTTP."""
+    sent = [
+        (header.encode(), event[member].encode(errors="replace"))
+        for member, header in _HEADERS.items()
+        if member in event
+    ]
+    _, kept = split_key(sent)
+    return {header.decode(): value.decode("latin-1") for header, value in kept}
+
+
 def _body(event: Mapping[str, Any]) -> bytes:
     body: str = event["Body"]
     try:
@@ -91,10 +100,6 @@ def _body(event: Mapping[str, Any]) -> bytes:
     if len(content) > MAX_BODY_BYTES:
         raise PayloadTooLargeError(f"Body is {len(content)} bytes; allowed: {MAX_BODY_BYTES}")
     return content
-
-
-def _latin(text: str) -> str:
-    return text.encode(errors="replace").decode("latin-1")
 
 
 def _response(prediction: Prediction) -> Members:
