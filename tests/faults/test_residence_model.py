@@ -20,9 +20,9 @@ from tests.faults.residence_yard import REVALIDATE_S, SAID_GONE, Yard, stepped
 from tests.faults.schedules import Schedule, one_interruption
 
 SEED = int(os.environ.get("MODELYARD_SEED", "1"))
-ROUNDS = int(os.environ.get("MODELYARD_SCHEDULES", "40"))
+ROUNDS = int(os.environ.get("MODELYARD_SCHEDULES", "25"))
 """How many schedules of several interruptions are tried per scene."""
-EVERY = int(os.environ.get("MODELYARD_EVERY", "12"))
+EVERY = int(os.environ.get("MODELYARD_EVERY", "20"))
 """Of the schedules of one interruption, every n-th is tried."""
 
 Scene = Callable[[Yard], None]
