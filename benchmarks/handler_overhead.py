@@ -1,0 +1,138 @@
+"""`python -m benchmarks.handler_overhead`: the inference handler beside the bare predict call.
+
+The handler goes from event to answer, as the Lambda runtime calls it; the bare call is what a
+script would write: a row of CSV to an array, `inplace_predict`, text. Both in this one process,
+in turns.
+"""
+
+import argparse
+import cProfile
+import json
+import pstats
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from benchmarks.machine import facts, own_versions
+from modelyard.bootstrap.inference import handler_of
+from modelyard.routing.endpoints import Endpoint
+from modelyard.settings import InferenceSettings
+from modelyard.types import Payload, TargetModel
+from modelyard.wire.envelope import Invoke, render_request
+from modelyard.wire.lambda_payload import members_of
+
+TREES, DEPTH, FEATURES = 100, 6, 10
+ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"
+_US = 1e6
+
+
+class Context:
+    """What Lambda tells a handler."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+def main() -> None:
+    """Measure in turns and print the medians."""
+    parser = argparse.ArgumentParser("python -m benchmarks.handler_overhead", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40, help="turns of each")
+    parser.add_argument("--calls", type=int, default=100, help="of each turn")
+    parser.add_argument("--profile", action="store_true", help="tell where the time goes instead")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        booster = _model(Path(folder))
+        predict, text, handle = _predict(booster), _predict_text(booster), _handler(Path(folder))
+        assert json.loads(handle()["body"].split(",")[0]) == float(text().split(",")[0])
+        if told.profile:
+            _profile(handle, told.calls * told.rounds)
+            return
+        works = {"predict on an array": predict, "CSV in, CSV out": text, "handler": handle}
+        _print(_measured(works, told.rounds, told.calls))
+
+
+def _measured(
+    works: dict[str, Callable[[], Any]], rounds: int, calls: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Return wall and CPU seconds per call of every turn; the first turns warm up."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    for turn in range(rounds + 2):
+        for name, work in works.items():
+            began, cpu = time.perf_counter(), time.process_time()
+            for _ in range(calls):
+                work()
+            spent = time.perf_counter() - began, time.process_time() - cpu
+            if turn >= 2:
+                found[name].append((spent[0] / calls, spent[1] / calls))
+    return found
+
+
+def _print(found: dict[str, list[tuple[float, float]]]) -> None:
+    print(f"{facts()}\n{own_versions()}")
+    print(f"XGBoost, {TREES} trees of depth {DEPTH}, one row of {FEATURES} features\n")
+    print("| call | us | least | CPU us | beyond predict, us | ratio |\n|---|---|---|---|---|---|")
+    base = None
+    for name, turns in found.items():
+        walls = [wall * _US for wall, _ in turns]
+        cpu = statistics.median(cpu for _, cpu in turns) * _US
+        median = statistics.median(walls)
+        base = base or median
+        print(
+            f"| {name} | {median:.0f} | {min(walls):.0f} | {cpu:.0f}"
+            f" | {median - base:.0f} | {median / base:.2f} |"
+        )
+
+
+def _model(folder: Path) -> xgboost.Booster:
+    rows = np.random.default_rng(1).normal(size=(2000, FEATURES)).astype(np.float32)
+    data = xgboost.DMatrix(rows, label=rows @ np.arange(FEATURES) + np.sin(rows[:, 0] * 9))
+    booster = xgboost.train({"max_depth": DEPTH, "nthread": 1}, data, TREES)
+    booster.save_model(folder / "model.ubj")
+    loaded = xgboost.Booster({"nthread": 1})
+    loaded.load_model(folder / "model.ubj")
+    return loaded
+
+
+def _predict(booster: xgboost.Booster) -> Callable[[], Any]:
+    row = np.array([[float(item) for item in ROW.split(b",")]], dtype=np.float32)
+    return lambda: booster.inplace_predict(row)
+
+
+def _predict_text(booster: xgboost.Booster) -> Callable[[], str]:
+    def answer() -> str:
+        row = np.array([[float(item) for item in ROW.split(b",")]], dtype=np.float32)
+        return ",".join(str(value) for value in booster.inplace_predict(row).tolist())
+
+    return answer
+
+
+def _handler(folder: Path) -> Callable[[], dict[str, Any]]:
+    settings = InferenceSettings(str(folder / "cache"), 1 << 30, 1 << 30)
+    handler, context = handler_of(settings.to_environ()), Context()
+    source = Endpoint("models", folder.as_uri(), revalidate_s=3600.0).source(
+        TargetModel("model.ubj")
+    )
+    payload = Payload(ROW, content_type="text/csv", accept="text/csv")
+    request = Invoke(source, payload, window_s=25.0, patience_s=25.0, request_id="benchmark")
+    event = members_of(render_request(request))
+    return lambda: handler(event, context)
+
+
+def _profile(work: Callable[[], Any], calls: int) -> None:
+    work()
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in range(calls):
+        work()
+    profile.disable()
+    pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+
+
+if __name__ == "__main__":
+    main()
