@@ -16,9 +16,9 @@ from benchmarks.peers.system import System
 from benchmarks.peers.triton import Triton
 from benchmarks.works.cold import CASES, Cold
 from benchmarks.works.disturbance import Disturbance
+from benchmarks.works.lambda_path import ColdStart, HandlerOverhead
 from benchmarks.works.many import Many
 from benchmarks.works.memory import Memory
-from benchmarks.works.script import Script
 from benchmarks.works.stall import Stall
 from benchmarks.works.warm import Warm
 from benchmarks.works.work import Work
@@ -30,7 +30,8 @@ WORKS: tuple[Work, ...] = (
     Disturbance(),
     *map(Many, (500, 2_000)),
     Memory(),
-    *map(Script, ("cold_start", "handler_overhead")),
+    ColdStart(),
+    HandlerOverhead(),
 )
 SYSTEMS: tuple[System, ...] = (
     FastApi(),

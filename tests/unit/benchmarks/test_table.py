@@ -1,0 +1,55 @@
+"""Tables that scripts print, read back."""
+
+import pytest
+
+from benchmarks.report.table import parse
+from benchmarks.results import Results
+from benchmarks.works.lambda_path import ColdStart, HandlerOverhead
+
+COLD = """something before
+| function | step | ms | least to most | CPU ms | MiB |
+|---|---|---|---|---|---|
+| inference (onnx) | first model | 120 | 100 to 150 | 90 | 77 |
+"""
+CALLS = """| call | us | least | CPU us | beyond predict, us | ratio |
+|---|---|---|---|---|---|
+| CSV in, CSV out | 100 | 90 | 99 | 10 | 1.10 |
+| handler | 150 | 140 | 149 | 60 | 1.60 |
+"""
+
+
+def rows_of(script, text):
+    results = Results()
+    for line in parse(text):
+        script.note_line(line, results.note_of)
+    return {(row["work"], row["system"], row["metric"]): row for row in results.rows()}
+
+
+def test_lines_are_told_by_the_names_of_their_columns():
+    (line,) = parse(COLD)
+
+    assert line["function"] == "inference (onnx)"
+    assert line["least to most"] == "100 to 150"
+
+
+def test_two_tables_have_headers_of_their_own():
+    assert [set(line) for line in parse(COLD + "\n" + CALLS)][1:] == [
+        {"call", "us", "least", "CPU us", "beyond predict, us", "ratio"}
+    ] * 2
+
+
+def test_line_with_a_cell_too_few_is_refused():
+    with pytest.raises(ValueError, match="zip"):
+        list(parse("| a | b |\n|---|---|\n| 1 |\n"))
+
+
+def test_cold_start_keeps_median_and_extremes():
+    row = rows_of(ColdStart(), COLD)["lambda_inference_onnx_first_model", "modelyard", "wall_ms"]
+
+    assert (row["median"], row["min"], row["max"]) == (120, 100, 150)
+
+
+def test_handler_is_compared_with_the_bare_loop():
+    row = rows_of(HandlerOverhead(), CALLS)["lambda_inference_call", "modelyard", "call_us"]
+
+    assert row["ratio_to_loop"] == 1.5
