@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements requirements clean
+.PHONY: image-test layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -114,6 +114,10 @@ image-test: setup
 # BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Simulates Lambda fleets of 100 to 1,000,000 models: docs/fleet.md. FLEET=--quick tries a few.
+fleet: setup
+	$(BIN)/python -m benchmarks.fleet $(FLEET)
 
 # Each peer's own packages, as `requirements/NAME.in` says; most peers run on Linux only.
 PEERS := benchmarks/peers/requirements
