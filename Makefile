@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth setup demo serve test lint check fuzz schema audit bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test lint check fuzz schema audit bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -100,6 +100,10 @@ CDK := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 CDK_DISABLE_CLI_TELEMETR
 	node_modules/.bin/cdk --no-notices --no-version-reporting
 synth: layers node_modules/.bin/cdk
 	$(CDK) synth --quiet -c check=1 $(if $(CONFIG),-c config=$(CONFIG))
+
+# `cdk deploy` for real, to an AWS that is a process of this machine: made, the same again, changed.
+deploy-test: $(STAMP) node_modules/.bin/cdk
+	$(BIN)/python -m tests.infra.deploy
 
 node_modules/.bin/cdk: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error

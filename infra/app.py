@@ -29,7 +29,8 @@ def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = No
     settings = load_settings(Path(config) if config else EXAMPLE, overrides)
     data = DataStack(app, f"{settings.name}-data", settings)
     service = ServiceStack(app, settings.name, settings=settings, data=data)
-    acknowledge(settings, data, service)
+    if not app.node.try_get_context("without_reasons"):
+        acknowledge(settings, data, service)
     if app.node.try_get_context("check"):
         check(app)
     return app

@@ -54,7 +54,7 @@ class Synthesis:
 def synthesise(config: Path, folder: Path, **context: Any) -> Synthesis:
     """Write the assembly of a config file into a folder."""
     build_app(FLAGS | LOOKED_AT | {"config": str(config)} | context, folder).synth()
-    return Synthesis(folder, load_settings(config, context))
+    return Synthesis(folder, load_settings(config, {}))
 
 
 def resources(template: Resource, kind: str) -> dict[str, Resource]:

@@ -1,0 +1,96 @@
+"""What else a template has to pass: cdk-nag, cfn-lint, and being the same wherever it is made."""
+
+import json
+import re
+import socket
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+from infra.compliance import reasons_of_data, reasons_of_service
+from infra.settings import load_settings
+from tests.infra.synthesis import PROJECTS, Synthesis, synthesise
+
+VARIANTS = ("plain.yaml", "all-changed.yaml", "private.yaml", "cortex/cortex.yaml")
+IGNORED = ["W3005", "W3045"]
+
+
+def found_by_stack(config: Path, folder: Path) -> dict[str, set[str]]:
+    """Return what cdk-nag finds in each stack when no reasons are given."""
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        synthesise(config, folder, check="1", without_reasons="1")
+    report = json.loads((folder / "validation-report.json").read_text())
+    found: dict[str, set[str]] = defaultdict(set)
+    for plugin in report["pluginReports"]:
+        for violation in plugin["violations"]:
+            for construct in violation["violatingConstructs"]:
+                found[construct["constructPath"].partition("/")[0]].add(violation["ruleName"])
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_finding_has_a_reason_and_every_reason_a_finding(name: str, tmp_path: Path) -> None:
+    settings = load_settings(PROJECTS / name, {})
+
+    found = found_by_stack(PROJECTS / name, tmp_path)
+
+    assert found[f"{settings.name}-data"] == {*reasons_of_data(settings)}
+    assert found[settings.name] == {*reasons_of_service(settings)}
+
+
+def test_synthesis_with_reasons_passes(tmp_path: Path) -> None:
+    checked = synthesise(PROJECTS / "all-changed.yaml", tmp_path, check="1")
+
+    assert len(checked.templates) == 2
+
+
+def test_cfn_lint_finds_nothing(
+    plain: Synthesis, changed: Synthesis, private: Synthesis, cortex: Synthesis
+) -> None:
+    options = ManualArgs(ignore_checks=IGNORED, regions=["us-east-1"])
+
+    found = [
+        f"{path.name}: {match.rule.id}: {match.message}"
+        for synthesis in (plain, changed, private, cortex)
+        for path in synthesis.templates
+        for match in lint(path.read_text(), config=options)
+    ]
+
+    assert found == []
+
+
+def test_what_cfn_lint_leaves_out_is_what_its_file_says() -> None:
+    file = (Path(__file__).parents[2] / ".cfnlintrc").read_text()
+
+    assert re.findall(r"\b[EW]\d{4}\b", file.partition("ignore_checks")[2]) == IGNORED
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_two_syntheses_are_the_same_to_the_byte(plain: Synthesis, tmp_path: Path) -> None:
+    again = synthesise(PROJECTS / "plain.yaml", tmp_path)
+
+    first, second = tree(plain.folder), tree(again.folder)
+
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_templates_say_nothing_of_this_machine(
+    plain: Synthesis, changed: Synthesis, private: Synthesis, cortex: Synthesis
+) -> None:
+    here = (str(Path.home()), str(Path(__file__).parents[2]), socket.gethostname())
+
+    for synthesis in (plain, changed, private, cortex):
+        for name, content in tree(synthesis.folder).items():
+            if name.endswith((".template.json", "endpoints.json", ".modelyard.json")):
+                assert [word for word in here if word.encode() in content] == [], name
