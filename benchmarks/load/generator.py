@@ -31,8 +31,13 @@ def run_all(port: int, requests: Sequence[bytes], clients: int) -> Measured:
 def run_while(
     port: int, requests: Sequence[bytes], clients: int, goes_on: Callable[[float], bool]
 ) -> Measured:
-    """Send requests, again from the first after the last, as long as `goes_on(elapsed_s)`."""
-    return _measure(_Run(port, itertools.cycle(requests), clients, goes_on))
+    """Send requests, again from the first after the last, as long as `goes_on(elapsed_s)`.
+
+    The clock starts when each client has had an answer to the first request: servers that accept
+    a connection between other work would otherwise serve few clients well and let many wait.
+    """
+    run = _Run(port, itertools.cycle(requests), clients, goes_on, greeting=requests[0])
+    return _measure(run)
 
 
 class _Run:
@@ -44,14 +49,31 @@ class _Run:
         requests: Iterator[bytes],
         clients: int,
         goes_on: Callable[[float], bool],
+        greeting: bytes | None = None,
     ) -> None:
-        self.port = port
-        self.clients = clients
         self.latencies: list[float] = []
         self.errors = 0
+        self.elapsed_s = self.cpu_s = 0.0
+        self._port = port
+        self._clients = clients
         self._requests = requests
         self._goes_on = goes_on
-        self._active = clients
+        self._greeting = greeting
+        self._active = 0
+
+    async def __call__(self) -> None:
+        """Run to the end."""
+        ready = await asyncio.gather(*(self._ready_client() for _ in range(self._clients)))
+        clients = [client for client in ready if client is not None]
+        self._active = len(clients)
+        self._finished = asyncio.get_running_loop().create_future()
+        self._began, cpu_began = time.perf_counter(), time.process_time()
+        for client in clients:
+            client.begin()
+        if clients:
+            await self._finished
+        self.elapsed_s = time.perf_counter() - self._began
+        self.cpu_s = time.process_time() - cpu_began
 
     def next_request(self, now: float) -> bytes | None:
         """Return what to send next, or None at the end."""
@@ -61,27 +83,33 @@ class _Run:
         """Count a client that has nothing more to send."""
         self._active -= 1
         if self._active == 0:
-            self.finished.set_result(None)
+            self._finished.set_result(None)
 
-    def reconnect(self) -> None:
-        """Replace a connection that the server closed."""
-        self._connecting = asyncio.ensure_future(self.connect())
+    def replace_client(self) -> None:
+        """Go on with a new connection after the server closed one."""
+        self._replacing = asyncio.ensure_future(self._replace())
 
-    async def connect(self) -> None:
-        """Open the connection of one client, which then begins."""
+    async def _replace(self) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: _Client(self), "127.0.0.1", self.port)
+            (await self._connect()).begin()
         except OSError:
             self.errors += 1
             self.finish_client()
 
-    async def __call__(self) -> None:
-        """Run to the end."""
-        self.finished = asyncio.get_running_loop().create_future()
-        self._began = time.perf_counter()
-        await asyncio.gather(*(self.connect() for _ in range(self.clients)))
-        await self.finished
+    async def _ready_client(self) -> "_Client | None":
+        try:
+            client = await self._connect()
+            if self._greeting is not None:
+                await client.greet(self._greeting)
+        except OSError:
+            self.errors += 1
+            return None
+        return client
+
+    async def _connect(self) -> "_Client":
+        loop = asyncio.get_running_loop()
+        made = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self._port)
+        return made[1]
 
 
 class _Client(asyncio.Protocol):
@@ -90,16 +118,36 @@ class _Client(asyncio.Protocol):
     def __init__(self, run: _Run) -> None:
         self._run = run
         self._is_waiting = False
+        self._greeted: asyncio.Future[None] | None = None
+
+    async def greet(self, request: bytes) -> None:
+        """Send a request that counts for nothing, and wait for the answer.
+
+        Raises:
+            ConnectionError: there was none.
+        """
+        self._greeted = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        await self._greeted
+
+    def begin(self) -> None:
+        """Send the first request that counts."""
+        if self._transport.is_closing():
+            self._run.replace_client()
+        else:
+            self._send(time.perf_counter())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
-        self._send(time.perf_counter())
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
+        if self._greeted is not None:
+            self._finish_greeting(None)
+            return
         now = time.perf_counter()
         self._is_waiting = False
         self._run.latencies.append(now - self._asked_at)
@@ -109,14 +157,26 @@ class _Client(asyncio.Protocol):
             self._send(now)
         else:
             self._transport.close()
-            self._run.reconnect()
+            self._run.replace_client()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_waiting:
+        if self._greeted is not None:
+            self._finish_greeting(ConnectionError("the server hung up"))
+        elif self._is_waiting:
             self._is_waiting = False
             self._run.latencies.append(time.perf_counter() - self._asked_at)
             self._run.errors += 1
-            self._run.reconnect()
+            self._run.replace_client()
+
+    def _finish_greeting(self, problem: Exception | None) -> None:
+        greeted, self._greeted = self._greeted, None
+        assert greeted is not None
+        if problem is not None:
+            greeted.set_exception(problem)
+            return
+        greeted.set_result(None)
+        if not self._parser.should_keep_alive():
+            self._transport.close()
 
     def _send(self, now: float) -> None:
         request = self._run.next_request(now)
@@ -133,9 +193,7 @@ def _measure(run: _Run) -> Measured:
     gc.collect()
     gc.disable()  # a collection here would look like a stall there
     try:
-        began, cpu_began = time.perf_counter(), time.process_time()
         uvloop.run(run())
-        elapsed_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     finally:
         gc.enable()
-    return Measured(run.latencies, elapsed_s, run.errors, cpu_s)
+    return Measured(run.latencies, run.elapsed_s, run.errors, run.cpu_s)

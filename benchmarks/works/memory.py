@@ -28,7 +28,7 @@ class Memory(Work):
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Measure one round of one system."""
         count = MODELS_OF_HEAVY if system.is_process_per_model else MODELS
-        source = repository(Kind.XGBOOST, count)
+        source = repository(Kind.XGBOOST, min(count, 12) if pace.is_quick else count)
         serving = Serving(source, workers=1)
         with served(system, serving) as server:
             system.load(server.port, serving, 0)

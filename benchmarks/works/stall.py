@@ -25,5 +25,5 @@ class Stall(Work):
             check_answer(system, server, serving)
             run_for(server.port, [request], CLIENTS, pace.seconds(2.0))
             measured = run_for(server.port, [request], CLIENTS, pace.seconds(SECONDS))
-            note(self.name, "longest_ms", measured.longest_ms)
             note_measured(note, self.name, measured)
+            note(self.name, "longest_ms", measured.longest_ms)

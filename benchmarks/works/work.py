@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.load.measured import Measured
 from benchmarks.peers.system import System
 from benchmarks.results import Note, NoteOf
+from benchmarks.servers import ServerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,13 @@ class Work(ABC):
 
 
 def note_measured(note: Note, work: str, measured: Measured) -> None:
-    """Note what clients saw."""
+    """Note what clients saw.
+
+    Raises:
+        ServerError: nobody got an answer.
+    """
+    if not measured.latencies_s:
+        raise ServerError(f"{measured.errors} errors and no answer")
     note(work, "p50_ms", measured.percentile_ms(50))
     note(work, "p99_ms", measured.percentile_ms(99))
     note(work, "p99_over_p50", measured.percentile_ms(99) / measured.percentile_ms(50))
