@@ -16,6 +16,11 @@ def bytes_on_disk(tree: Path) -> int:
     return sum(_size(path) for room in ("entries", "staging") for path in (tree / room).rglob("*"))
 
 
+def entries(tree: Path) -> int:
+    """Return how many entries are published."""
+    return len(list(_children(tree / "entries")))
+
+
 def wrong_entries(tree: Path, ledger: Ledger, planted: frozenset[str]) -> Iterator[str]:
     """Yield what is wrong with each published entry but those that were damaged on purpose."""
     for entry in _children(tree / "entries"):
@@ -50,8 +55,8 @@ def plant_damage(tree: Path, but: frozenset[str] = frozenset()) -> frozenset[str
 
     `but` are damaged already. Returns the names of the others.
     """
-    entries = sorted(path for path in (tree / "entries").iterdir() if path.name not in but)[:6]
-    for number, entry in enumerate(entries):
+    victims = sorted(path for path in _children(tree / "entries") if path.name not in but)[:6]
+    for number, entry in enumerate(victims):
         files = sorted(path for path in (entry / "model").rglob("*") if path.is_file())
         match number % 6:
             case 0:
@@ -66,7 +71,7 @@ def plant_damage(tree: Path, but: frozenset[str] = frozenset()) -> frozenset[str
                 shutil.rmtree(entry / "model")
             case 5:
                 (entry / "manifest.json").write_bytes(b"null")
-    return frozenset(entry.name for entry in entries)
+    return frozenset(entry.name for entry in victims)
 
 
 def plant_debris(tree: Path, owner: str) -> None:

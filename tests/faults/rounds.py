@@ -61,7 +61,7 @@ def half_written(folder: Path, seed: int, seconds: float) -> Account:
     """Damage entries between two runs of all workers, again and again."""
     siege = Siege(folder, seed)
     give_up = _after(seconds)
-    siege.lay(repeat(None), until=_after(2))
+    siege.lay(repeat(None), until=lambda: inspection.entries(siege.tree) >= 8 or give_up())
     while not give_up():
         damaged = inspection.plant_damage(siege.tree, siege.planted)
         siege.planted |= damaged

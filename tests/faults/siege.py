@@ -6,7 +6,6 @@ replays the same faults at the same points, not the same interleaving.
 
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tests.faults import inspection
 from tests.faults.crossings import KILL, Fault
+from tests.faults.processes import processes
 from tests.faults.versions import KEYS, DirectoryPublisher, Ledger, Publisher, Source
 from tests.faults.worker import Orders, Worker, work
 
@@ -27,8 +27,6 @@ WORKERS = 8
 DISK_BYTES, MEMORY_BYTES = 700_000, 250_000
 HOUR_S = 3600.0
 ERRORS = ("ENOSPC", "EROFS", "EIO")
-
-_PRELOADED = ["tests.faults.worker", "modelyard.adapters.s3_repository", "rich.table"]
 
 KILL_POINTS = (
     "make staging",
@@ -142,8 +140,7 @@ class Siege:
             self.source.publish()
         self._numbers = count(1)
         self._living: dict[BaseProcess, tuple[Path, float]] = {}
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(_PRELOADED)
+        self._processes = processes()
 
     def lay(self, faults: Iterator[Fault | None], until: Callable[[], bool]) -> None:
         """Keep eight workers alive, each with the next fault, until it is enough."""

@@ -3,7 +3,6 @@
 import ctypes
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from modelyard.errors import CapacityError, ModelyardError
 from tests.faults import inspection
 from tests.faults.crossings import ERRORS, Crossings, Fault
+from tests.faults.processes import processes
 from tests.models import archives
 from tests.unit.test_residence import Yard
 
@@ -81,8 +81,7 @@ def test_every_write_that_the_disk_refuses_has_a_typed_answer_and_the_next_call_
     tmp_path: Path,
 ) -> None:
     report = tmp_path / "report"
-    processes = multiprocessing.get_context("forkserver")
-    process = processes.Process(target=_try_every_write, args=(tmp_path / "caches", report))
+    process = processes().Process(target=_try_every_write, args=(tmp_path / "caches", report))
     process.start()
     process.join(120)
     findings = json.loads(report.read_text())
