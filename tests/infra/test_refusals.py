@@ -1,0 +1,99 @@
+"""What AWS would refuse, or regret, is refused before a deployment, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.settings import load_settings
+from modelyard.errors import ConfigurationError
+
+ENDPOINT = "- name: houses\n  kind: MultiModelEndpoint\n  models: {path: s3://a-bucket/houses/}\n"
+
+
+def deployment(lines: str, name: str = "yard") -> str:
+    return f"- name: {name}\n  kind: Deployment\n{lines}{ENDPOINT}"
+
+
+def load(folder: Path, text: str, **overrides: str) -> None:
+    file = folder / "modelyard.yaml"
+    file.write_text(text)
+    (folder / "models").mkdir(exist_ok=True)
+    load_settings(file, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            deployment("  auth: none\n"),
+            "yard: auth: found 'none' for a public API; allowed: iam or key, or none with"
+            " vpc_endpoints",
+        ),
+        (
+            deployment("", name="3d"),
+            "3d: name: allowed: a name that begins with a letter, as those of stacks do",
+        ),
+        (
+            deployment("  alarm_topic: alarms\n"),
+            "yard: alarm_topic: found 'alarms'; allowed: arn:aws:sns:REGION:ACCOUNT:NAME",
+        ),
+        (
+            deployment("  vpc_endpoints: [vpc-1]\n"),
+            "yard: vpc_endpoints: found 'vpc-1'; allowed: ids such as vpce-0123456789abcdef0",
+        ),
+        (
+            f"{ENDPOINT}  sync_window: 40s\n",
+            "houses: sync_window: found 40 s; allowed: up to 26 s, because API Gateway hangs up"
+            " after 29 s",
+        ),
+        (
+            f"{ENDPOINT}  compute: {{timeout: 20m}}\n",
+            "houses: compute: timeout: allowed: 1 s to 900 s on Lambda",
+        ),
+        (
+            f"{ENDPOINT}  compute: {{memory: 20GiB}}\n",
+            "houses: compute: memory: allowed: 512MiB to 10240MiB on Lambda",
+        ),
+        (
+            f"{ENDPOINT}  compute: {{memory: 256MiB}}\n",
+            "houses: compute: memory: allowed: 512MiB to 10240MiB on Lambda",
+        ),
+        (
+            f"{ENDPOINT}  compute: {{shards: 200}}\n",
+            "shards: found 200 of all endpoints; allowed: up to 150, because a stack has 500"
+            " resources at most",
+        ),
+        (
+            ENDPOINT.replace("s3://a-bucket/houses/", "models"),
+            "houses: models: path: found a folder of this machine; allowed: s3://bucket/prefix",
+        ),
+        (
+            "- name: yard\n  kind: Deployment\n",
+            "found no endpoint; allowed: at least one",
+        ),
+    ],
+)
+def test_what_cannot_be_deployed_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(tmp_path, text)
+
+    assert refused.value.message == f"modelyard.yaml: {words}"
+
+
+def test_variable_of_lambda_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").touch()
+    predictor = "{type: python, path: predictor.py, env: {AWS_REGION: here}}"
+
+    with pytest.raises(ConfigurationError, match=r"api: env: found AWS_REGION; allowed"):
+        load(tmp_path, f"- name: api\n  kind: RealtimeAPI\n  predictor: {predictor}\n")
+
+
+def test_options_of_the_command_line_are_held_to_the_same(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="auth: found 'none' for a public API"):
+        load(tmp_path, ENDPOINT, auth="none")
+    with pytest.raises(ConfigurationError, match="cache: found 'disk'; allowed: efs or tmp"):
+        load(tmp_path, ENDPOINT, cache="disk")
+
+
+def test_private_api_may_let_everybody_in(tmp_path: Path) -> None:
+    load(tmp_path, deployment("  auth: none\n  vpc_endpoints: [vpce-0a1b]\n"))
