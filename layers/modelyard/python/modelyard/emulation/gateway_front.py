@@ -80,7 +80,8 @@ def create_gateway(gateway: Gateway, render_metrics: Callable[[], bytes]) -> Sta
         return response
 
     async def metrics(_: Request) -> Response:
-        return Response(render_metrics(), media_type="text/plain; version=0.0.4")
+        headers = {REQUEST_ID: str(uuid.uuid4())}
+        return Response(render_metrics(), 200, headers, "text/plain; version=0.0.4")
 
     return Starlette(
         routes=[
