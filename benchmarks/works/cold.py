@@ -63,7 +63,7 @@ class Cold(Work):
         numbers = self._numbers(pace)
         with TemporaryDirectory() as folder:
             serving = Serving(
-                repository(self._case.kind, self._case.calls + 1), folder=Path(folder)
+                repository(self._case.kind, self._case.calls + 1), folder=Path(folder), workers=1
             )
             if self._case.is_on_disk and system.is_core:
                 with self._ready(system, serving) as server:
