@@ -110,6 +110,7 @@ class Server:
     def half_written(self) -> list[str]:
         """Return what a load left in the cache folder that is not a complete entry."""
         folders = [self.cache_dir / "artifacts" / name for name in _HALF_WRITTEN]
+        folders = [folder for folder in folders if folder.is_dir()]  # the first load makes them
         return [str(path.relative_to(self.cache_dir)) for one in folders for path in one.iterdir()]
 
     def terminate(self) -> None:

@@ -18,6 +18,10 @@ from modelyard.emulation.listener import Listener
 from tests.serving import KEYS, REGION
 
 
+START_TIMEOUT_S = 60.0
+MOST_CALLERS = 200
+
+
 class EmulatedLambda:
     """Functions made of a few lines of code, callable by `client`."""
 
@@ -28,7 +32,8 @@ class EmulatedLambda:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._failure: BaseException | None = None
         self.lines: list[tuple[str, str]] = []
 
     def define(self, name: str, code: str, **settings: Any) -> str:
@@ -42,9 +47,14 @@ class EmulatedLambda:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        self._ready.wait(START_TIMEOUT_S)
+        if self._failure is not None:
+            raise self._failure
+        assert self._ready.is_set()
         session = boto3.session.Session(region_name=REGION, **KEYS)
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
+        config = Config(
+            retries={"total_max_attempts": 1}, read_timeout=60, max_pool_connections=MOST_CALLERS
+        )
         self.client = session.client("lambda", endpoint_url=self.url, config=config)
         return self
 
@@ -65,7 +75,12 @@ class EmulatedLambda:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:
+            self._failure = error
+            self._ready.set()
+            raise
 
     async def _serve(self) -> None:
         functions = Functions(lambda *line: self.lines.append(line), self._idle_s)

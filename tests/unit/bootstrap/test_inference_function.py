@@ -17,7 +17,7 @@ from modelyard.bootstrap.inference import (
 )
 from modelyard.errors import ModelNotReadyError
 from modelyard.settings import ApiWorkerSettings, InferenceSettings, WorkerSettings
-from modelyard.types import ModelSource, Payload, Prediction, TargetModel
+from modelyard.types import ModelSource, Payload, Prediction, Sample, TargetModel
 from modelyard.wire.envelope import Answer, Call, Invoke, Request, render_request
 from modelyard.wire.lambda_payload import members_of, parse_payload
 from tests.models.user_classes import project
@@ -76,6 +76,20 @@ def test_invocation_ends_when_its_loads_have(
     invoke(service, remaining_s)
 
     assert service.waits_s == [wait_s]
+
+
+def test_what_was_measured_is_in_the_next_answer_that_somebody_waits_for() -> None:
+    fetched, loaded = (Sample(name, 1.0, "housing") for name in ("Fetched", "Loaded"))
+    service = Service(Answer(error=ModelNotReadyError("loading"), samples=(fetched,)))
+    function, context = InferenceFunction(service), Context(360.0)
+
+    unheard = parse_payload(json.dumps(function.handle(EVENT, context)).encode())
+    service.answer = Answer(prediction=Prediction(b"1"), samples=(loaded,))
+    heard = parse_payload(json.dumps(function.handle(EVENT, context)).encode())
+    service.answer = Answer(prediction=Prediction(b"1"))
+    third = parse_payload(json.dumps(function.handle(EVENT, context)).encode())
+
+    assert (unheard.samples, heard.samples, third.samples) == ((), (fetched, loaded), ())
 
 
 def test_answer_is_the_services() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.errors import ModelNotReadyError
 from modelyard.settings import ApiWorkerSettings, InferenceSettings, WorkerSettings
+from modelyard.types import Sample
 from modelyard.wire.envelope import Answer, Request, parse_request
 from modelyard.wire.lambda_payload import frame_of, render_answer_members
 
@@ -50,21 +51,25 @@ class InferenceFunction:
 
     An execution environment is frozen from one invocation's end to the next one's beginning. So
     an invocation does not end while a model is being loaded, also when its answer is "not ready":
-    its caller has gone by then, and the load is what it goes on for.
+    its caller has gone by then, and the load is what it goes on for. What was measured does not
+    go the way of such an answer: the next one has it.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._kept: tuple[Sample, ...] = ()
 
     def handle(self, event: Event, context: Context) -> Event:
         """Return the answer's payload."""
         answer = self._service.handle(parse_request(frame_of(event)))
+        samples, self._kept = self._kept + answer.samples, ()
         remaining_s = max(0.0, context.get_remaining_time_in_millis() / 1000 - STOP_MARGIN_S)
         if isinstance(answer.error, ModelNotReadyError):
             self._service.finish_loads(remaining_s)
+            samples, self._kept = (), samples
         else:
             self._service.finish_loads(min(UPDATE_PATIENCE_S, remaining_s))
-        return render_answer_members(answer)
+        return render_answer_members(replace(answer, samples=samples))
 
 
 def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
