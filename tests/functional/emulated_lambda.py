@@ -17,7 +17,6 @@ from modelyard.emulation.functions import Functions
 from modelyard.emulation.listener import Listener
 from tests.serving import KEYS, REGION
 
-
 START_TIMEOUT_S = 60.0
 MOST_CALLERS = 200
 

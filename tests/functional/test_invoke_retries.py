@@ -18,6 +18,7 @@ from tests.serving import body
 # Retrying does not depend on where models lie, and it takes its time.
 pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
 
+OTHER_ENVIRONMENT = "a retry may meet another execution environment, which has to load, too"
 MODES = ("legacy", "standard", "adaptive")
 LOAD_S = 8.0
 OVERLAY = {
@@ -48,6 +49,7 @@ def on_send(client: Any, act: Callable[[int], object]) -> list[int]:
     return sent
 
 
+@pytest.mark.local_door(OTHER_ENVIRONMENT)
 @pytest.mark.parametrize(
     ("mode", "endpoint", "attempts"),
     [("legacy", "brisk", 5), ("standard", "brisk", 2), ("adaptive", "brisk", 2)],
@@ -104,6 +106,7 @@ def test_row04_05_a_fixed_429_is_retried_by_legacy_only(
     assert len(sent) == (5 if mode == "legacy" else 1)
 
 
+@pytest.mark.local_door(OTHER_ENVIRONMENT)
 @pytest.mark.parametrize("mode", ["standard", "adaptive"])
 def test_row06_with_the_overlay_a_plain_429_is_retried(
     yard: Yard,

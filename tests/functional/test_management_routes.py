@@ -186,6 +186,7 @@ def test_metrics_carry_sagemakers_names(yard: Yard) -> None:
     assert [name for name, count in counts.items() if count == 0] == []
 
 
+@pytest.mark.local_door("a deployment has no gauges: environments come and go unseen")
 def test_loaded_models_are_counted_and_weighed(yard: Yard) -> None:
     target = yard.publish(artifacts.house())
     yard.invoke(target)
@@ -234,6 +235,7 @@ def test_a_load_by_request_is_measured_too(yard: Yard) -> None:
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1]
 
 
+@pytest.mark.local_door("API Gateway refuses such a body itself, with 413")
 def test_a_load_is_not_given_a_body_without_end(yard: Yard) -> None:
     answer = yard.server.http.post(MODELS, content=b" " * (7 << 20) + b"{}")
 

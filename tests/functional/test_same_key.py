@@ -98,6 +98,7 @@ def test_row14_a_model_that_comes_back_is_answered_soon(yard: Yard) -> None:
     assert [answer for answer in seen[:-1] if answer != "ValidationError"] == []
 
 
+@pytest.mark.local_door("each execution environment loads for itself; bursts are tested there")
 def test_row14_many_first_calls_at_once_fetch_the_model_once(yard: Yard) -> None:
     target = yard.publish(artifacts.house(14.0))
     downloads = yard.server.metric("ModelDownloadingTime_count", "safe")

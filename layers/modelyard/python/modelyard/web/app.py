@@ -2,7 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -89,7 +90,7 @@ class AnswerHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = scope[REQUEST_ID] = str(uuid.uuid4())
+        request_id = scope[REQUEST_ID] = _gateway_request_id(scope) or str(uuid.uuid4())
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -101,6 +102,13 @@ class AnswerHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _gateway_request_id(scope: Scope) -> str | None:
+    """Return the id that API Gateway has given the request: its answer carries no other."""
+    context: Mapping[str, Any] = scope.get("aws.event", {}).get("requestContext", {})
+    request_id: str | None = context.get("requestId")
+    return request_id
 
 
 async def _untyped_http(request: Request, error: Exception) -> Response:
