@@ -7,6 +7,8 @@ from botocore.exceptions import ClientError
 
 from tests.functional.guarded import WRONG, modelyard_says
 
+pytestmark = pytest.mark.local_door("its keys are in a folder, those of functions in SSM")
+
 
 def refusal(call: Any) -> tuple[str, int, str]:
     with pytest.raises(ClientError) as caught:

@@ -13,6 +13,8 @@ from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels
 from tests.serving import Server, body, eventually
 
+pytestmark = pytest.mark.local_door("about worker processes; functions have environments")
+
 INNOCENTS = 30
 CLIENTS = 6
 KILLER = """

@@ -53,6 +53,7 @@ def takes_calls(server: Server) -> bool:
     return True
 
 
+@pytest.mark.local_door("the queue of functions here lives as long as the server")
 def test_a_pending_warm_request_survives_a_restart(models: DirectoryModels, tmp_path: Path) -> None:
     gate, cache = tmp_path / "gate", tmp_path / "cache"
     models.put("slow.tar.gz", artifacts.gated(gate))
@@ -121,6 +122,7 @@ def test_a_load_that_fails_after_the_window_ends_as_a_model_error(
     assert str(tmp_path) not in caught.value.response["Message"]
 
 
+@pytest.mark.local_door("about worker processes; that of runtimes is in test_serve_lambda.py")
 def test_the_workers_end_with_a_server_that_is_killed(models: DirectoryModels) -> None:
     with pytest.raises(AssertionError, match="exit code -9"), Server(models.target) as server:
         workers = psutil.Process(server.pid).children()

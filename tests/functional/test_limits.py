@@ -38,6 +38,7 @@ def test_a_model_larger_than_the_memory_limit_is_a_model_error(models: Directory
         assert body(yard.invoke(good, endpoint="small")) == [5.0]
 
 
+@pytest.mark.local_door("a deployment has no gauges: environments come and go unseen")
 def test_more_models_than_memory_are_served_by_eviction(models: DirectoryModels) -> None:
     with Server(models.target, "--memory", "4MiB", "--workers", "1") as server:
         yard = Yard(server, models)

@@ -170,6 +170,7 @@ class Shared:
             return next(self._items)
 
 
+@pytest.mark.local_door("the disk is weighed while worker processes are held still")
 @pytest.mark.timeout(900)
 def test_every_answer_is_right_within_the_limits(catalogue: Catalogue) -> None:
     memory = SIZE.models // 10 * 132_000

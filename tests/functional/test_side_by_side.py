@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels
 from tests.serving import Server, body
@@ -29,6 +31,7 @@ MEETING = """
 """
 
 
+@pytest.mark.local_door("an execution environment has one call at a time")
 def test_twenty_cold_models_are_loaded_at_the_same_time(tmp_path: Path) -> None:
     """Each load ends only when all twenty have begun."""
     place = tmp_path / "meeting"
@@ -68,6 +71,7 @@ MEETING_OF_TWO = """
 """
 
 
+@pytest.mark.local_door("an execution environment has one call at a time")
 def test_two_predictions_run_at_the_same_time_in_one_worker(tmp_path: Path) -> None:
     """Each prediction ends only when the other has begun."""
     repository = DirectoryModels(tmp_path / "models")
