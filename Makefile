@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test lint check fuzz schema audit bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture lint check fuzz schema audit bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,14 @@ examples/home-value/models/.made: examples/home-value/train.py examples/home-val
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The suites of both contracts once more, against functions run as Lambda runs them.
+DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \
+	aws_cli bad_artifacts bad_requests invoke_errors invoke_members invoke_retries lifecycle limits \
+	management_routes same_key surface cortex_calls cortex_config cortex_models cortex_onnx \
+	cortex_operations cortex_reloading cortex_tensorflow cortex_wrong_projects))
+test-lambda: setup
+	MODELYARD_DOOR=lambda $(BIN)/python -m pytest $(DEPLOYED)
 
 # The fault tests in their long form; SEED replays the faults of an earlier run.
 SECONDS ?= 600

@@ -11,7 +11,7 @@ from modelyard.config_schema import Deployment, validated
 from modelyard.errors import ConfigurationError
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint
+from modelyard.routing.manifest import DeployedApi, DeployedEndpoint
 
 RUNTIME_BYTES = 384 << 20
 """What Python, its frameworks and the bodies of a call take of a function's memory."""
@@ -91,6 +91,7 @@ def _deployed(config: EndpointConfig, deployment: Deployment) -> DeployedModels:
             shards=1 if is_alone else config.compute.shards,
             timeout_s=config.compute.timeout_s,
             per_tenant=is_tenant,
+            api=None if config.project is None else DeployedApi.of(config.project),
         ),
         memory_mb=config.compute.memory_bytes >> 20,
         runtime=config.compute.runtime if config.project is None else config.project.type.value,

@@ -1,11 +1,12 @@
 """Fixtures of more than one suite."""
 
-import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.serving import is_deployed
 
 _FOREIGN_AWS_SETTINGS = [
     "AWS_ENDPOINT_URL_S3",
@@ -17,7 +18,7 @@ _FOREIGN_AWS_SETTINGS = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what a deployment does otherwise, where servers run as one (`make test-lambda`)."""
-    if os.environ.get("MODELYARD_DOOR") != "lambda":
+    if not is_deployed():
         return
     for item in items:
         if marker := item.get_closest_marker("local_door"):

@@ -25,6 +25,11 @@ _URL = re.compile(r"https?://[^\s\x1b]+")
 _HALF_WRITTEN = ("staging", "reserved", "claims")
 
 
+def is_deployed() -> bool:
+    """Tell whether servers run as the functions of a deployment (`make test-lambda`)."""
+    return os.environ.get("MODELYARD_DOOR") == "lambda"
+
+
 class Server:
     """A server on a free port, with a cache folder of its own unless it is given one."""
 
@@ -40,7 +45,7 @@ class Server:
         self._log_path = Path(self._folder.name) / "log"
         self._command = [str(COMMANDS / "modelyard"), "serve", str(target), "--port", "0"]
         self._command += ["--cache-dir", str(self.cache_dir), *options]
-        if os.environ.get("MODELYARD_DOOR") == "lambda":
+        if is_deployed():
             self._command.append("--lambda")
         self._environment = {**clean_environment(), **(environment or {})}
         self._clients: list[Any] = []

@@ -266,6 +266,7 @@ def test_c11_urlencoded_bodies_become_a_form(server: Server) -> None:
     assert answer.json() == ["2", ["1", "2"], "x y", "FormData"]
 
 
+@pytest.mark.local_door("Lambda takes 6 MB of payload")
 def test_c11_multipart_bodies_become_text_and_uploaded_files(server: Server) -> None:
     expression = """[
         payload["note"], payload["image"].filename, payload["image"].content_type,
@@ -448,6 +449,7 @@ def test_c16_an_http_exception_is_its_status_and_detail(
     assert {"content-type", "x-ignored"}.isdisjoint(answer.headers)
 
 
+@pytest.mark.local_door("functions write their log as JSON records, under their own name")
 @pytest.mark.parametrize(
     "expression", ["fail(ValueError('secret 42'))", "fail(SystemExit('secret 42'))"]
 )
@@ -469,6 +471,7 @@ def test_c17_a_missing_query_parameter_is_an_exception(server: Server) -> None:
     assert post(server, "/expressions", {}).status_code == 500
 
 
+@pytest.mark.local_door("a function is frozen once it has answered, so its answer waits")
 def test_c18_post_predict_does_not_delay_the_answer(server: Server, tmp_path: Path) -> None:
     gate, mark = tmp_path / "gate", tmp_path / "mark"
 
@@ -481,6 +484,7 @@ def test_c18_post_predict_does_not_delay_the_answer(server: Server, tmp_path: Pa
     assert json.loads(mark.read_text()) == {"answer": "of predict"}
 
 
+@pytest.mark.local_door("functions write their log as JSON records, under their own name")
 def test_c18_a_failure_of_post_predict_is_told_to_the_log_only(server: Server) -> None:
     answer = post(server, "/afterwards", {"fail": True})
 
@@ -575,6 +579,7 @@ def test_query_parameters_are_starlettes(server: Server) -> None:
     assert server.http.post("/expressions", params=query).json() == ["2", ["1", "2"], "d"]
 
 
+@pytest.mark.local_door("API Gateway's event has one value for each header")
 def test_headers_are_starlettes(server: Server) -> None:
     expression = "[headers['X-One'], headers.get('x-none'), headers.getlist('x-two')]"
     headers = [("x-one", "1"), ("X-Two", "a"), ("X-Two", "b")]

@@ -257,6 +257,7 @@ class Traffic:
             self.answers.append(f"{answer.status_code} {answer.text}")
 
 
+@pytest.mark.local_door("functions write their log as JSON records, under their own name")
 def test_what_user_code_prints_and_logs_is_in_the_log_with_the_name_of_its_api(
     server: Server,
 ) -> None:
@@ -308,6 +309,7 @@ def test_modules_variables_and_files_of_two_apis_do_not_mix(server: Server) -> N
     assert a["folder"] == b["folder"]
 
 
+@pytest.mark.local_door("an execution environment has one call at a time")
 @pytest.mark.parametrize(("api", "threads"), [("single", 1), ("triple", 3)])
 def test_no_more_calls_run_at_once_than_threads_per_process(
     server: Server, tmp_path: Path, api: str, threads: int
@@ -413,12 +415,14 @@ def test_an_api_and_a_multi_model_endpoint_share_a_file(server: Server, sdk: Any
     assert {"houses", "slopes"} <= names
 
 
+@pytest.mark.local_door("Lambda takes 6 MB of payload")
 def test_a_body_of_20_mb_goes_in_and_out(server: Server) -> None:
     content = b"echo" + b"\x00" * 20_000_000
 
     assert server.http.post("/length", content=content).content == content
 
 
+@pytest.mark.local_door("Lambda takes 6 MB of payload")
 def test_a_body_above_64_mib_is_refused_and_one_just_below_is_not(server: Server) -> None:
     limit = 64 * MIB
 

@@ -40,6 +40,7 @@ class Service:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.waits_s: list[float] = []
+        self.finished_within_s: list[float] = []
         self.starts = 0
 
     def start(self) -> None:
@@ -51,6 +52,9 @@ class Service:
 
     def finish_loads(self, timeout_s: float) -> None:
         self.waits_s.append(timeout_s)
+
+    def finish(self, timeout_s: float) -> None:
+        self.finished_within_s.append(timeout_s)
 
 
 def invoke(service: Service, remaining_s: float) -> Answer:
@@ -110,6 +114,14 @@ def test_class_of_an_api_is_made_once_by_calls_at_the_same_time() -> None:
         thread.join()
 
     assert service.starts == 1
+
+
+def test_invocation_of_an_api_waits_for_what_its_class_left_to_be_done() -> None:
+    service = Service(Answer())
+
+    InferenceFunction(StartedApi(service)).handle(EVENT, Context(360.0))  # type: ignore[arg-type]
+
+    assert (service.waits_s, service.finished_within_s) == ([UPDATE_PATIENCE_S],) * 2
 
 
 OPENS_A_FILE_BESIDE_IT = """

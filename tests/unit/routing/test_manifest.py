@@ -1,9 +1,19 @@
 import pytest
 
 from modelyard.errors import ConfigurationError
+from modelyard.projects import ApiModels, ApiProject, ModelLocation, PredictorType
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint, parse_manifest, render_manifest
+from modelyard.routing.manifest import (
+    DeployedApi,
+    DeployedEndpoint,
+    parse_manifest,
+    render_manifest,
+)
+
+BERT = ModelLocation("s3://models/", "bert", signature_key="serve")
+TEXTS = DeployedApi(PredictorType.TENSORFLOW, ApiModels(paths={"bert": BERT}, cache_size=2))
+ALONE = DeployedApi.of(ApiProject("alone", PredictorType.PYTHON, "/project", "predictor.py"))
 
 
 def test_what_is_rendered_is_read_back() -> None:
@@ -11,6 +21,8 @@ def test_what_is_rendered_is_read_back() -> None:
     deployed = (
         DeployedEndpoint(Endpoint("housing", "s3://models/", access=rules), "housing-ab", 4),
         DeployedEndpoint(Endpoint("churn", "s3://churn/"), "churn-cd", per_tenant=True),
+        DeployedEndpoint(Endpoint("texts", "file:///cortex.yaml#texts"), "texts-ef", api=TEXTS),
+        DeployedEndpoint(Endpoint("alone", "file:///cortex.yaml#alone"), "alone-gh", api=ALONE),
     )
 
     assert parse_manifest(render_manifest(deployed)) == deployed

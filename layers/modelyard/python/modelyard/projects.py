@@ -45,6 +45,18 @@ class ApiModels:
     disk_cache_size: int | None = None
     """How many may be on disk; given exactly when `cache_size` is."""
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the models whose fields arrive as JSON values."""
+        single, paths = data["single"], data["paths"]
+        return cls(
+            **{
+                **data,
+                "single": None if single is None else ModelLocation(**single),
+                "paths": {name: ModelLocation(**location) for name, location in paths.items()},
+            }
+        )
+
     def signature_key_of(self, name: str) -> str | None:
         """Return the signature that a model of this name is called by, if that is configured."""
         if self.single is not None:
@@ -88,17 +100,6 @@ class ApiProject:
             **{
                 **data,
                 "type": PredictorType(data["type"]),
-                "models": None if models is None else _models(models),
+                "models": None if models is None else ApiModels.from_json(models),
             }
         )
-
-
-def _models(data: Mapping[str, Any]) -> ApiModels:
-    single, paths = data["single"], data["paths"]
-    return ApiModels(
-        **{
-            **data,
-            "single": None if single is None else ModelLocation(**single),
-            "paths": {name: ModelLocation(**location) for name, location in paths.items()},
-        }
-    )

@@ -27,7 +27,7 @@ from modelyard.emulation.listener import Listener
 from modelyard.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
 from modelyard.emulation.queue_trigger import QueueTrigger
 from modelyard.errors import ConfigurationError
-from modelyard.routing.manifest import DeployedEndpoint, render_manifest
+from modelyard.routing.manifest import DeployedApi, DeployedEndpoint, render_manifest
 from modelyard.settings import (
     ApiWorkerSettings,
     InferenceSettings,
@@ -119,11 +119,15 @@ class Definitions:
                 yield self._inference(deployed, shard)
 
     def _deployed(self) -> Iterator[DeployedEndpoint]:
-        apis = {api.endpoint.name for api in self.options.apis}
+        apis = {api.endpoint.name: DeployedApi.of(api.project) for api in self.options.apis}
         for endpoint in self.options.all_endpoints:
-            shards = 1 if endpoint.name in apis else self.options.limits.workers
-            functions = f"modelyard-{endpoint.name}"
-            yield DeployedEndpoint(endpoint, functions, shards, INFERENCE_TIMEOUT_S)
+            yield DeployedEndpoint(
+                endpoint,
+                functions=f"modelyard-{endpoint.name}",
+                shards=1 if endpoint.name in apis else self.options.limits.workers,
+                timeout_s=INFERENCE_TIMEOUT_S,
+                api=apis.get(endpoint.name),
+            )
 
     def _inference(self, deployed: DeployedEndpoint, shard: int) -> FunctionDefinition:
         limits = self.options.limits

@@ -131,5 +131,6 @@ class StartedApi:
         return self._api.handle(request)
 
     def finish_loads(self, timeout_s: float) -> None:
-        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        """Wait for loads, and for each `post_predict`: one that is frozen may never go on."""
         self._api.finish_loads(timeout_s)
+        self._api.finish(timeout_s)

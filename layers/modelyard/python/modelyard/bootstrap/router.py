@@ -1,7 +1,7 @@
 """The router function: API Gateway events and direct invocations, over the inference functions."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,10 +17,10 @@ from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.catalog import Catalog
 from modelyard.errors import ConfigurationError
-from modelyard.ports import Clock
+from modelyard.ports import Clock, ModelRepository
 from modelyard.router import Router
 from modelyard.routing.endpoints import EndpointTable
-from modelyard.routing.manifest import parse_manifest
+from modelyard.routing.manifest import DeployedEndpoint, parse_manifest
 from modelyard.settings import RouterSettings
 from modelyard.web.app import create_app
 from modelyard.web.authentication import (
@@ -86,7 +86,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     catalog = Catalog(
         endpoints=endpoints,
         backend_of=backends.__getitem__,
-        open_repository=open_repository,
+        open_repository=_repositories(deployed),
         metrics=metrics,
     )
     deployment = Deployment(environ.get("AWS_REGION", LOCAL), settings.account)
@@ -94,6 +94,22 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     return RouterFunction(
         Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, deployment), metrics
     )
+
+
+def _repositories(deployed: Sequence[DeployedEndpoint]) -> Callable[[str], ModelRepository]:
+    """Return how a repository is opened: an API's is several places under one name."""
+    if not any(item.api for item in deployed):
+        return open_repository
+    from modelyard.adapters.versioned_repository import VersionedRepository
+
+    versioned = {
+        item.endpoint.repository: VersionedRepository(
+            item.api.models, item.api.type, item.endpoint.repository, open_repository
+        )
+        for item in deployed
+        if item.api is not None
+    }
+    return lambda uri: versioned[uri] if uri in versioned else open_repository(uri)
 
 
 def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:

@@ -2,13 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from modelyard.errors import ConfigurationError
+from modelyard.projects import ApiModels, ApiProject, PredictorType
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedApi:
+    """What has to be known of a Cortex API to list its models."""
+
+    type: PredictorType
+    models: ApiModels
+
+    @classmethod
+    def of(cls, project: ApiProject) -> Self:
+        """Return the part of a project that its router needs."""
+        return cls(project.type, project.models or ApiModels())
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,8 @@ class DeployedEndpoint:
     """The timeout of the functions: how long a load may take."""
     per_tenant: bool = False
     """Whether every model has execution environments of its own (Lambda tenant isolation)."""
+    api: DeployedApi | None = None
+    """Of an endpoint that is a Cortex API."""
 
     def function_name(self, shard: int) -> str:
         """Return the name of the function of one shard."""
@@ -42,10 +58,12 @@ def parse_manifest(content: bytes) -> tuple[DeployedEndpoint, ...]:
     """
     try:
         return tuple(
-            DeployedEndpoint(**(item | {"endpoint": _endpoint(item["endpoint"])}))
+            DeployedEndpoint(
+                **(item | {"endpoint": _endpoint(item["endpoint"]), "api": _api(item["api"])})
+            )
             for item in orjson.loads(content)
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"the manifest of the endpoints cannot be read: {error}"
         ) from error
@@ -57,3 +75,9 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
         for rule in item["access"]
     )
     return Endpoint(**(item | {"access": tuple(rules)}))
+
+
+def _api(item: dict[str, Any] | None) -> DeployedApi | None:
+    if item is None:
+        return None
+    return DeployedApi(PredictorType(item["type"]), ApiModels.from_json(item["models"]))
