@@ -66,7 +66,7 @@ def test_load_longer_than_the_window_is_completed_though_its_caller_is_gone(
 
     assert (first["__type"], retry.get("Body")) == (NOT_READY, '"ready"')
     assert deployment.invocations(emulated.WARMER) == 1
-    assert deployment.samples("ModelDownloadingTime") == 1
+    assert deployment.said('"staged"') == 1
 
 
 @pytest.mark.parametrize("scale", [TimeScale(inference_s=30.0, warmer_s=10.0)])
@@ -121,7 +121,7 @@ def test_burst_over_many_cold_models_fetches_each_once_and_ends_with_all_ready(
     eventually(lambda: _all_ready(deployment, expected), PATIENCE_S)
 
     assert found.keys() <= {"right", NOT_READY, "TooManyRequestsException", "ThrottlingException"}
-    assert deployment.samples("ModelDownloadingTime") == len(targets)
+    assert deployment.said('"staged"') == len(targets)
 
 
 def _all_ready(deployment: EmulatedDeployment, expected: dict[str, str]) -> bool:

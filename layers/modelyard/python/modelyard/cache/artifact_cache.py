@@ -119,6 +119,7 @@ class ArtifactCache:
             staging.publish(digest, manifest)
         finally:
             staging.discard()
+        logger.info("staged", extra={"model": artifact.key, "bytes": manifest.model_bytes})
 
 
 @contextmanager
