@@ -156,6 +156,8 @@ class Worker:
             if action < 0.10:
                 self.residence.survey("e", self._orders.repository)
                 return "surveyed"
+        except DependencyError as error:  # a disk that cannot be read has no list to give
+            return f"survey: {type(error).__name__}"
         except Exception as error:
             return f"unexpected {error!r}"
         return self.ask(key)
