@@ -10,13 +10,16 @@ from typing import Any
 from moto.apigateway.models import apigateway_backends
 from moto.awslambda.models import LambdaVersion
 from moto.awslambda.utils import get_backend
+from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
+from moto.efs.models import AccessPoint
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import Queue
 
 Json = dict[str, Any]
 _make_queue = Queue.create_from_cloudformation_json
+_resolve_parameters = CloudFormationBackend._resolve_update_parameters
 
 
 def _make_fifo_queue(resource_name: str, template: Json, *rest: Any, **members: Any) -> Queue:
@@ -24,6 +27,19 @@ def _make_fifo_queue(resource_name: str, template: Json, *rest: Any, **members: 
     if str(template.get("Properties", {}).get("FifoQueue")).lower() == "true":
         resource_name = f"{resource_name[:70]}.fifo"
     return _make_queue(resource_name, template, *rest, **members)
+
+
+def _resolve_with_defaults(
+    backend: CloudFormationBackend, instance: Stack, incoming_params: list[dict[str, str]]
+) -> dict[str, str]:
+    """Know the previous value of a parameter that was never given: it is the template's default.
+
+    CloudFormation keeps it so. moto keeps given values only; the CDK asks for `BootstrapVersion`.
+    """
+    told = instance.template_dict.get("Parameters", {})
+    defaults = {name: one["Default"] for name, one in told.items() if "Default" in one}
+    instance.parameters = defaults | instance.parameters
+    return _resolve_parameters(backend, instance, incoming_params)
 
 
 def _attribute_of_version(version: LambdaVersion, name: str) -> str:
@@ -48,8 +64,10 @@ class _Taught(CloudFormationModel):
         return False
 
     @classmethod
-    def update_from_cloudformation_json(cls, original: "_Taught", *_: Any, **__: Any) -> "_Taught":
-        return original
+    def update_from_cloudformation_json(
+        cls, original_resource: "_Taught", *_: Any, **__: Any
+    ) -> "_Taught":
+        return original_resource
 
     @classmethod
     def delete_from_cloudformation_json(cls, *_: Any, **__: Any) -> None: ...
@@ -104,6 +122,9 @@ def main() -> None:
     """Serve until SIGTERM."""
     LambdaVersion.get_cfn_attribute = _attribute_of_version  # type: ignore[attr-defined]
     Queue.create_from_cloudformation_json = staticmethod(_make_fifo_queue)  # type: ignore[method-assign]
+    CloudFormationBackend._resolve_update_parameters = _resolve_with_defaults  # type: ignore[method-assign, assignment]
+    # A reference to an access point is its id; moto prints the object.
+    AccessPoint.physical_resource_id = property(lambda point: point.access_point_id)  # type: ignore[attr-defined]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     sys.stdout.write(f"{server.get_host_and_port()[1]} {DEFAULT_ACCOUNT_ID}\n")
