@@ -2,7 +2,7 @@
 
 The handler goes from event to answer, as the Lambda runtime calls it. Beside it: XGBoost's own
 `inplace_predict`, that call with a row of CSV read and an answer written, as a script would have
-it, and the predict call that the handler makes (`RowPredictor`), which is a shorter way into the
+it, and the predict call that the handler makes (`Booster.predict_rows`), a shorter way into the
 same library. All in this one process, in turns.
 """
 
@@ -22,7 +22,7 @@ import xgboost
 
 from benchmarks.machine import facts, own_versions
 from modelyard.bootstrap.inference import handler_of
-from modelyard.predictors.xgboost_rows import RowPredictor
+from modelyard.predictors.xgboost_library import Booster
 from modelyard.routing.endpoints import Endpoint
 from modelyard.settings import InferenceSettings
 from modelyard.types import Payload, TargetModel
@@ -110,8 +110,8 @@ def _model(folder: Path) -> xgboost.Booster:
 
 
 def _own_predict(booster: xgboost.Booster) -> Callable[[], Any]:
-    row, rows = _row(), RowPredictor(booster, (0, TREES))
-    return lambda: rows.predict(row)
+    row, own = _row(), Booster(bytes(booster.save_raw("ubj")))
+    return lambda: own.predict_rows(row)
 
 
 def _row() -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,39 +1,39 @@
 """XGBoost boosters, answered as SageMaker's XGBoost container answers on multi-model endpoints."""
 
 import contextlib
-import json
-import pickle
 import threading
-from pathlib import Path
+from contextlib import AbstractContextManager
+from ctypes import c_void_p
 from typing import Any
 
 import numpy as np
-import xgboost
-from scipy.sparse import csr_matrix
 
 from modelyard.codecs import csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.codecs.media_types import CSV, JSON, LIBSVM
-from modelyard.errors import InputRejectedError, ModelLoadError, UnsupportedContentTypeError
+from modelyard.errors import InputRejectedError, UnsupportedContentTypeError
 from modelyard.predictors import memory
 from modelyard.predictors.base import LoadPlan, reason
 from modelyard.predictors.model_format import PICKLES, edges
-from modelyard.predictors.xgboost_rows import RowPredictor
+from modelyard.predictors.xgboost_library import (
+    Booster,
+    LibraryError,
+    dense_matrix,
+    sparse_matrix,
+)
 from modelyard.types import Payload, Prediction
 
 
 def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    return XGBoostPredictor(load_native(plan), memory.booster_bytes(plan.model_file))
+    return XGBoostPredictor(Booster(_content(plan)), memory.booster_bytes(plan.model_file))
 
 
-def load_native(plan: LoadPlan) -> xgboost.Booster:
-    """Return the booster, set to one thread."""
-    assert plan.model_file is not None
-    with xgboost.config_context(verbosity=0):
-        booster = _read(plan.model_file)
-        booster.set_param({"nthread": 1})
-    return booster
+def load_native(plan: LoadPlan) -> Any:
+    """Return the booster as an object of XGBoost's own Python package."""
+    from modelyard.predictors import xgboost_package  # most processes never need it
+
+    return xgboost_package.load_native(plan)
 
 
 class XGBoostPredictor:
@@ -41,15 +41,14 @@ class XGBoostPredictor:
 
     needs_files = False
 
-    def __init__(self, booster: xgboost.Booster, memory_bytes: int) -> None:
+    def __init__(self, booster: Booster, memory_bytes: int) -> None:
         self._booster = booster
         self.memory_bytes = memory_bytes
-        self._features = booster.num_features()
-        self._iterations = _iterations(booster)
-        kind = _kind(booster)
+        self._features = booster.features
+        kind = booster.kind
         # Tree boosters predict in parallel; XGBoost promises nothing for linear ones.
         self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
-        self._rows = RowPredictor(booster, self._iterations) if kind == "gbtree" else None
+        self._takes_rows = kind == "gbtree"
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer CSV or libsvm rows; an empty body gets an empty answer, as from the container."""
@@ -62,27 +61,23 @@ class XGBoostPredictor:
 
     def close(self) -> None:
         """Drop the booster."""
-        del self._booster, self._rows
+        del self._booster
 
     def _of_dense(self, body: bytes) -> list[Any]:
         rows = self._dense(body)
         with np.errstate(over="ignore"):
             single = rows.astype(np.float32)
         # XGBoost's own matrix refuses infinities and says so; its C API does not look.
-        if self._rows is not None and not np.isinf(single).any():
-            scores = self._rows.predict(single)
+        if self._takes_rows and not np.isinf(single).any():
+            scores = self._booster.predict_rows(single)
             if scores is not None:
                 return scores
-        return self._scores(self._matrix(rows))
+        return self._scores(dense_matrix(rows))
 
     def _of_sparse(self, body: bytes) -> list[Any]:
-        return self._scores(self._matrix(self._sparse(body)))
-
-    def _matrix(self, rows: Any) -> xgboost.DMatrix:
-        try:
-            return xgboost.DMatrix(rows, nthread=1)
-        except (xgboost.core.XGBoostError, ValueError) as error:
-            raise InputRejectedError(f"the values are no features: {reason(error)}") from error
+        rows = self._sparse(body)
+        cells = rows.row_starts, rows.columns, rows.values
+        return self._scores(sparse_matrix(*cells, width=self._features))
 
     def _dense(self, body: bytes) -> Any:
         rows = np.array(csv_codec.decode(body))
@@ -93,53 +88,38 @@ class XGBoostPredictor:
             )
         return rows
 
-    def _sparse(self, body: bytes) -> Any:
+    def _sparse(self, body: bytes) -> libsvm_codec.SparseRows:
         rows = libsvm_codec.decode(body)
         if rows.width > self._features:
             raise InputRejectedError(
                 f"Feature size of libsvm inference data {rows.width} is larger than "
                 f"feature size of trained model {self._features}."
             )
-        shape = (len(rows.row_starts) - 1, self._features)
-        return csr_matrix((rows.values, rows.columns, rows.row_starts), shape=shape)
+        return rows
 
-    def _scores(self, matrix: xgboost.DMatrix) -> list[Any]:
-        try:
-            with self._turn:
-                scores = self._booster.predict(
-                    matrix, iteration_range=self._iterations, validate_features=False
-                )
-            listed: list[Any] = scores.tolist()
-            return listed
-        except (xgboost.core.XGBoostError, ValueError) as error:
-            raise InputRejectedError(
-                f"Unable to evaluate payload provided: {reason(error)}"
-            ) from error
-
-
-def _read(path: Path) -> xgboost.Booster:
-    content = path.read_bytes()
-    if edges(path).format not in PICKLES:
-        booster = xgboost.Booster()
-        # From memory the content decides; by path the extension would.
-        booster.load_model(bytearray(content))
-        return booster
-    model = pickle.loads(content)  # noqa: S301 - plan_load let it pass only with allow_code
-    booster = model.get_booster() if hasattr(model, "get_booster") else model
-    if not isinstance(booster, xgboost.Booster):
-        raise ModelLoadError(f"{path.name} is a pickled {type(model).__name__}, not a booster")
-    return booster
+    def _scores(self, rows: AbstractContextManager[c_void_p]) -> list[Any]:
+        with contextlib.ExitStack() as kept:
+            try:
+                matrix = kept.enter_context(rows)
+            except LibraryError as error:
+                raise InputRejectedError(f"the values are no features: {reason(error)}") from error
+            try:
+                with self._turn:
+                    return self._booster.predict(matrix)
+            except LibraryError as error:
+                raise InputRejectedError(
+                    f"Unable to evaluate payload provided: {reason(error)}"
+                ) from error
 
 
-def _iterations(booster: xgboost.Booster) -> tuple[int, int]:
-    """Return the rounds to use: up to the best one if early stopping stored it, else all."""
-    best = booster.attr("best_iteration")
-    return (0, int(best) + 1) if best is not None else (0, 0)
+def _content(plan: LoadPlan) -> bytes:
+    """Return the model in JSON or UBJSON; the content decides, whatever the file's name says."""
+    assert plan.model_file is not None
+    if edges(plan.model_file).format not in PICKLES:
+        return plan.model_file.read_bytes()
+    from modelyard.predictors import xgboost_package
 
-
-def _kind(booster: xgboost.Booster) -> str:
-    config = json.loads(booster.save_config())
-    return str(config["learner"]["gradient_booster"]["name"])
+    return bytes(xgboost_package.unpickled(plan).save_raw("ubj"))
 
 
 def _body_type(content_type: str | None) -> str:

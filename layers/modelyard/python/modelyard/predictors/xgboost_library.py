@@ -1,0 +1,246 @@
+"""XGBoost's C API, as much of it as serving takes.
+
+The library's own Python package stays out of it. Importing that takes SciPy, pandas and, when it is
+installed, scikit-learn along: seconds and a hundred megabytes that no prediction needs. And what
+it does around each call costs several times what the trees of a usual model do.
+"""
+
+import ctypes
+import importlib.util
+import json
+import math
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+_MISSING = json.dumps({"missing": math.nan, "nthread": 1}).encode()
+_own = threading.local()
+
+
+class LibraryError(Exception):
+    """XGBoost refuses, in its own words."""
+
+
+class Booster:
+    """A booster on one thread; predicts from many threads at once unless its kind is gblinear."""
+
+    def __init__(self, content: bytes) -> None:
+        """Read a model in JSON or UBJSON.
+
+        Raises:
+            LibraryError: XGBoost cannot read it.
+        """
+        self.handle = ctypes.c_void_p()
+        _call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self.handle))
+        weakref.finalize(self, _library.XGBoosterFree, self.handle)
+        with _quiet():
+            length = ctypes.c_uint64(len(content))
+            _call("XGBoosterLoadModelFromBuffer", self.handle, content, length)
+            _call("XGBoosterSetParam", self.handle, b"nthread", b"1")
+        self._config = _prediction_config(self._rounds())
+
+    @property
+    def features(self) -> int:
+        """How many columns the rows must have."""
+        count = ctypes.c_uint64()
+        _call("XGBoosterGetNumFeature", self.handle, ctypes.byref(count))
+        return count.value
+
+    @property
+    def kind(self) -> str:
+        """What boosts: gbtree, dart or gblinear."""
+        length, config = ctypes.c_uint64(), ctypes.c_char_p()
+        _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
+        return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
+
+    def predict_rows(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> list[Any] | None:
+        """Return the scores of float32 rows (n, features), a number or a list for each.
+
+        Bit for bit those of `predict`, at a fraction of its cost. None when the library refuses;
+        `predict` says why. For the kind gbtree only: dart rounds otherwise here, gblinear
+        cannot do it. Infinities are taken as they are, which `predict` refuses.
+        """
+        rows = np.ascontiguousarray(rows)
+        found = _Scores()
+        code = _library.XGBoosterPredictFromDense(
+            self.handle, _described(rows), self._config, _rows_of_this_thread(), *found.places
+        )
+        return None if code != 0 else found.listed()
+
+    def predict(self, matrix: ctypes.c_void_p) -> list[Any]:
+        """Return the scores of a matrix, a number or a list for each row.
+
+        Raises:
+            LibraryError: XGBoost refuses the matrix.
+        """
+        found = _Scores()
+        _call("XGBoosterPredictFromDMatrix", self.handle, matrix, self._config, *found.places)
+        return found.listed()
+
+    def _rounds(self) -> int:
+        """Return the rounds to use: up to the best one if early stopping stored it; 0 for all."""
+        best, is_there = ctypes.c_char_p(), ctypes.c_int()
+        _call(
+            "XGBoosterGetAttr",
+            self.handle,
+            b"best_iteration",
+            ctypes.byref(best),
+            ctypes.byref(is_there),
+        )
+        return int(best.value or b"") + 1 if is_there.value else 0
+
+
+@contextmanager
+def dense_matrix(rows: np.ndarray[Any, Any]) -> Iterator[ctypes.c_void_p]:
+    """Yield the matrix of rows (n, features), in which NaN is a missing cell.
+
+    Raises:
+        LibraryError: a cell is infinite as float32.
+    """
+    rows = np.ascontiguousarray(rows)
+    with _matrix("XGDMatrixCreateFromDense", _described(rows)) as matrix:
+        yield matrix
+
+
+@contextmanager
+def sparse_matrix(
+    starts: Sequence[int], columns: Sequence[int], values: Sequence[float], width: int
+) -> Iterator[ctypes.c_void_p]:
+    """Yield the matrix of rows in compressed sparse form; cells that are not named are missing.
+
+    Raises:
+        LibraryError: a cell is infinite as float32.
+    """
+    parts = (
+        np.array(starts, np.int64),
+        np.array(columns, np.int32),
+        np.array(values, np.float64),
+    )
+    described = [_described(part) for part in parts]
+    with _matrix("XGDMatrixCreateFromCSR", *described, ctypes.c_uint64(width)) as matrix:
+        yield matrix
+
+
+class _Scores:
+    """Where the library tells what it found."""
+
+    __slots__ = ("_dimensions", "_scores", "_shape")
+
+    def __init__(self) -> None:
+        self._shape = ctypes.POINTER(ctypes.c_uint64)()
+        self._dimensions = ctypes.c_uint64()
+        self._scores = ctypes.POINTER(ctypes.c_float)()
+
+    @property
+    def places(self) -> tuple[Any, Any, Any]:
+        return (
+            ctypes.byref(self._shape),
+            ctypes.byref(self._dimensions),
+            ctypes.byref(self._scores),
+        )
+
+    def listed(self) -> list[Any]:
+        """Return a copy: the scores are the library's, and this thread's until its next call."""
+        count, *rest = self._shape[: self._dimensions.value]
+        width = math.prod(rest)
+        flat = self._scores[: count * width]
+        if not rest:
+            return list(flat)
+        return [flat[start : start + width] for start in range(0, count * width, width)]
+
+
+class _Rows:
+    """What the library keeps the place of dense rows in."""
+
+    def __init__(self) -> None:
+        self.handle = ctypes.c_void_p()
+        _call("XGProxyDMatrixCreate", ctypes.byref(self.handle))
+        weakref.finalize(self, _library.XGDMatrixFree, self.handle)
+
+
+def _rows_of_this_thread() -> ctypes.c_void_p:
+    try:
+        rows: _Rows = _own.rows
+    except AttributeError:
+        rows = _own.rows = _Rows()
+    return rows.handle
+
+
+@contextmanager
+def _matrix(maker: str, *parts: Any) -> Iterator[ctypes.c_void_p]:
+    handle = ctypes.c_void_p()
+    _call(maker, *parts, _MISSING, ctypes.byref(handle))
+    try:
+        yield handle
+    finally:
+        _library.XGDMatrixFree(handle)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library from writing warnings to the process's output, on this thread."""
+    before = ctypes.c_char_p()
+    _call("XGBGetGlobalConfig", ctypes.byref(before))
+    kept = before.value
+    _call("XGBSetGlobalConfig", b'{"verbosity": 0}')
+    try:
+        yield
+    finally:
+        _call("XGBSetGlobalConfig", kept)
+
+
+def _call(function: str, *arguments: Any) -> None:
+    if getattr(_library, function)(*arguments) != 0:
+        raise LibraryError(_library.XGBGetLastError().decode())
+
+
+def _described(array: np.ndarray[Any, Any]) -> bytes:
+    """Return NumPy's array interface as JSON: the form in which the library takes arrays."""
+    shape = ",".join(map(str, array.shape))
+    return b'{"data":[%d,true],"shape":[%b],"typestr":"%b","version":3}' % (
+        array.ctypes.data,
+        shape.encode(),
+        array.dtype.str.encode(),
+    )
+
+
+def _prediction_config(rounds: int) -> bytes:
+    return json.dumps(
+        {
+            "type": 0,
+            "training": False,
+            "iteration_begin": 0,
+            "iteration_end": rounds,
+            "missing": math.nan,
+            "strict_shape": False,
+            "cache_id": 0,
+        }
+    ).encode()
+
+
+def _opened() -> ctypes.CDLL:
+    package = importlib.util.find_spec("xgboost")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'xgboost'")
+    finder = _module(Path(package.origin).with_name("libpath.py"))
+    library = ctypes.CDLL(finder.find_lib_path()[0])
+    library.XGBGetLastError.restype = ctypes.c_char_p
+    return library
+
+
+def _module(path: Path) -> ModuleType:
+    """Return one module of the package without the package, which would import everything."""
+    spec = importlib.util.spec_from_file_location(f"modelyard_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_library = _opened()
