@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture lint check fuzz schema audit bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -89,6 +89,13 @@ audit: build/audit/.made
 build/audit/.made: .ci/audit-requirements.txt
 	$(TOOL)
 
+# checkov on every template of `synth`, offline; .ci/checkov.yaml has what it need not find, and why.
+checkov: synth build/checkov/.made
+	CKV_SKIP_PACKAGE_UPDATE_CHECK=true build/checkov/venv/bin/checkov \
+		--config-file .ci/checkov.yaml --file cdk.out/*.template.json
+build/checkov/.made: .ci/checkov-requirements.txt
+	$(TOOL)
+
 # What the functions that are zip files carry, for their processor; pip needs no Docker for it.
 ARCHITECTURE ?= arm64
 WHEELS := build/layers/dependencies-$(ARCHITECTURE)
@@ -150,6 +157,7 @@ requirements:
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
 	$(PIN) --group audit -o .ci/audit-requirements.txt
+	$(PIN) --group checkov -o .ci/checkov-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt
 	$(MAKE) $(IMAGE_PINS)
 

@@ -1,8 +1,8 @@
 """The hashes of a tree's assets after each of some changes to it.
 
 `python asset_hashes.py CONFIG...` reads lists of paths, one a line, and prints for each the names
-and hashes of all assets once more text is at the end of those files; then they are as they were. Run
-it with the tree as the working folder and on the path: it looks at what is imported.
+and hashes of all assets once more text is at the end of those files; then they are as they were.
+Run it with the tree as the working folder and on the path: it looks at what is imported.
 """
 
 import json
