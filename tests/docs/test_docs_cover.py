@@ -11,6 +11,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from starlette.applications import Starlette
 
 from modelyard import errors
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
@@ -167,10 +168,15 @@ def test_no_metric_is_documented_that_is_not_there():
     assert sorted(documented) == sorted(metric for metric, _ in metric_helps())
 
 
+def starlette_of(app: Any) -> Starlette:
+    """Return the application inside of what surrounds it."""
+    return app if isinstance(app, Starlette) else starlette_of(vars(app)["_app"])
+
+
 def routes() -> set[str]:
     """Return every route of the web application, without the optional stage."""
     nobody = cast(Any, SimpleNamespace(endpoints=()))
-    application = vars(create_app(nobody, nobody, nobody, Deployment()))["_app"]
+    application = starlette_of(create_app(nobody, nobody, nobody, Deployment()))
     found = set()
     for route in application.routes:
         path = re.sub(r"{(\w+):path}", r"{\1}", route.path.removeprefix("/{stage}"))
@@ -187,7 +193,7 @@ def test_every_route_is_documented_and_no_other():
 
 def test_stage_works_for_the_routes_that_the_docs_name():
     nobody = cast(Any, SimpleNamespace(endpoints=()))
-    application = vars(create_app(nobody, nobody, nobody, Deployment()))["_app"]
+    application = starlette_of(create_app(nobody, nobody, nobody, Deployment()))
 
     staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]
 

@@ -41,6 +41,11 @@ class BrokenStore:
         raise DependencyError("the keys cannot be read")
 
 
+class DefectiveStore:
+    def find(self, key_id: str) -> StoredKey | None:
+        raise RuntimeError("a defect")
+
+
 class OneKey:
     def find(self, key_id: str) -> StoredKey | None:
         return STORED if key_id == KEY.key_id else None
@@ -149,3 +154,12 @@ def test_store_out_of_reach_lets_nobody_in() -> None:
     status, members = answer(key_authenticator(BrokenStore(), FakeClock()), {}, **sent)
 
     assert (status, members["__type"]) == (530, "InternalDependencyException")
+
+
+def test_defect_before_any_route_is_an_answer_too() -> None:
+    status, body = answer(
+        key_authenticator(DefectiveStore(), FakeClock()), {}, **{"x-api-key": KEY.text}
+    )
+
+    assert (status, body["__type"]) == (500, "InternalFailure")
+    assert "defect" not in body["Message"]

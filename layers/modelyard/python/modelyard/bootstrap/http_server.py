@@ -5,7 +5,7 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -31,7 +31,7 @@ class HttpServer(uvicorn.Server):
                 app,
                 host=host,
                 port=port,
-                http=TypedRefusals,
+                http=Connection,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -66,8 +66,43 @@ class HttpServer(uvicorn.Server):
             self._on_ready(f"http://{host}:{port}")
 
 
-class TypedRefusals(HttpToolsProtocol):
+class JoinedWrites:
+    """A transport that sends what is written in one turn of the loop at once.
+
+    An answer is written as its head and its body: two packets, and the client woken twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what was written, then hang up."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+
+class Connection(HttpToolsProtocol):
     """Refuses what is no HTTP (a control character in a header) as SDKs understand it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection (asyncio callback)."""
+        super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
 
     def send_400_response(self, msg: str) -> None:
         """Answer and hang up."""
