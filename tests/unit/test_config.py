@@ -62,7 +62,7 @@ def test_what_is_left_out_has_the_documented_defaults(folder: Path) -> None:
     [resource] = load_config(path)
 
     assert resource.endpoint == Endpoint("a", (folder / "models").as_uri() + "/")
-    assert resource.compute == Compute(2048 * 1024**2, 4, 360.0, "auto")
+    assert resource.compute == Compute(2048 * 1024**2, 8, 360.0, "auto")
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,10 @@ def test_break_even_is_the_fewest_requests_at_which_it_is_no_dearer(
 
 
 def test_break_even_of_the_example_is_where_the_hand_finds_it() -> None:
-    # 168.13 USD of an ml.m5.xlarge and S3, 17.2125 of fixed lines, 13.8255 a million requests.
+    # 168.13 USD of an ml.m5.xlarge and S3, 17.6125 of fixed lines, 13.8255 a million requests.
     found = break_even(EXAMPLE, PRICES, 1)
 
-    assert found == pytest.approx((168.13 - 17.2125) / 13.8255e-6, rel=1e-4)
+    assert found == pytest.approx((168.13 - 17.6125) / 13.8255e-6, rel=1e-4)
 
 
 def test_dearer_machines_move_the_break_even_up() -> None:

@@ -71,7 +71,7 @@ def cost(
         int,
         typer.Option(parser=size, metavar="SIZE", show_default="2048MiB", help="Of a shard."),
     ] = 2048 * 1024**2,
-    shards: Annotated[int, typer.Option(min=1, help="Functions of the endpoint.")] = 4,
+    shards: Annotated[int, typer.Option(min=1, help="Functions of the endpoint.")] = 8,
     cache: Annotated[
         Cache, typer.Option(help="EFS with bursting or elastic throughput, or tmp.")
     ] = Cache.BURSTING,

@@ -124,7 +124,7 @@ class Compute(Section):
     """What a deployment gives the endpoint."""
 
     memory: _Size = 2048 * 1024**2
-    shards: StrictInt = Field(default=4, ge=1, description="a whole number from 1")
+    shards: StrictInt = Field(default=8, ge=1, description="a whole number from 1")
     timeout: _Duration = 360.0
     runtime: Literal["auto", "onnx", "xgboost", "sklearn", "tensorflow", "python"] = Field(
         default="auto", description="auto, onnx, xgboost, sklearn, tensorflow or python"

@@ -35,7 +35,7 @@ class Workload:
     memory_bytes: int
     """Of an inference function."""
     cache: Cache = Cache.BURSTING
-    shards: int = 4
+    shards: int = 8
 
     @property
     def misses(self) -> float:
