@@ -34,6 +34,17 @@ class _Model:
 
 
 _NOTHING = _Model(ModelLocation("", ""), {}, {})
+_Open = Callable[[str], ModelRepository]
+
+
+def opening(
+    places: Iterable[tuple[str, ApiModels, PredictorType]], open_repository: _Open
+) -> _Open:
+    """Return how repositories are opened when these URIs stand for the models of APIs."""
+    versioned = {
+        uri: VersionedRepository(models, kind, uri, open_repository) for uri, models, kind in places
+    }
+    return lambda uri: versioned[uri] if uri in versioned else open_repository(uri)
 
 
 class VersionedRepository:
@@ -47,7 +58,7 @@ class VersionedRepository:
         models: ApiModels,
         predictor_type: PredictorType,
         uri: str,
-        open_repository: Callable[[str], ModelRepository],
+        open_repository: _Open,
     ) -> None:
         self._models = models
         self._type = predictor_type

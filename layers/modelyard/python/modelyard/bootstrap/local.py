@@ -18,7 +18,7 @@ from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqlite_queue import SqliteQueue
 from modelyard.adapters.system_clock import SystemClock
-from modelyard.adapters.versioned_repository import VersionedRepository
+from modelyard.adapters.versioned_repository import opening
 from modelyard.adapters.warm_poller import WarmPoller
 from modelyard.bootstrap.http_server import HttpServer
 from modelyard.bootstrap.logs import configure_logging
@@ -149,16 +149,11 @@ def _problem(api: ServedApi, error: ModelyardError) -> str:
 
 
 def _repositories(apis: tuple[ServedApi, ...]) -> Callable[[str], ModelRepository]:
-    versioned = {
-        api.endpoint.repository: VersionedRepository(
-            api.project.models or ApiModels(),
-            api.project.type,
-            api.endpoint.repository,
-            open_repository,
-        )
-        for api in apis
-    }
-    return lambda uri: versioned[uri] if uri in versioned else open_repository(uri)
+    served = ((api.endpoint.repository, api.project) for api in apis)
+    return opening(
+        ((uri, project.models or ApiModels(), project.type) for uri, project in served),
+        open_repository,
+    )
 
 
 def _metrics_renderer(

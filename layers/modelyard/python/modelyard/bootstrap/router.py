@@ -100,16 +100,10 @@ def _repositories(deployed: Sequence[DeployedEndpoint]) -> Callable[[str], Model
     """Return how a repository is opened: an API's is several places under one name."""
     if not any(item.api for item in deployed):
         return open_repository
-    from modelyard.adapters.versioned_repository import VersionedRepository
+    from modelyard.adapters.versioned_repository import opening
 
-    versioned = {
-        item.endpoint.repository: VersionedRepository(
-            item.api.models, item.api.type, item.endpoint.repository, open_repository
-        )
-        for item in deployed
-        if item.api is not None
-    }
-    return lambda uri: versioned[uri] if uri in versioned else open_repository(uri)
+    apis = ((item.endpoint.repository, item.api) for item in deployed if item.api is not None)
+    return opening(((uri, api.models, api.type) for uri, api in apis), open_repository)
 
 
 def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
