@@ -29,7 +29,7 @@ class SimulatedModel:
 class Unmeasured:
     """`Metrics` that nobody reads."""
 
-    def record(self, sample: Sample) -> None:
+    def record(self, *samples: Sample) -> None:
         """Forget the observation."""
 
 

@@ -9,8 +9,8 @@ class RecordingMetrics:
     def __init__(self) -> None:
         self.samples: list[Sample] = []
 
-    def record(self, sample: Sample) -> None:
-        self.samples.append(sample)
+    def record(self, *samples: Sample) -> None:
+        self.samples.extend(samples)
 
     def drain(self) -> tuple[Sample, ...]:
         drained = tuple(self.samples)

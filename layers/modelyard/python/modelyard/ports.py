@@ -126,8 +126,8 @@ class WarmQueue(Protocol):
 class Metrics(Protocol):
     """A sink for observations."""
 
-    def record(self, sample: Sample) -> None:
-        """Take one observation; never raises, never blocks."""
+    def record(self, *samples: Sample) -> None:
+        """Take observations; never raises, never blocks."""
         ...
 
 

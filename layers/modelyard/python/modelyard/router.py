@@ -173,8 +173,8 @@ class Router:
             return _failed(ModelError(_TIMED_OUT, original_status=0))
         except ModelyardError as error:
             return _failed(error)
-        for sample in answer.samples:
-            self._metrics.record(sample)
+        if answer.samples:
+            self._metrics.record(*answer.samples)
         return answer
 
     async def _ask_shards(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
@@ -213,8 +213,9 @@ class Router:
         }
         if answer.error is None:
             values |= _latencies(answer.timings, elapsed_s)
-        for name, value in values.items():
-            self._metrics.record(Sample(name, value, endpoint_name))
+        self._metrics.record(
+            *[Sample(name, value, endpoint_name) for name, value in values.items()]
+        )
 
 
 def answer_timeout_s(window_s: float) -> float:

@@ -49,8 +49,7 @@ class Warmer:
             return ModelyardError(f"not loaded after {window_s:g} s")
         except ModelyardError as error:
             return error
-        for sample in answer.samples:
-            self._metrics.record(sample)
+        self._metrics.record(*answer.samples)
         return answer.error
 
     def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:

@@ -13,9 +13,9 @@ class BufferedMetrics:
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=_MOST)
 
-    def record(self, sample: Sample) -> None:
-        """Keep one observation."""
-        self._samples.append(sample)
+    def record(self, *samples: Sample) -> None:
+        """Keep observations."""
+        self._samples.extend(samples)
 
     def drain(self) -> tuple[Sample, ...]:
         """Return and forget what was kept."""

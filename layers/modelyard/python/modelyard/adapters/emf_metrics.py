@@ -40,9 +40,9 @@ class EmfMetrics:
         self._write = write
         self._samples: deque[Sample] = deque(maxlen=_MOST)
 
-    def record(self, sample: Sample) -> None:
-        """Keep one observation until `flush`."""
-        self._samples.append(sample)
+    def record(self, *samples: Sample) -> None:
+        """Keep observations until `flush`."""
+        self._samples.extend(samples)
 
     def flush(self) -> None:
         """Write what was recorded."""

@@ -3,7 +3,7 @@ Sum and SampleCount, and whose ratio is the Average.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
@@ -46,10 +46,9 @@ class PrometheusMetrics:
             for name, text in _GAUGES.items()
         }
 
-    def record(self, sample: Sample) -> None:
-        """Take one observation."""
-        if sample.name in _SUMMARIES:
-            self._totals.add(sample)
+    def record(self, *samples: Sample) -> None:
+        """Take observations."""
+        self._totals.add(samples)
 
     def set_loaded(self, endpoint_name: str, count: int, memory_bytes: int) -> None:
         """Set the gauges of one endpoint."""
@@ -69,11 +68,13 @@ class _Totals(Collector):
         self._counts: dict[tuple[str, str], int] = {}
         self._sums: dict[tuple[str, str], float] = {}
 
-    def add(self, sample: Sample) -> None:
-        key = sample.name, sample.endpoint_name
+    def add(self, samples: Iterable[Sample]) -> None:
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
-            self._sums[key] = self._sums.get(key, 0.0) + sample.value
+            for sample in samples:
+                if sample.name in _SUMMARIES:
+                    key = sample.name, sample.endpoint_name
+                    self._counts[key] = self._counts.get(key, 0) + 1
+                    self._sums[key] = self._sums.get(key, 0.0) + sample.value
 
     def collect(self) -> Iterator[SummaryMetricFamily]:
         with self._lock:

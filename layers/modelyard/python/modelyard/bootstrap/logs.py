@@ -23,8 +23,19 @@ class FieldFormatter(logging.Formatter):
     """Renders the event followed by the fields given in `extra`."""
 
     def __init__(self, process_name: str) -> None:
-        super().__init__(f"%(asctime)s %(levelname)-7s {process_name} %(message)s")
+        super().__init__()
+        self._process_name = process_name
         self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and a traceback below it if there is one.
+
+        What `logging.Formatter` does besides takes as long as the fields.
+        """
+        record.message = record.getMessage()
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return self.formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """Return the local time to the millisecond."""
@@ -39,7 +50,9 @@ class FieldFormatter(logging.Formatter):
         if request_id := REQUEST_ID.get():
             known = known | {"request_id": request_id}
         fields = [f"{key}={_render(value)}" for key, value in known.items() if key not in _STANDARD]
-        return " ".join((super().formatMessage(record), *fields))
+        when = self.formatTime(record)
+        line = f"{when} {record.levelname:<7} {self._process_name} {record.message}"
+        return " ".join((line, *fields))
 
 
 def configure_logging(process_name: str, level: int = logging.INFO) -> None:
@@ -66,6 +79,8 @@ def configure_function_logging(level: int = logging.INFO) -> None:
 
 def _render(value: object) -> str:
     text = str(value)
+    if type(value) is float or type(value) is int:
+        return text
     return text if text.isprintable() and _PLAIN.fullmatch(text) else repr(text)
 
 

@@ -5,9 +5,11 @@ Source: the `sagemaker-runtime` service model, 2017-05-13.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from modelyard.errors import InvalidRequestError
 
+_compiled = lru_cache(re.compile)
 _NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
 _PRINTABLE = r"[!-~][ -~]*"
 
@@ -30,7 +32,7 @@ class Constraint:
             raise violation(
                 self.member, f"Member must have length less than or equal to {self.max_length}"
             )
-        if not re.fullmatch(self.pattern, value):
+        if not _compiled(self.pattern).fullmatch(value):
             raise violation(
                 self.member, f"Member must satisfy regular expression pattern: {self.pattern}"
             )
