@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.adapters.worker_guard import WorkerLimits
-from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.adapters.worker_pool import MAX_IN_FLIGHT, WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
 from modelyard.settings import WorkerSettings
@@ -57,10 +57,14 @@ class WorkerYard:
         self._sockets = sockets
 
     def pool(
-        self, workers: int = 1, clock: Clock | None = None, limits: WorkerLimits | None = None
+        self,
+        workers: int = 1,
+        clock: Clock | None = None,
+        limits: WorkerLimits | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> WorkerPool:
         commands = [self._command(index, limits or WorkerLimits()) for index in range(workers)]
-        return WorkerPool(commands, self._sockets, clock or SystemClock())
+        return WorkerPool(commands, self._sockets, clock or SystemClock(), max_in_flight)
 
     def model(self, name: str, source: str = ECHO, statement: str = "") -> str:
         script(self.models / name, source.replace("{statement}", statement))

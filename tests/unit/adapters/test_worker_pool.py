@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modelyard.adapters import worker_pool, worker_process
+from modelyard.adapters import worker_process
 from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.errors import CapacityError, ModelCrashedError
 from modelyard.routing.suspects import FIRST_SENTENCE_S
@@ -269,10 +269,7 @@ def test_answer_that_came_too_late_is_nobody_elses(yard: WorkerYard) -> None:
     run(yard.pool(), act)
 
 
-def test_caller_that_gave_up_leaves_nothing_in_flight(
-    yard: WorkerYard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_pool, "MAX_IN_FLIGHT", 1)
+def test_caller_that_gave_up_leaves_nothing_in_flight(yard: WorkerYard) -> None:
     slow = yard.model("slow", AT_PREDICT, f"data == '9' and {yard.wait_for('go')}")
 
     async def act(pool: WorkerPool) -> None:
@@ -285,11 +282,10 @@ def test_caller_that_gave_up_leaves_nothing_in_flight(
         assert await invoke(pool, yard, slow, b"3") == b"3"
         yard.put("go")
 
-    run(yard.pool(), act)
+    run(yard.pool(max_in_flight=1), act)
 
 
-def test_full_worker_says_so(yard: WorkerYard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "MAX_IN_FLIGHT", 2)
+def test_full_worker_says_so(yard: WorkerYard) -> None:
     slow = yard.model("slow", AT_PREDICT, yard.wait_for("go"))
 
     async def act(pool: WorkerPool) -> None:
@@ -302,7 +298,7 @@ def test_full_worker_says_so(yard: WorkerYard, monkeypatch: pytest.MonkeyPatch) 
         yard.put("go")
         assert await asyncio.gather(*calls) == [b"1"] * 2
 
-    run(yard.pool(), act)
+    run(yard.pool(max_in_flight=2), act)
 
 
 def test_survey_tells_what_the_worker_has(yard: WorkerYard) -> None:

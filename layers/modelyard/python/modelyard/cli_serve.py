@@ -58,6 +58,9 @@ def serve(
         int,
         typer.Option(parser=size, metavar="SIZE", show_default="10GiB", help="For artifacts."),
     ] = 10 * 1024**3,
+    max_in_flight: Annotated[
+        int, typer.Option(min=1, help="Calls a worker takes before it refuses more.")
+    ] = 256,
     cache_dir: Annotated[
         Path | None,
         typer.Option(file_okay=False, show_default="~/.cache/modelyard", help="For artifacts."),
@@ -142,7 +145,7 @@ def serve(
         from modelyard.bootstrap.pools import Limits
 
         folder = (cache_dir or user_cache_dir()).absolute()  # workers may run elsewhere
-        limits = Limits(workers, memory, disk, folder)
+        limits = Limits(workers, memory, disk, folder, max_in_flight)
         apis = tuple(
             prepare_api(
                 found.endpoint,

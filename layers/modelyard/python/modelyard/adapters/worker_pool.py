@@ -26,7 +26,7 @@ from modelyard.wire.envelope import (
 logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 256
-"""Calls per worker; each costs the worker a thread."""
+"""Calls per worker, unless one says otherwise; each costs the worker a thread."""
 MAX_TRIES = 5
 DROPPED_CALL_S = 2.0
 STOP_TIMEOUT_S = 30.0
@@ -37,11 +37,19 @@ _CRASHED = "An error occurred while handling request as the model process exited
 class WorkerPool:
     """`InferenceBackend` over worker processes of this machine."""
 
-    def __init__(self, commands: Sequence[WorkerCommand], folder: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        commands: Sequence[WorkerCommand],
+        folder: Path,
+        clock: Clock,
+        max_in_flight: int = MAX_IN_FLIGHT,
+    ) -> None:
+        """`max_in_flight` is how many calls each worker takes; more are refused at once."""
         self._workers = [
             WorkerProcess(index, folder, command) for index, command in enumerate(commands)
         ]
         self._clock = clock
+        self._max_in_flight = max_in_flight
         self._suspects = Suspects()
         self._unnamed = itertools.count(1)
         self._keepers: list[asyncio.Task[None]] = []
@@ -123,8 +131,8 @@ class WorkerPool:
         self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame
     ) -> Answer | None:
         """Return the answer, or None when the worker died before it could give one."""
-        if worker.in_flight.total() >= MAX_IN_FLIGHT:
-            raise CapacityError(f"too many calls in flight: {MAX_IN_FLIGHT} on this worker")
+        if worker.in_flight.total() >= self._max_in_flight:
+            raise CapacityError(f"too many calls in flight: {self._max_in_flight} on this worker")
         deaths = worker.deaths
         if model_id is not None:
             worker.in_flight[model_id] += 1

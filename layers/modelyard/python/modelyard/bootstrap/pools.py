@@ -1,13 +1,13 @@
 """The worker pools of the local server: one for the multi-model endpoints, one for each API."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.adapters.worker_guard import WorkerLimits
-from modelyard.adapters.worker_pool import WorkerPool
+from modelyard.adapters.worker_pool import MAX_IN_FLIGHT, WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
 from modelyard.projects import ApiProject
@@ -43,6 +43,8 @@ class Limits:
     memory_bytes: int
     disk_bytes: int
     cache_dir: Path
+    max_in_flight: int = MAX_IN_FLIGHT
+    """Calls that each process takes; more are refused at once."""
 
 
 class Pools:
@@ -74,15 +76,18 @@ class Pools:
         pools: dict[str, WorkerPool] = {}
         if self._endpoints:
             commands = [self._shared_command(index) for index in range(self._shared_workers)]
-            shared = WorkerPool(commands, socket_dir, clock)
+            shared = self._pool(commands, socket_dir, clock)
             await stack.enter_async_context(shared)
             pools |= {endpoint.name: shared for endpoint in self._endpoints}
         for number, api in enumerate(self._apis):
             folder = socket_dir / f"api-{number}"
             folder.mkdir()
-            pool = WorkerPool([self._api_command(api)], folder, clock)
+            pool = self._pool([self._api_command(api)], folder, clock)
             pools[api.endpoint.name] = await stack.enter_async_context(pool)
         return pools
+
+    def _pool(self, commands: Sequence[WorkerCommand], folder: Path, clock: Clock) -> WorkerPool:
+        return WorkerPool(commands, folder, clock, self._limits.max_in_flight)
 
     def _shared_command(self, index: int) -> WorkerCommand:
         settings = self._settings(f"worker-{index}")
