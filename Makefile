@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,14 @@ test-lambda: setup
 SECONDS ?= 600
 torture: setup
 	$(BIN)/python -m tests.faults.torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+# Twice as many calls as the server can answer, for ten minutes: make overload SECONDS=60
+overload: setup
+	$(BIN)/python -m tests.faults.endurance.overload $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+# Half an hour of loads, evictions, updates and killed workers: make soak SECONDS=300
+soak: setup
+	$(BIN)/python -m tests.faults.endurance.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
 lint: setup
 	$(BIN)/ruff format --check .

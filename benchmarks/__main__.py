@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         session.run(works, able)
     finally:  # also when it is stopped early: what was measured is worth keeping
-        print(publish(session, able, told.out))
+        print(publish(session, able, told.out, keep_others=bool(told.only)))
 
 
 def _parser() -> argparse.ArgumentParser:

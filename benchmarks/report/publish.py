@@ -5,7 +5,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,22 @@ from benchmarks.environments import CannotRunError
 from benchmarks.load import ceiling
 from benchmarks.peers.system import System
 from benchmarks.report import markdown
+from benchmarks.results import Row
 from benchmarks.session import Session
 
 
-def publish(session: Session, systems: Sequence[System], folder: Path) -> str:
-    """Write the files and return the table."""
+def publish(
+    session: Session, systems: Sequence[System], folder: Path, *, keep_others: bool = False
+) -> str:
+    """Write the files and return the table.
+
+    With `keep_others`, works that were not measured now keep the rows they have, if the machine
+    is the same: ratios are those of one work, whose systems are measured in turns.
+    """
     rows = list(session.results.rows())
     about = _about(session)
+    if keep_others:
+        rows = [*_others(folder / "results.json", {row["work"] for row in rows}), *rows]
     versions: dict[str, Any] = {environments.OWN: machine.own_versions()}
     for name in sorted({system.environment for system in systems} - {environments.OWN}):
         versions[name] = environments.versions(name)
@@ -31,6 +40,15 @@ def publish(session: Session, systems: Sequence[System], folder: Path) -> str:
     (folder / "results.md").write_text(table)
     _draw(folder)
     return table
+
+
+def _others(path: Path, measured: set[str]) -> Iterator[Row]:
+    if not path.is_file():
+        return
+    found = json.loads(path.read_text())
+    facts = machine.facts()
+    if {name: found["machine"].get(name) for name in facts} == facts:
+        yield from (row for row in found["rows"] if row["work"] not in measured)
 
 
 def _about(session: Session) -> dict[str, Any]:

@@ -30,8 +30,7 @@ class Disturbance(Work):
             ask(server.port, small)
             alone = run_for(server.port, [small], CLIENTS, pace.seconds(SECONDS))
             large = _Call(server.port, system.request(Kind.ONNX_1GB, serving.repository.name(0)))
-            large.start()
-            meanwhile = run_while(server.port, [small], CLIENTS, lambda _: large.is_alive())
+            meanwhile = run_while(server.port, [small], CLIENTS, large.is_on_its_way)
             large.finish()
         if alone.errors or meanwhile.errors:
             raise ServerError(f"{alone.errors} errors alone, {meanwhile.errors} meanwhile")
@@ -53,6 +52,15 @@ class _Call(threading.Thread):
 
     def run(self) -> None:
         self._reply = ask(self._port, self._request)
+
+    def is_on_its_way(self, _: float) -> bool:
+        """Tell whether there is no answer yet; makes the call when asked for the first time.
+
+        So clients are at it before the load begins, and wait with it where a server stands still.
+        """
+        if self.ident is None:
+            self.start()
+        return self.is_alive()
 
     def finish(self) -> None:
         """Wait for the answer.

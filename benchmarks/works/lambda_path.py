@@ -77,8 +77,9 @@ class HandlerOverhead(Script):
     name = "handler_overhead"
     usual_rounds = 40
     systems: Mapping[str, str] = {
-        "predict on an array": "bare predict",
-        "CSV in, CSV out": LOOP,
+        "the handler's predict call": "bare predict",
+        "`inplace_predict`": "inplace predict",
+        "`inplace_predict`, CSV in and out": LOOP,
         "handler": MODELYARD,
     }
 
@@ -87,7 +88,7 @@ class HandlerOverhead(Script):
         note = note_of(self.systems[line["call"]])
         note("lambda_inference_call", "call_us", float(line["us"]))
         note("lambda_inference_call", "cpu_us", float(line["CPU us"]))
-        note("lambda_inference_call", "beyond_predict_us", float(line["beyond predict, us"]))
+        note("lambda_inference_call", "beyond_predict_us", float(line["beyond the first, us"]))
 
 
 def _slug(text: str) -> str:

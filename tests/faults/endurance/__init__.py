@@ -1,0 +1,1 @@
+"""Load that lasts: more calls than there is room for, and half an hour of churn."""

@@ -1,0 +1,102 @@
+"""`python -m tests.faults.endurance.overload`: twice as many calls as the server can answer.
+
+Generator and server share this machine's processors, so the capacity is that of what is left;
+calls cost enough (many rows each) that the generator takes a small part.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from benchmarks.load.generator import run_for
+from benchmarks.load.http_messages import render
+from tests.faults.endurance.open_loop import Heard, arrive
+from tests.faults.endurance.usage import Usage, growth, look, watched
+from tests.serving import Server
+
+ROWS, FEATURES = 400, 10
+OFTEN_S = 5.0
+MOST_GROWTH = 0.05
+MOST_SLOWER = 3.0
+TYPED = {"200", "503 ServiceUnavailable"}
+
+
+def main() -> int:
+    """Overload a server and tell how it took it; 1 when a promise broke."""
+    parser = argparse.ArgumentParser("python -m tests.faults.endurance.overload")
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--max-in-flight", type=int, default=2, help="as of `modelyard serve`")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        request = _published(Path(folder))
+        options = ("--endpoint", "e", "--max-in-flight", str(told.max_in_flight))
+        with Server(folder, *options) as server:
+            return _overload(server, request, told.seconds, told.seed)
+
+
+def _overload(server: Server, request: bytes, seconds: float, seed: int) -> int:
+    port = int(server.url.rpartition(":")[2])
+    folders = [server.cache_dir]
+    capacity = run_for(port, [request], 2, 10.0).rps
+    unloaded = arrive(port, request, 0.2 * capacity, 20.0, seed)
+    with watched(lambda: look(server.pid, folders), OFTEN_S) as looks:
+        loaded = arrive(port, request, 2 * capacity, seconds, seed)
+    time.sleep(1.0)
+    after = arrive(port, request, 0.2 * capacity, 20.0, seed)
+    print(f"capacity {capacity:.0f} calls/s, offered {loaded.offered / seconds:.0f}")
+    for name, heard in (("unloaded", unloaded), ("overloaded", loaded), ("after", after)):
+        _tell(name, heard)
+    print(f"at first {looks[0]}\nat last  {looks[-1]}")
+    problems = problems_of(unloaded, loaded, after, looks)
+    print("\n".join(problems) or "every promise held")
+    return 1 if problems else 0
+
+
+def _tell(name: str, heard: Heard) -> None:
+    p50, p99 = heard.percentile_ms(50), heard.percentile_ms(99)
+    print(
+        f"{name}: {dict(heard.answers)}, accepted p50 {p50:.1f} ms, p99 {p99:.1f} ms,"
+        f" refused within {heard.longest_rejection_ms:.1f} ms (99 of 100)"
+    )
+
+
+def problems_of(unloaded: Heard, loaded: Heard, after: Heard, looks: Sequence[Usage]) -> list[str]:
+    """Return what broke a promise."""
+    found = [
+        f"untyped: {count} x {kind}"
+        for heard in (unloaded, loaded, after)
+        for kind, count in heard.answers.items()
+        if kind not in TYPED
+    ]
+    slower = loaded.percentile_ms(99) / unloaded.percentile_ms(99)
+    if slower > MOST_SLOWER:
+        found.append(f"p99 of accepted calls: {slower:.1f} x unloaded, allowed: {MOST_SLOWER}")
+    if set(after.answers) != {"200"}:
+        found.append(f"not recovered: {dict(after.answers)}")
+    more = growth(looks)["memory_mib"]
+    if more > MOST_GROWTH:
+        found.append(f"memory grew by {more:.1%} from the second third to the last")
+    return found
+
+
+def _published(folder: Path) -> bytes:
+    """Put one model into a folder; return a request that takes it some milliseconds."""
+    dice = np.random.default_rng(1)
+    rows = dice.normal(size=(2_000, FEATURES))
+    data = xgboost.DMatrix(rows, label=rows @ dice.normal(size=FEATURES))
+    booster = xgboost.train({"max_depth": 6, "nthread": 2}, data, 100)
+    booster.save_model(folder / "m.ubj")
+    body = "\n".join(",".join(f"{cell:.3f}" for cell in row) for row in rows[:ROWS])
+    headers = {"Content-Type": "text/csv", "X-Amzn-SageMaker-Target-Model": "m.ubj"}
+    return render("/endpoints/e/invocations", headers, body.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
