@@ -147,8 +147,9 @@ def blocks(results: Mapping[str, Any]) -> dict[str, str]:
 def rendered(text: str, names: Sequence[str], parts: Mapping[str, str]) -> str:
     """Return a page with its generated parts replaced, each between two comments."""
     for name in names:
-        pattern = re.compile(f"(<!-- {name} of results.json -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text, count = pattern.subn(lambda found, name=name: found[1] + parts[name] + found[2], text)
+        pattern = re.compile(f"(<!-- {name} of results.json -->\n).*?(<!-- end -->)", re.DOTALL)
+        told = f"{parts[name]}\n"
+        text, count = pattern.subn(lambda found, told=told: found[1] + told + found[2], text)
         assert count == 1, f"the page has no place for {name}"
     return text
 

@@ -1,13 +1,20 @@
 """The judges of `make overload` and `make soak` must be able to convict; a soak in short."""
 
+import asyncio
 import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from benchmarks.load.http_messages import render
 from tests.faults.endurance import overload, soak
-from tests.faults.endurance.open_loop import Heard
+from tests.faults.endurance.open_loop import Heard, _Stream
 from tests.faults.endurance.usage import Usage, growth
 from tests.serving import Server
 
@@ -18,11 +25,14 @@ def heard(seconds: float, **answers: int) -> Heard:
     kinds = {kind.replace("_", " ").lstrip(): count for kind, count in answers.items()}
     found = Heard(offered=sum(kinds.values()))
     found.answers.update(kinds)
-    found.accepted_s = [seconds] * kinds.get("200", 1)
+    found.accepted_s = [seconds] * kinds.get("200", 0)
     return found
 
 
 GOOD = heard(0.01, _200=100)
+REFUSED = {"503 ServiceUnavailable": 9}
+LOST = heard(0.02, _200=50, **REFUSED)
+LOST.offered += 1
 
 
 def test_growth_compares_the_last_third_with_the_second() -> None:
@@ -37,19 +47,21 @@ def test_growth_compares_the_last_third_with_the_second() -> None:
 @pytest.mark.parametrize(
     ("loaded", "after", "looks", "problem"),
     [
-        (heard(0.02, _200=50), GOOD, [LOOK] * 9, None),
-        (heard(0.02, _200=50, **{"503 ServiceUnavailable": 9}), GOOD, [LOOK] * 9, None),
-        (heard(0.04, _200=50), GOOD, [LOOK] * 9, "p99 of accepted calls: 4.0 x"),
-        (heard(0.02, _200=50, **{"503 untyped": 1}), GOOD, [LOOK] * 9, "untyped: 1 x 503"),
-        (heard(0.02, _200=50, **{"no answer: TimeoutError": 1}), GOOD, [LOOK] * 9, "untyped"),
+        (heard(0.02, _200=50, **REFUSED), GOOD, [LOOK] * 9, None),
+        (heard(0.02, _200=50), GOOD, [LOOK] * 9, "no overload"),
+        (heard(0.04, _200=50, **REFUSED), GOOD, [LOOK] * 9, "p99 of accepted calls: 4.0 x"),
+        (heard(0.02, **REFUSED), GOOD, [LOOK] * 9, "p99 of accepted calls: inf x"),
+        (heard(0.02, _200=50, **REFUSED, **{"503 untyped": 1}), GOOD, [LOOK] * 9, "untyped: 1 x"),
+        (heard(0.02, _200=50, **REFUSED, **{"no answer: OSError": 1}), GOOD, [LOOK] * 9, "untyped"),
+        (LOST, GOOD, [LOOK] * 9, "lost: 1 calls"),
         (
-            heard(0.02, _200=50),
-            heard(0.01, _200=9, **{"503 ServiceUnavailable": 1}),
+            heard(0.02, _200=50, **REFUSED),
+            heard(0.01, _200=98, **{"503 ServiceUnavailable": 2}),
             [LOOK] * 9,
             "not recovered",
         ),
         (
-            heard(0.02, _200=50),
+            heard(0.02, _200=50, **REFUSED),
             GOOD,
             [*[LOOK] * 6, *[replace(LOOK, memory_mib=110.0)] * 3],
             "memory grew by 10.0%",
@@ -86,3 +98,41 @@ def test_models_that_come_go_and_change_answer_right(tmp_path: Path) -> None:
     assert [kind for kind in answers if soak.is_wrong(kind)] == []
     assert answers["right"] > 50
     assert answers["(replaced)"] > 5
+    assert answers["refused"] > 0
+    assert answers["(killed)"] > 0
+    assert answers["(taken out of memory)"] > 0
+
+
+def test_client_that_cannot_connect_is_told_of(tmp_path: Path) -> None:
+    nobody = cast(Server, SimpleNamespace(url="http://127.0.0.1:1"))
+    answers: Counter[str] = Counter()
+
+    soak._call(nobody, soak.Shop(tmp_path), answers, seed=1, give_up_at=time.monotonic() + 0.1)
+
+    assert [kind for kind in answers if soak.is_wrong(kind)] == ["no answer: ConnectError"]
+
+
+def test_connections_that_the_server_closed_meanwhile_are_not_used_again() -> None:
+    async def calls_around_a_hang_up() -> Heard:
+        served: list[asyncio.StreamWriter] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            served.append(writer)
+            with suppress(asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            stream = _Stream(server.sockets[0].getsockname()[1], render("/", {}))
+            await stream._call(time.perf_counter())
+            served[0].close()
+            while not stream.idle[0].transport.is_closing():
+                await asyncio.sleep(0)
+            await stream._call(time.perf_counter())
+            for writer in served:
+                writer.close()
+                await writer.wait_closed()
+            stream.idle[0].transport.close()
+        return stream.heard
+
+    assert asyncio.run(calls_around_a_hang_up()).answers == {"200": 2}

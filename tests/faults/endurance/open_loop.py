@@ -5,6 +5,7 @@ counts from the moment a call was meant to be made.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections import Counter
@@ -30,8 +31,8 @@ class Heard:
     rejected_s: list[float] = field(default_factory=list)
 
     def percentile_ms(self, percent: float) -> float:
-        """Return a percentile of the latencies of accepted calls."""
-        ordered = sorted(self.accepted_s)
+        """Return a percentile of the latencies of accepted calls; infinite without any."""
+        ordered = sorted(self.accepted_s) or [math.inf]
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1e3
 
     @property

@@ -24,6 +24,9 @@ ROWS, FEATURES = 400, 10
 OFTEN_S = 5.0
 MOST_GROWTH = 0.05
 MOST_SLOWER = 3.0
+MOST_REFUSED_AFTER = 0.01
+"""With room for few calls, chance alone fills it now and then."""
+WORKERS = 2
 TYPED = {"200", "503 ServiceUnavailable"}
 
 
@@ -36,15 +39,17 @@ def main() -> int:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         request = _published(Path(folder))
-        options = ("--endpoint", "e", "--max-in-flight", str(told.max_in_flight))
-        with Server(folder, *options) as server:
-            return _overload(server, request, told.seconds, told.seed)
+        limits = ("--workers", str(WORKERS), "--max-in-flight", str(told.max_in_flight))
+        with Server(folder, "--endpoint", "e", *limits) as server:
+            clients = WORKERS * told.max_in_flight
+            return _overload(server, request, clients, told.seconds, told.seed)
 
 
-def _overload(server: Server, request: bytes, seconds: float, seed: int) -> int:
+def _overload(server: Server, request: bytes, clients: int, seconds: float, seed: int) -> int:
     port = int(server.url.rpartition(":")[2])
     folders = [server.cache_dir]
-    capacity = run_for(port, [request], 2, 10.0).rps
+    # So many that no worker rests: what the first one refuses goes to the second.
+    capacity = run_for(port, [request], clients, 10.0).rps
     unloaded = arrive(port, request, 0.2 * capacity, 20.0, seed)
     with watched(lambda: look(server.pid, folders), OFTEN_S) as looks:
         loaded = arrive(port, request, 2 * capacity, seconds, seed)
@@ -75,10 +80,17 @@ def problems_of(unloaded: Heard, loaded: Heard, after: Heard, looks: Sequence[Us
         for kind, count in heard.answers.items()
         if kind not in TYPED
     ]
+    found += [
+        f"lost: {heard.offered - heard.answers.total()} calls came to no end"
+        for heard in (unloaded, loaded, after)
+        if heard.offered != heard.answers.total()
+    ]
+    if not loaded.answers["503 ServiceUnavailable"]:
+        found.append("no overload: nothing was refused, so nothing is proved")
     slower = loaded.percentile_ms(99) / unloaded.percentile_ms(99)
     if slower > MOST_SLOWER:
         found.append(f"p99 of accepted calls: {slower:.1f} x unloaded, allowed: {MOST_SLOWER}")
-    if set(after.answers) != {"200"}:
+    if not after.answers["200"] >= (1 - MOST_REFUSED_AFTER) * after.offered:
         found.append(f"not recovered: {dict(after.answers)}")
     more = growth(looks)["memory_mib"]
     if more > MOST_GROWTH:

@@ -1,8 +1,9 @@
 """`python -m tests.faults.endurance.soak`: half an hour of loads, evictions and updates.
 
 Memory has room for about a tenth of the models. Clients ask for popular ones more often, models
-are replaced and deleted while they are asked, some callers send nonsense, a worker is killed now
-and then. Every right answer names its model and a version that was current.
+are replaced and unloaded while they are asked, some callers send nonsense or ask for a broken
+model. Workers are killed in the first third only: later, the youth of a new worker would hide what
+it leaks. Every right answer names its model and a version that was current.
 """
 
 import argparse
@@ -26,8 +27,19 @@ MODELS, FEATURES, CLIENTS = 100, 4, 6
 REVALIDATE_S = 1.0
 OPTIONS = ("--endpoint", "e", "--memory", "3MiB", "--disk", "20MiB", "--revalidate", "1s")
 EVERY_S = 15.0
+KILLS_AT = (0.1, 0.15, 0.2, 0.25)
 MOST_GROWTH = {"memory_mib": 0.05, "descriptors": 0.05, "threads": 0.10, "files": 0.05}
-FINE = {"right", "404", "503", "429", "424 crash", "refused"}
+BROKEN = "broken.ubj"
+NONSENSE = {"../m": "400 ValidationError", BROKEN: "424 ModelError"}
+"""What is asked for now and then, and how that is answered."""
+FINE = {
+    "right",
+    "refused",
+    "424 crash",
+    "429 ModelNotReadyException",
+    "503 ModelNotReadyException",
+    "503 ServiceUnavailable",
+}
 
 
 class Shop:
@@ -39,6 +51,7 @@ class Shop:
         self._current = [0] * MODELS
         self._oldest = [0] * MODELS
         self._replaced_at = [0.0] * MODELS
+        (folder / BROKEN).write_bytes(b"{L\x00 no model")
         for number in range(MODELS):
             self._write(number, 0)
 
@@ -98,15 +111,14 @@ def run(
         threading.Thread(target=_call, args=(server, shop, answers, seed * 1_000 + n, give_up_at))
         for n in range(CLIENTS)
     ]
-    threads.append(
-        threading.Thread(target=_disturb, args=(server, shop, answers, seed, give_up_at))
-    )
+    threads.append(threading.Thread(target=_disturb, args=(server, shop, answers, seed, seconds)))
     folders = [server.cache_dir, temporary]
     with watched(lambda: look(server.pid, folders), EVERY_S) as looks:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    answers["(taken out of memory)"] = int(server.metric("ModelUnloadingTime_count", "e"))
     return answers, looks
 
 
@@ -116,31 +128,32 @@ def _call(server: Server, shop: Shop, answers: Counter[str], seed: int, give_up_
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http:
         while time.monotonic() < give_up_at:
             [number] = dice.choices(range(MODELS), weights)
-            answers[_ask(http, shop, number, dice)] += 1
+            try:
+                answers[_ask(http, shop, number, dice)] += 1
+            except httpx.HTTPError as error:
+                answers[f"no answer: {type(error).__name__}"] += 1
 
 
 def _ask(http: httpx.Client, shop: Shop, number: int, dice: random.Random) -> str:
     floor = shop.floor(number)
-    is_nonsense = dice.random() < 0.02
-    headers = {
-        "Content-Type": "text/csv",
-        "X-Amzn-SageMaker-Target-Model": "../m" if is_nonsense else f"m{number}.ubj",
-    }
+    nonsense = dice.choice(list(NONSENSE)) if dice.random() < 0.02 else None
+    target_model = nonsense or f"m{number}.ubj"
+    headers = {"Content-Type": "text/csv", "X-Amzn-SageMaker-Target-Model": target_model}
     answer = http.post("/endpoints/e/invocations", content=b"1,2,3,4", headers=headers)
-    if is_nonsense:
-        return "refused" if answer.status_code == 400 else f"nonsense: {answer.status_code}"
+    kind = f"{answer.status_code} {answer.headers.get('x-amzn-errortype', 'untyped')}"
+    if nonsense is not None and kind == NONSENSE[nonsense]:
+        return "refused"
     if answer.status_code == 200:
         return shop.judge(number, floor, answer.json()[0])
     if answer.status_code == 424 and b"process exited" in answer.content:
         return "424 crash"
-    return str(answer.status_code)
+    return kind
 
 
-def _disturb(
-    server: Server, shop: Shop, answers: Counter[str], seed: int, give_up_at: float
-) -> None:
-    """Replace models, unload some, and kill the worker every few minutes."""
-    dice, kills_at = random.Random(seed), time.monotonic() + 120
+def _disturb(server: Server, shop: Shop, answers: Counter[str], seed: int, seconds: float) -> None:
+    """Replace models, unload some; kill a worker now and then in the first third."""
+    dice, began = random.Random(seed), time.monotonic()
+    give_up_at, kills = began + seconds, [began + seconds * share for share in KILLS_AT]
     turns = [0.0] * MODELS
     while time.monotonic() < give_up_at:
         number = dice.randrange(MODELS)
@@ -152,10 +165,11 @@ def _disturb(
         if dice.random() < 0.2:
             server.http.delete(f"/endpoints/e/models/m{dice.randrange(MODELS)}.ubj")
             answers["(unloaded)"] += 1
-        if time.monotonic() > kills_at:
-            kills_at += 120
-            psutil.Process(server.pid).children()[0].kill()
-            answers["(killed)"] += 1
+        if kills and time.monotonic() > kills[0]:
+            del kills[0]
+            for worker in psutil.Process(server.pid).children()[:1]:
+                worker.kill()
+                answers["(killed)"] += 1
         time.sleep(0.25)
 
 

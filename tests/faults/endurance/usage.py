@@ -1,6 +1,7 @@
 """What a server and all its processes hold: memory, descriptors, threads, files."""
 
 import contextlib
+import os
 import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ def look(pid: int, folders: Sequence[Path]) -> Usage:
             memory += process.memory_full_info().pss
             descriptors += process.num_fds()
             threads += process.num_threads()
-    files = sum(1 for folder in folders for _ in folder.rglob("*"))
+    # Folders that go while one looks are no error to `walk`; to `rglob` they are.
+    found = (found for folder in folders for found in os.walk(folder))
+    files = sum(len(inner) + len(names) for _, inner, names in found)
     return Usage(memory / 2**20, descriptors, threads, files)
 
 
@@ -51,12 +54,13 @@ def watched(take: Callable[[], Usage], every_s: float) -> Iterator[list[Usage]]:
     finally:
         is_over.set()
         thread.join()
+        looks.append(take())
 
 
 def growth(looks: Sequence[Usage]) -> dict[str, float]:
     """Return how much the median of the last third is above that of the second, per member."""
     third = len(looks) // 3
-    middle, last = looks[third : 2 * third], looks[2 * third :]
+    middle, last = looks[third : 2 * third] or looks[:1], looks[2 * third :]
     return {
         name: _median(last, name) / max(1.0, _median(middle, name)) - 1 for name in asdict(looks[0])
     }
