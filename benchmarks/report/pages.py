@@ -124,6 +124,19 @@ GOALS = (
     _against("memory per further model", "memory_xgboost", "per_model_mb", 1.2),
     Goal("a worker with one model, MB", "memory_xgboost", "largest_process_rss_mb", 110.0),
     _against("start to first answer", "start_xgboost", "first_answer_ms", 1.0),
+    Goal("router on Lambda: import to ready, ms", "lambda_router_init", "wall_ms", 400.0),
+    Goal(
+        "inference on Lambda: import to ready, ms",
+        "lambda_inference_xgboost_init",
+        "wall_ms",
+        450.0,
+    ),
+    Goal(
+        "its handler beyond the predict call, us",
+        "lambda_inference_call",
+        "beyond_predict_us",
+        100.0,
+    ),
 )
 
 
