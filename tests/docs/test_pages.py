@@ -15,7 +15,12 @@ from tests.docs import pages
 PACKAGE = pages.ROOT / "layers/modelyard/python/modelyard"
 MAKEFILE = (pages.ROOT / "Makefile").read_text()
 ARCHITECTURE = sorted((pages.ROOT / "docs/architecture").glob("*.md"))
-LONGEST = {"README.md": 149, "docs/architecture": 100, "docs/adr": 40}
+LONGEST = {
+    "README.md": 175,  # with the table of a benchmark
+    "docs/architecture": 100,
+    "docs/adr": 40,
+    "benchmarks/results": 2000,  # not written by hand
+}
 OF_ARTIFACTS = ("code/inference.py", "utils.py")
 BESIDE_THE_PACKAGE = ("functions/", "infra/")
 every_page = pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
