@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.refusals import locations, refusals
-from modelyard.config import EndpointConfig, load_config, load_deployment
+from modelyard.config import load_config, load_deployment
 from modelyard.config_schema import Deployment, validated
 from modelyard.errors import ConfigurationError
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
 from modelyard.routing.manifest import DeployedApi, DeployedEndpoint
+from modelyard.targets import EndpointConfig
 
 RUNTIME_BYTES = 384 << 20
 """What Python, its frameworks and the bodies of a call take of a function's memory."""

@@ -93,3 +93,9 @@ def test_command_line_starts_without_the_server() -> None:
     imported = third_parties(imported_by("modelyard.cli"))
 
     assert imported & (WEB | FRAMEWORKS | AWS | {"rich", "yaml"}) == set()
+
+
+def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() -> None:
+    modules = imported_by("modelyard.cli, modelyard.targets, modelyard.bootstrap.local")
+
+    assert third_parties(modules) & {"pydantic", "yaml", "httpx", "boto3"} == set()

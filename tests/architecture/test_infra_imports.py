@@ -13,6 +13,7 @@ FILES = sorted((ROOT / "infra").glob("*.py"))
 ALLOWED = (
     "modelyard.config",
     "modelyard.config_schema",
+    "modelyard.targets",
     "modelyard.errors",
     "modelyard.projects",
     "modelyard.routing",

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config import Compute, load_config, resource_for_target
-from modelyard.config_schema import is_endpoint_name
+from modelyard.config import load_config
 from modelyard.errors import ConfigurationError
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
+from modelyard.targets import Compute, is_endpoint_name, resource_for_target
 
 
 @pytest.fixture

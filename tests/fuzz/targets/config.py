@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelyard.config import load_config, load_deployment
-from modelyard.config_schema import is_endpoint_name
 from modelyard.routing.manifest import DeployedEndpoint, parse_manifest, render_manifest
+from modelyard.targets import is_endpoint_name
 
 PREDICTOR = "class PythonPredictor:\n    def __init__(self, config): pass\n"
 

@@ -13,7 +13,7 @@ from modelyard.errors import ConfigurationError
 from modelyard.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from modelyard.config import EndpointConfig
+    from modelyard.targets import EndpointConfig
 
 _T = TypeVar("_T")
 
@@ -174,13 +174,15 @@ def _status(choice: NotReadyStatus) -> int | None:
 
 
 def _resources(target: str, name: str | None) -> list["EndpointConfig"]:
-    from modelyard.config import load_config, resource_for_target
-
     path = Path(target)
     if path.is_dir() or path.suffix not in (".yaml", ".yml"):
+        from modelyard.targets import resource_for_target
+
         return [resource_for_target(target, name)]
     if name is not None:
         raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
+    from modelyard.config import load_config
+
     return load_config(path)
 
 

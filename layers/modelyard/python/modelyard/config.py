@@ -1,22 +1,17 @@
-"""What to serve: a config file of resources, or one target given on the command line."""
+"""What to serve, from a config file of resources."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelyard.config_schema import (
-    NAME_FORMS,
     Access,
     Deployment,
     MultiModelEndpoint,
-    found,
-    is_endpoint_name,
-    repository_uri,
     suggestion,
     validated,
 )
@@ -25,34 +20,11 @@ from modelyard.cortex_schema.api import RealtimeAPI
 from modelyard.cortex_schema.problems import code_of
 from modelyard.cortex_schema.project import project_of, warnings_of
 from modelyard.errors import ConfigurationError
-from modelyard.projects import ApiProject
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
+from modelyard.targets import Compute, EndpointConfig, found
 
 _OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
-
-
-@dataclass(frozen=True, slots=True)
-class Compute:
-    """What an endpoint asks of a deployment; the local server has options for it."""
-
-    memory_bytes: int
-    shards: int
-    timeout_s: float
-    runtime: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointConfig:
-    """One resource of a config file."""
-
-    endpoint: Endpoint
-    compute: Compute | None = None
-    """None where only a local server was asked for."""
-    project: ApiProject | None = None
-    """The Cortex project behind the endpoint; None for a multi-model endpoint."""
-    warnings: tuple[str, ...] = ()
-    """What the file says that has no effect here, each with the file's name and the resource's."""
 
 
 def load_config(path: Path) -> list[EndpointConfig]:
@@ -92,31 +64,6 @@ def load_deployment(path: Path) -> Deployment:
         raise ConfigurationError(f"{path.name}: kind: Deployment {len(found)} times; allowed: once")
     document = found[0] if found else {"name": "modelyard", "kind": "Deployment"}
     return validated(Deployment, document, path.parent)
-
-
-def resource_for_target(target: str, name: str | None = None) -> EndpointConfig:
-    """Return the endpoint of a folder or `s3://bucket/prefix`, named `name` or after it.
-
-    Raises:
-        ConfigurationError: the target is neither, or no legal name can be made of it.
-    """
-    if name is not None and not is_endpoint_name(name):
-        raise ConfigurationError(f"--endpoint: found {name!r}; allowed: {NAME_FORMS}")
-    try:
-        repository = repository_uri(target, Path())
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{error.message}, or a config file ending in .yaml") from error
-    endpoint = Endpoint(name=_derived_name(target) if name is None else name, repository=repository)
-    return EndpointConfig(endpoint)
-
-
-def _derived_name(target: str) -> str:
-    is_prefix = target.startswith("s3://")
-    last_part = target.rstrip("/").rpartition("/")[2] if is_prefix else Path(target).resolve().name
-    name = re.sub("[^a-zA-Z0-9]+", "-", last_part).strip("-")[:63].rstrip("-")
-    if not name:
-        raise ConfigurationError(f"{target!r} makes no endpoint name: give one with --endpoint")
-    return name
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -1,7 +1,6 @@
 """The shape of a multi-model endpoint, and words for whatever does not fit a shape."""
 
 import difflib
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -22,53 +21,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from modelyard.errors import ConfigurationError
+from modelyard.targets import NAME_FORMS, PATH_FORMS, found, is_endpoint_name, repository_uri
 from modelyard.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
 
-NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
-PATH_FORMS = "an existing folder or s3://bucket/prefix"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: not even text
 _Shape = TypeVar("_Shape", bound="Section")
-_ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
-
-
-def is_endpoint_name(name: str) -> bool:
-    """Tell whether SageMaker would take this endpoint name."""
-    return len(name) <= 63 and _ENDPOINT_NAME.fullmatch(name) is not None
-
-
-def repository_uri(location: str, base: Path) -> str:
-    """Return the URI, ending in `/`, of a folder (relative to `base`) or an `s3://` prefix.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    if location.startswith("s3://"):
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        if _BUCKET.fullmatch(bucket) is None:
-            raise ConfigurationError(f"{found(location)}, not a bucket; allowed: {PATH_FORMS}")
-        return f"s3://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
-    if not location or not is_folder(base / location):
-        raise ConfigurationError(f"{found(location)}, not a folder; allowed: {PATH_FORMS}")
-    uri = (base / location).resolve().as_uri()
-    return uri if uri.endswith("/") else f"{uri}/"
-
-
-def is_folder(path: Path) -> bool:
-    """Tell whether a folder is there; a path that cannot even be asked for is none."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def found(value: object) -> str:
-    """Return `found ...` with the value as people wrote it, shortened to fit a line."""
-    try:
-        text = "null" if value is None else repr(value)
-    except ValueError:  # an integer of thousands of digits
-        text = f"a very long {type(value).__name__}"
-    return f"found {text if len(text) <= 200 else text[:200] + '...'}"
 
 
 def suggestion(value: object, allowed: Collection[str]) -> str:

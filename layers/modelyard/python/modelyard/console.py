@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.columns import Columns
@@ -16,11 +17,13 @@ from rich.tree import Tree
 from modelyard.cost.comparison import Comparison
 from modelyard.errors import ModelyardError
 from modelyard.layout_check import Findings
-from modelyard.management import ListedModel
 from modelyard.model_check import ModelReport
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
 from modelyard.units import render_size
+
+if TYPE_CHECKING:  # it brings an HTTP client, which a server has no use for
+    from modelyard.management import ListedModel
 
 _WHERE = {
     "LOADED": "[green]loaded",
@@ -71,7 +74,7 @@ def print_ready(url: str, endpoints: Iterable[Endpoint], lambda_url: str = "") -
         out.print(f"  Lambda's Invoke API on {escape(lambda_url)}", soft_wrap=True)
 
 
-def print_models(endpoint_name: str, models: Sequence[ListedModel]) -> None:
+def print_models(endpoint_name: str, models: Sequence["ListedModel"]) -> None:
     """Print where each model of an endpoint is, and below it what was odd about one."""
     out.print(_models_table(endpoint_name, models))
     for model in models:
@@ -79,7 +82,7 @@ def print_models(endpoint_name: str, models: Sequence[ListedModel]) -> None:
             out.print(f"{escape(model.name)}: {escape(model.detail)}", soft_wrap=True)
 
 
-def _models_table(endpoint_name: str, models: Iterable[ListedModel]) -> Table:
+def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:
     table = Table(title=escape(endpoint_name), title_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("version", overflow="ellipsis")

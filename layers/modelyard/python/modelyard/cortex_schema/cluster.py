@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, StrictInt, StrictStr
 
-from modelyard.config_schema import Section, found
+from modelyard.config_schema import Section
 from modelyard.cortex_schema.problems import refusal
 from modelyard.cortex_schema.values import Count, Text
+from modelyard.targets import found
 
 _DURATION_FORMS = "a duration such as 250ms, 10s or 1h30m"
 

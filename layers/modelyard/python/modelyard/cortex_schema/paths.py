@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationInfo
 from pydantic_core import PydanticKnownError
 
-from modelyard.config_schema import PATH_FORMS, found, is_folder, repository_uri
 from modelyard.cortex_schema.problems import refusal
 from modelyard.errors import ConfigurationError
 from modelyard.projects import ModelLocation
+from modelyard.targets import PATH_FORMS, found, is_folder, repository_uri
 
 FILE_FORMS = "a .py file of the project, by its path from the config file"
 FOLDER_FORMS = "a folder of the project, by its path from the config file"

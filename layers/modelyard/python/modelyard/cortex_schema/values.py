@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StrictInt, StrictStr
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from modelyard.config_schema import PATH_FORMS, found
 from modelyard.cortex_schema import paths
 from modelyard.cortex_schema.problems import problem_at, refusal, refuse
 from modelyard.projects import SINGLE_MODEL, ModelLocation
+from modelyard.targets import PATH_FORMS, found
 
 API_NAME_FORMS = "1 to 42 lower-case letters, digits and hyphens, a letter first, no hyphen last"
 MODEL_NAME_FORMS = "letters, digits, _ and -"
