@@ -130,6 +130,5 @@ def test_the_workers_end_with_a_server_that_is_killed(models: DirectoryModels) -
         workers = psutil.Process(server.pid).children()
         server.process.kill()
         server.process.wait()
-
-    assert len(workers) == 2
-    eventually(lambda: not any(worker.is_running() for worker in workers))
+        assert len(workers) == 2
+        eventually(lambda: not any(worker.is_running() for worker in workers))

@@ -11,9 +11,9 @@ COLD = """something before
 |---|---|---|---|---|---|
 | inference (onnx) | first model | 120 | 100 to 150 | 90 | 77 |
 """
-CALLS = """| call | us | least | CPU us | beyond predict, us | ratio |
+CALLS = """| call | us | least | CPU us | beyond the first, us | ratio |
 |---|---|---|---|---|---|
-| CSV in, CSV out | 100 | 90 | 99 | 10 | 1.10 |
+| `inplace_predict`, CSV in and out | 100 | 90 | 99 | 10 | 1.10 |
 | handler | 150 | 140 | 149 | 60 | 1.60 |
 """
 
@@ -34,7 +34,7 @@ def test_lines_are_told_by_the_names_of_their_columns():
 
 def test_two_tables_have_headers_of_their_own():
     assert [set(line) for line in parse(COLD + "\n" + CALLS)][1:] == [
-        {"call", "us", "least", "CPU us", "beyond predict, us", "ratio"}
+        {"call", "us", "least", "CPU us", "beyond the first, us", "ratio"}
     ] * 2
 
 
