@@ -1,7 +1,10 @@
 """Tables that scripts print, read back."""
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks import handler_overhead
 from benchmarks.report.table import parse
 from benchmarks.results import Results
 from benchmarks.works.lambda_path import ColdStart, HandlerOverhead
@@ -53,3 +56,10 @@ def test_handler_is_compared_with_the_bare_loop():
     row = rows_of(HandlerOverhead(), CALLS)["lambda_inference_call", "modelyard", "call_us"]
 
     assert row["ratio_to_loop"] == 1.5
+
+
+def test_script_still_says_what_is_read_of_it():
+    script = Path(handler_overhead.__file__).read_text()
+
+    assert [name for name in HandlerOverhead.systems if f'"{name}": ' not in script] == []
+    assert all(column.strip() in script for column in CALLS.splitlines()[0].strip("| ").split("|"))
