@@ -104,6 +104,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project.api("nothing", NOTHING)
     project.api("any-order", ANY_ORDER)
     project.api("keywords", KEYWORDS, networking={"endpoint": "/v1/key.words"})
+    like_sagemaker = {"endpoint": "/shop/endpoints/nothing/invocations"}
+    project.api("like-sagemaker", KEYWORDS, networking=like_sagemaker)
     project.api("afterwards", AFTERWARDS)
     project.api("payload-afterwards", PAYLOAD_AFTERWARDS)
     project.slope("models/near/1", 1)
@@ -173,6 +175,14 @@ def test_c03_an_unknown_argument_is_refused_by_name_even_with_a_default(tmp_path
 
 def test_c04_keyword_only_arguments_are_passed_too(server: Server) -> None:
     assert post(server, "/v1/key.words", {"x": 1}).json() == [{"x": 1}, [], {}]
+
+
+def test_a_path_that_looks_like_an_invocation_belongs_to_the_api_that_names_it(
+    server: Server,
+) -> None:
+    path = "/shop/endpoints/nothing/invocations"
+
+    assert post(server, path, {"x": 1}).json() == [{"x": 1}, [], {}]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -450,6 +450,31 @@ def test_caching_disabled_unloads_and_deletes_after_each_call(yard: Yard, tmp_pa
     assert yard.models.used_bytes == 0
     assert list((tmp_path / "entries").iterdir()) == []
     assert yard.outcome("m", keep_loaded=False) == (b"v1", False)
+
+
+def test_calls_that_share_a_model_without_caching_delete_its_files_once_at_the_end(
+    yard: Yard, tmp_path: Path
+) -> None:
+    source = yard.source("m", keep_loaded=False)
+    with ExitStack() as last:
+        last.enter_context(yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S))
+        with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+            pass
+
+        assert len(list((tmp_path / "entries").iterdir())) == 1
+    assert list((tmp_path / "entries").iterdir()) == []
+    assert yard.models.used_bytes == 0
+
+
+def test_a_call_without_caching_leaves_the_version_that_came_after_its_own(yard: Yard) -> None:
+    source = yard.source("m", keep_loaded=False)
+    with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+        yard.repository.put("m", b"v2")
+        yard.clock.advance(REVALIDATE_S)
+        assert yard.ask("m") == b"v1"
+        yard.settle()
+
+    assert yard.outcome("m") == (b"v2", True)
 
 
 def test_load_that_never_ends_is_a_model_error_after_six_minutes(yard: Yard) -> None:

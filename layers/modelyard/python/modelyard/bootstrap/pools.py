@@ -18,6 +18,9 @@ MEMORY_FACTOR = 2
 """A worker may take this many times its share for models: their sizes are estimates."""
 FRAMEWORK_BYTES = 1 << 30
 """And this for interpreter, frameworks and the calls in flight."""
+_ARENAS = "MALLOC_ARENA_MAX"
+_MOST_ARENAS = "2"
+"""Every load has a thread of its own, and each arena of glibc keeps what its threads freed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Pools:
             settings.name,
             "modelyard.bootstrap.worker",
             settings.to_line(),
+            environment=_allocator(),
             limits=self._worker_limits,
         )
 
@@ -112,7 +116,7 @@ class Pools:
             settings.to_line(),
             python=api.python,
             folder=api.project.folder,
-            environment=api.project.env,
+            environment={**_allocator(), **api.project.env},
             limits=self._worker_limits,
         )
 
@@ -128,3 +132,7 @@ class Pools:
 
 def _has_own_folder(project: ApiProject) -> bool:
     return project.models is not None and project.models.disk_cache_size is not None
+
+
+def _allocator() -> Mapping[str, str]:
+    return {_ARENAS: os.environ.get(_ARENAS, _MOST_ARENAS)}

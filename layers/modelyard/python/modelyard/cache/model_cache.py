@@ -84,14 +84,22 @@ class ModelCache(Generic[R]):
                 model.last_used_at = self._clock.time()
             return model
 
-    def release(self, model: LoadedModel[R]) -> None:
-        """End a lease."""
+    def release(self, model: LoadedModel[R]) -> bool:
+        """End a lease; returns whether it was the last of a retired model, which is closed now."""
         with self._changed:
             model.leases -= 1
             closing = model.is_retired and model.leases == 0
             self._changed.notify_all()
         if closing:
             self._close(model)
+        return closing
+
+    def retire(self, model: LoadedModel[R]) -> None:
+        """Let no new call have a model the caller leases; a newer version of it stays."""
+        with self._changed:
+            if self._models.get(model.model_id) is model:
+                del self._models[model.model_id]
+            self._retire(model)
 
     def reserve(self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float) -> Room:
         """Make room for a model about to be loaded, evicting others, its own old version last.

@@ -96,9 +96,10 @@ class Residence(Generic[R]):
         try:
             yield model, is_hit
         finally:
-            self._models.release(model)
             if not source.keep_loaded:
-                self._models.unload(source.model_id)
+                self._models.retire(model)
+            is_gone = self._models.release(model)
+            if is_gone and not source.keep_loaded:  # the last of those who shared it, and only it
                 self._artifacts.evict(model.artifact)
 
     def unload(self, source: ModelSource) -> bool:

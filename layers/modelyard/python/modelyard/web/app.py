@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -76,7 +76,8 @@ def create_app(
     for kind, render in _FAILURES.items():
         app.add_exception_handler(kind, _responding(render))
     known_to = authenticator or AnonymousAuthenticator()
-    return AnswerHeaders(Authentication(ShortWay(app, invocations), known_to))
+    short_way = ShortWay(app, invocations, {served.route for served in router.endpoints})
+    return AnswerHeaders(Authentication(short_way, known_to))
 
 
 class Answering:
@@ -101,19 +102,28 @@ class ShortWay:
     Its layers cost several times what choosing the shard and writing to its socket cost.
     """
 
-    def __init__(self, app: ASGIApp, invocations: Sequence[Route]) -> None:
+    def __init__(
+        self, app: ASGIApp, invocations: Sequence[Route], taken: Container[str | None]
+    ) -> None:
+        """`taken` are the paths of Cortex APIs, which come first whatever they look like."""
         self._app = app
         self._invocations = invocations
+        self._taken = taken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the route of an invocation, or else the application."""
-        if scope["type"] == "http" and scope["path"].endswith(_INVOCATIONS):
+        if self._is_invocation(scope):
             for route in self._invocations:
                 match, found = route.matches(scope)
                 if match is Match.FULL:
                     await route.app({**scope, **found}, receive, send)
                     return
         await self._app(scope, receive, send)
+
+    def _is_invocation(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or not scope["path"].endswith(_INVOCATIONS):
+            return False
+        return scope["path"] not in self._taken
 
 
 class AnswerHeaders:
