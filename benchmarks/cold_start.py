@@ -18,9 +18,9 @@ from typing import TypedDict
 
 import modelyard
 from benchmarks.machine import facts, own_versions
+from modelyard.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.routing.endpoints import Endpoint
 from modelyard.routing.manifest import DeployedEndpoint, render_manifest
-from modelyard.settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.types import ModelSource, TargetModel
 from modelyard.wire.envelope import Load, render_request
 from modelyard.wire.lambda_payload import render_payload

@@ -22,9 +22,9 @@ import xgboost
 
 from benchmarks.machine import facts, own_versions
 from modelyard.bootstrap.inference import handler_of
+from modelyard.function_settings import InferenceSettings
 from modelyard.predictors.xgboost_library import Booster
 from modelyard.routing.endpoints import Endpoint
-from modelyard.settings import InferenceSettings
 from modelyard.types import Payload, TargetModel
 from modelyard.wire.envelope import Invoke, render_request
 from modelyard.wire.lambda_payload import members_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from infra.settings import DeployedModels
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
-from modelyard.settings import ApiWorkerSettings, WorkerSettings
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = "functions/inference/Dockerfile"

@@ -15,7 +15,7 @@ from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, may_look_at, service_role
 from infra.settings import DeploySettings
 from modelyard.config_schema import Deployment
-from modelyard.settings import RouterSettings
+from modelyard.function_settings import RouterSettings
 
 TIMEOUT_S = 29
 """API Gateway's own."""

@@ -60,7 +60,7 @@ def test_module_imports_nothing_beyond(module: str, allowed: set[str]) -> None:
     assert third_parties(imported_by(module)) <= allowed
 
 
-@pytest.mark.parametrize("module", ["modelyard.web.app", "modelyard.bootstrap.local"])
+@pytest.mark.parametrize("module", ["modelyard.web.app", "modelyard.bootstrap.local_front"])
 def test_router_process_starts_without_frameworks_and_without_the_sdk(module: str) -> None:
     imported = imported_by(module)
 
@@ -96,6 +96,13 @@ def test_command_line_starts_without_the_server() -> None:
 
 
 def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() -> None:
-    modules = imported_by("modelyard.cli, modelyard.targets, modelyard.bootstrap.local")
+    served = "modelyard.bootstrap.local, modelyard.bootstrap.local_front"
+    modules = imported_by(f"modelyard.cli, modelyard.targets, {served}")
 
     assert third_parties(modules) & {"pydantic", "yaml", "httpx", "boto3"} == set()
+
+
+def test_workers_are_started_before_the_server_imports_its_front() -> None:
+    imported = third_parties(imported_by("modelyard.bootstrap.local"))
+
+    assert imported <= {"orjson", "psutil", "uvloop"}

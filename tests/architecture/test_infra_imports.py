@@ -13,12 +13,13 @@ FILES = sorted((ROOT / "infra").glob("*.py"))
 ALLOWED = (
     "modelyard.config",
     "modelyard.config_schema",
-    "modelyard.targets",
     "modelyard.errors",
+    "modelyard.function_settings",
     "modelyard.projects",
     "modelyard.routing",
-    "modelyard.settings",
+    "modelyard.targets",
     "modelyard.types",
+    "modelyard.worker_settings",
 )
 
 

@@ -12,9 +12,9 @@ from modelyard.adapters.worker_guard import WorkerLimits
 from modelyard.adapters.worker_pool import MAX_IN_FLIGHT, WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
 from modelyard.ports import Clock
-from modelyard.settings import WorkerSettings
 from modelyard.types import ModelSource, Payload, TargetModel
 from modelyard.wire.envelope import Answer, Invoke
+from modelyard.worker_settings import WorkerSettings
 from tests.models.script_models import script
 
 WINDOW_S = 30.0

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.bootstrap import emulated
-from modelyard.bootstrap.local import ServeOptions
-from modelyard.bootstrap.pools import Limits
+from modelyard.bootstrap.options import Limits, ServeOptions
 from modelyard.emulation.control_plane import create_control_plane
 from modelyard.emulation.definitions import FunctionDefinition
 from modelyard.emulation.embedded_metrics import samples_in

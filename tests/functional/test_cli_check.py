@@ -8,8 +8,7 @@ from typer.testing import CliRunner, Result
 
 from modelyard import __version__
 from modelyard.bootstrap import local
-from modelyard.bootstrap.local import ServeOptions
-from modelyard.bootstrap.pools import Limits
+from modelyard.bootstrap.options import Limits, ServeOptions
 from modelyard.cli import app
 from modelyard.routing.endpoints import Endpoint
 

@@ -16,7 +16,7 @@ from typing import Any
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.settings import DeployedModels
 from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.settings import InferenceSettings
+from modelyard.function_settings import InferenceSettings
 from tests.image.engine import Engine, as_lambda
 
 MOUNT = "/mnt/models"

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from infra.settings import load_settings
+from modelyard.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.routing.manifest import parse_manifest
-from modelyard.settings import (
-    ApiWorkerSettings,
-    InferenceSettings,
-    RouterSettings,
-    WarmerSettings,
-    WorkerSettings,
-)
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 from tests.infra.synthesis import PROJECTS, Resource, Synthesis, functions, resources, text
 
 QUEUE = {"Ref": "WarmingQueue51741EC0"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.projects import ApiModels, ApiProject, ModelLocation, PredictorType
-from modelyard.settings import ApiWorkerSettings, WorkerSettings
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 
 SETTINGS = st.builds(
     WorkerSettings,

@@ -16,10 +16,11 @@ from modelyard.bootstrap.inference import (
     StartedApi,
 )
 from modelyard.errors import ModelNotReadyError
-from modelyard.settings import ApiWorkerSettings, InferenceSettings, WorkerSettings
+from modelyard.function_settings import InferenceSettings
 from modelyard.types import ModelSource, Payload, Prediction, Sample, TargetModel
 from modelyard.wire.envelope import Answer, Call, Invoke, Request, render_request
 from modelyard.wire.lambda_payload import members_of, parse_payload
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 from tests.models.user_classes import project
 
 SOURCE = ModelSource("housing", TargetModel("m"), "memory:")

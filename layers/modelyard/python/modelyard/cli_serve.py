@@ -13,6 +13,7 @@ from modelyard.errors import ConfigurationError
 from modelyard.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from modelyard.bootstrap.options import ServedApi
     from modelyard.targets import EndpointConfig
 
 _T = TypeVar("_T")
@@ -122,7 +123,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve TARGET until stopped."""
-    from modelyard.console import errors_as_red_lines, print_ready, print_step, print_warning
+    from modelyard.console import errors_as_red_lines, print_ready, print_warning
 
     with errors_as_red_lines():
         rules = (
@@ -141,25 +142,13 @@ def serve(
             print_warning(warning)
 
         from modelyard.bootstrap import local
-        from modelyard.bootstrap.apis import prepare_api
-        from modelyard.bootstrap.pools import Limits
+        from modelyard.bootstrap.options import Limits, ServeOptions
 
         folder = (cache_dir or user_cache_dir()).absolute()  # workers may run elsewhere
         limits = Limits(workers, memory, disk, folder, max_in_flight)
-        apis = tuple(
-            prepare_api(
-                found.endpoint,
-                found.project,
-                limits.cache_dir,
-                install=install,
-                warn=print_warning,
-                report=print_step,
-            )
-            for found in resources
-            if found.project is not None
-        )
+        apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if found.project is None)
-        options = local.ServeOptions(endpoints, host, port, limits, apis, keys_folder)
+        options = ServeOptions(endpoints, host, port, limits, apis, keys_folder)
         served = [found.endpoint for found in resources]
         if as_lambda:
             from modelyard.bootstrap import emulated
@@ -167,6 +156,24 @@ def serve(
             emulated.serve(options, lambda *urls: print_ready(urls[0], served, urls[1]))
         else:
             local.serve(options, lambda url: print_ready(url, served))
+
+
+def _prepared(
+    resources: list["EndpointConfig"], cache_dir: Path, *, install: bool
+) -> tuple["ServedApi", ...]:
+    """Return the Cortex APIs among the resources, each with the interpreter for its worker."""
+    projects = [(found.endpoint, found.project) for found in resources if found.project is not None]
+    if not projects:
+        return ()
+    from modelyard.bootstrap.apis import prepare_api
+    from modelyard.console import print_step, print_warning
+
+    return tuple(
+        prepare_api(
+            endpoint, project, cache_dir, install=install, warn=print_warning, report=print_step
+        )
+        for endpoint, project in projects
+    )
 
 
 def _status(choice: NotReadyStatus) -> int | None:

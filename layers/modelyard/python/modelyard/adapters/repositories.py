@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from modelyard.adapters.directory_repository import DirectoryRepository
 from modelyard.errors import ConfigurationError
 from modelyard.ports import ModelRepository
 
@@ -33,13 +32,20 @@ def open_repository(uri: str) -> ModelRepository:
 @cache
 def _open(uri: str) -> ModelRepository:
     if uri.startswith(_FILE + "/"):
-        return DirectoryRepository(Path(unquote(uri.removeprefix(_FILE))))
+        return _open_directory(Path(unquote(uri.removeprefix(_FILE))))
     bucket, _, prefix = uri.removeprefix(_S3).partition("/")
     if not uri.startswith(_S3) or not bucket:
         raise ConfigurationError(
             f"a model repository is file:///folder or s3://bucket/prefix/, not {uri!r}"
         )
     return _open_s3(bucket, prefix)
+
+
+def _open_directory(folder: Path) -> ModelRepository:
+    # Functions on AWS have no use for it.
+    from modelyard.adapters.directory_repository import DirectoryRepository
+
+    return DirectoryRepository(folder)
 
 
 def _open_s3(bucket: str, prefix: str) -> ModelRepository:

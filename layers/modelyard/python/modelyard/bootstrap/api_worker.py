@@ -33,8 +33,8 @@ from modelyard.projects import ApiModels
 from modelyard.realtime_api import RealtimeApi
 from modelyard.residence.loading import Loader
 from modelyard.residence.residence import Residence
-from modelyard.settings import ApiWorkerSettings
 from modelyard.types import ModelSource, TargetModel
+from modelyard.worker_settings import ApiWorkerSettings
 
 STOP_TIMEOUT_S = 2.0
 LEAST_PAUSE_S = 0.25

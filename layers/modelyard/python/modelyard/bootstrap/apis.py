@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelyard.adapters.repositories import open_repository
-from modelyard.bootstrap.pools import ServedApi, labelled
+from modelyard.bootstrap.options import ServedApi, labelled
 from modelyard.errors import ConfigurationError
 from modelyard.layout_check import check_models
 from modelyard.project_environments import Environments, ignored_files, python_for

@@ -15,9 +15,8 @@ import modelyard
 from modelyard.adapters.prometheus_metrics import PrometheusMetrics
 from modelyard.bootstrap.function_logs import FunctionLogs
 from modelyard.bootstrap.http_server import HttpServer
-from modelyard.bootstrap.local import SHUTDOWN_GRACE_S, ServeOptions
 from modelyard.bootstrap.logs import configure_logging
-from modelyard.bootstrap.pools import ServedApi
+from modelyard.bootstrap.options import ServedApi, ServeOptions
 from modelyard.emulation.control_plane import create_control_plane
 from modelyard.emulation.definitions import FunctionDefinition
 from modelyard.emulation.functions import Functions
@@ -27,14 +26,9 @@ from modelyard.emulation.listener import Listener
 from modelyard.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
 from modelyard.emulation.queue_trigger import QueueTrigger
 from modelyard.errors import ConfigurationError
+from modelyard.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.routing.manifest import DeployedApi, DeployedEndpoint, render_manifest
-from modelyard.settings import (
-    ApiWorkerSettings,
-    InferenceSettings,
-    RouterSettings,
-    WarmerSettings,
-    WorkerSettings,
-)
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
@@ -84,10 +78,12 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
         trigger = QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
         poller = asyncio.create_task(trigger.run())
         gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
-        longest_s = int(max(endpoint.sync_window_s for endpoint in options.all_endpoints))
-        grace_s = longest_s + SHUTDOWN_GRACE_S
         await HttpServer(
-            gateway, options.host, options.port, grace_s, lambda url: on_ready(url, lambda_url)
+            gateway,
+            options.host,
+            options.port,
+            options.grace_s,
+            lambda url: on_ready(url, lambda_url),
         ).serve()
         poller.cancel()
         with suppress(asyncio.CancelledError):

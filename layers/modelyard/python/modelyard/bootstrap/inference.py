@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.errors import ModelNotReadyError
-from modelyard.settings import ApiWorkerSettings, InferenceSettings, WorkerSettings
+from modelyard.function_settings import InferenceSettings
 from modelyard.types import Sample
 from modelyard.wire.envelope import Answer, Request, parse_request
 from modelyard.wire.lambda_payload import frame_of, render_answer_members
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 
 if TYPE_CHECKING:
     from modelyard.realtime_api import RealtimeApi

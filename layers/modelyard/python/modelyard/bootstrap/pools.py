@@ -3,16 +3,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.adapters.worker_guard import WorkerLimits
-from modelyard.adapters.worker_pool import MAX_IN_FLIGHT, WorkerPool
+from modelyard.adapters.worker_pool import WorkerPool
 from modelyard.adapters.worker_process import WorkerCommand
+from modelyard.bootstrap.options import Limits, ServedApi
 from modelyard.ports import Clock
 from modelyard.projects import ApiProject
 from modelyard.routing.endpoints import Endpoint
-from modelyard.settings import ApiWorkerSettings, WorkerSettings
+from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 
 MEMORY_FACTOR = 2
 """A worker may take this many times its share for models: their sizes are estimates."""
@@ -21,33 +21,6 @@ FRAMEWORK_BYTES = 1 << 30
 _ARENAS = "MALLOC_ARENA_MAX"
 _MOST_ARENAS = "2"
 """Every load has a thread of its own, and each arena of glibc keeps what its threads freed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServedApi:
-    """A Cortex API to serve and the interpreter that has what it requires."""
-
-    endpoint: Endpoint
-    project: ApiProject
-    python: str
-
-
-def labelled(project: ApiProject, *texts: str) -> list[str]:
-    """Return texts about an API with its name before them, as those about its config have it."""
-    return [f"{project.label}: {text}" for text in texts]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What all workers together may use."""
-
-    workers: int
-    """Processes for the multi-model endpoints; every API has one of its own."""
-    memory_bytes: int
-    disk_bytes: int
-    cache_dir: Path
-    max_in_flight: int = MAX_IN_FLIGHT
-    """Calls that each process takes; more are refused at once."""
 
 
 class Pools:

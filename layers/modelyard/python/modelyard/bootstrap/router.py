@@ -17,11 +17,11 @@ from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.catalog import Catalog
 from modelyard.errors import ConfigurationError
+from modelyard.function_settings import RouterSettings
 from modelyard.ports import Clock, ModelRepository
 from modelyard.router import Router
 from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.manifest import DeployedEndpoint, parse_manifest
-from modelyard.settings import RouterSettings
 from modelyard.web.app import create_app
 from modelyard.web.authentication import (
     AnonymousAuthenticator,

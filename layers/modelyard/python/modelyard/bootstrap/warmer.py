@@ -13,9 +13,9 @@ from modelyard.adapters.sqs_queue import SqsQueue
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.errors import DependencyError
+from modelyard.function_settings import WarmerSettings
 from modelyard.routing.endpoints import EndpointTable
 from modelyard.routing.manifest import parse_manifest
-from modelyard.settings import WarmerSettings
 from modelyard.types import WarmDelivery
 from modelyard.warming import Warmer
 from modelyard.wire.warm_message import parse_warm_message

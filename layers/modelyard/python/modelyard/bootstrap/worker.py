@@ -24,7 +24,7 @@ from modelyard.ports import Predictor
 from modelyard.predictors import registry
 from modelyard.residence.loading import Loader
 from modelyard.residence.residence import Residence
-from modelyard.settings import WorkerSettings
+from modelyard.worker_settings import WorkerSettings
 
 STOP_TIMEOUT_S = 2.0
 

@@ -2,26 +2,30 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
 from modelyard.errors import ConfigurationError
-from modelyard.projects import ApiModels, ApiProject, PredictorType
 from modelyard.routing.access import AccessRule
 from modelyard.routing.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from modelyard.projects import ApiModels, ApiProject, PredictorType
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedApi:
     """What has to be known of a Cortex API to list its models."""
 
-    type: PredictorType
-    models: ApiModels
+    type: "PredictorType"
+    models: "ApiModels"
 
     @classmethod
-    def of(cls, project: ApiProject) -> Self:
+    def of(cls, project: "ApiProject") -> Self:
         """Return the part of a project that its router needs."""
+        from modelyard.projects import ApiModels
+
         return cls(project.type, project.models or ApiModels())
 
 
@@ -80,4 +84,7 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
 def _api(item: dict[str, Any] | None) -> DeployedApi | None:
     if item is None:
         return None
+    # A router without APIs starts the sooner.
+    from modelyard.projects import ApiModels, PredictorType
+
     return DeployedApi(PredictorType(item["type"]), ApiModels.from_json(item["models"]))
