@@ -103,6 +103,7 @@ def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() 
 
 
 def test_workers_are_started_before_the_server_imports_its_front() -> None:
-    imported = third_parties(imported_by("modelyard.bootstrap.local"))
+    served = "modelyard.cli, modelyard.console, modelyard.targets, modelyard.bootstrap.local"
+    imported = third_parties(imported_by(served))
 
-    assert imported <= {"orjson", "psutil", "uvloop"}
+    assert imported <= {"click", "orjson", "psutil", "typer", "uvloop"}

@@ -120,8 +120,9 @@ def models(
     as_json: _Json = False,
 ) -> None:
     """Show the models of an endpoint and where each is."""
-    from modelyard.console import errors_as_red_lines, print_models
+    from modelyard.console import errors_as_red_lines
     from modelyard.management import ManagementClient
+    from modelyard.tables import print_models
 
     with (
         errors_as_red_lines(),
@@ -150,7 +151,8 @@ def warm(
 ) -> None:
     """Load models now and wait until they are ready."""
     from modelyard import management
-    from modelyard.console import errors_as_red_lines, print_problem, progress
+    from modelyard.console import errors_as_red_lines, print_problem
+    from modelyard.tables import progress
 
     failures = 0
     with (
@@ -196,9 +198,10 @@ def check(
     """Validate a config file, every model of its endpoints, every class of its APIs."""
     from modelyard.cli_serve import user_cache_dir
     from modelyard.config import load_config
-    from modelyard.console import errors_as_red_lines, print_findings, print_reports, print_warning
+    from modelyard.console import errors_as_red_lines, print_warning
     from modelyard.model_check import check_models
     from modelyard.project_check import check_project
+    from modelyard.tables import print_findings, print_reports
 
     with errors_as_red_lines():
         resources = load_config(config)

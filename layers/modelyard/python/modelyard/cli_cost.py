@@ -9,7 +9,6 @@ import typer
 
 from modelyard.cli_serve import duration, parsed, size
 from modelyard.cost.bills import MONTH_HOURS, Cache, Workload
-from modelyard.cost.price_list import load_prices
 from modelyard.units import parse_count, parse_share
 
 if TYPE_CHECKING:
@@ -80,8 +79,10 @@ def cost(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Estimate the USD of a month on AWS, beside SageMaker."""
-    from modelyard.console import errors_as_red_lines, print_comparison
+    from modelyard.console import errors_as_red_lines
     from modelyard.cost.comparison import compare
+    from modelyard.cost.price_list import load_prices
+    from modelyard.tables import print_comparison
 
     workload = Workload(
         requests=round(requests * _PER_MONTH[requests_per]),
