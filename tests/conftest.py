@@ -5,8 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.serving import is_deployed
+
+# A machine that others use takes its time; what is tested is what comes out.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 _FOREIGN_AWS_SETTINGS = [
     "AWS_ENDPOINT_URL_S3",

@@ -319,7 +319,7 @@ def test_no_value_breaks_out_of_the_declared_errors(linear):
         scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
     )
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(values | st.fixed_dictionaries({"x": values}))
     def holds(model_input):
         try:

@@ -75,7 +75,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(HOSTILE)
 def test_hostile_bytes_stay_inside_or_are_refused(hostile):
     data, kind = hostile

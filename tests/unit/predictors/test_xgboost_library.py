@@ -129,6 +129,22 @@ def test_kind_and_features_are_told(parameters: dict[str, str]) -> None:
     assert booster.features == xgboost_models.FEATURES
 
 
+@pytest.mark.parametrize("form", ["ubj", "json"])
+def test_kind_is_told_in_every_form(form: str) -> None:
+    linear = xgboost_models.linear_booster(2.0, 1.0)
+    dart = xgboost_models.trained_booster(booster="dart")
+
+    assert Booster(bytes(linear.save_raw(form))).kind == "gblinear"
+    assert Booster(bytes(dart.save_raw(form))).kind == "dart"
+
+
+def test_kind_is_told_whatever_else_a_model_speaks_of() -> None:
+    booster = xgboost_models.trained_booster().copy()
+    booster.set_attr(note="gblinear or dart")
+
+    assert Booster(bytes(booster.save_raw("ubj"))).kind == "gbtree"
+
+
 def test_the_package_is_not_imported_to_serve(tmp_path: Path) -> None:
     xgboost_models.ubj(tmp_path, 1.0)
     code = (

@@ -179,4 +179,4 @@ class Worker(RuleBasedStateMachine):
 
 
 TestWorker = Worker.TestCase
-TestWorker.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestWorker.settings = settings(max_examples=200, stateful_step_count=40)

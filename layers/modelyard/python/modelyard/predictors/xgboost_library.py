@@ -44,6 +44,8 @@ class Booster:
             _call("XGBoosterLoadModelFromBuffer", self.handle, content, length)
             _call("XGBoosterSetParam", self.handle, b"nthread", b"1")
         self._config = _prediction_config(self._rounds())
+        self.kind = self._kind() if _may_be_other_than_trees(content) else "gbtree"
+        """What boosts: gbtree, dart or gblinear."""
 
     @property
     def features(self) -> int:
@@ -51,13 +53,6 @@ class Booster:
         count = ctypes.c_uint64()
         _call("XGBoosterGetNumFeature", self.handle, ctypes.byref(count))
         return count.value
-
-    @property
-    def kind(self) -> str:
-        """What boosts: gbtree, dart or gblinear."""
-        length, config = ctypes.c_uint64(), ctypes.c_char_p()
-        _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
-        return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
 
     def predict_rows(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> list[Any] | None:
         """Return the scores of float32 rows (n, features), a number or a list for each.
@@ -83,6 +78,11 @@ class Booster:
         _call("XGBoosterPredictFromDMatrix", self.handle, matrix, self._config, *found.places)
         return found.listed()
 
+    def _kind(self) -> str:
+        length, config = ctypes.c_uint64(), ctypes.c_char_p()
+        _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
+        return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
+
     def _rounds(self) -> int:
         """Return the rounds to use: up to the best one if early stopping stored it; 0 for all."""
         best, is_there = ctypes.c_char_p(), ctypes.c_int()
@@ -94,6 +94,14 @@ class Booster:
             ctypes.byref(is_there),
         )
         return int(best.value or b"") + 1 if is_there.value else 0
+
+
+def _may_be_other_than_trees(content: bytes) -> bool:
+    """Tell whether the library has to be asked: its answer costs half of a small load.
+
+    A model names what boosts, and the library knows the name in no other spelling.
+    """
+    return b"gblinear" in content or b"dart" in content
 
 
 @contextmanager
