@@ -213,3 +213,17 @@ def _claim_of(artifact: object, tree: CacheTree, root: Path) -> str:
     digest: str = artifact_cache._digest(artifact)  # type: ignore[arg-type]
     assert tree.claims.take(digest)
     return digest
+
+
+def test_files_are_prepared_before_anybody_sees_them(tmp_path: Path, clock: FakeClock) -> None:
+    def double(model_dir: Path) -> None:
+        file = model_dir / "m.onnx"
+        file.write_bytes(file.read_bytes() * 2)
+
+    cache = ArtifactCache(CacheTree(tmp_path, LIMIT), clock, prepare=double)
+    repository = MemoryRepository({"m.onnx": b"12"})
+
+    lease = cache.ensure_staged(repository.describe("m.onnx"), repository)
+
+    assert files(lease) == {"m.onnx": b"1212"}
+    assert lease.manifest.model_bytes == 4

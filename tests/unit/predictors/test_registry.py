@@ -6,6 +6,8 @@ import pytest
 
 from modelyard.errors import CodeNotAllowedError, ConfigurationError, ModelLoadError
 from modelyard.predictors import registry
+from modelyard.predictors.model_format import Format, edges
+from modelyard.types import Payload
 from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 PICKLES = [
@@ -146,3 +148,61 @@ def test_onnx_runtime_is_told_not_to_report_usage(tmp_path):
     )
 
     assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "rewritten"),
+    [("model.json", "model.ubj"), ("xgboost-model", "xgboost-model"), ("m.bst", "m.bst")],
+)
+def test_a_booster_in_json_is_prepared_as_ubjson(tmp_path, name, rewritten):
+    xgboost_models.save(xgboost_models.trained_booster(), tmp_path / name, "json")
+    row = Payload(b"0.5,-1,2,0,1,7", "text/csv")
+    before = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(row)
+
+    registry.prepare(tmp_path)
+
+    (file,) = tmp_path.iterdir()
+    assert (file.name, edges(file).format) == (rewritten, Format.XGBOOST_UBJ)
+    after = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(row)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda to: xgboost_models.ubj(to, 1.0), id="UBJSON"),
+        pytest.param(lambda to: onnx_models.linear_onnx(to, 1, 0), id="ONNX"),
+        pytest.param(lambda to: (to / "model.json").write_text('{"learner": {}}'), id="damaged"),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0, f"{n}.json") for n in "ab"], id="two"
+        ),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0), (to / "model.ubj").mkdir()], id="name taken"
+        ),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0), script_models.linear_script(to, 1, 0)],
+            id="a script's",
+        ),
+    ],
+)
+def test_everything_else_is_prepared_as_it_is(tmp_path, build):
+    build(tmp_path)
+    before = contents(tmp_path)
+
+    registry.prepare(tmp_path)
+
+    assert contents(tmp_path) == before
+
+
+def test_a_large_booster_is_left_in_json(tmp_path, monkeypatch):
+    xgboost_models.json(tmp_path, 1.0)
+    before = contents(tmp_path)
+    monkeypatch.setattr(registry, "_LARGEST_REWRITTEN_BYTES", 100)
+
+    registry.prepare(tmp_path)
+
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -74,6 +74,19 @@ def test_scores_are_those_of_the_package(
 
 
 @boosters
+@given(table=tables, best=st.sampled_from([None, 0, 3]))
+def test_a_model_read_as_json_and_saved_as_ubjson_scores_as_the_package_does(
+    name: str, table: list[list[float]], best: int | None
+) -> None:
+    booster, rows = booster_of(name), np.array(table, np.float32)
+    booster.set_attr(best_iteration=None if best is None else str(best))
+
+    saved = Booster(bytes(booster.save_raw("json"))).saved()
+
+    assert Booster(saved).predict_rows(rows) == expected(booster, rows, best)
+
+
+@boosters
 @given(table=tables)
 def test_sparse_scores_are_those_of_the_package(name: str, table: list[list[float]]) -> None:
     booster, rows = booster_of(name), csr_matrix(np.array(table))

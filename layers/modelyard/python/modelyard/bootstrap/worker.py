@@ -35,7 +35,7 @@ def build_service(settings: WorkerSettings) -> InferenceService:
     metrics = BufferedMetrics()
     models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
     tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, machine=settings.machine)
-    artifacts = ArtifactCache(tree, clock)
+    artifacts = ArtifactCache(tree, clock, prepare=registry.prepare)
     loader = Loader(
         models=models,
         artifacts=artifacts,

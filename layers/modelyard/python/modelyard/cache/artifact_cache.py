@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from modelyard.cache.archive import archive_kind, extract
@@ -33,11 +34,14 @@ class ArtifactCache:
         tree: CacheTree,
         clock: Clock,
         *,
+        prepare: Callable[[Path], None] = lambda model_dir: None,
         claim_patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`prepare` may change the files of an artifact before it is published."""
         self._tree = tree
         self._clock = clock
+        self._prepare = prepare
         self._claim_patience_s = claim_patience_s
         self._sleep = sleep
 
@@ -108,6 +112,7 @@ class ArtifactCache:
         try:
             staging.reserve(max(artifact.size_bytes, 1))
             warnings = _write(artifact, repository, staging)
+            self._prepare(staging.model_dir)
             manifest = Manifest(
                 repository=artifact.repository,
                 key=artifact.key,

@@ -5,6 +5,7 @@ frameworks of the models it serves and for no other.
 """
 
 import importlib
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,7 +19,7 @@ from modelyard.errors import (
 from modelyard.ports import Predictor, Resident
 from modelyard.predictors import detection, memory, xgboost_gate
 from modelyard.predictors.base import LoadPlan, reason
-from modelyard.predictors.model_format import PICKLES, edges
+from modelyard.predictors.model_format import PICKLES, Format, edges
 
 __all__ = [
     "LoadPlan",
@@ -28,7 +29,10 @@ __all__ = [
     "load_resident",
     "plan_load",
     "plan_native",
+    "prepare",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Which optional installation brings a runtime's framework; a script's defaults need NumPy.
 _EXTRAS = {
@@ -39,6 +43,9 @@ _EXTRAS = {
     "onnx_graph": "onnx",
     "saved_model": "tensorflow",
 }
+
+_LARGEST_REWRITTEN_BYTES = 16 * 1024**2
+"""XGBoost takes 13 times a file in JSON to read it, and nothing is reserved for that yet."""
 
 # What SageMaker's model server answers when a model does not fit.
 _INSUFFICIENT_MEMORY = 507
@@ -54,6 +61,37 @@ class Runtime(Protocol):
     def load_native(self, plan: LoadPlan) -> Any:
         """Return the framework's own object, for scripts."""
         ...
+
+
+def prepare(model_dir: Path) -> None:
+    """Rewrite the model of a folder, before it is published, as later loads read it fastest.
+
+    What a script reads stays as it is, and what is no good: loading it says why.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    path = _slow_to_read(model_dir)
+    if path is None:
+        return
+    try:
+        xgboost_gate.check(path)
+        _runtime("xgboost").rewrite_as_ubjson(path)
+    except OSError:
+        raise
+    except Exception as error:
+        logger.info("not rewritten", extra={"file": path.name, "reason": reason(error)})
+
+
+def _slow_to_read(model_dir: Path) -> Path | None:
+    if detection.find_script(model_dir) is not None:
+        return None
+    candidates = detection.find_candidates(model_dir)
+    if [found.runtime for found in candidates] != ["xgboost"]:
+        return None
+    path = candidates[0].path
+    is_json = edges(path).format is Format.XGBOOST_JSON
+    return path if is_json and path.stat().st_size <= _LARGEST_REWRITTEN_BYTES else None
 
 
 def plan_load(model_dir: Path, *, allow_code: bool) -> LoadPlan:

@@ -4,6 +4,7 @@ import contextlib
 import threading
 from contextlib import AbstractContextManager
 from ctypes import c_void_p
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,20 @@ def load_native(plan: LoadPlan) -> Any:
     from modelyard.predictors import xgboost_package  # most processes never need it
 
     return xgboost_package.load_native(plan)
+
+
+def rewrite_as_ubjson(path: Path) -> None:
+    """Put UBJSON in place of a model's JSON, which the library takes ten times as long to read.
+
+    Raises:
+        LibraryError: it is no model; nothing has changed then.
+    """
+    target = path.with_suffix(".ubj") if path.suffix == ".json" else path
+    if target != path and target.exists():
+        return
+    content = Booster(path.read_bytes()).saved()
+    path.unlink()
+    target.write_bytes(content)
 
 
 class XGBoostPredictor:

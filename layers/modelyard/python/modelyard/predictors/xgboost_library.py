@@ -54,6 +54,13 @@ class Booster:
         _call("XGBoosterGetNumFeature", self.handle, ctypes.byref(count))
         return count.value
 
+    def saved(self) -> bytes:
+        """Return the model in UBJSON, as this version of the library writes it."""
+        length, content = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char)()
+        places = ctypes.byref(length), ctypes.byref(content)
+        _call("XGBoosterSaveModelToBuffer", self.handle, b'{"format": "ubj"}', *places)
+        return ctypes.string_at(content, length.value)
+
     def predict_rows(self, rows: np.ndarray[Any, np.dtype[np.float32]]) -> list[Any] | None:
         """Return the scores of float32 rows (n, features), a number or a list for each.
 
