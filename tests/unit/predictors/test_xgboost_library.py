@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
@@ -74,6 +74,7 @@ def test_scores_are_those_of_the_package(
 
 
 @boosters
+@settings(max_examples=25)
 @given(table=tables, best=st.sampled_from([None, 0, 3]))
 def test_a_model_read_as_json_and_saved_as_ubjson_scores_as_the_package_does(
     name: str, table: list[list[float]], best: int | None
