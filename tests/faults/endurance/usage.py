@@ -17,6 +17,7 @@ class Usage:
     """One look."""
 
     memory_mib: float
+    """Without the pages of files, whose share changes as other programs of the machine come and go."""
     descriptors: int
     threads: int
     files: int
@@ -29,7 +30,8 @@ def look(pid: int, folders: Sequence[Path]) -> Usage:
     memory, descriptors, threads = 0, 0, 0
     for process in (root, *root.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            memory += process.memory_full_info().pss
+            held = process.memory_info()
+            memory += held.rss - held.shared
             descriptors += process.num_fds()
             threads += process.num_threads()
     # Folders that go while one looks are no error to `walk`; to `rglob` they are.
