@@ -17,7 +17,7 @@ class Usage:
     """One look."""
 
     memory_mib: float
-    """Without the pages of files, whose share changes as other programs of the machine come and go."""
+    """Without pages of files, whose share changes as other programs come and go."""
     descriptors: int
     threads: int
     files: int
