@@ -10,9 +10,7 @@ import argparse
 import cProfile
 import json
 import pstats
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from benchmarks.machine import facts, own_versions
+from benchmarks.turns import measured, report
 from modelyard.bootstrap.inference import handler_of
 from modelyard.function_settings import InferenceSettings
 from modelyard.predictors.xgboost_library import Booster
@@ -31,7 +29,6 @@ from modelyard.wire.lambda_payload import members_of
 
 TREES, DEPTH, FEATURES = 100, 6, 10
 ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"
-_US = 1e6
 
 
 class Context:
@@ -62,41 +59,8 @@ def main() -> None:
             "`inplace_predict`, CSV in and out": text,
             "handler": handle,
         }
-        _print(_measured(works, told.rounds, told.calls))
-
-
-def _measured(
-    works: dict[str, Callable[[], Any]], rounds: int, calls: int
-) -> dict[str, list[tuple[float, float]]]:
-    """Return wall and CPU seconds per call of every turn; the first turns warm up."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    for turn in range(rounds + 2):
-        for name, work in works.items():
-            began, cpu = time.perf_counter(), time.process_time()
-            for _ in range(calls):
-                work()
-            spent = time.perf_counter() - began, time.process_time() - cpu
-            if turn >= 2:
-                found[name].append((spent[0] / calls, spent[1] / calls))
-    return found
-
-
-def _print(found: dict[str, list[tuple[float, float]]]) -> None:
-    print(f"{facts()}\n{own_versions()}")
-    print(f"XGBoost, {TREES} trees of depth {DEPTH}, one row of {FEATURES} features\n")
-    print(
-        "| call | us | least | CPU us | beyond the first, us | ratio |\n|---|---|---|---|---|---|"
-    )
-    base = None
-    for name, turns in found.items():
-        walls = [wall * _US for wall, _ in turns]
-        cpu = statistics.median(cpu for _, cpu in turns) * _US
-        median = statistics.median(walls)
-        base = base or median
-        print(
-            f"| {name} | {median:.0f} | {min(walls):.0f} | {cpu:.0f}"
-            f" | {median - base:.0f} | {median / base:.2f} |"
-        )
+        print(f"XGBoost, {TREES} trees of depth {DEPTH}, one row of {FEATURES} features\n")
+        report(measured(works, told.rounds, told.calls))
 
 
 def _model(folder: Path) -> xgboost.Booster:

@@ -16,7 +16,7 @@ from benchmarks.peers.system import System
 from benchmarks.peers.triton import Triton
 from benchmarks.works.cold import CASES, Cold
 from benchmarks.works.disturbance import Disturbance
-from benchmarks.works.lambda_path import ColdStart, HandlerOverhead
+from benchmarks.works.lambda_path import ColdStart, HandlerOverhead, RouterOverhead
 from benchmarks.works.many import Many
 from benchmarks.works.memory import Memory
 from benchmarks.works.stall import Stall
@@ -32,6 +32,7 @@ WORKS: tuple[Work, ...] = (
     Memory(),
     ColdStart(),
     HandlerOverhead(),
+    RouterOverhead(),
 )
 SYSTEMS: tuple[System, ...] = (
     FastApi(),

@@ -125,6 +125,7 @@ GOALS = (
     Goal("a worker with one model, MB", "memory_xgboost", "largest_process_rss_mb", 110.0),
     _against("start to first answer", "start_xgboost", "first_answer_ms", 1.0),
     Goal("router on Lambda: import to ready, ms", "lambda_router_init", "wall_ms", 400.0),
+    Goal("its processor time per request, us", "lambda_router_call", "cpu_us", 150.0),
     Goal(
         "inference on Lambda: import to ready, ms",
         "lambda_inference_xgboost_init",

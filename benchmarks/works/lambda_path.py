@@ -91,6 +91,24 @@ class HandlerOverhead(Script):
         note("lambda_inference_call", "beyond_predict_us", float(line["beyond the first, us"]))
 
 
+class RouterOverhead(Script):
+    """The router, from event to answer without the call of Lambda, beside a bare route."""
+
+    name = "router_overhead"
+    usual_rounds = 40
+    systems: Mapping[str, str] = {
+        "Mangum and a bare route": "bare route",
+        "direct invocation": "direct invocation",
+        "router": MODELYARD,
+    }
+
+    def note_line(self, line: Mapping[str, str], note_of: NoteOf) -> None:
+        """Note what a call took."""
+        note = note_of(self.systems[line["call"]])
+        note("lambda_router_call", "call_us", float(line["us"]))
+        note("lambda_router_call", "cpu_us", float(line["CPU us"]))
+
+
 def _slug(text: str) -> str:
     return "_".join(_words(text))
 

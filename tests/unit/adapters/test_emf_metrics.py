@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from modelyard.adapters.emf_metrics import EmfMetrics
 from modelyard.types import Sample
 
@@ -57,3 +59,19 @@ def test_flushing_twice_writes_once() -> None:
 
 def test_nothing_recorded_writes_nothing() -> None:
     assert flushed() == []
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_many_observations_of_one_metric_are_all_written(count: int) -> None:
+    lines = flushed(*[Sample("ModelUnloadingTime", float(n), "a") for n in range(count)])
+
+    assert [value for line in lines for value in line["ModelUnloadingTime"]] == [*range(count)]
+    assert {line["EndpointName"] for line in lines} == {"a"}
+
+
+def test_a_line_has_nothing_of_the_line_before() -> None:
+    first, second = flushed(Sample("NotReady", 1.0, "a"), Sample("Invocations", 1.0, "b"))
+
+    assert "NotReady" in first
+    assert "NotReady" not in second
+    assert second["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["EndpointName"]]

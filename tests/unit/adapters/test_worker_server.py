@@ -1,11 +1,14 @@
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
+from modelyard.adapters import worker_channel, worker_server
 from modelyard.adapters.worker_connection import listen
 from modelyard.adapters.worker_frames import pack, read_frame
 from modelyard.adapters.worker_server import SHORT_S, ShortCalls, WorkerServer
@@ -33,6 +36,7 @@ class Yard:
         self.listener = listen(self.address)
         self.opened: list[socket.socket] = []
         self.thread = threading.Thread()
+        self.others = threading.enumerate()
 
     def serve(self, handle: Handle) -> WorkerServer:
         server = WorkerServer(self.listener, handle)
@@ -51,9 +55,10 @@ class Yard:
         for client in self.opened:
             client.close()
         self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join(timeout=30)
         self.listener.close()
-        assert not self.thread.is_alive()
+        for thread in {*threading.enumerate()} - {*self.others}:
+            thread.join(timeout=30)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -249,6 +254,113 @@ def test_many_calls_at_once_are_all_answered(yard: Yard) -> None:
 
     sender.join()
     assert answered == list(numbers)
+
+
+def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_channel, "MOST_CALLS", 10)
+    threads: list[threading.Thread] = []
+
+    def handle(_: Request) -> Answer:
+        threads.append(threading.current_thread())
+        return ENDED
+
+    yard.serve(handle)
+    client, stream = yard.connect()
+    numbers = range(200)
+    client.sendall(b"".join(pack(n, render_request(invoke(f"model-{n % 7}"))) for n in numbers))
+    answered = sorted(numbered[0] for _ in numbers if (numbered := read_frame(stream)))
+
+    assert answered == list(numbers)
+    assert max(Counter(threads).values()) <= 10
+    threads[0].join(timeout=30)
+    assert not threads[0].is_alive()
+
+
+def test_thread_goes_on_when_no_other_can_be_started(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_channel, "MOST_CALLS", 2)
+    yard.serve(lambda _: ENDED)
+    client, stream = yard.connect()
+    assert ask(client, stream) == ENDED
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    assert [ask(client, stream) for _ in range(7)] == [ENDED] * 7
+
+
+class LateWatch:
+    """`threading` for a channel whose watch acts only when it may, and what it has then done."""
+
+    def __init__(self) -> None:
+        self.looked, self.may_act, self.acted = (threading.Event() for _ in range(3))
+        self.handed_on: list[str] = []
+        late = self
+
+        def is_watch() -> bool:
+            return threading.current_thread().name == "_watch"
+
+        class Condition(threading.Condition):
+            def __enter__(self) -> bool:
+                if is_watch():
+                    late.looked.set()
+                    assert late.may_act.wait(timeout=30)
+                return super().__enter__()
+
+            def __exit__(self, *raised: Any) -> None:
+                super().__exit__(*raised)
+                if is_watch():
+                    late.acted.set()
+
+            def notify(self, n: int = 1) -> None:
+                if is_watch():
+                    late.handed_on.append("to an idle thread")
+                super().notify(n)
+
+        class Thread(threading.Thread):
+            def start(self) -> None:
+                if is_watch():
+                    late.handed_on.append("to a new thread")
+                super().start()
+
+        members = {**vars(threading), "Condition": Condition, "Thread": Thread}
+        self.threading = SimpleNamespace(**members)
+
+
+def test_call_that_ends_while_the_watch_looks_keeps_its_thread_the_reader(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch has seen a call run for long; before it acts, the call ends."""
+    watch, is_slow = LateWatch(), threading.Event()
+    monkeypatch.setattr(worker_channel, "threading", watch.threading)
+    monkeypatch.setattr(worker_server, "SHORT_S", 60.0)
+
+    def handle(request: Request) -> Answer:
+        if is_slow.is_set():
+            assert watch.looked.wait(timeout=30)
+        return ENDED
+
+    yard.serve(handle)
+    client, stream = yard.connect()
+
+    def call() -> int | None:
+        client.sendall(pack(1, render_request(invoke("moody"))))
+        numbered = read_frame(stream)
+        return None if numbered is None else numbered[0]
+
+    assert call() == 1
+    is_slow.set()
+    assert call() == 1
+    watch.may_act.set()
+    assert watch.acted.wait(timeout=30)
+    assert watch.handed_on == []
+    assert call() == 1
+    stream.close()
 
 
 def test_requests_are_short_when_they_were_and_no_load_ever_is() -> None:

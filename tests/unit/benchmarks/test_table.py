@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import handler_overhead
+from benchmarks import handler_overhead, router_overhead, turns
 from benchmarks.report.table import parse
 from benchmarks.results import Results
-from benchmarks.works.lambda_path import ColdStart, HandlerOverhead
+from benchmarks.works.lambda_path import ColdStart, HandlerOverhead, RouterOverhead
 
 COLD = """something before
 | function | step | ms | least to most | CPU ms | MiB |
@@ -58,8 +58,24 @@ def test_handler_is_compared_with_the_bare_loop():
     assert row["ratio_to_loop"] == 1.5
 
 
-def test_script_still_says_what_is_read_of_it():
-    script = Path(handler_overhead.__file__).read_text()
+def test_router_is_beside_a_bare_route():
+    calls = CALLS.replace("`inplace_predict`, CSV in and out", "Mangum and a bare route")
+    rows = rows_of(RouterOverhead(), calls.replace("| handler |", "| router |"))
 
-    assert [name for name in HandlerOverhead.systems if f'"{name}": ' not in script] == []
-    assert all(column.strip() in script for column in CALLS.splitlines()[0].strip("| ").split("|"))
+    assert rows["lambda_router_call", "bare route", "cpu_us"]["median"] == 99
+    assert rows["lambda_router_call", "modelyard", "cpu_us"]["median"] == 149
+
+
+@pytest.mark.parametrize(
+    ("script", "read"), [(handler_overhead, HandlerOverhead), (router_overhead, RouterOverhead)]
+)
+def test_script_still_says_what_is_read_of_it(script, read):
+    text = Path(script.__file__).read_text()
+
+    assert [name for name in read.systems if f'"{name}": ' not in text] == []
+
+
+def test_table_still_has_the_columns_that_are_read():
+    text = Path(turns.__file__).read_text()
+
+    assert all(column.strip() in text for column in CALLS.splitlines()[0].strip("| ").split("|"))

@@ -6,7 +6,7 @@ have thousands of models. Logs have the model.
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -25,6 +25,8 @@ _IN_MICROSECONDS = (
     "ModelUnloadingTime",
 )
 _MOST = 10_000
+_MOST_IN_LINE = 99
+"""With the 100th value of a metric, Powertools prints a line of its own."""
 
 
 def write_line(line: str) -> None:
@@ -39,6 +41,7 @@ class EmfMetrics:
     def __init__(self, write: Callable[[str], None] = write_line) -> None:
         self._write = write
         self._samples: deque[Sample] = deque(maxlen=_MOST)
+        self._line = EphemeralMetrics(namespace=NAMESPACE)
 
     def record(self, *samples: Sample) -> None:
         """Keep observations until `flush`."""
@@ -49,14 +52,20 @@ class EmfMetrics:
         samples = sorted(self._samples, key=attrgetter("endpoint_name"))
         self._samples.clear()
         for endpoint_name, group in groupby(samples, key=attrgetter("endpoint_name")):
-            self._write(_line(endpoint_name, group))
+            for some in _batches(list(group)):
+                self._write(self._rendered(endpoint_name, some))
+
+    def _rendered(self, endpoint_name: str, samples: Sequence[Sample]) -> str:
+        self._line.add_dimension("EndpointName", endpoint_name)
+        for sample in samples:
+            is_time = sample.name in _IN_MICROSECONDS
+            unit = MetricUnit.Microseconds if is_time else MetricUnit.Count
+            self._line.add_metric(sample.name, unit, sample.value)
+        rendered = orjson.dumps(self._line.serialize_metric_set()).decode()
+        self._line.clear_metrics()
+        return rendered
 
 
-def _line(endpoint_name: str, samples: Iterable[Sample]) -> str:
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension("EndpointName", endpoint_name)
-    for sample in samples:
-        is_time = sample.name in _IN_MICROSECONDS
-        unit = MetricUnit.Microseconds if is_time else MetricUnit.Count
-        metrics.add_metric(sample.name, unit, sample.value)
-    return orjson.dumps(metrics.serialize_metric_set()).decode()
+def _batches(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+    starts = range(0, len(samples), _MOST_IN_LINE)
+    return (samples[start : start + _MOST_IN_LINE] for start in starts)

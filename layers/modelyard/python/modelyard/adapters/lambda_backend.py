@@ -24,7 +24,7 @@ from modelyard.ports import Clock
 from modelyard.routing.manifest import DeployedEndpoint
 from modelyard.routing.suspects import Suspects
 from modelyard.types import ModelId
-from modelyard.wire.envelope import Answer, Call, Invoke, Load, Request, render_request
+from modelyard.wire.envelope import Answer, Call, Invoke, Load, Request, Survey, render_request
 from modelyard.wire.lambda_payload import parse_payload, render_payload
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class LambdaBackend:
         model_id = _model_of(request)
         self._refuse_barred(model_id)
         try:
-            answer = await asyncio.to_thread(self._invoke, shard, request, timeout_s)
+            answer = await self._answer(shard, request, timeout_s)
         except TimeoutError:
             if model_id is None or not isinstance(request, Invoke | Load | Call):
                 raise
@@ -124,6 +124,16 @@ class LambdaBackend:
             self._silent_since.pop(model_id, None)
             self._suspects.clear(model_id)
         return answer
+
+    async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        """Return the function's answer.
+
+        A function has one event at a time, so nothing else waits for the loop while a model is
+        asked; a thread for it costs more than choosing the shard. A survey asks all shards at once.
+        """
+        if isinstance(request, Survey):
+            return await asyncio.to_thread(self._invoke, shard, request, timeout_s)
+        return self._invoke(shard, request, timeout_s)
 
     def _invoke(self, shard: int, request: Request, timeout_s: float) -> Answer:
         function_name = self._deployed.function_name(shard)

@@ -17,6 +17,10 @@ from modelyard.wire.envelope import Frame
 
 PATIENCE_S = 0.005
 """How long calls may wait behind one that was short the last time."""
+MOST_CALLS = 1_000
+"""Of one thread, which then ends: libraries keep memory for each thread until it does, XGBoost for
+every model that the thread has ever asked.
+"""
 _QUIET_TICKS = 200
 _MOST_IDLE = 8
 _NOBODY = 0
@@ -65,11 +69,11 @@ class WorkerChannel:
     def start(self) -> None:
         """Begin to read, in threads of its own."""
         for target in (self._read, self._watch):
-            threading.Thread(target=target, daemon=True).start()
+            threading.Thread(target=target, name=target.__name__, daemon=True).start()
 
     def _read(self) -> None:
-        me = threading.get_ident()
-        while self._takes_turn(me):
+        me, calls = threading.get_ident(), 0
+        while calls < MOST_CALLS and self._takes_turn(me):
             while self._reader == me:
                 numbered = read_frame(self._stream)
                 call = None if numbered is None else self._begin(numbered[1])
@@ -77,6 +81,9 @@ class WorkerChannel:
                     self._read_no_more()
                     return
                 self._answer(me, numbered[0], call)
+                calls += 1
+                if calls >= MOST_CALLS:
+                    self._pass_turn(me)
 
     def _takes_turn(self, me: int) -> bool:
         """Wait until nobody reads; False when there is nothing to wait for."""
@@ -97,8 +104,17 @@ class WorkerChannel:
             self._reader = _NOBODY
             if self._idle:
                 self._turn.notify()
-            else:
-                threading.Thread(target=self._read, daemon=True).start()
+                return
+            try:
+                threading.Thread(target=self._read, name="_read", daemon=True).start()
+            except RuntimeError:  # no thread is left: calls wait for this one
+                self._reader = reader
+
+    def _pass_turn_within(self, own_call: _OwnCall) -> None:
+        """Let another thread read while a call is answered; once it is, its thread reads again."""
+        with self._turn:
+            if self._own_call is own_call:
+                self._pass_turn(own_call.reader)
 
     def _answer(self, me: int, number: int, call: Call) -> None:
         with self._sending:
@@ -121,8 +137,9 @@ class WorkerChannel:
         if not self._awake.is_set():
             self._awake.set()
         answer = call.answer()
-        if self._own_call is own_call:
-            self._own_call = None
+        with self._turn:
+            if self._own_call is own_call:
+                self._own_call = None
         return answer
 
     def _watch(self) -> None:
@@ -132,7 +149,7 @@ class WorkerChannel:
             time.sleep(PATIENCE_S)
             own_call = self._own_call
             if own_call is not None and own_call is seen:
-                self._pass_turn(own_call.reader)
+                self._pass_turn_within(own_call)
             seen = own_call
             quiet_ticks = quiet_ticks + 1 if self._own_calls == counted else 0
             counted = self._own_calls
