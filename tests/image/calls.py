@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import orjson
 
 from infra.settings import DeployedModels
@@ -17,11 +18,9 @@ from modelyard.types import Payload, TargetModel
 from modelyard.wire.envelope import Call, Invoke, Request, render_request
 from modelyard.wire.lambda_payload import parse_payload, render_payload
 from tests.image.functions import BuiltFunction
+from tests.image.models import MODELS
 from tests.image.report import say
 
-TARGET = TargetModel("twice.onnx")
-ROW, PREDICTION = b"1,2,3,4\n", b"21.0"
-"""Of a model that answers twice the sum, and one."""
 WARM_CALLS = 20
 
 
@@ -29,8 +28,9 @@ def request_to(models: DeployedModels) -> Request:
     """Return what is asked of the functions of an endpoint."""
     endpoint = models.deployed.endpoint
     if models.project is None:
-        payload = Payload(ROW, content_type="text/csv", accept="text/csv")
-        return Invoke(endpoint.source(TARGET), payload, window_s=25.0, patience_s=25.0)
+        model = MODELS[endpoint.name]
+        payload = Payload(model.row, content_type="text/csv", accept="text/csv")
+        return Invoke(endpoint.source(model.target), payload, window_s=25.0, patience_s=25.0)
     headers = (("content-type", "application/json"),)
     source = endpoint.source(TargetModel(""))
     return Call(source, "", headers, b'{"word": "model"}', window_s=25.0)
@@ -42,7 +42,8 @@ def check_answer(models: DeployedModels, payload: bytes) -> None:
     assert answer.error is None, answer.error
     if models.project is None:
         assert answer.prediction is not None
-        assert answer.prediction.body.strip() == PREDICTION, answer
+        found = np.float32(answer.prediction.body)
+        assert found == np.float32(MODELS[models.deployed.endpoint.name].answer), answer
     else:
         assert answer.reply is not None
         expected = {"greeting": "hello", "plural": "models"}

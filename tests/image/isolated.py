@@ -16,8 +16,8 @@ from tests.image import calls, limits
 from tests.image.engine import USER, Engine, started
 from tests.image.functions import BuiltFunction
 from tests.image.materials import BUILD, CONFIG
+from tests.image.models import MODELS
 from tests.image.report import say, say_layers, timed
-from tests.models.onnx_models import linear_onnx
 
 BASE = "modelyard/base"
 
@@ -58,7 +58,7 @@ def _cache(run: Path) -> Path:
 
 @contextmanager
 def _object_store(run: Path) -> Iterator[dict[str, str]]:
-    """Serve S3 with a model in it; yields the variables that lead functions there."""
+    """Serve S3 with the models in it; yields the variables that lead functions there."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -68,7 +68,8 @@ def _object_store(run: Path) -> Iterator[dict[str, str]]:
         "s3", endpoint_url=f"http://{host}:{port}"
     )
     client.create_bucket(Bucket="image-test")
-    client.upload_file(str(linear_onnx(run, 2.0, 1.0)), "image-test", f"numbers/{calls.TARGET}")
+    for endpoint, model in MODELS.items():
+        client.upload_file(str(model.make(run)), "image-test", f"{endpoint}/{model.target}")
     try:
         yield {
             "AWS_ACCESS_KEY_ID": keys[0],
