@@ -3,9 +3,14 @@ import pytest
 from modelyard.errors import ArtifactInvalidError
 from modelyard.predictors import memory
 from modelyard.predictors.memory import FIXED_BYTES
+from modelyard.predictors.model_format import edges
 from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
 MIB = 2**20
+
+
+def estimate(runtime, folder, path):
+    return memory.estimate(runtime, folder, path, edges(path).format)
 
 
 def test_json_booster_is_estimated_dearer_to_read_than_ubj(tmp_path):
@@ -13,13 +18,13 @@ def test_json_booster_is_estimated_dearer_to_read_than_ubj(tmp_path):
     ubj = xgboost_models.save(booster, tmp_path / "model.ubj")
     json = xgboost_models.save(booster, tmp_path / "model.json", "json")
 
-    assert memory.estimate("xgboost", tmp_path, json) > memory.estimate("xgboost", tmp_path, ubj)
+    assert estimate("xgboost", tmp_path, json) > estimate("xgboost", tmp_path, ubj)
 
 
 def test_booster_costs_more_while_it_is_loaded_than_after(tmp_path):
     path = xgboost_models.save(xgboost_models.trained_booster(), tmp_path / "model.ubj")
 
-    assert memory.estimate("xgboost", tmp_path, path) > memory.booster_bytes(path)
+    assert estimate("xgboost", tmp_path, path) > memory.booster_bytes(path, edges(path).format)
 
 
 def test_weights_beside_an_onnx_model_count(tmp_path):
@@ -39,7 +44,7 @@ def test_skops_counts_what_is_in_the_zip(tmp_path):
     sklearn_models.dump_compressed(path, estimator)
 
     assert path.stat().st_size < MIB
-    assert memory.estimate("sklearn", tmp_path, path) > 8 * MIB
+    assert estimate("sklearn", tmp_path, path) > 8 * MIB
 
 
 def test_compressed_joblib_is_estimated_dearer_per_byte(tmp_path):
@@ -47,7 +52,7 @@ def test_compressed_joblib_is_estimated_dearer_per_byte(tmp_path):
     packed = sklearn_models.linear_joblib(tmp_path, 1, 0, "b.joblib", compress=3)
 
     per_byte = [
-        (memory.estimate("sklearn", tmp_path, path) - FIXED_BYTES) / path.stat().st_size
+        (estimate("sklearn", tmp_path, path) - FIXED_BYTES) / path.stat().st_size
         for path in (plain, packed)
     ]
 
@@ -75,4 +80,4 @@ def test_skops_that_is_no_zip_is_invalid(tmp_path, content):
     path.write_bytes(content)
 
     with pytest.raises(ArtifactInvalidError, match=r"model\.skops is not a skops file"):
-        memory.estimate("sklearn", tmp_path, path)
+        estimate("sklearn", tmp_path, path)

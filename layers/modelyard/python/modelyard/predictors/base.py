@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.predictors.model_format import Format
+
 _ABSOLUTE_PATH = re.compile(
     r"(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:'\"()]+[\\/])+([^\s\\/:'\"()]*)"
 )
@@ -24,6 +26,8 @@ class LoadPlan:
     memory_bytes: int
     """What the load will cost at its peak, estimated from the files."""
     allow_code: bool
+    format: Format = Format.UNKNOWN
+    """What the first bytes of `model_file` say it is."""
 
 
 def reason(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelyard.errors import ArtifactInvalidError
 from modelyard.predictors.base import is_debris
-from modelyard.predictors.model_format import Format, edges
+from modelyard.predictors.model_format import PICKLES, Format
 
 # A model of a few hundred bytes: an ONNX session 110 kB, a booster 30 kB beyond its file.
 FIXED_BYTES = 128 * 1024
@@ -43,8 +43,10 @@ _MOST_GRAPH_FILE_BYTES = 4 * 1024 * 1024
 _SCRIPT_PEAK = 2.0
 
 
-def estimate(runtime: str, model_dir: Path, model_file: Path | None) -> int:
-    """Return the bytes that loading costs at its peak.
+def estimate(
+    runtime: str, model_dir: Path, model_file: Path | None, kind: Format = Format.UNKNOWN
+) -> int:
+    """Return the bytes that loading costs at its peak; `kind` is the format of the file.
 
     Raises:
         ArtifactInvalidError: a skops file is no zip archive.
@@ -54,16 +56,16 @@ def estimate(runtime: str, model_dir: Path, model_file: Path | None) -> int:
     if model_file is None:
         return FIXED_BYTES + int(_SCRIPT_PEAK * folder_bytes(model_dir))
     if runtime == "xgboost":
-        factor = _BOOSTER_PEAK.get(edges(model_file).format, _PICKLED_BOOSTER_PEAK)
+        factor = _BOOSTER_PEAK.get(kind, _PICKLED_BOOSTER_PEAK)
         return FIXED_BYTES + int(factor * model_file.stat().st_size)
     if runtime == "onnx":
         return FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
-    return FIXED_BYTES + _sklearn_peak(model_file)
+    return FIXED_BYTES + _sklearn_peak(model_file, kind)
 
 
-def booster_bytes(model_file: Path) -> int:
+def booster_bytes(model_file: Path, kind: Format) -> int:
     """Return what a loaded booster keeps."""
-    factor = _BOOSTER_PER_FILE_BYTE.get(edges(model_file).format, _PICKLED_BOOSTER)
+    factor = _BOOSTER_PER_FILE_BYTE.get(kind, _PICKLED_BOOSTER)
     return FIXED_BYTES + int(factor * model_file.stat().st_size)
 
 
@@ -91,11 +93,10 @@ def folder_bytes(folder: Path) -> int:
     return sum(folder_bytes(path) if path.is_dir() else path.stat().st_size for path in kept)
 
 
-def _sklearn_peak(model_file: Path) -> int:
+def _sklearn_peak(model_file: Path, kind: Format) -> int:
     if model_file.suffix == ".skops":
         return int(_SKOPS_PEAK * _unzipped_bytes(model_file))
-    is_plain = edges(model_file).format in (Format.PICKLE, Format.PICKLED_BOOSTER)
-    factor = _JOBLIB_PEAK if is_plain else _COMPRESSED_JOBLIB_PEAK
+    factor = _JOBLIB_PEAK if kind in PICKLES else _COMPRESSED_JOBLIB_PEAK
     return int(factor * model_file.stat().st_size)
 
 

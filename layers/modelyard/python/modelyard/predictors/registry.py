@@ -75,7 +75,7 @@ def prepare(model_dir: Path) -> None:
     if path is None:
         return
     try:
-        xgboost_gate.check(path)
+        xgboost_gate.check(path, edges(path))
         _runtime("xgboost").rewrite_as_ubjson(path)
     except OSError:
         raise
@@ -118,12 +118,14 @@ def plan_native(model_dir: Path, *, allow_code: bool) -> LoadPlan:
         As `plan_load`.
     """
     found = detection.find_model(model_dir)
-    if not allow_code and _runs_code(found.path):
+    file_edges = edges(found.path)  # once: on a network file system each look takes its time
+    kind = file_edges.format
+    if not allow_code and (found.path.suffix in detection.PICKLE_SUFFIXES or kind in PICKLES):
         raise _code_not_allowed(found.path.name)
     if found.runtime == "xgboost":
-        xgboost_gate.check(found.path)
-    memory_bytes = memory.estimate(found.runtime, model_dir, found.path)
-    return LoadPlan(found.runtime, model_dir, found.path, memory_bytes, allow_code)
+        xgboost_gate.check(found.path, file_edges)
+    memory_bytes = memory.estimate(found.runtime, model_dir, found.path, kind)
+    return LoadPlan(found.runtime, model_dir, found.path, memory_bytes, allow_code, kind)
 
 
 def load(plan: LoadPlan) -> Predictor:
@@ -186,10 +188,6 @@ def _guarded(step: Any, plan: LoadPlan) -> Any:
         raise ModelLoadError(
             f"the {plan.runtime} model cannot be loaded: {reason(error)}"
         ) from error
-
-
-def _runs_code(path: Path) -> bool:
-    return path.suffix in detection.PICKLE_SUFFIXES or edges(path).format in PICKLES
 
 
 def _code_not_allowed(name: str) -> CodeNotAllowedError:

@@ -14,7 +14,7 @@ from modelyard.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.errors import InputRejectedError, UnsupportedContentTypeError
 from modelyard.predictors import memory
 from modelyard.predictors.base import LoadPlan, reason
-from modelyard.predictors.model_format import PICKLES, edges
+from modelyard.predictors.model_format import PICKLES
 from modelyard.predictors.xgboost_library import (
     Booster,
     LibraryError,
@@ -27,7 +27,8 @@ from modelyard.types import Payload, Prediction
 def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    return XGBoostPredictor(Booster(_content(plan)), memory.booster_bytes(plan.model_file))
+    kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
+    return XGBoostPredictor(Booster(_content(plan)), kept_bytes)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -130,7 +131,7 @@ class XGBoostPredictor:
 def _content(plan: LoadPlan) -> bytes:
     """Return the model in JSON or UBJSON; the content decides, whatever the file's name says."""
     assert plan.model_file is not None
-    if edges(plan.model_file).format not in PICKLES:
+    if plan.format not in PICKLES:
         return plan.model_file.read_bytes()
     from modelyard.predictors import xgboost_package
 

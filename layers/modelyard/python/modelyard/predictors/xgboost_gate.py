@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from modelyard.errors import ArtifactInvalidError, ModelLoadError
-from modelyard.predictors.model_format import Format, Version, edges
+from modelyard.predictors.model_format import FileEdges, Format, Version
 
 _DEEPEST = 1000
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -20,14 +20,13 @@ _PROMISED = {".json": Format.XGBOOST_JSON, ".ubj": Format.XGBOOST_UBJ}
 _SUFFIX = {kind: suffix for suffix, kind in _PROMISED.items()}
 
 
-def check(path: Path) -> None:
+def check(path: Path, found: FileEdges) -> None:
     """Return if this is a model the installed XGBoost reads right, as far as its edges tell.
 
     Raises:
         ArtifactInvalidError: the content contradicts the extension.
         ModelLoadError: legacy, damaged, or written by a newer XGBoost.
     """
-    found = edges(path)
     if found.format is Format.XGBOOST_LEGACY:
         raise ModelLoadError(
             f"{path.name} is in XGBoost's legacy binary format, which XGBoost 3.1 and newer cannot "

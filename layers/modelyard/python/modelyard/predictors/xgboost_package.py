@@ -6,14 +6,14 @@ import xgboost
 
 from modelyard.errors import ModelLoadError
 from modelyard.predictors.base import LoadPlan
-from modelyard.predictors.model_format import PICKLES, edges
+from modelyard.predictors.model_format import PICKLES
 
 
 def load_native(plan: LoadPlan) -> xgboost.Booster:
     """Return the booster, set to one thread."""
     assert plan.model_file is not None
     with xgboost.config_context(verbosity=0):
-        if edges(plan.model_file).format in PICKLES:
+        if plan.format in PICKLES:
             booster = unpickled(plan)
         else:
             booster = xgboost.Booster()
