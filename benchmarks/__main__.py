@@ -18,9 +18,13 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
-    told = _parser().parse_args(arguments)
+    parser = _parser()
+    told = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers are ended first
-    works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
+    try:
+        works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
+    except ValueError as error:
+        parser.error(str(error))
     rounds = told.rounds or (1 if told.quick else None)
     orphans.adopt()
     session = Session(Pace(told.quick), rounds, Results(), Outsiders(), orphans.end_all)

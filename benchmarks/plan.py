@@ -58,7 +58,15 @@ ALWAYS = ("fastapi", "modelyard")
 
 
 def chosen_works(patterns: Sequence[str]) -> list[Work]:
-    """Return the works whose name fits any of the patterns; without patterns, all."""
+    """Return the works whose name fits any of the patterns; without patterns, all.
+
+    Raises:
+        ValueError: a pattern fits none.
+    """
+    for pattern in patterns:
+        if not any(_fits(work.name, [pattern]) for work in WORKS):
+            names = ", ".join(work.name for work in WORKS)
+            raise ValueError(f"no work is called {pattern!r}; there are: {names}")
     return [work for work in WORKS if _fits(work.name, patterns)]
 
 

@@ -57,3 +57,8 @@ def test_environment_is_pinned_with_hashes_and_without_places(system):
 def test_stage_tells_the_mean_of_what_came_since():
     assert Stage(50.0, 4).mean_since(Stage(20.0, 1)) == 10.0
     assert Stage(20.0, 1).mean_since(Stage(20.0, 1)) == 0.0
+
+
+def test_pattern_that_fits_no_work_is_told_with_what_there_is():
+    with pytest.raises(ValueError, match=r"'many_5' .* many_500,"):
+        plan.chosen_works(["warm_*", "many_5"])
