@@ -78,7 +78,13 @@ class Witness:
         self.needs_files = sum(map(len, self.files)) % 2 == 0
 
     def still_whole(self) -> bool:
-        return not self.needs_files or read_files(self._model_dir) == self.files
+        """Tell whether the files are as they were loaded, or the disk does not say now."""
+        try:
+            return not self.needs_files or read_files(self._model_dir) == self.files
+        except FileNotFoundError:
+            return False
+        except OSError:  # the fault was for the cache and struck this look of ours
+            return True
 
     def close(self) -> None:
         self.files = {}
@@ -141,7 +147,7 @@ class Worker:
         except ModelyardError as error:
             return f"unexpected {type(error).__name__}: {error.message}"
         except Exception as error:
-            return f"unexpected {error!r}"
+            return f"unexpected {error!r} in {_where(error)}"
 
     def unload(self, key: str) -> None:
         """Take a model out of memory."""
@@ -159,7 +165,7 @@ class Worker:
         except DependencyError as error:  # a disk that cannot be read has no list to give
             return f"survey: {type(error).__name__}"
         except Exception as error:
-            return f"unexpected {error!r}"
+            return f"unexpected {error!r} in {_where(error)}"
         return self.ask(key)
 
     def _wrong(self, key: str, floor: int, tag: str, model: Witness) -> str:
@@ -190,9 +196,12 @@ class _Defects(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         cause = record.exc_info[1] if record.exc_info else None
-        frames = traceback.extract_tb(cause.__traceback__)[-3:] if cause else []
-        where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
-        self._tell(f"unexpected {cause!r} in {where}")
+        self._tell(f"unexpected {cause!r} in {_where(cause)}")
+
+
+def _where(cause: BaseException | None) -> str:
+    frames = traceback.extract_tb(cause.__traceback__)[-9:] if cause else []
+    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
 
 
 def work(orders: Orders) -> None:
