@@ -56,14 +56,13 @@ class EmfMetrics:
                 self._write(self._rendered(endpoint_name, some))
 
     def _rendered(self, endpoint_name: str, samples: Sequence[Sample]) -> str:
+        self._line.clear_metrics()  # also of what an earlier line may have left when it failed
         self._line.add_dimension("EndpointName", endpoint_name)
         for sample in samples:
             is_time = sample.name in _IN_MICROSECONDS
             unit = MetricUnit.Microseconds if is_time else MetricUnit.Count
             self._line.add_metric(sample.name, unit, sample.value)
-        rendered = orjson.dumps(self._line.serialize_metric_set()).decode()
-        self._line.clear_metrics()
-        return rendered
+        return orjson.dumps(self._line.serialize_metric_set()).decode()
 
 
 def _batches(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
