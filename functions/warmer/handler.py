@@ -2,6 +2,9 @@
 
 import os
 
-from modelyard.bootstrap.warmer import handler_of
+from modelyard.bootstrap.lifelong import lifelong
 
-handler = handler_of(os.environ)
+with lifelong():
+    from modelyard.bootstrap.warmer import handler_of
+
+    handler = handler_of(os.environ)

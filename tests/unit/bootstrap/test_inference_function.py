@@ -178,6 +178,8 @@ def test_handlers_hold_nothing_but_their_wiring() -> None:
         code = [line for line in lines if line and not line.startswith('"""')]
         assert code == [
             "import os",
-            f"from modelyard.bootstrap.{name} import handler_of",
-            "handler = handler_of(os.environ)",
+            "from modelyard.bootstrap.lifelong import lifelong",
+            "with lifelong():",
+            f"    from modelyard.bootstrap.{name} import handler_of",
+            "    handler = handler_of(os.environ)",
         ]

@@ -1,6 +1,7 @@
 """The inference backend on AWS: each shard of an endpoint is a Lambda function."""
 
 import asyncio
+import functools
 import hashlib
 import logging
 import re
@@ -49,7 +50,7 @@ class LambdaClients:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._session = get_session()
+        self._session = functools.cache(get_session)
         self._clients: dict[float, Any] = {}
 
     def reading_for(self, timeout_s: float) -> Any:
@@ -59,7 +60,7 @@ class LambdaClients:
         """
         with self._lock:
             if timeout_s not in self._clients:
-                self._clients[timeout_s] = self._session.create_client(
+                self._clients[timeout_s] = self._session().create_client(
                     "lambda",
                     config=Config(
                         connect_timeout=2,
@@ -95,6 +96,10 @@ class LambdaBackend:
     def shards(self) -> int:
         """How many functions there are."""
         return self._deployed.shards
+
+    def prepare(self) -> None:
+        """Make the client that asks for models, before anybody waits for it."""
+        self._client_reading_for(self._deployed.endpoint.sync_window_s + ANSWER_GRACE_S)
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.

@@ -45,6 +45,10 @@ class SqsQueue:
         self._client = functools.cache(client)
         self._clock = clock
 
+    def prepare(self) -> None:
+        """Make the client before anybody waits for it."""
+        self._client()
+
     def send(self, request: WarmRequest) -> None:
         """Store the request unless one for the same model came within the same bucket of time.
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -106,7 +106,7 @@ class Definitions:
         manifest = self.folder / "endpoints.json"
         manifest.write_bytes(render_manifest(self._deployed()))
         router = RouterSettings(str(manifest), self.queue.url, auth="none").to_environ()
-        yield self._definition(ROUTER, "router", ROUTER_MB, 29.0, router)
+        yield replace(self._definition(ROUTER, "router", ROUTER_MB, 29.0, router), snap_start=True)
         warmer = WarmerSettings(str(manifest), self.queue.url).to_environ()
         warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
         yield self._definition(WARMER, "warmer", ROUTER_MB, warmer_timeout_s, warmer)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mangum import Mangum
+from snapshot_restore_py import register_before_snapshot
 
-from modelyard.adapters import sqs_queue, ssm_keys
+from modelyard.adapters import sqs_queue
 from modelyard.adapters.emf_metrics import EmfMetrics
 from modelyard.adapters.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.adapters.repositories import open_repository
 from modelyard.adapters.sqs_queue import SqsQueue
-from modelyard.adapters.ssm_keys import SsmKeys
 from modelyard.adapters.system_clock import SystemClock
 from modelyard.bootstrap.logs import configure_function_logging
 from modelyard.catalog import Catalog
@@ -30,7 +30,6 @@ from modelyard.web.authentication import (
     KeyAuthenticator,
 )
 from modelyard.web.direct import DirectInvocations
-from modelyard.web.known_keys import KnownKeys
 from modelyard.wire.answers import LOCAL, Deployment
 
 if TYPE_CHECKING:
@@ -76,10 +75,15 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     backends = {
         item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
+    warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
+    # A client takes longer to make than most models to answer; a snapshot has them made.
+    register_before_snapshot(warm_queue.prepare)
+    for backend in backends.values():
+        register_before_snapshot(backend.prepare)
     router = Router(
         endpoints=endpoints,
         backend_of=backends.__getitem__,
-        warm_queue=SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock),
+        warm_queue=warm_queue,
         metrics=metrics,
         clock=clock,
     )
@@ -111,7 +115,10 @@ def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
         case "iam":
             return GatewayIamAuthenticator()
         case "key":
-            keys = SsmKeys(settings.keys_path, ssm_keys.build_client())
+            from modelyard.adapters.ssm_keys import SsmKeys, build_client
+            from modelyard.web.known_keys import KnownKeys
+
+            keys = SsmKeys(settings.keys_path, build_client())
             return KeyAuthenticator(KnownKeys(keys, clock, KEYS_TTL_S), clock)
         case "none":
             return AnonymousAuthenticator()

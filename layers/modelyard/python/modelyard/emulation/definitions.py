@@ -30,6 +30,8 @@ class FunctionDefinition:
     """How many execution environments it may have at work: its reserved concurrency."""
     per_tenant: bool = False
     """Whether an execution environment serves one tenant only (tenant isolation)."""
+    snap_start: bool = False
+    """Whether its hooks run as for a snapshot; the process cannot be copied, so each runs them."""
     log_format: str = "Text"
     """How the runtime writes log records: `Text` or `JSON`."""
     python: str = sys.executable

@@ -80,6 +80,8 @@ class RuntimeApi:
                     Route(f"{PREFIX}/invocation/{{id}}/response", self._response, methods=["POST"]),
                     Route(f"{PREFIX}/invocation/{{id}}/error", self._error, methods=["POST"]),
                     Route(f"{PREFIX}/init/error", self._error, methods=["POST"]),
+                    Route(f"{PREFIX}/restore/next", self._restored, methods=["GET"]),
+                    Route(f"{PREFIX}/restore/error", self._error, methods=["POST"]),
                 ]
             )
         )
@@ -105,6 +107,10 @@ class RuntimeApi:
             return JSONResponse({"errorType": "Runtime.Closed"}, 410)
         # awslambdaric's native client crashes when this answer has no Content-Type.
         return Response(work.payload, headers=work.headers, media_type="application/json")
+
+    async def _restored(self, request: Request) -> Response:
+        """Say at once that the snapshot, which nobody took, has been restored."""
+        return Response()
 
     async def _response(self, request: Request) -> Response:
         return await self._report(request, is_error=False)

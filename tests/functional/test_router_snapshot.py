@@ -1,0 +1,112 @@
+"""What the router has in its snapshot (SnapStart), so that no caller waits for it.
+
+The genuine runtime runs the hooks; the SDK tells which clients it makes, and when.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.bootstrap.emulated import PACKAGES
+from modelyard.function_settings import RouterSettings
+from modelyard.routing.endpoints import Endpoint
+from modelyard.routing.manifest import DeployedEndpoint, render_manifest
+from tests.functional.emulated_lambda import EmulatedLambda
+from tests.serving import KEYS, REGION
+
+ROUTER = """
+    import os
+    from botocore.session import Session
+
+    made = []
+    create_client = Session.create_client
+
+    def counting(session, service, **members):
+        made.append(service)
+        return create_client(session, service, **members)
+
+    Session.create_client = counting
+
+    from modelyard.bootstrap.router import handler_of
+
+    answer_of = handler_of(os.environ)
+
+    def handler(event, context):
+        before = list(made)
+        answer = answer_of(event, context)
+        return {"before": sorted(before), "during": made[len(before):], "answer": answer}
+"""
+WINDOWS_S = {"housing": 25.0, "energy": 10.0}
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
+    folder = tmp_path_factory.mktemp("lambda")
+    manifest = folder / "endpoints.json"
+    manifest.write_bytes(render_manifest(_deployed(folder)))
+    environ = {
+        **RouterSettings(str(manifest), "http://127.0.0.1:9/queue.fifo").to_environ(),
+        "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9",  # where nobody listens
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PACKAGES),
+    }
+    yard = EmulatedLambda(folder)
+    yard.define("restored", ROUTER, environ=environ, snap_start=True)
+    yard.define("started", ROUTER, environ=environ)
+    yard.define("spoilt", SPOILT, snap_start=True)
+    with yard:
+        yield yard
+
+
+SPOILT = """
+    from snapshot_restore_py import register_after_restore
+
+    @register_after_restore
+    def fail():
+        raise ValueError("no way back")
+
+    def handler(event, context):
+        return "restored"
+"""
+
+
+def _deployed(folder: Path) -> Iterator[DeployedEndpoint]:
+    for name, window_s in WINDOWS_S.items():
+        endpoint = Endpoint(name, folder.as_uri(), sync_window_s=window_s)
+        yield DeployedEndpoint(endpoint, f"yard-{name}", shards=1)
+
+
+def call(endpoint: str) -> dict[str, Any]:
+    return {"EndpointName": endpoint, "TargetModel": "paris.ubj", "Body": "1,2"}
+
+
+def test_call_of_a_restored_router_finds_every_client_made(yard: EmulatedLambda) -> None:
+    for endpoint in WINDOWS_S:
+        told, _ = yard.invoke("restored", call(endpoint))
+
+        assert told["before"] == ["lambda", "lambda", "sqs"]
+        assert told["during"] == []
+        assert "cannot be reached" in told["answer"]["Message"]
+
+
+def test_router_without_a_snapshot_makes_no_client_before_a_call_needs_it(
+    yard: EmulatedLambda,
+) -> None:
+    told, _ = yard.invoke("started", call("housing"))
+
+    assert told["before"] == []
+    assert told["during"] == ["lambda"]
+    assert "cannot be reached" in told["answer"]["Message"]
+
+
+def test_function_that_fails_after_its_snapshot_says_so(yard: EmulatedLambda) -> None:
+    told, answer = yard.invoke("spoilt")
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert "no way back" in told["errorMessage"]
