@@ -1,8 +1,10 @@
 """Scores straight from the library are those of the Python package, bit for bit."""
 
 import math
+import os
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -181,3 +183,28 @@ def test_threads_and_boosters_do_not_get_into_each_others_way() -> None:
         found = list(pool.map(lambda one: predictors[one[0]].predict_rows(rows[one[1]]), work * 5))
 
     assert found == wanted * 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_load_makes_no_threads_though_openmp_may_have_some(tmp_path: Path) -> None:
+    path = tmp_path / "model.ubj"
+    booster_of("regression").save_model(path)
+    code = """
+        import os, pathlib, sys, numpy
+        from modelyard.predictors.xgboost_library import Booster
+
+        before = len(os.listdir("/proc/self/task"))
+        booster = Booster(pathlib.Path(sys.argv[1]).read_bytes())
+        booster.predict_rows(numpy.zeros((1, booster.features), numpy.float32))
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    environ = {name: value for name, value in os.environ.items() if name != "OMP_THREAD_LIMIT"}
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        env=environ | {"OMP_NUM_THREADS": "4", "OMP_DYNAMIC": "false"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ran.stdout.strip() == "0"

@@ -39,7 +39,7 @@ class Booster:
         self.handle = ctypes.c_void_p()
         _call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self.handle))
         weakref.finalize(self, _library.XGBoosterFree, self.handle)
-        with _quiet():
+        with _quiet(), _alone():
             length = ctypes.c_uint64(len(content))
             _call("XGBoosterLoadModelFromBuffer", self.handle, content, length)
             _call("XGBoosterSetParam", self.handle, b"nthread", b"1")
@@ -208,6 +208,24 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         _call("XGBSetGlobalConfig", kept)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep OpenMP from helping this thread: its helpers would be made, and spin, for each load.
+
+    A booster's own `nthread` comes into force after it was read.
+    """
+    try:
+        before, limit = _library.omp_get_max_threads(), _library.omp_set_num_threads
+    except AttributeError:  # a build without OpenMP, or a linker that does not look into it
+        yield
+        return
+    limit(1)
+    try:
+        yield
+    finally:
+        limit(before)
 
 
 def _call(function: str, *arguments: Any) -> None:
