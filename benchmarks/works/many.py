@@ -1,6 +1,7 @@
 """Many models, a few of them popular, and memory for a tenth.
 
-Every model has been called before, as most have whenever one looks; cold calls are a work of their own.
+Every model has been called before, as most have whenever one looks; first calls are a work of
+their own.
 """
 
 from benchmarks.kinds import Kind
