@@ -34,7 +34,7 @@ def ssm_path() -> str:
 
 @pytest.fixture
 def ssm_keys(ssm: Any, ssm_path: str) -> SsmKeys:
-    return SsmKeys(ssm_path, ssm)
+    return SsmKeys(ssm_path, lambda: ssm)
 
 
 @pytest.fixture(params=["folder", "ssm"])
@@ -112,7 +112,7 @@ def test_store_out_of_reach_is_a_dependency_error(ssm) -> None:
         endpoint_url="http://127.0.0.1:9",
         config=boto3.session.Config(retries={"total_max_attempts": 1}),
     )
-    keys = SsmKeys("/modelyard", nowhere)
+    keys = SsmKeys("/modelyard", lambda: nowhere)
 
     for ask in (
         lambda: keys.find(FIRST.key_id),

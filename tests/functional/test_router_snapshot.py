@@ -59,6 +59,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
     yard = EmulatedLambda(folder)
     yard.define("restored", ROUTER, environ=environ, snap_start=True)
     yard.define("started", ROUTER, environ=environ)
+    keys = RouterSettings(str(manifest), "http://127.0.0.1:9/queue.fifo", "key", "/keys")
+    yard.define("guarded", ROUTER, environ=environ | keys.to_environ(), snap_start=True)
     yard.define("spoilt", SPOILT, snap_start=True)
     with yard:
         yield yard
@@ -93,6 +95,13 @@ def test_call_of_a_restored_router_finds_every_client_made(yard: EmulatedLambda)
         assert told["before"] == ["lambda", "lambda", "sqs"]
         assert told["during"] == []
         assert "cannot be reached" in told["answer"]["Message"]
+
+
+def test_restored_router_that_asks_for_keys_has_the_client_for_them(yard: EmulatedLambda) -> None:
+    told, _ = yard.invoke("guarded", call("housing"))
+
+    assert told["before"] == ["lambda", "lambda", "sqs", "ssm"]
+    assert told["during"] == []
 
 
 def test_router_without_a_snapshot_makes_no_client_before_a_call_needs_it(

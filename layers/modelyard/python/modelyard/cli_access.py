@@ -105,4 +105,4 @@ def _store(path: str | None, folder: Path | None) -> "KeyStore":
     except ImportError as error:
         raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
 
-    return SsmKeys(path, build_client())
+    return SsmKeys(path, build_client)

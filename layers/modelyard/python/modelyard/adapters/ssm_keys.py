@@ -1,6 +1,7 @@
 """Keys on AWS: one SSM parameter for each, below one path."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,9 +35,14 @@ def build_client() -> Any:
 class SsmKeys:
     """`KeyStore` over SSM parameters."""
 
-    def __init__(self, path: str, client: Any) -> None:
+    def __init__(self, path: str, client: Callable[[], Any]) -> None:
+        """`client` is called at first need, or by `prepare`."""
         self._path = f"/{path.strip('/')}"
-        self._client = client
+        self._client = functools.cache(client)
+
+    def prepare(self) -> None:
+        """Make the client before anybody waits for it."""
+        self._client()
 
     def find(self, key_id: str) -> StoredKey | None:
         """Return the key of this id.
@@ -46,8 +52,8 @@ class SsmKeys:
         """
         with _dependency("read"):
             try:
-                answer = self._client.get_parameter(Name=self._name(key_id))
-            except self._client.exceptions.ParameterNotFound:
+                answer = self._client().get_parameter(Name=self._name(key_id))
+            except self._client().exceptions.ParameterNotFound:
                 return None
         try:
             return parse_stored(key_id, answer["Parameter"]["Value"])
@@ -61,7 +67,7 @@ class SsmKeys:
             DependencyError: the parameter cannot be written.
         """
         with _dependency("written"):
-            self._client.put_parameter(
+            self._client().put_parameter(
                 Name=self._name(stored.key_id), Value=render_stored(stored), Type="String"
             )
 
@@ -71,7 +77,7 @@ class SsmKeys:
         Raises:
             DependencyError: the parameters cannot be listed, or one is no key.
         """
-        pages = self._client.get_paginator("get_parameters_by_path").paginate(Path=self._path)
+        pages = self._client().get_paginator("get_parameters_by_path").paginate(Path=self._path)
         with _dependency("listed"):
             found = [item for page in pages for item in page["Parameters"]]
             for item in sorted(found, key=lambda item: str(item["Name"])):
@@ -88,8 +94,8 @@ class SsmKeys:
         """
         with _dependency("deleted"):
             try:
-                self._client.delete_parameter(Name=self._name(key_id))
-            except self._client.exceptions.ParameterNotFound:
+                self._client().delete_parameter(Name=self._name(key_id))
+            except self._client().exceptions.ParameterNotFound:
                 raise _unknown(key_id) from None
 
     def _name(self, key_id: str) -> str:

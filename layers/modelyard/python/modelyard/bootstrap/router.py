@@ -118,7 +118,8 @@ def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
             from modelyard.adapters.ssm_keys import SsmKeys, build_client
             from modelyard.web.known_keys import KnownKeys
 
-            keys = SsmKeys(settings.keys_path, build_client())
+            keys = SsmKeys(settings.keys_path, build_client)
+            register_before_snapshot(keys.prepare)
             return KeyAuthenticator(KnownKeys(keys, clock, KEYS_TTL_S), clock)
         case "none":
             return AnonymousAuthenticator()
