@@ -3,11 +3,14 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any, cast
 
 import boto3
 import psutil
 import pytest
 
+from modelyard.bootstrap import emulated
+from modelyard.errors import ConfigurationError
 from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels, Yard
 from tests.serving import COMMANDS, KEYS, REGION, Server, body, clean_environment, eventually
@@ -94,3 +97,12 @@ def _lambda_url(server: Server) -> str:
 
 def _is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_packages_that_only_a_lambda_of_ones_own_takes_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(emulated, "find_spec", lambda name: None if name == "moto" else name)
+
+    with pytest.raises(ConfigurationError, match=r"--lambda: moto missing: make setup, or pip"):
+        emulated.serve(cast(Any, None), print)

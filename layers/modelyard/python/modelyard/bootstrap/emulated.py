@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import uvloop
@@ -33,6 +34,8 @@ from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
 """In a checkout, where the handlers are."""
+RUNTIME_PACKAGES = ("awslambdaric", "mangum", "moto")
+"""Of the extra `lambda`, which serving without `--lambda` does not need."""
 ROUTER, WARMER, QUEUE = "modelyard-router", "modelyard-warmer", "modelyard-warm"
 ROUTER_MB, RUNTIME_MB = 512, 1024
 """What the router has, and what an inference function has besides the memory for its models."""
@@ -45,12 +48,17 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and that of Lambda.
 
     Raises:
-        ConfigurationError: the functions' code is not here, or the port is taken.
+        ConfigurationError: the functions' code or packages are not here, or the port is taken.
     """
     if not FUNCTIONS.is_dir():
         raise ConfigurationError(
             "--lambda runs the code in functions/, which only a checkout has, not a package that"
             " pip installed; allowed: serve without --lambda"
+        )
+    missing = [name for name in RUNTIME_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"--lambda: {', '.join(missing)} missing: make setup, or pip install '.[lambda]'"
         )
     if options.keys_folder is not None:
         raise ConfigurationError(
