@@ -83,6 +83,17 @@ def test_name_that_could_be_taken_for_something_else_is_refused(name: str) -> No
         ),
         ([(HEADER, SENT), (HEADER, b"myk_2")], KEY.text, []),
     ],
+    ids=[
+        "own-header",
+        "gateway-header",
+        "attributes",
+        "first-of-attributes",
+        "no-key-in-attributes",
+        "second-of-attributes",
+        "no-key-in-header",
+        "both-headers",
+        "two-headers",
+    ],
 )
 def test_key_is_taken_off_the_headers(headers, sent, kept) -> None:
     assert split_key(headers) == (sent, kept)
