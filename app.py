@@ -3,7 +3,7 @@
 import sys
 
 from infra.app import build_app
-from modelyard.errors import ConfigurationError
+from modelyard.domain.errors import ConfigurationError
 
 try:
     build_app().synth()

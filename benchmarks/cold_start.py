@@ -18,12 +18,13 @@ from typing import TypedDict
 
 import modelyard
 from benchmarks.machine import facts, own_versions
-from modelyard.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint, render_manifest
-from modelyard.types import ModelSource, TargetModel
-from modelyard.wire.envelope import Load, render_request
-from modelyard.wire.lambda_payload import render_payload
+from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
+from modelyard.aws.lambda_payload import render_payload
+from modelyard.aws.manifest import DeployedEndpoint, render_manifest
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.envelope import render_request
+from modelyard.domain.requests import Load
+from modelyard.domain.values import ModelSource, TargetModel
 
 ROOT = Path(__file__).parents[1]
 _PROBE = """
@@ -52,7 +53,7 @@ def load():
     assert "error" not in json.loads(answer["head"]), answer
 
 def framework():
-    import modelyard.predictors.saved_model
+    import modelyard.runtimes.saved_model
 
 print(json.dumps({name: measured(globals()[name]) for name in sys.argv[1:]}))
 """

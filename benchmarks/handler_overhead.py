@@ -19,13 +19,14 @@ import numpy as np
 import xgboost
 
 from benchmarks.turns import measured, report
-from modelyard.bootstrap.inference import handler_of
-from modelyard.function_settings import InferenceSettings
-from modelyard.predictors.xgboost_library import Booster
-from modelyard.routing.endpoints import Endpoint
-from modelyard.types import Payload, TargetModel
-from modelyard.wire.envelope import Invoke, render_request
-from modelyard.wire.lambda_payload import members_of
+from modelyard.aws.function_settings import InferenceSettings
+from modelyard.aws.inference import handler_of
+from modelyard.aws.lambda_payload import members_of
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.envelope import render_request
+from modelyard.domain.requests import Invoke
+from modelyard.domain.values import Payload, TargetModel
+from modelyard.runtimes.xgboost_library import Booster
 
 TREES, DEPTH, FEATURES = 100, 6, 10
 ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"

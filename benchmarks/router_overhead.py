@@ -27,14 +27,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.turns import measured, report
-from modelyard.bootstrap import router
-from modelyard.emulation.gateway import HttpRequest, RestApi, build_event
-from modelyard.function_settings import RouterSettings
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint, render_manifest
-from modelyard.types import Prediction, Timings
-from modelyard.wire.envelope import Answer
-from modelyard.wire.lambda_payload import render_answer_members
+from modelyard.aws import router
+from modelyard.aws.function_settings import RouterSettings
+from modelyard.aws.lambda_payload import render_answer_members
+from modelyard.aws.manifest import DeployedEndpoint, render_manifest
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.requests import Answer
+from modelyard.domain.values import Prediction, Timings
+from modelyard.local.emulation.gateway import HttpRequest, RestApi, build_event
 
 ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"
 ANSWER = b"42.0\n"

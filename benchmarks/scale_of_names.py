@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.fleet.environment import SimulatedModel, Unmeasured
-from modelyard.adapters.system_clock import SystemClock
-from modelyard.cache.artifact_cache import ArtifactCache
-from modelyard.cache.model_cache import LoadedModel, ModelCache
-from modelyard.cache.tree import CacheTree
-from modelyard.config_schema import Compute
-from modelyard.errors import TargetModelNotFoundError
-from modelyard.ports import ArtifactFile
-from modelyard.predictors.base import LoadPlan
-from modelyard.residence.loading import Loader
-from modelyard.residence.residence import Residence
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.rendezvous import rank_shards
-from modelyard.types import ModelArtifact, ModelSource, StoredObject, TargetModel
+from modelyard.config.schema import Compute
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import TargetModelNotFoundError
+from modelyard.domain.ports import ArtifactFile
+from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.values import ModelArtifact, ModelSource, StoredObject, TargetModel
+from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.residence.loading import Loader
+from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
+from modelyard.inference.residence.residence import Residence
+from modelyard.router.rendezvous import rank_shards
+from modelyard.runtimes.base import LoadPlan
 
 SCALES = (1_000, 100_000, 1_000_000)
 MOST_LOADED = 500

@@ -14,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.image_context import BYTECODE, DOCKERFILE, ROOT, build_arguments, lay_out
 from infra.settings import DeployedModels
-from modelyard.routing.manifest import DeployedEndpoint, render_manifest
+from modelyard.aws.manifest import DeployedEndpoint, render_manifest
 
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.settings import DeployedModels
-from modelyard.projects import ApiProject
-from modelyard.routing.endpoints import Endpoint
-from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
+from modelyard.cortex.project import ApiProject
+from modelyard.cortex.settings import ApiSettings
+from modelyard.domain.endpoints import Endpoint
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = "functions/inference/Dockerfile"
@@ -36,10 +36,9 @@ def build_arguments(models: DeployedModels) -> dict[str, str]:
     return {"RUNTIME": models.runtime}
 
 
-def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiWorkerSettings:
-    """Return what the function is told of its API; the function itself knows its limits."""
-    return ApiWorkerSettings(
-        worker=WorkerSettings(project.name, "", 0, 0, 1),
+def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiSettings:
+    """Return what the function is told of its API."""
+    return ApiSettings(
         project=replace(project, folder=PROJECT_FOLDER),
         repository=endpoint.repository,
         revalidate_s=endpoint.revalidate_s,

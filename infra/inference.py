@@ -12,7 +12,7 @@ from infra.data_stack import DataStack
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
 from infra.settings import DeployedModels, DeploySettings
-from modelyard.function_settings import InferenceSettings
+from modelyard.aws.function_settings import InferenceSettings
 
 MOUNT = "/mnt/models"
 TMP_BYTES = 10 << 30

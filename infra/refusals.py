@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from modelyard.config_schema import Deployment
-from modelyard.projects import ApiModels, ApiProject, ModelLocation
-from modelyard.targets import Compute, EndpointConfig
+from modelyard.config.schema import Deployment
+from modelyard.config.targets import Compute, EndpointConfig
+from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
 MAX_WINDOW_S = 26.0
 """API Gateway hangs up after 29 s: the window, 2 s for the answer, and what lies between."""

@@ -14,8 +14,8 @@ from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, may_look_at, service_role
 from infra.settings import DeploySettings
-from modelyard.config_schema import Deployment
-from modelyard.function_settings import RouterSettings
+from modelyard.aws.function_settings import RouterSettings
+from modelyard.config.schema import Deployment
 
 TIMEOUT_S = 29
 """API Gateway's own."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.refusals import locations, refusals
-from modelyard.config import load_config, load_deployment
-from modelyard.config_schema import Deployment, validated
-from modelyard.errors import ConfigurationError
-from modelyard.projects import ApiProject
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedApi, DeployedEndpoint
-from modelyard.targets import EndpointConfig
+from modelyard.aws.manifest import DeployedApi, DeployedEndpoint
+from modelyard.config.files import load_config, load_deployment
+from modelyard.config.schema import Deployment, validated
+from modelyard.config.targets import EndpointConfig
+from modelyard.cortex.project import ApiProject
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import ConfigurationError
 
 RUNTIME_BYTES = 384 << 20
 """What Python, its frameworks and the bodies of a call take of a function's memory."""

@@ -12,7 +12,7 @@ from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, service_role
 from infra.refusals import MAX_TIMEOUT_S
 from infra.settings import DeploySettings
-from modelyard.function_settings import WarmerSettings
+from modelyard.aws.function_settings import WarmerSettings
 
 MAX_RECEIVES = 5
 SIDE_BY_SIDE = 10

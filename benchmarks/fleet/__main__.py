@@ -10,7 +10,7 @@ from benchmarks.fleet.costs import usd_per_million
 from benchmarks.fleet.report import Result, render_json, render_table
 from benchmarks.fleet.scenarios import Scenario, all_scenarios, quick_scenarios
 from benchmarks.fleet.simulation import Simulation
-from modelyard.cost.price_list import Prices, load_prices
+from modelyard.aws.cost.price_list import Prices, load_prices
 
 RESULTS = Path(__file__).parents[1] / "results" / "fleet.json"
 

@@ -3,9 +3,9 @@
 from benchmarks.fleet.platform import GIB, Platform
 from benchmarks.fleet.policies import Policy
 from benchmarks.fleet.tally import Outcome
-from modelyard.cost.bills import Cache
-from modelyard.cost.modelyard import LOG_BYTES, QUEUE_REQUESTS, ROUTER_GB
-from modelyard.cost.price_list import Prices
+from modelyard.aws.cost.bills import Cache
+from modelyard.aws.cost.modelyard import LOG_BYTES, QUEUE_REQUESTS, ROUTER_GB
+from modelyard.aws.cost.price_list import Prices
 
 MILLION = 1e6
 TENANT_USD_PER_GB = 0.000167

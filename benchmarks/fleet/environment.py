@@ -2,9 +2,9 @@
 
 from benchmarks.fleet.platform import Platform
 from benchmarks.fleet.storage import ArtifactStore
-from modelyard.cache.model_cache import LoadedModel, ModelCache
-from modelyard.ports import Clock
-from modelyard.types import ModelArtifact, ModelId, Payload, Prediction, Sample
+from modelyard.domain.ports import Clock
+from modelyard.domain.values import ModelArtifact, ModelId, Payload, Prediction, Sample
+from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
 
 Pool = tuple[int, int]
 """A shard and, with tenant isolation, a model: environments of one pool replace each other."""

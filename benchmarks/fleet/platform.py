@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.settings import RUNTIME_BYTES
-from modelyard.adapters.lambda_backend import ANSWER_GRACE_S
-from modelyard.config_schema import Compute, Deployment
-from modelyard.cost.bills import Cache
-from modelyard.routing.endpoints import Endpoint
+from modelyard.aws.cost.bills import Cache
+from modelyard.aws.lambda_backend import ANSWER_GRACE_S
+from modelyard.config.schema import Compute, Deployment
+from modelyard.domain.endpoints import Endpoint
 
 MIB = 1 << 20
 GIB = 1 << 30

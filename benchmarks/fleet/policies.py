@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from modelyard.routing.rendezvous import rank_shards
-from modelyard.types import ModelId, TargetModel
+from modelyard.domain.values import ModelId, TargetModel
+from modelyard.router.rendezvous import rank_shards
 
 ENDPOINT = "fleet"
 

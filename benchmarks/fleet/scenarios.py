@@ -13,8 +13,8 @@ from benchmarks.fleet.policies import (
     without_affinity,
 )
 from benchmarks.fleet.workload import Workload
-from modelyard.config_schema import Compute
-from modelyard.cost.bills import Cache
+from modelyard.aws.cost.bills import Cache
+from modelyard.config.schema import Compute
 
 DEFAULT_SHARDS = Compute().shards
 MODELS = (100, 1_000, 10_000, 100_000, 1_000_000)

@@ -13,8 +13,8 @@ from benchmarks.fleet.storage import ArtifactStore, Link
 from benchmarks.fleet.tally import Outcome, Tally
 from benchmarks.fleet.warm_queue import SimulatedWarmQueue
 from benchmarks.fleet.workload import Workload
-from modelyard.cache.model_cache import LoadedModel
-from modelyard.cost.bills import Cache
+from modelyard.aws.cost.bills import Cache
+from modelyard.inference.residence.model_cache import LoadedModel
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class Simulation:
             self.tally.stop()
 
     def _ask_shards(self, invocation: Invocation, turn: int) -> None:
-        """As `modelyard.router`: the second choice when the first takes no more calls."""
+        """As `modelyard.router.router`: the second choice when the first takes no more calls."""
         for shard in self._routes.choices(invocation.model, turn):
             environment = self.fleet.take(self._pool(shard, invocation.model))
             if environment is not None:

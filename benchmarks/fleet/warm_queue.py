@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from benchmarks.fleet.events import Agenda
-from modelyard.adapters.sqs_queue import DEDUPLICATION_BUCKET_S
-from modelyard.warming import RETRY_DELAY_S
+from modelyard.aws.sqs_queue import DEDUPLICATION_BUCKET_S
+from modelyard.router.warming import RETRY_DELAY_S
 
 MOST_ATTEMPTS = 5
 

@@ -2,9 +2,9 @@
 
 import os
 
-from modelyard.bootstrap.lifelong import lifelong
+from modelyard.aws.lifelong import lifelong
 
 with lifelong():
-    from modelyard.bootstrap.warmer import handler_of
+    from modelyard.aws.warmer import handler_of
 
     handler = handler_of(os.environ)

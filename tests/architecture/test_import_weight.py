@@ -20,13 +20,17 @@ FRAMEWORKS = {
 }
 AWS = {"boto3", "botocore", "urllib3"}
 MODELS = {
-    "modelyard.cache",
-    "modelyard.clients",
-    "modelyard.codecs",
-    "modelyard.predictors",
-    "modelyard.residence",
+    "modelyard.inference.disk",
+    "modelyard.cortex.clients",
+    "modelyard.runtimes",
+    "modelyard.inference.residence",
 }
-ROUTER = {"modelyard.web", "modelyard.router", "modelyard.warming", "modelyard.catalog"}
+ROUTER = {
+    "modelyard.router.web",
+    "modelyard.router.router",
+    "modelyard.router.warming",
+    "modelyard.router.catalog",
+}
 
 
 def imported_by(module: str) -> set[str]:
@@ -46,21 +50,21 @@ def third_parties(modules: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("modelyard.bootstrap.worker", {"orjson", "psutil"}),
-        ("modelyard.inference", {"orjson", "psutil"}),
-        ("modelyard.router", {"orjson"}),
-        ("modelyard.warming", {"orjson"}),
-        ("modelyard.predictors.registry", set()),
-        ("modelyard.errors", set()),
-        ("modelyard.types", set()),
-        ("modelyard.ports", set()),
+        ("modelyard.local.worker", {"orjson", "psutil"}),
+        ("modelyard.inference.service", {"orjson", "psutil"}),
+        ("modelyard.router.router", {"orjson"}),
+        ("modelyard.router.warming", {"orjson"}),
+        ("modelyard.runtimes.registry", set()),
+        ("modelyard.domain.errors", set()),
+        ("modelyard.domain.values", set()),
+        ("modelyard.domain.ports", set()),
     ],
 )
 def test_module_imports_nothing_beyond(module: str, allowed: set[str]) -> None:
     assert third_parties(imported_by(module)) <= allowed
 
 
-@pytest.mark.parametrize("module", ["modelyard.web.app", "modelyard.bootstrap.local_front"])
+@pytest.mark.parametrize("module", ["modelyard.router.web.app", "modelyard.local.front"])
 def test_router_process_starts_without_frameworks_and_without_the_sdk(module: str) -> None:
     imported = imported_by(module)
 
@@ -69,41 +73,41 @@ def test_router_process_starts_without_frameworks_and_without_the_sdk(module: st
 
 
 def test_worker_starts_without_the_router_and_without_any_framework_module() -> None:
-    imported = imported_by("modelyard.bootstrap.worker")
+    imported = imported_by("modelyard.local.worker")
 
     assert imported & ROUTER == set()
-    assert {name for name in imported if name.startswith("modelyard.predictors.")} <= {
-        "modelyard.predictors.base",
-        "modelyard.predictors.detection",
-        "modelyard.predictors.memory",
-        "modelyard.predictors.model_format",
-        "modelyard.predictors.registry",
-        "modelyard.predictors.xgboost_gate",
+    assert {name for name in imported if name.startswith("modelyard.runtimes.")} <= {
+        "modelyard.runtimes.base",
+        "modelyard.runtimes.detection",
+        "modelyard.runtimes.memory",
+        "modelyard.runtimes.model_format",
+        "modelyard.runtimes.registry",
+        "modelyard.runtimes.xgboost_gate",
     }
 
 
 def test_worker_of_an_api_starts_without_any_framework_and_without_the_router() -> None:
-    imported = imported_by("modelyard.bootstrap.api_worker")
+    imported = imported_by("modelyard.local.api_worker")
 
     assert third_parties(imported) <= {"orjson", "psutil", "starlette"}
-    assert imported & (ROUTER | {"modelyard.inference"}) == set()
+    assert imported & (ROUTER | {"modelyard.inference.service"}) == set()
 
 
 def test_command_line_starts_without_the_server() -> None:
-    imported = third_parties(imported_by("modelyard.cli"))
+    imported = third_parties(imported_by("modelyard.cli.main"))
 
     assert imported & (WEB | FRAMEWORKS | AWS | {"rich", "yaml"}) == set()
 
 
 def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() -> None:
-    served = "modelyard.bootstrap.local, modelyard.bootstrap.local_front"
-    modules = imported_by(f"modelyard.cli, modelyard.targets, {served}")
+    served = "modelyard.local.server, modelyard.local.front"
+    modules = imported_by(f"modelyard.cli.main, modelyard.config.targets, {served}")
 
     assert third_parties(modules) & {"pydantic", "yaml", "httpx", "boto3"} == set()
 
 
 def test_workers_are_started_before_the_server_imports_its_front() -> None:
-    served = "modelyard.cli, modelyard.console, modelyard.targets, modelyard.bootstrap.local"
-    imported = third_parties(imported_by(served))
+    wiring = "modelyard.config.targets, modelyard.local.server"
+    imported = third_parties(imported_by(f"modelyard.cli.main, modelyard.cli.console, {wiring}"))
 
     assert imported <= {"click", "orjson", "psutil", "typer", "uvloop"}

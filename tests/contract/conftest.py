@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from modelyard.adapters.repositories import open_repository, s3_client
-from modelyard.ports import ModelRepository
+from modelyard.domain.ports import ModelRepository
+from modelyard.repositories.opening import open_repository, s3_client
 from tests.fakes.memory_repository import MemoryRepository
 
 

@@ -1,7 +1,7 @@
 """How the repository suites read what they fetch."""
 
-from modelyard.ports import ModelRepository
-from modelyard.types import ModelArtifact
+from modelyard.domain.ports import ModelRepository
+from modelyard.domain.values import ModelArtifact
 
 CHUNK = 64 * 1024
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelyard.adapters.system_clock import SystemClock
-from modelyard.ports import Clock
+from modelyard.domain.ports import Clock
+from modelyard.domain.system_clock import SystemClock
 from tests.fakes.clock import FakeClock
 
 clocks = pytest.mark.parametrize(

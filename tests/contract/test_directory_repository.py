@@ -5,12 +5,8 @@ import shutil
 
 import pytest
 
-from modelyard.adapters.repositories import open_repository
-from modelyard.errors import (
-    ArtifactChangedError,
-    DependencyError,
-    TargetModelNotFoundError,
-)
+from modelyard.domain.errors import ArtifactChangedError, DependencyError, TargetModelNotFoundError
+from modelyard.repositories.opening import open_repository
 from tests.contract.reading import CHUNK, contents
 
 

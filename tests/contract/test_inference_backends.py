@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.adapters.worker_pool import WorkerPool
-from modelyard.errors import ModelCrashedError, ModelLoadError
-from modelyard.types import ModelSource, Payload, Prediction, TargetModel
-from modelyard.wire.envelope import Answer, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.errors import ModelCrashedError, ModelLoadError
+from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
+from modelyard.local.workers.worker_pool import WorkerPool
 from tests.fakes.backend import FakeBackend
 from tests.fakes.worker_yard import AT_LOAD, AT_PREDICT, WorkerYard, worker_yard
 

@@ -8,11 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
-from modelyard.adapters.file_keys import FileKeys
-from modelyard.adapters.ssm_keys import SsmKeys
-from modelyard.errors import ConfigurationError, DependencyError
-from modelyard.keys import issue
-from modelyard.ports import KeyStore
+from modelyard.aws.ssm_keys import SsmKeys
+from modelyard.domain.errors import ConfigurationError, DependencyError
+from modelyard.domain.keys import issue
+from modelyard.domain.ports import KeyStore
+from modelyard.local.file_keys import FileKeys
 
 NOW = 1_700_000_000.0
 _, FIRST = issue("team-a", NOW, 90.0)

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from modelyard.adapters.buffered_metrics import BufferedMetrics
-from modelyard.adapters.prometheus_metrics import PrometheusMetrics
-from modelyard.ports import Metrics
-from modelyard.types import Sample
+from modelyard.domain.ports import Metrics
+from modelyard.domain.values import Sample
+from modelyard.inference.buffered_metrics import BufferedMetrics
+from modelyard.local.prometheus_metrics import PrometheusMetrics
 from tests.fakes.metrics import RecordingMetrics
 
 sinks = pytest.mark.parametrize("make", [BufferedMetrics, PrometheusMetrics, RecordingMetrics])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.adapters import s3_repository
-from modelyard.adapters.repositories import open_repository
-from modelyard.adapters.s3_repository import build_client
-from modelyard.errors import ConfigurationError
+from modelyard.domain.errors import ConfigurationError
+from modelyard.repositories import s3 as s3_repository
+from modelyard.repositories.opening import open_repository
+from modelyard.repositories.s3 import build_client
 from tests.contract.reading import contents
 
 
@@ -38,7 +38,7 @@ def test_other_uris_are_refused_with_what_is_allowed(uri):
 
 
 def test_missing_s3_client_names_the_extra(monkeypatch):
-    monkeypatch.delitem(sys.modules, "modelyard.adapters.s3_repository", raising=False)
+    monkeypatch.delitem(sys.modules, "modelyard.repositories.s3", raising=False)
     monkeypatch.setitem(sys.modules, "botocore.config", None)
 
     with pytest.raises(ConfigurationError, match=r"modelyard\[s3\]"):
@@ -54,7 +54,7 @@ def test_unknown_profile_is_a_configuration_error(monkeypatch):
 
 def test_local_use_does_not_import_the_s3_client():
     code = (
-        "import sys; from modelyard.adapters.repositories import open_repository;"
+        "import sys; from modelyard.repositories.opening import open_repository;"
         "open_repository('file:///tmp'); assert 'botocore' not in sys.modules"
     )
 

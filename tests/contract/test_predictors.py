@@ -9,10 +9,14 @@ from threading import Barrier
 
 import pytest
 
-from modelyard.errors import InputRejectedError, UnsupportedAcceptError, UnsupportedContentTypeError
-from modelyard.ports import Predictor
-from modelyard.predictors import registry
-from modelyard.types import Payload
+from modelyard.domain.errors import (
+    InputRejectedError,
+    UnsupportedAcceptError,
+    UnsupportedContentTypeError,
+)
+from modelyard.domain.ports import Predictor
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry
 from tests.models.onnx_models import linear_onnx
 from tests.models.script_models import linear_script
 from tests.models.sklearn_models import linear_joblib, linear_skops

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from modelyard.errors import ArtifactChangedError, TargetModelNotFoundError
+from modelyard.domain.errors import ArtifactChangedError, TargetModelNotFoundError
 from tests.contract.reading import CHUNK, contents
 
 

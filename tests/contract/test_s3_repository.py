@@ -7,14 +7,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from modelyard.adapters.repositories import open_repository, s3_client
-from modelyard.errors import (
+from modelyard.domain.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,
     DependencyError,
     TargetModelForbiddenError,
     TargetModelNotFoundError,
 )
+from modelyard.repositories.opening import open_repository, s3_client
 from tests.contract.reading import contents
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import boto3
 import pytest
 
-from modelyard.adapters.sqs_queue import DEDUPLICATION_BUCKET_S, SqsQueue
-from modelyard.errors import DependencyError
-from modelyard.types import TargetModel, WarmDelivery, WarmRequest
-from modelyard.warming import RETRY_DELAY_S
+from modelyard.aws.sqs_queue import DEDUPLICATION_BUCKET_S, SqsQueue
+from modelyard.domain.errors import DependencyError
+from modelyard.domain.values import TargetModel, WarmDelivery, WarmRequest
+from modelyard.router.warming import RETRY_DELAY_S
 from tests.fakes.clock import FakeClock
 
 MAX_RECEIVES = 3

@@ -2,16 +2,16 @@
 
 import pytest
 
-from modelyard.adapters.directory_repository import DirectoryRepository
-from modelyard.adapters.repositories import open_repository
-from modelyard.adapters.versioned_repository import VersionedRepository
-from modelyard.errors import (
+from modelyard.cortex.project import SINGLE_MODEL, ApiModels, ModelLocation, PredictorType
+from modelyard.cortex.versioned_repository import VersionedRepository
+from modelyard.domain.errors import (
     ArtifactChangedError,
     DependencyError,
     TargetModelForbiddenError,
     TargetModelNotFoundError,
 )
-from modelyard.projects import SINGLE_MODEL, ApiModels, ModelLocation, PredictorType
+from modelyard.repositories.directory import DirectoryRepository
+from modelyard.repositories.opening import open_repository
 from tests.contract.reading import contents
 from tests.fakes.memory_repository import MemoryRepository
 

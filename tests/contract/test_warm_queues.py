@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.adapters.sqlite_queue import SqliteQueue
-from modelyard.types import TargetModel, WarmDelivery, WarmRequest
+from modelyard.domain.values import TargetModel, WarmDelivery, WarmRequest
+from modelyard.local.sqlite_queue import SqliteQueue
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
 

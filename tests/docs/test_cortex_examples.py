@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config import load_config
+from modelyard.config.files import load_config
 from tests.docs import pages
 from tests.docs.running import SHOWN_URL, Reader, is_alike
 from tests.serving import Server

@@ -6,12 +6,12 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from modelyard import errors
-from modelyard.config import load_config
-from modelyard.config_schema import Section
-from modelyard.cortex_schema.api import RealtimeAPI
-from modelyard.errors import ModelyardError
-from modelyard.wire.statuses import call_status
+from modelyard.config.cortex.api import RealtimeAPI
+from modelyard.config.files import load_config
+from modelyard.config.schema import Section
+from modelyard.domain import errors
+from modelyard.domain.errors import ModelyardError
+from modelyard.sagemaker.statuses import call_status
 from tests.docs import pages
 
 PAGE = pages.text("docs/cortex.md")

@@ -5,12 +5,12 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from modelyard.cli import app
-from modelyard.cost import modelyard as formula
-from modelyard.cost.modelyard import modelyard_bill
-from modelyard.cost.price_list import load_prices
+from modelyard.aws.cost import modelyard as formula
+from modelyard.aws.cost.modelyard import modelyard_bill
+from modelyard.aws.cost.price_list import load_prices
+from modelyard.cli.main import app
 from tests.docs import pages
-from tests.unit.cost.workloads import EXAMPLE
+from tests.unit.aws.cost.workloads import EXAMPLE
 
 PAGE = pages.text("docs/cost.md")
 SHOWN = [

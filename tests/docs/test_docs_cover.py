@@ -13,16 +13,16 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from starlette.applications import Starlette
 
-from modelyard import errors
-from modelyard.adapters.prometheus_metrics import PrometheusMetrics
-from modelyard.cli import app as cli
-from modelyard.config import KINDS, load_config
-from modelyard.config_schema import Deployment as AwsDeployment
-from modelyard.config_schema import MultiModelEndpoint
-from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.web.app import create_app
-from modelyard.wire.answers import Deployment
-from modelyard.wire.statuses import invoke_status, manage_status, original_status
+from modelyard.cli.main import app as cli
+from modelyard.config.files import KINDS, load_config
+from modelyard.config.schema import Deployment as AwsDeployment
+from modelyard.config.schema import MultiModelEndpoint
+from modelyard.domain import errors
+from modelyard.domain.endpoints import Deployment
+from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
+from modelyard.local.prometheus_metrics import PrometheusMetrics
+from modelyard.router.web.app import create_app
+from modelyard.sagemaker.statuses import invoke_status, manage_status, original_status
 from tests.docs import pages
 
 SETTINGS = pages.rows(pages.text("docs/settings.md"))
@@ -202,7 +202,7 @@ def test_stage_works_for_the_routes_that_the_docs_name():
 
 
 def test_ready_line_of_the_pages_is_the_one_of_the_code():
-    source = Path(pages.ROOT / "layers/modelyard/python/modelyard/console.py").read_text()
+    source = Path(pages.ROOT / "layers/modelyard/python/modelyard/cli/console.py").read_text()
 
     assert "Modelyard is ready on " in source
     assert "Modelyard is ready on http://127.0.0.1:8080" in pages.text("README.md")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from infra import refusals, settings
-from modelyard.adapters.lambda_backend import ANSWER_GRACE_S, MAX_SILENCE_S
-from modelyard.config_schema import Deployment
-from modelyard.cost.modelyard import BURSTING_SHARE_S
-from modelyard.wire.constraints import MAX_BODY_BYTES
+from modelyard.aws.cost.modelyard import BURSTING_SHARE_S
+from modelyard.aws.lambda_backend import ANSWER_GRACE_S, MAX_SILENCE_S
+from modelyard.config.schema import Deployment
+from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.docs import pages
 
 PAGE = pages.text("docs/limits.md")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import typer
 
-from modelyard.cli import app as cli
+from modelyard.cli.main import app as cli
 from tests.docs import pages
 
 PACKAGE = pages.ROOT / "layers/modelyard/python/modelyard"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from typer.testing import CliRunner
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.docs import pages
 from tests.docs.running import Reader, is_alike, run_example
 from tests.serving import Server

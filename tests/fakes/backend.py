@@ -5,8 +5,8 @@
 from collections import deque
 from dataclasses import dataclass
 
-from modelyard.types import TargetModel
-from modelyard.wire.envelope import Answer, Describe, Request, Survey
+from modelyard.domain.requests import Answer, Describe, Request, Survey
+from modelyard.domain.values import TargetModel
 
 Outcome = Answer | Exception
 

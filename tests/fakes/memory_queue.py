@@ -3,8 +3,8 @@
 import itertools
 from dataclasses import dataclass
 
-from modelyard.ports import Clock
-from modelyard.types import WarmDelivery, WarmRequest
+from modelyard.domain.ports import Clock
+from modelyard.domain.values import WarmDelivery, WarmRequest
 
 
 @dataclass

@@ -4,9 +4,9 @@ import io
 import itertools
 from collections.abc import Iterator
 
-from modelyard.errors import ArtifactChangedError, TargetModelNotFoundError
-from modelyard.ports import ArtifactFile
-from modelyard.types import ModelArtifact, StoredObject
+from modelyard.domain.errors import ArtifactChangedError, TargetModelNotFoundError
+from modelyard.domain.ports import ArtifactFile
+from modelyard.domain.values import ModelArtifact, StoredObject
 
 
 class MemoryRepository:

@@ -1,6 +1,6 @@
 """A metrics sink that a test can read."""
 
-from modelyard.types import Sample
+from modelyard.domain.values import Sample
 
 
 class RecordingMetrics:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard.adapters.system_clock import SystemClock
-from modelyard.adapters.worker_guard import WorkerLimits
-from modelyard.adapters.worker_pool import MAX_IN_FLIGHT, WorkerPool
-from modelyard.adapters.worker_process import WorkerCommand
-from modelyard.ports import Clock
-from modelyard.types import ModelSource, Payload, TargetModel
-from modelyard.wire.envelope import Answer, Invoke
-from modelyard.worker_settings import WorkerSettings
+from modelyard.domain.ports import Clock
+from modelyard.domain.requests import Answer, Invoke
+from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.values import ModelSource, Payload, TargetModel
+from modelyard.inference.settings import WorkerSettings
+from modelyard.local.workers.worker_guard import WorkerLimits
+from modelyard.local.workers.worker_pool import MAX_IN_FLIGHT, WorkerPool
+from modelyard.local.workers.worker_process import WorkerCommand
 from tests.models.script_models import script
 
 WINDOW_S = 30.0
@@ -105,7 +105,7 @@ class WorkerYard:
             disk_bytes=1 << 30,
             predict_slots=16,
         )
-        module, line = "modelyard.bootstrap.worker", settings.to_line()
+        module, line = "modelyard.local.worker", settings.to_line()
         return WorkerCommand(settings.name, module, line, limits=limits)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelyard.cache.tree import CacheTree
+from modelyard.inference.disk.tree import CacheTree
 from tests.faults import inspection
 from tests.faults.crossings import Fault
 from tests.faults.siege import DISK_BYTES, KILL_POINTS, Siege, errors, kills

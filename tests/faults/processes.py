@@ -4,11 +4,11 @@ import multiprocessing
 from multiprocessing.context import ForkServerContext
 
 _PRELOADED = [
-    "modelyard.adapters.s3_repository",
+    "modelyard.repositories.s3",
     "pytest",
     "rich.table",
     "tests.faults.worker",
-    "tests.unit.test_residence",
+    "tests.unit.inference.residence.test_residence",
 ]
 
 

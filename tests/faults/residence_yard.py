@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard.cache import model_cache
-from modelyard.cache.artifact_cache import ArtifactCache
-from modelyard.cache.model_cache import ModelCache
-from modelyard.cache.tree import CacheTree
-from modelyard.errors import DependencyError, ModelLoadError, TargetModelNotFoundError
-from modelyard.ports import ArtifactFile
-from modelyard.predictors.base import LoadPlan
-from modelyard.residence import loading, residence, revalidation, slots
-from modelyard.types import ModelArtifact, ModelSource, TargetModel
+from modelyard.domain.errors import DependencyError, ModelLoadError, TargetModelNotFoundError
+from modelyard.domain.ports import ArtifactFile
+from modelyard.domain.values import ModelArtifact, ModelSource, TargetModel
+from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.residence import loading, model_cache, residence, revalidation, slots
+from modelyard.inference.residence.model_cache import ModelCache
+from modelyard.runtimes.base import LoadPlan
 from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
 from tests.faults.schedules import Event, Lock, Schedule, Scheduler

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from modelyard.errors import CapacityError, ModelyardError
+from modelyard.domain.errors import CapacityError, ModelyardError
 from tests.faults import inspection
 from tests.faults.crossings import ERRORS, Crossings, Fault
 from tests.faults.processes import processes
 from tests.models import archives
-from tests.unit.test_residence import Yard
+from tests.unit.inference.residence.test_residence import Yard
 
 BODIES = {"a.tar.gz": archives.tar_gz_of({"x/w": b"w" * 5000}), "net/w": b"w" * 5000}
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from modelyard.adapters.lambda_backend import LambdaBackend
-from modelyard.errors import (
+from modelyard.aws.lambda_backend import LambdaBackend
+from modelyard.aws.manifest import DeployedEndpoint
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
     ModelCrashedError,
@@ -18,10 +20,8 @@ from modelyard.errors import (
     ModelNotReadyError,
     ModelyardError,
 )
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint
-from modelyard.types import ModelSource, TargetModel
-from modelyard.wire.envelope import Answer, Load
+from modelyard.domain.requests import Answer, Load
+from modelyard.domain.values import ModelSource, TargetModel
 from tests.fakes.clock import FakeClock
 from tests.functional.emulated_lambda import EmulatedLambda
 
@@ -77,7 +77,7 @@ FUNCTIONS = {
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
-    from modelyard.wire.lambda_payload import render_answer_members
+    from modelyard.aws.lambda_payload import render_answer_members
 
     yard = EmulatedLambda(tmp_path_factory.mktemp("functions"))
     marks = tmp_path_factory.mktemp("marks")

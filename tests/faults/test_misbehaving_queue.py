@@ -12,20 +12,20 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from modelyard.adapters.emf_metrics import EmfMetrics
-from modelyard.adapters.sqs_queue import SqsQueue
-from modelyard.bootstrap.warmer import WarmerFunction
-from modelyard.errors import (
+from modelyard.aws.emf_metrics import EmfMetrics
+from modelyard.aws.sqs_queue import SqsQueue
+from modelyard.aws.warmer import WarmerFunction
+from modelyard.domain.endpoints import Endpoint, EndpointTable
+from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
     ModelCrashedError,
     ModelNotReadyError,
     TargetModelNotFoundError,
 )
-from modelyard.routing.endpoints import Endpoint, EndpointTable
-from modelyard.types import TargetModel, WarmRequest
-from modelyard.warming import Warmer
-from modelyard.wire.envelope import Answer, Load, Request
+from modelyard.domain.requests import Answer, Load, Request
+from modelyard.domain.values import TargetModel, WarmRequest
+from modelyard.router.warming import Warmer
 from tests.fakes.clock import FakeClock
 
 SEED = int(os.environ.get("MODELYARD_SEED", "1"))

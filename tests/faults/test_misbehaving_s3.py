@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from modelyard.adapters.s3_repository import S3Repository, build_client
-from modelyard.errors import ArtifactChangedError, DependencyError, TargetModelNotFoundError
-from modelyard.residence import revalidation
+from modelyard.domain.errors import ArtifactChangedError, DependencyError, TargetModelNotFoundError
+from modelyard.inference.residence import revalidation
+from modelyard.repositories.s3 import S3Repository, build_client
 from tests.faults.s3_proxy import Fault, Script, proxy_before
-from tests.unit.test_residence import REVALIDATE_S, Yard
+from tests.unit.inference.residence.test_residence import REVALIDATE_S, Yard
 
 ATTEMPTS = 3
 """Of the SDK, for one request."""

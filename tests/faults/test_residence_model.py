@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.errors import DependencyError, ModelLoadError, TargetModelNotFoundError
+from modelyard.domain.errors import DependencyError, ModelLoadError, TargetModelNotFoundError
 from tests.faults.residence_yard import REVALIDATE_S, SAID_GONE, Yard, stepped
 from tests.faults.schedules import Schedule, one_interruption
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.cache.ownership import Owner
-from modelyard.cache.tree import CacheTree
+from modelyard.inference.disk.ownership import Owner
+from modelyard.inference.disk.tree import CacheTree
 from tests.faults import inspection
 from tests.faults.siege import DISK_BYTES, KILL_POINTS, Siege, errors, kills
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelyard.adapters.artifact_files import folder_tag
+from modelyard.repositories.artifact_files import folder_tag
 from tests.models import archives
 
 FOLDER, ARCHIVE, FILE = "net", ".tar.gz", ".bin"

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard.adapters.repositories import open_repository
-from modelyard.cache.artifact_cache import ArtifactCache
-from modelyard.cache.model_cache import ModelCache
-from modelyard.cache.tree import CacheTree
-from modelyard.errors import (
+from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
 )
-from modelyard.predictors.base import LoadPlan
-from modelyard.residence.loading import Loader
-from modelyard.residence.residence import Residence
-from modelyard.types import ModelSource, TargetModel
+from modelyard.domain.values import ModelSource, TargetModel
+from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.residence.loading import Loader
+from modelyard.inference.residence.model_cache import ModelCache
+from modelyard.inference.residence.residence import Residence
+from modelyard.repositories.opening import open_repository
+from modelyard.runtimes.base import LoadPlan
 from tests.fakes.metrics import RecordingMetrics
 from tests.faults.crossings import Crossings, Fault
 from tests.faults.versions import KEYS, Ledger, read_files

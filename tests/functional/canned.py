@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from modelyard.wire.answers import HttpAnswer
+from modelyard.sagemaker.answers import HttpAnswer
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import psutil
 import yaml
 from typer.testing import CliRunner
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.serving import COMMANDS, Server, clean_environment
 
 REVALIDATE = ("--revalidate", "0.5s")

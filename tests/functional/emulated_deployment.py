@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modelyard.bootstrap import emulated
-from modelyard.bootstrap.options import Limits, ServeOptions
-from modelyard.emulation.control_plane import create_control_plane
-from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.emulation.embedded_metrics import samples_in
-from modelyard.emulation.functions import Functions
-from modelyard.emulation.listener import Listener
-from modelyard.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
-from modelyard.emulation.queue_trigger import QueueTrigger
-from modelyard.routing.endpoints import Endpoint
+from modelyard.domain.endpoints import Endpoint
+from modelyard.local.emulation import deployment as emulated
+from modelyard.local.emulation.control_plane import create_control_plane
+from modelyard.local.emulation.definitions import FunctionDefinition
+from modelyard.local.emulation.embedded_metrics import samples_in
+from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.listener import Listener
+from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
+from modelyard.local.emulation.queue_trigger import QueueTrigger
+from modelyard.local.options import Limits, ServeOptions
 from tests.functional import artifacts
 from tests.functional.emulated_lambda import EmulatedLambda
 from tests.serving import REGION

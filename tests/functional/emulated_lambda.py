@@ -11,10 +11,10 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from modelyard.emulation.control_plane import create_control_plane
-from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.emulation.functions import Functions
-from modelyard.emulation.listener import Listener
+from modelyard.local.emulation.control_plane import create_control_plane
+from modelyard.local.emulation.definitions import FunctionDefinition
+from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.listener import Listener
 from tests.serving import KEYS, REGION
 
 START_TIMEOUT_S = 60.0

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from typer.testing import CliRunner
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.functional import artifacts
 from tests.serving import Server
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from typer.testing import CliRunner, Result
 
-from modelyard.cli import app
-from modelyard.management import EndpointAnswerError, ManagementClient, warm
+from modelyard.cli.main import app
+from modelyard.client.management import EndpointAnswerError, ManagementClient, warm
 
 Reply = tuple[int, dict[str, str], bytes]
 

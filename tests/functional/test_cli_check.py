@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard import __version__
-from modelyard.bootstrap import local
-from modelyard.bootstrap.options import Limits, ServeOptions
-from modelyard.cli import app
-from modelyard.routing.endpoints import Endpoint
+from modelyard.cli.main import app
+from modelyard.domain.endpoints import Endpoint
+from modelyard.local import server as local
+from modelyard.local.options import Limits, ServeOptions
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.serving import COMMANDS, clean_environment
 
 WORKLOAD = ("--requests", "1M", "--models", "512", "--size", "20MiB")

@@ -8,7 +8,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from typer.testing import CliRunner, Result
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.functional.test_cli_calls import Script, reply, scripted
 from tests.serving import KEYS, REGION
 

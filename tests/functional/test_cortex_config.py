@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.functional.cortex_project import Project, post
 from tests.functional.yard import S3Models
 from tests.serving import COMMANDS, Server, clean_environment

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
-from modelyard.cli import app
+from modelyard.cli.main import app
 from tests.functional import artifacts
 from tests.functional.cortex_project import JSON_MODELS, MARK, Project, marked, post
 from tests.serving import COMMANDS, Server, body, clean_environment, eventually

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.emulation.functions import Functions
-from modelyard.emulation.gateway import RestApi
-from modelyard.emulation.gateway_front import Gateway, create_gateway
-from modelyard.emulation.listener import Listener
+from modelyard.local.emulation.definitions import FunctionDefinition
+from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.gateway import RestApi
+from modelyard.local.emulation.gateway_front import Gateway, create_gateway
+from modelyard.local.emulation.listener import Listener
 
 HANDLER = """
     import base64, json, time

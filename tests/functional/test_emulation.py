@@ -13,7 +13,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from modelyard.emulation.definitions import MAX_PAYLOAD_BYTES
+from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES
 from tests.functional.emulated_lambda import EmulatedLambda
 from tests.serving import eventually
 

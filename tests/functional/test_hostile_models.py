@@ -1,7 +1,7 @@
 """Models that do what no model should: their callers get a typed error, others get answers.
 
 What ends a worker's process is in `test_crash.py`, what is wrong with an archive in
-`test_bad_artifacts.py`, the limits of a worker in `tests/unit/adapters/test_worker_guard.py`.
+`test_bad_artifacts.py`, the limits of a worker in `tests/unit/local/workers/test_worker_guard.py`.
 """
 
 import pickle
@@ -185,7 +185,7 @@ def test_processes_that_a_model_starts_end_with_its_worker(yard: Yard) -> None:
     refused(yard, target)
 
     worker = worker_of(yard)
-    eventually(lambda: _named("modelyard.bootstrap.worker", yard) <= {worker})
+    eventually(lambda: _named("modelyard.local.worker", yard) <= {worker})
 
 
 def _named(module: str, yard: Yard) -> set[int]:

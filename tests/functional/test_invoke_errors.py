@@ -9,8 +9,8 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
-from modelyard import errors
-from modelyard.wire.answers import ErrorScene, HttpAnswer, render_error, render_untyped
+from modelyard.domain import errors
+from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_error, render_untyped
 from tests.functional import artifacts
 from tests.functional.canned import answering
 from tests.functional.yard import DirectoryModels, Yard

@@ -1,6 +1,6 @@
 """A caller who may call `company_a/*` reaches nothing else, however spelt; nobody learns more.
 
-The rules themselves are in `tests/unit/routing/test_access.py`, what callers see of them in
+The rules themselves are in `tests/unit/router/test_access.py`, what callers see of them in
 `test_access.py`; that no request at all gets around them is the fuzz target `http`.
 """
 
@@ -23,7 +23,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import modelyard.keys
+import modelyard.domain.keys
 from tests.functional import artifacts
 from tests.functional.guarded import WRONG, Guarded, modelyard_says
 from tests.serving import Server

@@ -16,7 +16,7 @@ import botocore.exceptions
 import psutil
 import pytest
 
-from modelyard.bootstrap import emulated
+from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
 from tests.functional.emulated_deployment import INFERENCE, EmulatedDeployment, TimeScale
 from tests.functional.yard import DirectoryModels

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from modelyard.bootstrap.emulated import PACKAGES
-from modelyard.function_settings import RouterSettings
-from modelyard.routing.endpoints import Endpoint
-from modelyard.routing.manifest import DeployedEndpoint, render_manifest
+from modelyard.aws.function_settings import RouterSettings
+from modelyard.aws.manifest import DeployedEndpoint, render_manifest
+from modelyard.domain.endpoints import Endpoint
+from modelyard.local.emulation.deployment import PACKAGES
 from tests.functional.emulated_lambda import EmulatedLambda
 from tests.serving import KEYS, REGION
 
@@ -30,7 +30,7 @@ ROUTER = """
 
     Session.create_client = counting
 
-    from modelyard.bootstrap.router import handler_of
+    from modelyard.aws.router import handler_of
 
     answer_of = handler_of(os.environ)
 

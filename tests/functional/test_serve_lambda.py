@@ -9,8 +9,8 @@ import boto3
 import psutil
 import pytest
 
-from modelyard.bootstrap import emulated
-from modelyard.errors import ConfigurationError
+from modelyard.domain.errors import ConfigurationError
+from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
 from tests.functional.yard import DirectoryModels, Yard
 from tests.serving import COMMANDS, KEYS, REGION, Server, body, clean_environment, eventually

@@ -12,7 +12,7 @@ TRACED = ["modelyard", "tarfile", "zipfile", "yaml", "json", "starlette", "tests
 def main(name: str, options: list[str]) -> None:
     with atheris.instrument_imports(include=TRACED):
         module = importlib.import_module(f"tests.fuzz.targets.{name}")
-        errors = importlib.import_module("modelyard.errors")
+        errors = importlib.import_module("modelyard.domain.errors")
 
     def run(data: bytes) -> None:
         with contextlib.suppress(errors.ModelyardError):  # the typed answer to rubbish

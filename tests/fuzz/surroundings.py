@@ -2,16 +2,14 @@
 
 from typing import Any
 
-from modelyard.catalog import Catalog
-from modelyard.router import Router
-from modelyard.routing.access import AccessRule
-from modelyard.routing.endpoints import Endpoint, EndpointTable
-from modelyard.types import HttpReply, ModelSource, Prediction
-from modelyard.web.app import create_app
-from modelyard.web.authentication import ANONYMOUS, Authenticator
-from modelyard.web.direct import DIRECT
-from modelyard.wire.answers import Deployment
-from modelyard.wire.envelope import Answer, Call, Describe, Request, Survey
+from modelyard.domain.endpoints import AccessRule, Deployment, Endpoint, EndpointTable
+from modelyard.domain.requests import Answer, Call, Describe, Request, Survey
+from modelyard.domain.values import HttpReply, ModelSource, Prediction
+from modelyard.router.catalog import Catalog
+from modelyard.router.router import Router
+from modelyard.router.web.app import create_app
+from modelyard.router.web.authentication import ANONYMOUS, Authenticator
+from modelyard.router.web.direct import DIRECT
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
 from tests.fakes.memory_repository import MemoryRepository

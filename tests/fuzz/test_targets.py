@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.errors import ModelyardError
+from modelyard.domain.errors import ModelyardError
 
 FOLDER = Path(__file__).parent
 TARGETS = sorted(path.stem for path in FOLDER.joinpath("targets").glob("*.py"))

@@ -11,12 +11,13 @@ import numpy as np
 import orjson
 
 from infra.settings import DeployedModels
-from modelyard.emulation.control_plane import create_control_plane
-from modelyard.emulation.functions import Functions
-from modelyard.emulation.listener import Listener
-from modelyard.types import Payload, TargetModel
-from modelyard.wire.envelope import Call, Invoke, Request, render_request
-from modelyard.wire.lambda_payload import parse_payload, render_payload
+from modelyard.aws.lambda_payload import parse_payload, render_payload
+from modelyard.domain.envelope import render_request
+from modelyard.domain.requests import Call, Invoke, Request
+from modelyard.domain.values import Payload, TargetModel
+from modelyard.local.emulation.control_plane import create_control_plane
+from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.listener import Listener
 from tests.image.functions import BuiltFunction
 from tests.image.models import MODELS
 from tests.image.report import say

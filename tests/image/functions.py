@@ -15,8 +15,8 @@ from typing import Any
 
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.settings import DeployedModels
-from modelyard.emulation.definitions import FunctionDefinition
-from modelyard.function_settings import InferenceSettings
+from modelyard.aws.function_settings import InferenceSettings
+from modelyard.local.emulation.definitions import FunctionDefinition
 from tests.image.engine import Engine, as_lambda
 
 MOUNT = "/mnt/models"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.types import TargetModel
+from modelyard.domain.values import TargetModel
 from tests.models import xgboost_models
 from tests.models.onnx_models import linear_onnx
 

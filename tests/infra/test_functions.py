@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from infra.settings import load_settings
-from modelyard.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.routing.manifest import parse_manifest
-from modelyard.worker_settings import ApiWorkerSettings, WorkerSettings
+from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
+from modelyard.aws.manifest import parse_manifest
+from modelyard.cortex.settings import ApiSettings
 from tests.infra.synthesis import PROJECTS, Resource, Synthesis, functions, resources, text
 
 QUEUE = {"Ref": "WarmingQueue51741EC0"}
@@ -217,7 +217,7 @@ def test_image_of_a_cortex_api_has_its_project_and_what_its_function_is_told(
     variables = environment(only(cortex, "Inference"))
 
     project = folder / "project"
-    told = ApiWorkerSettings.from_line((project / ".modelyard.json").read_bytes())
+    told = ApiSettings.from_line((project / ".modelyard.json").read_bytes())
 
     assert {path.name for path in project.iterdir()} == {
         ".modelyard.json",
@@ -227,7 +227,6 @@ def test_image_of_a_cortex_api_has_its_project_and_what_its_function_is_told(
     }
     assert variables["MODELYARD_PROJECT_FILE"] == "/var/task/project/.modelyard.json"
     assert variables["GREETING"] == "hello"
-    assert told.worker == WorkerSettings("mpg", "", 0, 0, 1)
     assert told.project.folder == "/var/task/project"
     assert (told.project.config, told.project.predictor_file) == (
         {"unit": "miles"},

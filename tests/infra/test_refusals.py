@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import load_settings
-from modelyard.errors import ConfigurationError
+from modelyard.domain.errors import ConfigurationError
 
 ENDPOINT = "- name: houses\n  kind: MultiModelEndpoint\n  models: {path: s3://a-bucket/houses/}\n"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from modelyard.predictors.user_class.caller import UserClass, UserPredictor
-from modelyard.projects import ApiModels, ApiProject, PredictorType
+from modelyard.cortex.project import ApiModels, ApiProject, PredictorType
+from modelyard.cortex.user_class.caller import UserClass, UserPredictor
 
 WITH_MODELS = ApiModels(directory="file:///models/")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelyard.cache.archive import ArchiveKind, ArchiveLimits, archive_kind, extract
+from modelyard.inference.archives.archive import ArchiveKind, ArchiveLimits, archive_kind, extract
 from tests.models import archives
 
 LIMITS = ArchiveLimits(max_members=50, max_bytes=1 << 20, max_path=200, max_depth=8)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.codecs import array_codec, csv_codec, libsvm_codec, npy_codec
-from modelyard.codecs.media_types import CSV, JSON, JSON_LINES, NPY
+from modelyard.runtimes.codecs import array_codec, csv_codec, libsvm_codec, npy_codec
+from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 
 TYPES = {b"c": CSV, b"j": JSON, b"l": JSON_LINES, b"n": NPY}
 DTYPES = [np.dtype(name) for name in ("f4", "f8", "i8", "u1", "?", "f2", "i4", "O")]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelyard.config import load_config, load_deployment
-from modelyard.routing.manifest import DeployedEndpoint, parse_manifest, render_manifest
-from modelyard.targets import is_endpoint_name
+from modelyard.aws.manifest import DeployedEndpoint, parse_manifest, render_manifest
+from modelyard.config.files import load_config, load_deployment
+from modelyard.config.targets import is_endpoint_name
 
 PREDICTOR = "class PythonPredictor:\n    def __init__(self, config): pass\n"
 

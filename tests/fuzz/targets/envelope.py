@@ -5,8 +5,16 @@ from collections.abc import Iterator
 
 import orjson
 
-from modelyard.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.types import (
+from modelyard.domain.envelope import (
+    Frame,
+    parse_answer,
+    parse_request,
+    render_answer,
+    render_request,
+)
+from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
+from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Survey, Unload
+from modelyard.domain.values import (
     HttpReply,
     ModelId,
     ModelResidence,
@@ -17,28 +25,14 @@ from modelyard.types import (
     Sample,
     TargetModel,
 )
-from modelyard.wire.answers import (
+from modelyard.router.web.replies import render_call_error
+from modelyard.sagemaker.answers import (
     ErrorScene,
     HttpAnswer,
     render_error,
     render_management_error,
     render_prediction,
 )
-from modelyard.wire.envelope import (
-    Answer,
-    Call,
-    Describe,
-    Frame,
-    Invoke,
-    Load,
-    Survey,
-    Unload,
-    parse_answer,
-    parse_request,
-    render_answer,
-    render_request,
-)
-from modelyard.wire.replies import render_call_error
 from tests.fuzz.tampering import tampered
 
 MODEL = TargetModel("a/b.onnx")

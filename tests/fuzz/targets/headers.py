@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import suppress
 
-from modelyard import keys
-from modelyard.codecs import media_types
-from modelyard.errors import ModelyardError
-from modelyard.wire.invocations import parse_invocation, parse_retry_policy
+from modelyard.domain import keys
+from modelyard.domain.errors import ModelyardError
+from modelyard.runtimes.codecs import media_types
+from modelyard.sagemaker.invocations import parse_invocation, parse_retry_policy
 
 _SAGEMAKER = "x-amzn-sagemaker-"
 NAMES = (

@@ -8,19 +8,20 @@ from typing import Any
 
 import orjson
 
-from modelyard.errors import ModelyardError
-from modelyard.types import Payload, Prediction, WarmRequest
-from modelyard.web.direct import DirectInvocations
-from modelyard.wire.answers import Deployment
-from modelyard.wire.envelope import Answer, Invoke, parse_request, render_request
-from modelyard.wire.lambda_payload import (
+from modelyard.aws.lambda_payload import (
     frame_of,
     members_of,
     parse_payload,
     render_answer_members,
     render_payload,
 )
-from modelyard.wire.warm_message import parse_warm_message, render_warm_message
+from modelyard.domain.endpoints import Deployment
+from modelyard.domain.envelope import parse_request, render_request
+from modelyard.domain.errors import ModelyardError
+from modelyard.domain.requests import Answer, Invoke
+from modelyard.domain.values import Payload, Prediction, WarmRequest
+from modelyard.domain.warm_message import parse_warm_message, render_warm_message
+from modelyard.router.web.direct import DirectInvocations
 from tests.fuzz.surroundings import AnswersAll, is_within_rights, router_over
 from tests.fuzz.tampering import tampered
 from tests.fuzz.targets.envelope import SOURCE

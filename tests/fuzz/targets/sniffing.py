@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelyard.errors import CodeNotAllowedError
-from modelyard.predictors.model_format import PICKLES, edges
-from modelyard.predictors.registry import plan_load
+from modelyard.domain.errors import CodeNotAllowedError
+from modelyard.runtimes.model_format import PICKLES, edges
+from modelyard.runtimes.registry import plan_load
 from tests.models import archives
 
 NAMES = ("xgboost-model", "m.json", "m.ubj", "m.bst", "m.onnx", "m.skops", "m.pkl", "m", "x.npy")

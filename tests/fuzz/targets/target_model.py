@@ -4,8 +4,8 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
-from modelyard.routing.access import matches
-from modelyard.wire.target_model import parse_target_model
+from modelyard.router.access import matches
+from modelyard.sagemaker.target_model import parse_target_model
 
 ROOT = "/srv/models"
 

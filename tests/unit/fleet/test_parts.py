@@ -18,8 +18,8 @@ from benchmarks.fleet.simulation import Simulation
 from benchmarks.fleet.storage import ArtifactStore, Link
 from benchmarks.fleet.warm_queue import MOST_ATTEMPTS, SimulatedWarmQueue
 from benchmarks.fleet.workload import Workload
-from modelyard.cost.bills import Cache
-from modelyard.cost.price_list import load_prices
+from modelyard.aws.cost.bills import Cache
+from modelyard.aws.cost.price_list import load_prices
 
 
 def test_event_in_the_past_is_refused():

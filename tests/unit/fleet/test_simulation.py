@@ -22,8 +22,8 @@ from benchmarks.fleet.policies import (
 )
 from benchmarks.fleet.simulation import Simulation
 from benchmarks.fleet.workload import Workload
-from modelyard.cost.bills import Cache
-from modelyard.routing.rendezvous import rank_shards
+from modelyard.aws.cost.bills import Cache
+from modelyard.router.rendezvous import rank_shards
 
 POLICIES = (without_affinity(), sharded(4), replicated(4, 2, 2), per_tenant(4))
 TIGHT = Platform(concurrency=6, shard_concurrency=3, idle_s=30, disk_bytes=400 * MIB)

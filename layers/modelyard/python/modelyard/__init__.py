@@ -1,24 +1,19 @@
 """Modelyard serves thousands of models behind one endpoint.
 
-The rooms, in the order a request visits them:
+The rooms, in the order of the rows of the import contract:
 
-- `web`         the HTTP surface (Starlette), the same on a laptop and on Lambda
-- `wire`        bytes and headers to types and back, one status table, the envelope
-- `routing`     which endpoint, which artifact, which shard
-- `router`      the invoke use case on the public side
-- `adapters`    one technology each behind one port (worker processes, S3, SQLite, ...)
-- `inference`   the invoke and load use cases beside the models
-- `realtime_api` the same for a Cortex API, whose class is the user's
-- `clients`     what that class is handed: its models by name and version
-- `residence`   where each model is, and how it gets into memory
-- `cache`       artifacts on disk, models in memory
-- `predictors`  one framework each, or a user's class; `codecs` turn bodies into arrays
-- `warming`     makes models ready that were too slow for a request
-- `keys`        the API keys of callers; `routing.access` says what each may call
-- `sdk`         the AWS SDK for those who call: `modelyard.client(url)`
-- `emulation`   Lambda and API Gateway on this machine, for `serve --lambda`
-- `cost`        what a deployment costs, beside SageMaker
-- `bootstrap`   one wiring per process; `cli` the same for a terminal
+- `cli`          the verbs of the command line, their tables, `check`
+- `local`        `modelyard serve`: the server, its workers, the emulation of Lambda
+- `aws`          the functions on Lambda, SQS, SSM, what a deployment costs
+- `config`       modelyard.yaml and cortex.yaml
+- `cortex`       a Cortex project: its class, its clients, its versions, its environment
+- `router`       the callers' side: HTTP, access rules, shards, warming
+- `inference`    the models' side: models in memory, artifacts on disk, archives
+- `client`       the AWS SDK for those who call: `modelyard.client(url)`
+- `repositories` where models are stored: a folder or an S3 prefix
+- `runtimes`     one framework each; `runtimes.codecs` turns bodies into arrays
+- `sagemaker`    SageMaker's protocol: headers, names, statuses
+- `domain`       values, errors, ports, requests and the envelope they travel in
 """
 
 from typing import Any
@@ -27,7 +22,7 @@ __version__ = "0.1.0"
 
 
 def client(url: str, **options: Any) -> Any:
-    """Return a boto3 client of the endpoints behind `url`; `sdk.client` has the options."""
-    from modelyard import sdk  # only those who call it need more than the version
+    """Return a boto3 client of the endpoints behind `url`; `client.sdk.client` has the options."""
+    from modelyard.client import sdk
 
     return sdk.client(url, **options)

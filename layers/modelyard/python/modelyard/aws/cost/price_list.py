@@ -1,0 +1,70 @@
+"""What AWS asks for things, from a dated file for each region."""
+
+import json
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import Any
+
+from modelyard.domain.errors import ConfigurationError
+
+_FOLDER = resources.files(__package__) / "prices"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceType:
+    """A machine of SageMaker's that is paid for by the hour."""
+
+    name: str
+    processors: int
+    memory_gb: float
+    usd_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """List prices in USD; a GB is 2**30 bytes. The file says what each is for and its source."""
+
+    region: str
+    as_of: str
+    """The day that the oldest of them is from."""
+    api_request: float
+    lambda_request: float
+    lambda_gb_second: float
+    snapstart_gb_second: float
+    snapstart_restored_gb: float
+    efs_gb_month: float
+    efs_elastic_read_gb: float
+    s3_gb_month: float
+    s3_read: float
+    sqs_request: float
+    log_gb: float
+    metric_month: float
+    alarm_month: float
+    dashboard_month: float
+    serverless_gb_second: float
+    serverless_data_gb: float
+    instances: tuple[InstanceType, ...]
+
+
+def regions() -> list[str]:
+    """Return the regions that there are prices of."""
+    names = (item.name for item in _FOLDER.iterdir())
+    return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+
+def load_prices(region: str) -> Prices:
+    """Return the prices of a region.
+
+    Raises:
+        ConfigurationError: there are none.
+    """
+    if region not in regions():
+        raise ConfigurationError(
+            f"no prices of {region!r} are known; allowed: {', '.join(regions())}"
+        )
+    content: dict[str, Any] = json.loads((_FOLDER / f"{region}.json").read_text())
+    amounts = {
+        field.name: content[field.name]["usd"] for field in fields(Prices) if field.type is float
+    }
+    types = tuple(InstanceType(**item) for item in content["instances"]["types"])
+    return Prices(region=content["region"], as_of=content["as_of"], instances=types, **amounts)

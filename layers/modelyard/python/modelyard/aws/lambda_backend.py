@@ -1,0 +1,224 @@
+"""The inference backend on AWS: each shard of an endpoint is a Lambda function."""
+
+import asyncio
+import functools
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.session import get_session
+
+from modelyard.aws.lambda_payload import parse_payload, render_payload
+from modelyard.aws.manifest import DeployedEndpoint
+from modelyard.domain.envelope import render_request
+from modelyard.domain.errors import (
+    CapacityError,
+    DependencyError,
+    ModelCrashedError,
+    ModelError,
+    ModelNotReadyError,
+    ModelyardError,
+)
+from modelyard.domain.ports import Clock
+from modelyard.domain.requests import Answer, Call, Invoke, Load, Request, Survey
+from modelyard.domain.values import ModelId
+from modelyard.router.suspects import Suspects
+
+logger = logging.getLogger(__name__)
+
+ANSWER_GRACE_S = 2.0
+"""What a call gets beyond its window; with the default window, just under API Gateway's 29 s."""
+MAX_SILENCE_S = 360.0
+"""A model that has given no answer for so long is not being loaded: it hangs."""
+
+_RETRY_AFTER_S = 5.0
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the"
+    " latency metrics of the model and the time it takes to answer."
+)
+_CRASHED = "An error occurred while handling request as the model process exited."
+_TENANT = re.compile(r"[A-Za-z0-9._:/=+\-@ ]{1,256}")
+_BUSY = ("TooManyRequestsException", "EC2ThrottledException", "ENILimitReachedException")
+
+
+class LambdaClients:
+    """Lambda clients by read timeout: the SDK has it per client. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._session = functools.cache(get_session)
+        self._clients: dict[float, Any] = {}
+
+    def reading_for(self, timeout_s: float) -> Any:
+        """Return a client that waits so long for an answer and never asks twice.
+
+        A repeated call would load the model once more, in another execution environment.
+        """
+        with self._lock:
+            if timeout_s not in self._clients:
+                self._clients[timeout_s] = self._session().create_client(
+                    "lambda",
+                    config=Config(
+                        connect_timeout=2,
+                        read_timeout=timeout_s,
+                        retries={"total_max_attempts": 1},
+                        max_pool_connections=50,
+                        user_agent_extra="modelyard",
+                    ),
+                )
+            return self._clients[timeout_s]
+
+
+class LambdaBackend:
+    """`InferenceBackend` over the functions of one endpoint.
+
+    A call that nobody waits for any more runs on: Lambda ends an invocation with its answer, not
+    with its caller. So a load that outlasts the window is completed all the same.
+    """
+
+    def __init__(
+        self,
+        deployed: DeployedEndpoint,
+        client_reading_for: Callable[[float], Any],
+        clock: Clock,
+    ) -> None:
+        self._deployed = deployed
+        self._client_reading_for = client_reading_for
+        self._clock = clock
+        self._suspects = Suspects()
+        self._silent_since: dict[ModelId, float] = {}
+
+    @property
+    def shards(self) -> int:
+        """How many functions there are."""
+        return self._deployed.shards
+
+    def prepare(self) -> None:
+        """Make the client that asks for models, before anybody waits for it."""
+        self._client_reading_for(self._deployed.endpoint.sync_window_s + ANSWER_GRACE_S)
+
+    async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        """Return the function's answer.
+
+        Raises:
+            ModelNotReadyError: no answer within the window; the load goes on.
+            ModelError: no answer, again and again, for longer than a load may take.
+            TimeoutError: no answer to a request that is not about one model.
+            ModelCrashedError: the model takes its execution environment down.
+            CapacityError: the function runs as often as it may.
+            PayloadTooLargeError, DependencyError: Lambda cannot be asked this, or now.
+        """
+        model_id = _model_of(request)
+        self._refuse_barred(model_id)
+        try:
+            answer = await self._answer(shard, request, timeout_s)
+        except TimeoutError:
+            if model_id is None or not isinstance(request, Invoke | Load | Call):
+                raise
+            raise self._silence(model_id) from None
+        except ModelCrashedError:
+            if model_id is not None:
+                now = self._clock.monotonic()
+                self._suspects.crashed(frozenset({model_id}), None, now)
+            raise
+        if model_id is not None:
+            self._silent_since.pop(model_id, None)
+            self._suspects.clear(model_id)
+        return answer
+
+    async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        """Return the function's answer.
+
+        A function has one event at a time, so nothing else waits for the loop while a model is
+        asked; a thread for it costs more than choosing the shard. A survey asks all shards at once.
+        """
+        if isinstance(request, Survey):
+            return await asyncio.to_thread(self._invoke, shard, request, timeout_s)
+        return self._invoke(shard, request, timeout_s)
+
+    def _invoke(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        function_name = self._deployed.function_name(shard)
+        payload = render_payload(render_request(request))
+        try:
+            client = self._client_reading_for(_read_timeout_s(request, timeout_s))
+            answer = client.invoke(
+                FunctionName=function_name, Payload=payload, **self._tenant(request)
+            )
+            content = answer["Payload"].read()
+        except ReadTimeoutError as error:
+            raise TimeoutError from error
+        except ClientError as error:
+            raise _refused(error, function_name) from error
+        except BotoCoreError as error:
+            logger.error("function not reached", extra={"reason": str(error)})
+            raise DependencyError("the inference function cannot be reached") from error
+        if "FunctionError" in answer:
+            raise _failed(content, function_name)
+        return parse_payload(content)
+
+    def _tenant(self, request: Request) -> dict[str, str]:
+        """Return the parameter that gives every model execution environments of its own."""
+        if not self._deployed.per_tenant:
+            return {}
+        model_id = _model_of(request)
+        name = str(model_id.target_model) if model_id is not None else "modelyard"
+        if not _TENANT.fullmatch(name):
+            name = hashlib.blake2b(name.encode(), digest_size=20).hexdigest()
+        return {"TenantId": name}
+
+    def _silence(self, model_id: ModelId) -> ModelyardError:
+        """Return what a caller is told of a model that did not answer in time."""
+        now = self._clock.monotonic()
+        silent_s = now - self._silent_since.setdefault(model_id, now)
+        if silent_s > MAX_SILENCE_S:
+            return ModelError(_TIMED_OUT, original_status=0)
+        return ModelNotReadyError(
+            f"Model {model_id.target_model} is not ready yet: it is being loaded. Retry the"
+            " request.",
+            retry_after_s=_RETRY_AFTER_S,
+            target_model=model_id.target_model,
+        )
+
+    def _refuse_barred(self, model_id: ModelId | None) -> None:
+        if model_id is None:
+            return
+        barred_s = self._suspects.barred_s(model_id, self._clock.monotonic())
+        if barred_s > 0:
+            raise ModelCrashedError(f"{_CRASHED} It is not tried again for {barred_s:.0f} s.")
+
+
+def _model_of(request: Request) -> ModelId | None:
+    if isinstance(request, Invoke | Load | Call):
+        return request.source.model_id
+    return None
+
+
+def _read_timeout_s(request: Request, timeout_s: float) -> float:
+    if isinstance(request, Invoke | Load | Call):
+        return min(timeout_s, request.window_s + ANSWER_GRACE_S)
+    return timeout_s
+
+
+def _refused(error: ClientError, function_name: str) -> ModelyardError:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code in _BUSY:
+        return CapacityError("all execution environments of the model's shard are busy")
+    logger.error("function refused", extra={"function": function_name, "reason": str(error)})
+    return DependencyError(f"the inference function refused the call: {code}")
+
+
+def _failed(content: bytes, function_name: str) -> ModelyardError:
+    """Return the error of an invocation that ended without an answer.
+
+    Lambda tells a timeout by its text only ("... Task timed out after ...").
+    """
+    text = content.decode(errors="replace")
+    logger.error("function failed", extra={"function": function_name, "reason": text[:500]})
+    if "Task timed out" in text:
+        return ModelError(_TIMED_OUT, original_status=0)
+    return ModelCrashedError(_CRASHED)

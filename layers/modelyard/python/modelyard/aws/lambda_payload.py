@@ -1,0 +1,79 @@
+"""Frames of the envelope as Lambda payloads, which are JSON: text stays text, the rest is base64.
+
+Text is not inflated by a third, so that CSV and JSON callers get nearly all of Lambda's 6 MB.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from modelyard.domain.damage import reading
+from modelyard.domain.envelope import Frame, parse_answer, render_answer
+from modelyard.domain.errors import ModelError, PayloadTooLargeError
+from modelyard.domain.requests import Answer
+
+MAX_PAYLOAD_BYTES = 6_291_556
+"""Of a synchronous invocation, in either direction (AWS Lambda quota)."""
+
+Members = dict[str, Any]
+
+
+def members_of(frame: Frame) -> Members:
+    """Return the members of a payload that carries a frame."""
+    try:
+        body, is_base64 = frame.body.decode(), False
+    except UnicodeDecodeError:
+        body, is_base64 = base64.b64encode(frame.body).decode(), True
+    return {"head": frame.head.decode(), "body": body, "is_base64": is_base64}
+
+
+def frame_of(members: Mapping[str, Any]) -> Frame:
+    """Return the frame that `members_of` put into a payload.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the payload"):
+        body = members["body"]
+        content = base64.b64decode(body) if members["is_base64"] else body.encode()
+        return Frame(members["head"].encode(), content)
+
+
+def render_payload(frame: Frame) -> bytes:
+    """Return the payload of a request.
+
+    Raises:
+        PayloadTooLargeError: Lambda would not take it.
+    """
+    payload = orjson.dumps(members_of(frame))
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(
+            f"the request is {len(payload)} bytes on its way to the model, where binary bodies"
+            f" grow by a third; allowed: {MAX_PAYLOAD_BYTES}"
+        )
+    return payload
+
+
+def render_answer_members(answer: Answer) -> Members:
+    """Return the members of an answer's payload; an answer that is too large becomes an error."""
+    members = members_of(render_answer(answer))
+    size_bytes = len(orjson.dumps(members))
+    if size_bytes <= MAX_PAYLOAD_BYTES:
+        return members
+    error = ModelError(
+        f"the model's answer is {size_bytes} bytes on its way back; allowed: {MAX_PAYLOAD_BYTES}"
+    )
+    return members_of(render_answer(Answer(error=error, samples=answer.samples)))
+
+
+def parse_payload(payload: bytes) -> Answer:
+    """Return the answer of a payload that `render_answer_members` made.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the payload"):
+        members = orjson.loads(payload)
+    return parse_answer(frame_of(members))

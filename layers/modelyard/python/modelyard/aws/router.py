@@ -1,0 +1,135 @@
+"""The router function: API Gateway events and direct invocations, over the inference functions."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mangum import Mangum
+from snapshot_restore_py import register_before_snapshot
+
+from modelyard.aws import sqs_queue
+from modelyard.aws.emf_metrics import EmfMetrics
+from modelyard.aws.function_settings import RouterSettings
+from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
+from modelyard.aws.logs import configure_function_logging
+from modelyard.aws.manifest import DeployedEndpoint, parse_manifest
+from modelyard.aws.sqs_queue import SqsQueue
+from modelyard.domain.endpoints import LOCAL, Deployment, EndpointTable
+from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.ports import Clock, ModelRepository
+from modelyard.domain.system_clock import SystemClock
+from modelyard.repositories.opening import open_repository
+from modelyard.router.catalog import Catalog
+from modelyard.router.router import Router
+from modelyard.router.web.app import create_app
+from modelyard.router.web.authentication import (
+    AnonymousAuthenticator,
+    Authenticator,
+    GatewayIamAuthenticator,
+    KeyAuthenticator,
+)
+from modelyard.router.web.direct import DirectInvocations
+
+if TYPE_CHECKING:
+    from mangum.types import ASGI
+
+KEYS_TTL_S = 60.0
+"""How long a key that was deleted may still work."""
+
+Event = dict[str, Any]
+
+
+class RouterFunction:
+    """Answers the events of the router function, one at a time."""
+
+    def __init__(self, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics) -> None:
+        self._http = http
+        self._direct = direct
+        self._metrics = metrics
+        self._loop = asyncio.new_event_loop()
+
+    def handle(self, event: Event, context: Any) -> Event:
+        """Return the answer to an API Gateway event, or to a direct invocation."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            if "requestContext" in event:
+                return self._http(event, context)
+            return self._loop.run_until_complete(self._direct.answer(event))
+        finally:
+            self._metrics.flush()
+
+
+def build_router(environ: Mapping[str, str]) -> RouterFunction:
+    """Return the function that these environment variables describe.
+
+    Raises:
+        ConfigurationError: they describe none.
+    """
+    configure_function_logging()
+    settings = RouterSettings.from_environ(environ)
+    clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
+    deployed = parse_manifest(Path(settings.endpoints_file).read_bytes())
+    endpoints = EndpointTable(item.endpoint for item in deployed)
+    backends = {
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
+    }
+    warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
+    # A client takes longer to make than most models to answer; a snapshot has them made.
+    register_before_snapshot(warm_queue.prepare)
+    for backend in backends.values():
+        register_before_snapshot(backend.prepare)
+    router = Router(
+        endpoints=endpoints,
+        backend_of=backends.__getitem__,
+        warm_queue=warm_queue,
+        metrics=metrics,
+        clock=clock,
+    )
+    catalog = Catalog(
+        endpoints=endpoints,
+        backend_of=backends.__getitem__,
+        open_repository=_repositories(deployed),
+        metrics=metrics,
+    )
+    deployment = Deployment(environ.get("AWS_REGION", LOCAL), settings.account)
+    app = create_app(router, catalog, _no_metrics, deployment, _authenticator(settings, clock))
+    return RouterFunction(
+        Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, deployment), metrics
+    )
+
+
+def _repositories(deployed: Sequence[DeployedEndpoint]) -> Callable[[str], ModelRepository]:
+    """Return how a repository is opened: an API's is several places under one name."""
+    if not any(item.api for item in deployed):
+        return open_repository
+    from modelyard.cortex.versioned_repository import opening
+
+    apis = ((item.endpoint.repository, item.api) for item in deployed if item.api is not None)
+    return opening(((uri, api.models, api.type) for uri, api in apis), open_repository)
+
+
+def _authenticator(settings: RouterSettings, clock: Clock) -> Authenticator:
+    match settings.auth:
+        case "iam":
+            return GatewayIamAuthenticator()
+        case "key":
+            from modelyard.aws.ssm_keys import SsmKeys, build_client
+            from modelyard.router.web.known_keys import KnownKeys
+
+            keys = SsmKeys(settings.keys_path, build_client)
+            register_before_snapshot(keys.prepare)
+            return KeyAuthenticator(KnownKeys(keys, clock, KEYS_TTL_S), clock)
+        case "none":
+            return AnonymousAuthenticator()
+        case other:
+            raise ConfigurationError(f"MODELYARD_AUTH: found {other!r}; allowed: iam, key, none")
+
+
+async def _no_metrics() -> bytes:
+    return b"# CloudWatch has the metrics, in the namespace Modelyard\n"
+
+
+def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
+    """Return the Lambda handler of the router."""
+    return build_router(environ).handle

@@ -1,0 +1,96 @@
+"""The warmer function: takes one warm message and has its model loaded where it will be called."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelyard.aws import sqs_queue
+from modelyard.aws.emf_metrics import EmfMetrics
+from modelyard.aws.function_settings import WarmerSettings
+from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
+from modelyard.aws.logs import configure_function_logging
+from modelyard.aws.manifest import parse_manifest
+from modelyard.aws.sqs_queue import SqsQueue
+from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.errors import DependencyError
+from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.values import WarmDelivery
+from modelyard.domain.warm_message import parse_warm_message
+from modelyard.router.warming import Warmer
+
+logger = logging.getLogger(__name__)
+
+LOAD_MARGIN_S = 5.0
+"""How much sooner than its function a load ends, so that its execution environment stays."""
+RETURN_MARGIN_S = 20
+"""A message whose warmer dies comes back this long after that warmer's own time is over."""
+
+Event = dict[str, Any]
+
+
+class WarmerFunction:
+    """Answers events of the warm queue; each message is settled by itself."""
+
+    def __init__(self, warmer: Warmer, queue: SqsQueue, metrics: EmfMetrics) -> None:
+        self._warmer = warmer
+        self._queue = queue
+        self._metrics = metrics
+
+    def handle(self, event: Event, context: Any) -> Event:
+        """Return which messages stay on the queue (partial batch response)."""
+        remaining_s = context.get_remaining_time_in_millis() / 1000
+        try:
+            failed = [
+                record["messageId"]
+                for record in event["Records"]
+                if not self._warm(record, remaining_s)
+            ]
+        finally:
+            self._metrics.flush()
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+    def _warm(self, record: Event, remaining_s: float) -> bool:
+        """Return whether the message is done with; what the queue itself refuses costs no load."""
+        delivery = _delivery(record)
+        try:
+            self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
+        except DependencyError as error:  # it may be delivered twice: loading twice is harmless
+            logger.warning("message not hidden", extra={"reason": error.message})
+        failure = asyncio.run(self._warmer.warm(delivery))
+        try:
+            return self._warmer.settle(delivery, failure)
+        except DependencyError as error:  # it comes back; a model that is loaded is a quick answer
+            logger.warning("message not settled", extra={"reason": error.message})
+            return False
+
+
+def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
+    """Return the Lambda handler of the warmer.
+
+    Raises:
+        ConfigurationError: the environment describes none.
+    """
+    configure_function_logging()
+    settings = WarmerSettings.from_environ(environ)
+    clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
+    deployed = parse_manifest(Path(settings.endpoints_file).read_bytes())
+    backends = {
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
+    }
+    windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in deployed}
+    queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
+    warmer = Warmer(
+        endpoints=EndpointTable(item.endpoint for item in deployed),
+        backend_of=backends.__getitem__,
+        queue=queue,
+        metrics=metrics,
+        window_of=windows_s.__getitem__,
+    )
+    return WarmerFunction(warmer, queue, metrics).handle
+
+
+def _delivery(record: Event) -> WarmDelivery:
+    attempt = int(record["attributes"]["ApproximateReceiveCount"])
+    return WarmDelivery(parse_warm_message(record["body"]), record["receiptHandle"], attempt)

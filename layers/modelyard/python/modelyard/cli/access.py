@@ -1,0 +1,108 @@
+"""The verbs about who may call: `keys` and `client-setup`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelyard.cli.serve import parsed
+from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.units import parse_lifetime
+
+if TYPE_CHECKING:
+    from modelyard.domain.ports import KeyStore
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+keys = typer.Typer(no_args_is_help=True, help="Make, list and delete the API keys of callers.")
+_Path = Annotated[
+    str | None,
+    typer.Option(metavar="/PATH", help="Keys of a deployment: the path of its parameters."),
+]
+_Folder = Annotated[
+    Path | None, typer.Option(file_okay=False, help="Keys of a local server: their folder.")
+]
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What access rules call its holder.")],
+    path: _Path = None,
+    folder: _Folder = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(
+            parser=parsed(parse_lifetime),
+            metavar="DURATION",
+            show_default="never",
+            help="How long it is valid: 90d, 12h.",
+        ),
+    ] = None,
+) -> None:
+    """Make a key and print it: this once, it is not stored."""
+    from modelyard.cli.console import errors_as_red_lines, print_step
+    from modelyard.domain.keys import issue
+    from modelyard.domain.system_clock import SystemClock
+
+    with errors_as_red_lines():
+        store = _store(path, folder)
+        key, stored = issue(name, SystemClock().time(), expires)
+        store.add(stored)
+        print_step("keep it: it is shown only now")
+    typer.echo(key.text)
+
+
+@keys.command("list")
+def list_keys(path: _Path = None, folder: _Folder = None) -> None:
+    """Show id, name, time of creation and time of expiry of every key."""
+    from modelyard.cli.console import errors_as_red_lines
+    from modelyard.domain.keys import render_moment
+
+    with errors_as_red_lines():
+        for stored in _store(path, folder).all():
+            moment = stored.expires_at
+            expires = "never" if moment is None else render_moment(moment)
+            created = render_moment(stored.created_at)
+            typer.echo(f"{stored.key_id}  {stored.name}  {created}  {expires}")
+
+
+@keys.command()
+def delete(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by list.")],
+    path: _Path = None,
+    folder: _Folder = None,
+) -> None:
+    """Delete a key: its next call is refused, on AWS within a minute."""
+    from modelyard.cli.console import errors_as_red_lines
+
+    with errors_as_red_lines():
+        _store(path, folder).delete(key_id)
+
+
+def client_setup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="For the files.")],
+    url: Annotated[str, typer.Option(help="Where the endpoint is served.")] = DEFAULT_URL,
+    profile: Annotated[str, typer.Option(help="The profile of the config file.")] = "default",
+) -> None:
+    """Write settings for the AWS CLI and boto3, and print what to export."""
+    from modelyard.cli.console import errors_as_red_lines
+    from modelyard.client.setup import render_exports, write_client_setup
+
+    with errors_as_red_lines():
+        for line in render_exports(write_client_setup(folder, url, profile)):
+            typer.echo(line)
+
+
+def _store(path: str | None, folder: Path | None) -> "KeyStore":
+    if (path is None) == (folder is None):
+        raise ConfigurationError("say where the keys are: either --path or --folder")
+    if folder is not None:
+        from modelyard.local.file_keys import FileKeys
+
+        return FileKeys(folder)
+    assert path is not None
+    try:
+        from modelyard.aws.ssm_keys import SsmKeys, build_client
+    except ImportError as error:
+        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+
+    return SsmKeys(path, build_client)

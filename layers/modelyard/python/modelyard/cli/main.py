@@ -1,0 +1,229 @@
+"""The `modelyard` command. Verbs import what they need, so that `--help` is quick."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError as missing:
+    raise SystemExit(
+        "the modelyard command needs an extra: pip install 'modelyard[serve]'"
+    ) from missing
+
+from modelyard import __version__
+from modelyard.cli.access import DEFAULT_URL, client_setup, keys
+from modelyard.cli.cost import cost
+from modelyard.cli.serve import duration, serve
+from modelyard.domain.errors import ConfigurationError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Serve thousands of models behind one endpoint.",
+)
+_Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+_Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
+_Key = Annotated[
+    str | None, typer.Option(envvar="MODELYARD_KEY", help="A key, where one is asked for.")
+]
+_Sign = Annotated[
+    bool | None,
+    typer.Option(
+        "--sign/--no-sign",
+        show_default="for API Gateway's own host names, without a key",
+        help="Sign with the AWS credentials that are configured.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"modelyard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Serve thousands of models behind one endpoint."""
+
+
+app.command()(serve)
+app.command()(client_setup)
+app.command()(cost)
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def invoke(
+    endpoint: _Name,
+    body: Annotated[str, typer.Argument(metavar="BODY", help="The payload, @file, or - (stdin).")],
+    target_model: Annotated[str | None, typer.Option(help="Model to ask.")] = None,
+    content_type: Annotated[str | None, typer.Option(help="What the payload is.")] = None,
+    accept: Annotated[str | None, typer.Option(help="What to answer.")] = None,
+    custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
+    url: _Url = DEFAULT_URL,
+    key: _Key = None,
+    sign: _Sign = None,
+) -> None:
+    """Call an endpoint once, through boto3, and print the answer's bytes."""
+    from modelyard.cli.console import errors_as_red_lines
+
+    with errors_as_red_lines():
+        from modelyard.client.management import invoke_endpoint
+
+        members = {
+            "EndpointName": endpoint,
+            "Body": _payload(body),
+            "TargetModel": target_model,
+            "ContentType": content_type,
+            "Accept": accept,
+            "CustomAttributes": custom_attributes,
+        }
+        given = {name: value for name, value in members.items() if value is not None}
+        sys.stdout.buffer.write(invoke_endpoint(url, given, key=key, sign=_signs(url, key, sign)))
+        sys.stdout.buffer.flush()
+
+
+def _signs(url: str, key: str | None, wanted: bool | None) -> bool:
+    from modelyard.client.sdk import region_in
+
+    return wanted if wanted is not None else key is None and region_in(url) is not None
+
+
+def _payload(body: str) -> bytes:
+    if body == "-":
+        return sys.stdin.buffer.read()
+    if not body.startswith("@"):
+        return body.encode()
+    try:
+        return Path(body[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{body[1:]} cannot be read: {error.strerror}") from error
+
+
+@app.command()
+def models(
+    endpoint: _Name,
+    url: _Url = DEFAULT_URL,
+    key: _Key = None,
+    sign: _Sign = None,
+    as_json: _Json = False,
+) -> None:
+    """Show the models of an endpoint and where each is."""
+    from modelyard.cli.console import errors_as_red_lines
+    from modelyard.cli.tables import print_models
+    from modelyard.client.management import ManagementClient
+
+    with (
+        errors_as_red_lines(),
+        ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
+    ):
+        found = list(client.models(endpoint))
+    if as_json:
+        typer.echo(json.dumps([asdict(model) for model in found]))
+    else:
+        print_models(endpoint, found)
+
+
+@app.command()
+def warm(
+    endpoint: _Name,
+    target_models: Annotated[list[str], typer.Argument(metavar="MODEL...")],
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=duration, metavar="DURATION", show_default="360s", help="For all of them."
+        ),
+    ] = 360.0,
+    url: _Url = DEFAULT_URL,
+    key: _Key = None,
+    sign: _Sign = None,
+) -> None:
+    """Load models now and wait until they are ready."""
+    from modelyard.cli.console import errors_as_red_lines, print_problem
+    from modelyard.cli.tables import progress
+    from modelyard.client import management
+
+    failures = 0
+    with (
+        errors_as_red_lines(),
+        management.ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
+        progress("warming", total=len(target_models)) as advance,
+    ):
+        for target_model, error in management.warm(
+            client, endpoint, target_models, timeout_s=timeout
+        ):
+            advance()
+            if error is not None:
+                failures += 1
+                print_problem(f"{target_model}: {error.message}")
+    typer.echo(f"{len(target_models) - failures} of {len(target_models)} models are loaded")
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def unload(
+    endpoint: _Name,
+    target_model: Annotated[str, typer.Argument(metavar="MODEL")],
+    url: _Url = DEFAULT_URL,
+    key: _Key = None,
+    sign: _Sign = None,
+) -> None:
+    """Unload a model; its next call loads it again."""
+    from modelyard.cli.console import errors_as_red_lines
+    from modelyard.client.management import ManagementClient
+
+    with (
+        errors_as_red_lines(),
+        ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
+    ):
+        client.unload(endpoint, target_model)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="Config file.")], as_json: _Json = False
+) -> None:
+    """Validate a config file, every model of its endpoints, every class of its APIs."""
+    from modelyard.cli.console import errors_as_red_lines, print_warning
+    from modelyard.cli.model_check import check_models
+    from modelyard.cli.serve import user_cache_dir
+    from modelyard.cli.tables import print_findings, print_reports
+    from modelyard.config.files import load_config
+    from modelyard.cortex.project_check import check_project
+
+    with errors_as_red_lines():
+        resources = load_config(config)
+        for warning in (warning for found in resources for warning in found.warnings):
+            print_warning(warning)
+        reports = {
+            found.endpoint.name: check_models(found.endpoint)
+            for found in resources
+            if found.project is None
+        }
+        findings = [
+            (found.project, check_project(found.project, user_cache_dir()))
+            for found in resources
+            if found.project is not None
+        ]
+    if as_json:
+        models = {name: [asdict(report) for report in found] for name, found in reports.items()}
+        apis = {project.name: asdict(found) for project, found in findings}
+        typer.echo(json.dumps(models | apis))
+    else:
+        print_reports(reports)
+        print_findings(findings)
+    is_faulty = any(report.problems for found in reports.values() for report in found)
+    if is_faulty or any(found.problems for _, found in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,198 @@
+"""The `serve` verb: options into the endpoints and limits of a local server."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from modelyard.config.targets import EndpointConfig
+    from modelyard.local.options import ServedApi
+
+_T = TypeVar("_T")
+
+
+class NotReadyStatus(StrEnum):
+    """The choices of --not-ready-status."""
+
+    AUTO = "auto"
+    TOO_MANY_REQUESTS = "429"
+    UNAVAILABLE = "503"
+
+
+def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
+    """Return the parser of an option whose errors are usage errors."""
+
+    def parse_option(value: Any) -> _T:
+        try:
+            return parse(value)
+        except ConfigurationError as error:
+            raise typer.BadParameter(error.message) from error
+
+    return parse_option
+
+
+duration = parsed(parse_duration)
+size = parsed(parse_size)
+
+
+def serve(
+    target: Annotated[str, typer.Argument(help="Config file, folder or s3://bucket/prefix.")],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Name of the endpoint.", show_default="name of the folder or prefix"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that hold models.")] = 2,
+    memory: Annotated[
+        int, typer.Option(parser=size, metavar="SIZE", show_default="2GiB", help="For models.")
+    ] = 2 * 1024**3,
+    disk: Annotated[
+        int,
+        typer.Option(parser=size, metavar="SIZE", show_default="10GiB", help="For artifacts."),
+    ] = 10 * 1024**3,
+    max_in_flight: Annotated[
+        int, typer.Option(min=1, help="Calls a worker takes before it refuses more.")
+    ] = 256,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, show_default="~/.cache/modelyard", help="For artifacts."),
+    ] = None,
+    sync_window: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            show_default="25s",
+            help="How long a call may wait for its model.",
+        ),
+    ] = None,
+    revalidate: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            show_default="10s",
+            help="How long an update may go unnoticed.",
+        ),
+    ] = None,
+    allow_code: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-code/--no-allow-code",
+            show_default="no",
+            help="Let artifacts run code of their own: pickles, code/inference.py.",
+        ),
+    ] = None,
+    not_ready_status: Annotated[
+        NotReadyStatus | None,
+        typer.Option(show_default="auto", help="HTTP status while a model is loaded."),
+    ] = None,
+    keys_folder: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            show_default="nobody needs a key",
+            help="Let only callers in whose key is in this folder.",
+        ),
+    ] = None,
+    install: Annotated[
+        bool,
+        typer.Option(
+            "--install",
+            show_default="no",
+            help="Install what requirements.txt of a Cortex project asks for.",
+        ),
+    ] = False,
+    as_lambda: Annotated[
+        bool,
+        typer.Option(
+            "--lambda",
+            show_default="no",
+            help="Run the functions of a deployment as AWS Lambda would; workers are shards.",
+        ),
+    ] = False,
+) -> None:
+    """Serve TARGET until stopped."""
+    from modelyard.cli.console import errors_as_red_lines, print_ready, print_warning
+
+    with errors_as_red_lines():
+        rules = (
+            ("sync_window_s", sync_window),
+            ("revalidate_s", revalidate),
+            ("allow_code", allow_code),
+        )
+        given: dict[str, Any] = {name: value for name, value in rules if value is not None}
+        if not_ready_status is not None:
+            given["not_ready_status"] = _status(not_ready_status)
+        resources = [
+            replace(found, endpoint=replace(found.endpoint, **given))
+            for found in _resources(target, endpoint)
+        ]
+        for warning in (warning for found in resources for warning in found.warnings):
+            print_warning(warning)
+
+        from modelyard.local import server as local
+        from modelyard.local.options import Limits, ServeOptions
+
+        folder = (cache_dir or user_cache_dir()).absolute()  # workers may run elsewhere
+        limits = Limits(workers, memory, disk, folder, max_in_flight)
+        apis = _prepared(resources, folder, install=install)
+        endpoints = tuple(found.endpoint for found in resources if found.project is None)
+        options = ServeOptions(endpoints, host, port, limits, apis, keys_folder)
+        served = [found.endpoint for found in resources]
+        if as_lambda:
+            from modelyard.local.emulation import deployment as emulated
+
+            emulated.serve(options, lambda *urls: print_ready(urls[0], served, urls[1]))
+        else:
+            local.serve(options, lambda url: print_ready(url, served))
+
+
+def _prepared(
+    resources: list["EndpointConfig"], cache_dir: Path, *, install: bool
+) -> tuple["ServedApi", ...]:
+    """Return the Cortex APIs among the resources, each with the interpreter for its worker."""
+    projects = [(found.endpoint, found.project) for found in resources if found.project is not None]
+    if not projects:
+        return ()
+    from modelyard.cli.console import print_step, print_warning
+    from modelyard.local.apis import prepare_api
+
+    return tuple(
+        prepare_api(
+            endpoint, project, cache_dir, install=install, warn=print_warning, report=print_step
+        )
+        for endpoint, project in projects
+    )
+
+
+def _status(choice: NotReadyStatus) -> int | None:
+    return None if choice is NotReadyStatus.AUTO else int(choice)
+
+
+def _resources(target: str, name: str | None) -> list["EndpointConfig"]:
+    path = Path(target)
+    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
+        from modelyard.config.targets import resource_for_target
+
+        return [resource_for_target(target, name)]
+    if name is not None:
+        raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
+    from modelyard.config.files import load_config
+
+    return load_config(path)
+
+
+def user_cache_dir() -> Path:
+    """Return where artifacts and environments are kept when no option says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"

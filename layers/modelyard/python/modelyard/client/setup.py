@@ -1,0 +1,85 @@
+"""Settings that make the AWS CLI and boto3 speak to us: a model overlay and a config file.
+
+botocore lays `service-2.sdk-extras.json` on its data path over the service model it brings.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelyard.client.sdk import SIGNING_NAME
+from modelyard.domain.errors import ConfigurationError
+
+DEFAULT_PROFILE = "default"
+_OVERLAY = Path("sagemaker-runtime/2017-05-13/service-2.sdk-extras.json")
+_EXTRAS = {
+    "version": 1.0,
+    "merge": {
+        "metadata": {"signingName": SIGNING_NAME},
+        "shapes": {
+            "ModelyardApiKey": {"type": "string", "sensitive": True},
+            "ModelNotReadyException": {"retryable": {"throttling": False}},
+            "InvokeEndpointInput": {
+                "members": {
+                    "ApiKey": {
+                        "shape": "ModelyardApiKey",
+                        "location": "header",
+                        "locationName": "x-api-key",
+                        "documentation": "A key of Modelyard.",
+                    }
+                }
+            },
+            "InvokeEndpointWithResponseStreamInput": {
+                "members": {
+                    "TargetModel": {
+                        "shape": "TargetModelHeader",
+                        "location": "header",
+                        "locationName": "X-Amzn-SageMaker-Target-Model",
+                    }
+                }
+            },
+        },
+    },
+}
+
+
+def write_client_setup(folder: Path, url: str, profile: str = DEFAULT_PROFILE) -> dict[str, str]:
+    """Write the overlay and a config file into a folder; return the variables that point there.
+
+    Raises:
+        ConfigurationError: the URL or the profile is none, or the folder cannot be written.
+    """
+    _check(url, profile)
+    folder = folder.absolute()
+    overlay, config = folder / "models" / _OVERLAY, folder / "config"
+    try:
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        overlay.write_text(json.dumps(_EXTRAS, indent=2) + "\n")
+        config.write_text("\n".join(_config_lines(url, profile)) + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from error
+    variables = {"AWS_DATA_PATH": str(folder / "models"), "AWS_CONFIG_FILE": str(config)}
+    return variables | ({} if profile == DEFAULT_PROFILE else {"AWS_PROFILE": profile})
+
+
+def render_exports(variables: dict[str, str]) -> Iterator[str]:
+    """Yield the lines a shell takes over."""
+    for name, value in variables.items():
+        yield f"export {name}={shlex.quote(value)}"
+
+
+def _check(url: str, profile: str) -> None:
+    if not url.startswith(("http://", "https://")) or any(c.isspace() for c in url):
+        raise ConfigurationError(f"--url: found {url!r}; allowed: http:// or https:// and a host")
+    if not profile or any(c.isspace() or c in "[]" for c in profile):
+        raise ConfigurationError(f"--profile: found {profile!r}; allowed: a name without blanks")
+
+
+def _config_lines(url: str, profile: str) -> Iterator[str]:
+    yield "[default]" if profile == DEFAULT_PROFILE else f"[profile {profile}]"
+    yield "services = modelyard"
+    yield ""
+    yield "[services modelyard]"
+    yield "sagemaker_runtime ="
+    yield f"  endpoint_url = {url}"

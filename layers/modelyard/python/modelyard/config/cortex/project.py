@@ -1,0 +1,89 @@
+"""From the config of a Cortex API, found to be right, to the project its worker is told."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from modelyard.config.cortex.api import RealtimeAPI
+from modelyard.config.schema import Section
+from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
+
+_NOT_HERE = {
+    "predictor.processes_per_replica": (
+        "each API has one worker process; threads_per_process says how many calls run at once"
+    ),
+    "predictor.server_side_batching": "every call is predicted alone",
+    "predictor.image": "the API runs in this Python",
+    "predictor.tensorflow_serving_image": "models are loaded into the API's own process",
+    "predictor.dependencies.pip": "requirements.txt is read: rename the file",
+    "predictor.dependencies.conda": "only requirements.txt is read",
+    "predictor.dependencies.shell": "only requirements.txt is read",
+    "predictor.log_level": "the server has one log level for all",
+    "predictor.shm_size": "the process has all shared memory of the machine",
+    "predictor.protobuf_path": "calls come as HTTP, not as gRPC",
+    "networking.api_gateway": "the server listens where --host and --port say",
+    "networking.local_port": "the server listens where --host and --port say",
+    "compute.cpu": "the process has all processors of the machine",
+    "compute.gpu": "models run on processors",
+    "compute.inf": "models run on processors",
+    "autoscaling": "serve does not scale, on AWS Lambda scaling needs no settings",
+    "update_strategy": "there are no replicas to be replaced",
+    "monitoring": "answers are not looked into",
+}
+
+
+def project_of(api: RealtimeAPI, config_file: Path) -> ApiProject:
+    """Return the project of an API of a config file."""
+    predictor = api.predictor
+    return ApiProject(
+        name=api.name,
+        type=predictor.type,
+        folder=str(config_file.parent.resolve()),
+        predictor_file=predictor.path,
+        config=predictor.config,
+        env=predictor.env,
+        python_path=predictor.python_path,
+        threads=predictor.threads_per_process,
+        text_as_str=predictor.is_later_spelling,
+        models=_models_of(api),
+        config_file=config_file.name,
+    )
+
+
+def _models_of(api: RealtimeAPI) -> ApiModels | None:
+    predictor, models = api.predictor, api.predictor.chosen_models
+    if models is None:
+        single = _signed(predictor.model_path, predictor.signature_key)
+        return ApiModels(single=single) if single else None
+    signature_key = models.signature_key or predictor.signature_key
+    return ApiModels(
+        single=_signed(models.path, signature_key),
+        paths={
+            entry.name: replace(entry.location, signature_key=entry.signature_key or signature_key)
+            for entry in models.paths or ()
+        },
+        directory=models.dir,
+        signature_key=signature_key if models.dir else None,
+        cache_size=models.cache_size,
+        disk_cache_size=models.disk_cache_size,
+    )
+
+
+def _signed(location: ModelLocation | None, signature_key: str | None) -> ModelLocation | None:
+    return location and replace(location, signature_key=signature_key)
+
+
+def warnings_of(api: RealtimeAPI) -> tuple[str, ...]:
+    """Return one warning that names all keys that are given, but mean nothing here."""
+    remarks = [f"{key} ({_NOT_HERE[key]})" for key in _changed_keys(api) if key in _NOT_HERE]
+    return (f"without effect here: {', '.join(remarks)}",) if remarks else ()
+
+
+def _changed_keys(section: Section, prefix: str = "") -> Iterator[str]:
+    """Yield the trail of each key, at every level, whose value is not its default."""
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if value != field.get_default(call_default_factory=True):
+            yield prefix + key
+        if isinstance(value, Section):
+            yield from _changed_keys(value, f"{prefix}{key}.")

@@ -1,0 +1,216 @@
+"""What to serve, from a config file of resources."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.config.cortex.api import RealtimeAPI
+from modelyard.config.cortex.problems import code_of
+from modelyard.config.cortex.project import project_of, warnings_of
+from modelyard.config.schema import Access, Deployment, MultiModelEndpoint, suggestion, validated
+from modelyard.config.schema import Compute as ComputeSection
+from modelyard.config.targets import Compute, EndpointConfig, found
+from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.errors import ConfigurationError
+
+_OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
+
+
+def load_config(path: Path) -> list[EndpointConfig]:
+    """Return the resources of a config file; folders are relative to it.
+
+    Raises:
+        ConfigurationError: one line per problem, all problems of the file at once, each with the
+            file's name, the path of the offending key, what was found and what is allowed.
+    """
+    problems: list[str] = []
+    configs: list[EndpointConfig] = []
+    documents = _documents(path)
+    for position, document in enumerate(documents, start=1):
+        try:
+            if _is_deployment(document):
+                validated(Deployment, document, path.parent)
+                continue
+            configs.append(_endpoint_config(document, path))
+        except ConfigurationError as error:
+            label = _label(document, position)
+            problems += [f"{label}: {problem}" for problem in error.message.split("\n")]
+    problems += [*_name_clashes(documents), *_route_clashes(configs)]
+    if problems:
+        raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return configs
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Return the one resource of kind Deployment of a config file, or the defaults.
+
+    Raises:
+        ConfigurationError: there are two, or the file is wrong in another way.
+    """
+    load_config(path)
+    found = [document for document in _documents(path) if _is_deployment(document)]
+    if len(found) > 1:
+        raise ConfigurationError(f"{path.name}: kind: Deployment {len(found)} times; allowed: once")
+    document = found[0] if found else {"name": "modelyard", "kind": "Deployment"}
+    return validated(Deployment, document, path.parent)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuse a key given twice: plain YAML lets the last one win and says nothing.
+
+    Dates stay text, as they did in Cortex: a project's `config` travels as JSON.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given {count} times", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Refuse escapes such as "\\ud800", which make text that no file or wire can hold."""
+        text = super().construct_scalar(node)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise yaml.constructor.ConstructorError(
+                None, None, "half of a surrogate pair is no text", node.start_mark
+            )
+        return text
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if not resolver[0].endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _documents(path: Path) -> list[Any]:
+    try:
+        content = _StrictLoader(path.read_bytes()).get_single_data()
+    except OSError as error:
+        raise ConfigurationError(f"{path.name}: cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        reason = ": ".join(filter(None, (error.context, error.problem)))
+        raise ConfigurationError(f"{path.name}: {where}no valid YAML: {reason}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{path.name}: no valid YAML: {reason}") from error
+    if not isinstance(content, list) or not content:
+        kind = "nothing" if not content else f"a {type(content).__name__}"
+        raise ConfigurationError(
+            f"{path.name}: found {kind}; allowed: a list of resources (spec.malformed_config)"
+        )
+    return content
+
+
+def _name(document: Any) -> str | None:
+    name = document.get("name") if isinstance(document, Mapping) else None
+    return name if isinstance(name, str) and name.isprintable() else None
+
+
+def _is_api(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "RealtimeAPI"
+
+
+def _is_deployment(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "Deployment"
+
+
+def _label(document: Any, position: int) -> str:
+    label = _name(document) or f"resource {position}"
+    return f"{label} (RealtimeAPI)" if _is_api(document) else label
+
+
+def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
+    if not isinstance(document, Mapping):
+        raise ConfigurationError(
+            f"{found(document)}; allowed: a mapping with name and kind (spec.malformed_config)"
+        )
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind in KINDS:
+        return KINDS[kind](document, path)
+    allowed = f"allowed: {', '.join((*KINDS, 'Deployment'))}"
+    if kind in _OTHER_CORTEX_KINDS:
+        raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
+    words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"
+    raise ConfigurationError(f"kind: {words}; {allowed}")
+
+
+def _multi_model_endpoint(document: Mapping[str, Any], path: Path) -> EndpointConfig:
+    resource = validated(MultiModelEndpoint, document, path.parent)
+    models, status = resource.models, resource.not_ready_status
+    return EndpointConfig(
+        endpoint=Endpoint(
+            name=resource.name,
+            repository=models.path,
+            allow_code=models.allow_code,
+            revalidate_s=models.revalidate,
+            keep_loaded=models.caching == "Enabled",
+            sync_window_s=resource.sync_window,
+            not_ready_status=None if status == "auto" else status,
+            access=tuple(map(_access_rule, resource.access or ())),
+        ),
+        compute=_compute(resource.compute),
+    )
+
+
+def _access_rule(rule: Access) -> AccessRule:
+    return AccessRule(rule.principal, tuple(rule.allow), tuple(rule.deny))
+
+
+def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
+    api = validated(RealtimeAPI, document, path.parent, code_of)
+    compute, memory = _compute(ComputeSection()), api.compute.mem
+    return EndpointConfig(
+        endpoint=Endpoint(
+            name=api.name,
+            repository=f"{path.resolve().as_uri()}#{api.name}",
+            allow_code=True,
+            route=api.route,
+        ),
+        compute=replace(compute, memory_bytes=int(memory)) if memory else compute,
+        project=project_of(api, path),
+        warnings=tuple(f"{path.name}: {api.name} (RealtimeAPI): {w}" for w in warnings_of(api)),
+    )
+
+
+def _compute(compute: ComputeSection) -> Compute:
+    return Compute(compute.memory, compute.shards, compute.timeout, compute.runtime)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Path], EndpointConfig]] = {
+    "MultiModelEndpoint": _multi_model_endpoint,
+    "RealtimeAPI": _realtime_api,
+}
+"""What makes a resource of each kind from its mapping and the path of its config file."""
+
+
+def _name_clashes(documents: list[Any]) -> Iterator[str]:
+    names = Counter(name for name in map(_name, documents) if name)
+    of_apis = {_name(document) for document in documents if _is_api(document)}
+    for name, count in names.items():
+        if count > 1:
+            code = " (spec.duplicate_name)" if name in of_apis else ""
+            words = f"given to {count} resources; allowed: one resource per name"
+            yield f"{name}: name: {words}{code}"
+
+
+def _route_clashes(configs: Iterable[EndpointConfig]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for endpoint in (config.endpoint for config in configs if config.endpoint.route):
+        assert endpoint.route is not None
+        name = first.setdefault(endpoint.route, endpoint.name)
+        if name != endpoint.name:
+            yield (
+                f"{endpoint.name} (RealtimeAPI): networking: endpoint: found {endpoint.route!r}, "
+                f"the path of {name}, too; allowed: one API per path; give one of them another "
+                "(spec.duplicate_endpoint_in_one_deploy)"
+            )

@@ -1,0 +1,229 @@
+"""The shape of a multi-model endpoint, and words for whatever does not fit a shape."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from modelyard.config.targets import NAME_FORMS, PATH_FORMS, found, is_endpoint_name, repository_uri
+from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
+
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: not even text
+_Shape = TypeVar("_Shape", bound="Section")
+
+
+def suggestion(value: object, allowed: Collection[str]) -> str:
+    """Return ` (did you mean ...?)` when something allowed looks like what was found."""
+    close = difflib.get_close_matches(str(value), allowed, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _by(parse: Callable[[object], Any]) -> BeforeValidator:
+    def parse_value(value: object) -> Any:
+        try:
+            return parse(value)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from error
+
+    return BeforeValidator(parse_value)
+
+
+def _locate(location: str, info: ValidationInfo) -> str:
+    assert isinstance(info.context, Path)
+    try:
+        return repository_uri(location, info.context)
+    except ConfigurationError as error:
+        raise ValueError(error.message) from error
+
+
+def _name(name: str) -> str:
+    if not is_endpoint_name(name):
+        raise ValueError(f"found {name!r}; allowed: {NAME_FORMS}")
+    return name
+
+
+_Duration = Annotated[float, _by(parse_duration), Field(description=DURATION_FORMS)]
+_Size = Annotated[int, _by(parse_size), Field(description=SIZE_FORMS)]
+
+
+class Section(BaseModel):
+    """A mapping of known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Models(Section):
+    """Where the models are and how they are treated."""
+
+    path: Annotated[str, AfterValidator(_locate)] = Field(description=PATH_FORMS)
+    allow_code: StrictBool = Field(default=False, description="true or false")
+    revalidate: _Duration = 10.0
+    caching: Literal["Enabled", "Disabled"] = Field("Enabled", description="Enabled or Disabled")
+
+
+class Compute(Section):
+    """What a deployment gives the endpoint."""
+
+    memory: _Size = 2048 * 1024**2
+    shards: StrictInt = Field(default=8, ge=1, description="a whole number from 1")
+    timeout: _Duration = 360.0
+    runtime: Literal["auto", "onnx", "xgboost", "sklearn", "tensorflow", "python"] = Field(
+        default="auto", description="auto, onnx, xgboost, sklearn, tensorflow or python"
+    )
+
+
+_Glob = Annotated[StrictStr, Field(min_length=1)]
+_GLOBS = "a list of texts, in which * is any run of characters and ? any one"
+
+
+class Access(Section):
+    """What some callers may and may not call."""
+
+    principal: _Glob = Field(description="the ARN of an AWS identity or the name of a key; * and ?")
+    allow: list[_Glob] = Field(default=[], description=_GLOBS)
+    deny: list[_Glob] = Field(default=[], description=_GLOBS)
+
+
+class MultiModelEndpoint(Section):
+    """Many models of one repository behind one name."""
+
+    name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
+    kind: Literal["MultiModelEndpoint"]
+    models: Models
+    compute: Compute = Compute()
+    sync_window: _Duration = 25.0
+    not_ready_status: Literal["auto", 429, 503] = Field("auto", description="auto, 429 or 503")
+    access: list[Access] | None = Field(
+        default=None, min_length=1, description="null, or a list of one rule or more"
+    )
+
+
+class Throttle(Section):
+    """How many requests API Gateway lets through before it answers 429."""
+
+    rate: StrictInt = Field(default=100, ge=1, description="requests per second, from 1")
+    burst: StrictInt = Field(default=200, ge=1, description="a whole number from 1")
+
+
+class Deployment(Section):
+    """How all endpoints of the file are put on AWS; a local server has no use for it."""
+
+    name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
+    kind: Literal["Deployment"]
+    auth: Literal["iam", "key", "none"] = Field("iam", description="iam, key or none")
+    vpc_endpoints: list[str] = Field(
+        default=[], description="ids of execute-api VPC endpoints: the API is private then"
+    )
+    bucket: Literal["import", "create"] = Field("import", description="import or create")
+    cache: Literal["efs", "tmp"] = Field("efs", description="efs or tmp")
+    disk: _Size = 100 * 1024**3
+    efs_throughput: Literal["bursting", "elastic"] = Field(
+        "bursting", description="bursting or elastic"
+    )
+    affinity: Literal["shard", "tenant"] = Field("shard", description="shard or tenant")
+    architecture: Literal["arm64", "x86_64"] = Field("arm64", description="arm64 or x86_64")
+    throttle: Throttle = Throttle()
+    alarm_topic: str | None = Field(None, description="the ARN of an SNS topic")
+    flow_logs: StrictBool = Field(default=False, description="true or false")
+
+
+def validated(
+    schema: type[_Shape],
+    document: Mapping[str, Any],
+    base: Path,
+    code_of: Callable[[ErrorDetails], str] | None = None,
+) -> _Shape:
+    """Return the document as `schema`; folders are relative to `base`.
+
+    Raises:
+        ConfigurationError: one line per problem, each starting with the path of its key and
+            ending, in parentheses, with what `code_of` calls it.
+    """
+    try:
+        return schema.model_validate(document, context=base)
+    except ValidationError as error:
+        problems = list(_problems(schema, error))
+        if code_of is not None:
+            codes = map(code_of, error.errors())
+            problems = [f"{line} ({code})" for line, code in zip(problems, codes, strict=True)]
+        raise ConfigurationError("\n".join(problems)) from error
+
+
+def _problems(schema: type[Section], error: ValidationError) -> Iterator[str]:
+    for details in error.errors():
+        *outer, last = details["loc"]
+        details["loc"] = (*outer, str(last) if details["type"] in _UNKNOWN_KEY else last)
+        trail = [_step(part) for part in details["loc"] if part != "[key]"]
+        yield ": ".join([*trail, _complaint(schema, details)])
+
+
+def _step(part: int | str) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return part if part.isprintable() else repr(part)
+
+
+def _complaint(schema: type[Section], details: ErrorDetails) -> str:
+    if "words" in details.get("ctx", {}):
+        return str(details["ctx"]["words"])
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    section, field = _place(schema, details["loc"])
+    if details["type"] in _UNKNOWN_KEY:
+        keys = section.model_fields
+        return f"unknown key{suggestion(details['loc'][-1], keys)}; allowed: {', '.join(keys)}"
+    assert field is not None
+    words = "missing" if details["type"] == "missing" else found(details["input"])
+    return f"{words}; allowed: {_allowed(field, is_element=isinstance(details['loc'][-1], int))}"
+
+
+def _allowed(field: FieldInfo, *, is_element: bool) -> str:
+    forms = field.description or _description_in(field.annotation)
+    section = _section_in(field.annotation)
+    if section is not None and (is_element or not forms):
+        return f"a mapping with {', '.join(section.model_fields)}"
+    return str(forms)
+
+
+def _place(
+    section: type[Section], trail: tuple[int | str, ...]
+) -> tuple[type[Section], FieldInfo | None]:
+    """Return the innermost section of a trail and its field there, if it has this field.
+
+    Elements of lists and keys of free mappings belong to their field.
+    """
+    field = None
+    for key in (part for part in trail if isinstance(part, str)):
+        inner = _section_in(field.annotation) if field else section
+        if inner is None:
+            break
+        section, field = inner, inner.model_fields.get(key)
+    return section, field
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def _description_in(annotation: Any) -> str | None:
+    if isinstance(annotation, FieldInfo):
+        return annotation.description
+    return next(filter(None, map(_description_in, get_args(annotation))), None)

@@ -1,0 +1,104 @@
+"""What is served: a resource of a config file, or one target given on the command line.
+
+Nothing here validates config files: a server of one folder starts without what that takes.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.cortex.project import ApiProject
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import ConfigurationError
+
+NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
+PATH_FORMS = "an existing folder or s3://bucket/prefix"
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """What an endpoint asks of a deployment; the local server has options for it."""
+
+    memory_bytes: int
+    shards: int
+    timeout_s: float
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """One resource of a config file."""
+
+    endpoint: Endpoint
+    compute: Compute | None = None
+    """None where only a local server was asked for."""
+    project: ApiProject | None = None
+    """The Cortex project behind the endpoint; None for a multi-model endpoint."""
+    warnings: tuple[str, ...] = ()
+    """What the file says that has no effect here, each with the file's name and the resource's."""
+
+
+def resource_for_target(target: str, name: str | None = None) -> EndpointConfig:
+    """Return the endpoint of a folder or `s3://bucket/prefix`, named `name` or after it.
+
+    Raises:
+        ConfigurationError: the target is neither, or no legal name can be made of it.
+    """
+    if name is not None and not is_endpoint_name(name):
+        raise ConfigurationError(f"--endpoint: found {name!r}; allowed: {NAME_FORMS}")
+    try:
+        repository = repository_uri(target, Path())
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error.message}, or a config file ending in .yaml") from error
+    endpoint = Endpoint(name=_derived_name(target) if name is None else name, repository=repository)
+    return EndpointConfig(endpoint)
+
+
+def _derived_name(target: str) -> str:
+    is_prefix = target.startswith("s3://")
+    last_part = target.rstrip("/").rpartition("/")[2] if is_prefix else Path(target).resolve().name
+    name = re.sub("[^a-zA-Z0-9]+", "-", last_part).strip("-")[:63].rstrip("-")
+    if not name:
+        raise ConfigurationError(f"{target!r} makes no endpoint name: give one with --endpoint")
+    return name
+
+
+def is_endpoint_name(name: str) -> bool:
+    """Tell whether SageMaker would take this endpoint name."""
+    return len(name) <= 63 and _ENDPOINT_NAME.fullmatch(name) is not None
+
+
+def repository_uri(location: str, base: Path) -> str:
+    """Return the URI, ending in `/`, of a folder (relative to `base`) or an `s3://` prefix.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if location.startswith("s3://"):
+        bucket, _, prefix = location.removeprefix("s3://").partition("/")
+        if _BUCKET.fullmatch(bucket) is None:
+            raise ConfigurationError(f"{found(location)}, not a bucket; allowed: {PATH_FORMS}")
+        return f"s3://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
+    if not location or not is_folder(base / location):
+        raise ConfigurationError(f"{found(location)}, not a folder; allowed: {PATH_FORMS}")
+    uri = (base / location).resolve().as_uri()
+    return uri if uri.endswith("/") else f"{uri}/"
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there; a path that cannot even be asked for is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def found(value: object) -> str:
+    """Return `found ...` with the value as people wrote it, shortened to fit a line."""
+    try:
+        text = "null" if value is None else repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a very long {type(value).__name__}"
+    return f"found {text if len(text) <= 200 else text[:200] + '...'}"

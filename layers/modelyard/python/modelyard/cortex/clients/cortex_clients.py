@@ -1,0 +1,127 @@
+"""The client objects of Cortex v0.24: `python_client`, `onnx_client`, `tensorflow_client`.
+
+Names and versions mean the same to all three: the name may be left out when the API has a single
+model; the version is a number, or "latest" (also None), the highest there is.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from modelyard.cortex.clients.models import ClientModels
+from modelyard.cortex.project import SINGLE_MODEL, PredictorType
+from modelyard.domain.errors import InputRejectedError
+from modelyard.domain.ports import Resident
+from modelyard.inference.residence.model_cache import LoadedModel
+
+Version = str | int | None
+
+
+class UserModel(Resident, Protocol):
+    """What `load_model` returned, as the residence keeps it."""
+
+    native: Any
+
+
+class Graph(Resident, Protocol):
+    """An ONNX model."""
+
+    session: Any
+    signatures: Any
+    input_signatures: Mapping[str, Any]
+
+    def predict(self, model_input: Any) -> list[Any]:
+        """Return all outputs in graph order."""
+        ...
+
+
+class Signature(Resident, Protocol):
+    """One signature of a SavedModel."""
+
+    def predict(self, model_input: Any) -> dict[str, list[Any]]:
+        """Return each output as a flat list."""
+        ...
+
+
+class _Client:
+    def __init__(self, models: ClientModels[Any], *, caching: bool) -> None:
+        self._models = models
+        self.caching = caching
+        """Whether the API limits how many models are loaded."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Versions and timestamps (seconds since the epoch) by model name."""
+        return dict(self._models.index.metadata())
+
+
+class PythonClient(_Client):
+    """`python_client`: models as the class's own `load_model` returned them."""
+
+    def get_model(self, model_name: str | None = None, model_version: Version = "latest") -> Any:
+        """Return what `load_model` returned for this version, loading it if need be."""
+        with self._models.lease(model_name, model_version) as loaded:
+            model: UserModel = loaded.resident
+            return model.native
+
+
+class OnnxClient(_Client):
+    """`onnx_client`: predictions of ONNX models."""
+
+    def predict(
+        self, model_input: Any, model_name: str | None = None, model_version: Version = "latest"
+    ) -> list[Any]:
+        """Return all outputs, NumPy arrays in graph order."""
+        with self._models.lease(model_name, model_version) as loaded, _named(loaded):
+            graph: Graph = loaded.resident
+            return graph.predict(model_input)
+
+    def get_model(
+        self, model_name: str | None = None, model_version: Version = "latest"
+    ) -> dict[str, Any]:
+        """Return `session`, `signatures` (its inputs) and `input_signatures`."""
+        with self._models.lease(model_name, model_version) as loaded:
+            graph: Graph = loaded.resident
+            return {
+                "session": graph.session,
+                "signatures": graph.signatures,
+                "input_signatures": dict(graph.input_signatures),
+            }
+
+
+class TensorFlowClient(_Client):
+    """`tensorflow_client`: predictions of SavedModels."""
+
+    def predict(
+        self, model_input: Any, model_name: str | None = None, model_version: Version = "latest"
+    ) -> dict[str, list[Any]]:
+        """Return each output of the signature as a flat list."""
+        with self._models.lease(model_name, model_version) as loaded, _named(loaded):
+            signature: Signature = loaded.resident
+            return signature.predict(model_input)
+
+
+def client_for(
+    kind: PredictorType, models: ClientModels[Any], *, caching: bool
+) -> dict[str, _Client]:
+    """Return the client of a predictor type by the name its class asks for it."""
+    match kind:
+        case PredictorType.PYTHON:
+            return {"python_client": PythonClient(models, caching=caching)}
+        case PredictorType.ONNX:
+            return {"onnx_client": OnnxClient(models, caching=caching)}
+        case PredictorType.TENSORFLOW:
+            return {"tensorflow_client": TensorFlowClient(models, caching=caching)}
+
+
+@contextmanager
+def _named(loaded: LoadedModel[Any]) -> Iterator[None]:
+    """Let complaints about an input say which model made them."""
+    try:
+        yield
+    except InputRejectedError as error:
+        name, _, version = loaded.model_id.target_model.rpartition("/")
+        called = "the model" if name == SINGLE_MODEL else f"model {name}"
+        raise InputRejectedError(
+            f"{called}, version {version}: {error.message}", error.original_status
+        ) from error

@@ -1,0 +1,83 @@
+"""How the models of an API are loaded: by the class's `load_model`, or by a framework."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelyard.cortex.project import PredictorType
+from modelyard.domain.errors import ModelLoadError
+from modelyard.domain.ports import Resident
+from modelyard.runtimes import memory, registry
+from modelyard.runtimes.base import LoadPlan
+
+_FRAMEWORKS = {PredictorType.ONNX: "onnx_graph", PredictorType.TENSORFLOW: "saved_model"}
+_BY_USER = "python"
+
+
+class LoadedByUser:
+    """What `load_model` returned; dropping the last reference to it frees it."""
+
+    needs_files = True
+    """`load_model` may have left files open, or read them later."""
+
+    def __init__(self, native: Any, memory_bytes: int) -> None:
+        self.native = native
+        self.memory_bytes = memory_bytes
+
+    def close(self) -> None:
+        """Drop the model; a call that still uses it keeps it alive for itself."""
+        self.native = None
+
+
+class ModelLoading:
+    """Plans and loads; staged models lie in `<name>/<version>/`, as on Cortex's own disk."""
+
+    def __init__(
+        self,
+        predictor_type: PredictorType,
+        load_model: Callable[[str], Any],
+        signature_key_of: Callable[[str], str | None],
+    ) -> None:
+        """`load_model` gets the folder of a version, `signature_key_of` the name of a model."""
+        self._type = predictor_type
+        self._load_model = load_model
+        self._signature_key_of = signature_key_of
+
+    def require_framework(self) -> None:
+        """Import what the models need, before the first of them is asked for.
+
+        Raises:
+            ConfigurationError: the framework is not installed.
+        """
+        if self._type in _FRAMEWORKS:
+            registry.require(_FRAMEWORKS[self._type])
+
+    def plan_load(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+        """Return what loading a staged model takes."""
+        (named,) = model_dir.iterdir()
+        (folder,) = named.iterdir()
+        runtime = _FRAMEWORKS.get(self._type, _BY_USER)
+        memory_bytes = memory.estimate(runtime, folder, None)
+        return LoadPlan(runtime, folder, None, memory_bytes, allow_code)
+
+    def load(self, plan: LoadPlan) -> Resident:
+        """Return the loaded model.
+
+        Raises:
+            ModelLoadError: `load_model` or the framework refuses it.
+            ConfigurationError: the framework is not installed.
+        """
+        match self._type:
+            case PredictorType.ONNX:
+                return registry.load_resident(plan)
+            case PredictorType.TENSORFLOW:
+                signature_key = self._signature_key_of(plan.model_dir.parent.name)
+                return registry.load_resident(plan, signature_key=signature_key)
+            case PredictorType.PYTHON:
+                return self._load_by_user(plan)
+
+    def _load_by_user(self, plan: LoadPlan) -> Resident:
+        native = self._load_model(str(plan.model_dir.absolute()))
+        if native is None:
+            raise ModelLoadError("load_model returned None: it has to return the model")
+        return LoadedByUser(native, plan.memory_bytes)

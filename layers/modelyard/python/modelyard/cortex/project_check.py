@@ -1,0 +1,53 @@
+"""Whether a Cortex project can be served, without serving it: models, packages, class."""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from modelyard.cortex.environments import Environments, python_for
+from modelyard.cortex.layout_check import Findings, check_models
+from modelyard.cortex.project import ApiProject
+from modelyard.domain.errors import ConfigurationError
+from modelyard.repositories.opening import open_repository
+
+CLASS_TIMEOUT_S = 300.0
+
+
+def check_project(project: ApiProject, cache_dir: Path) -> Findings:
+    """Return what is wrong with an API of a project; its file is imported, its class not made.
+
+    Raises:
+        DependencyError: its models cannot be listed.
+    """
+    findings = check_models(project, open_repository)
+    try:
+        environments = Environments(cache_dir)
+        python = python_for(project, environments, install=False, report=lambda _: None)
+        problem = _class_problem(project, python)
+    except ConfigurationError as error:
+        problem = error.message
+    return (
+        findings if problem is None else replace(findings, problems=(*findings.problems, problem))
+    )
+
+
+def _class_problem(project: ApiProject, python: Path) -> str | None:
+    command = [str(python), "-P", "-m", "modelyard.cortex.class_check"]
+    try:
+        check = subprocess.run(  # noqa: S603  # the user asked to check this project
+            command,
+            input=orjson.dumps(project) + b"\n",
+            stdout=subprocess.PIPE,
+            cwd=project.folder,
+            env={**os.environ, **project.env},
+            timeout=CLASS_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{project.predictor_file}: its import takes longer than {CLASS_TIMEOUT_S:.0f} s"
+    if check.returncode != 0:
+        return f"{project.predictor_file}: its import ends the process ({check.returncode})"
+    return check.stdout.decode(errors="replace") or None

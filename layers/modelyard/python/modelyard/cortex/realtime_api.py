@@ -1,0 +1,284 @@
+"""The use cases of a Cortex API beside its class: call it, invoke it, load its models, describe it.
+
+The class runs in threads of its own, as many as `threads_per_process` says, because it may count
+on never running more often at once. So that a cold model does not hold them up, the model that a
+query names (`?model=...&version=...`) is loaded before the class gets its turn.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+
+from modelyard.cortex.clients.call_scope import CallScope, entered
+from modelyard.cortex.clients.models import ClientModels
+from modelyard.domain.errors import (
+    CapacityError,
+    InvalidRequestError,
+    ModelAlreadyLoadedError,
+    ModelError,
+    ModelNotLoadedError,
+    ModelyardError,
+    UnsupportedOperationError,
+)
+from modelyard.domain.ports import Clock, Resident
+from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.values import (
+    HttpReply,
+    ModelSource,
+    Payload,
+    Prediction,
+    TargetModel,
+    Timings,
+)
+from modelyard.inference.answering import SampleSource, answered
+from modelyard.inference.residence.residence import Residence
+
+logger = logging.getLogger(__name__)
+
+TURN_TIMEOUT_S = 55.0
+"""How long a call waits for a thread of the class."""
+MESSAGE = "make a prediction by sending a POST request with a JSON body to this endpoint"
+
+Afterwards = Callable[[], None]
+Model = tuple[str | None, str | None]
+"""Name and version, as far as a request gives them."""
+
+
+class ApiClass(Protocol):
+    """The user's class, made and ready."""
+
+    def answer(
+        self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> tuple[HttpReply, Afterwards | None]:
+        """Return the reply of `predict`, and `post_predict` if there is one."""
+        ...
+
+
+class RealtimeApi:
+    """Answers the requests of an envelope for one API; called from many threads at once."""
+
+    def __init__(
+        self,
+        *,
+        make_class: Callable[[], ApiClass],
+        models: ClientModels[Resident] | None,
+        residence: Residence[Resident],
+        samples: SampleSource,
+        clock: Clock,
+        threads: int,
+    ) -> None:
+        self._make_class = make_class
+        self._models = models
+        self._residence = residence
+        self._samples = samples
+        self._clock = clock
+        self._threads = threads
+        self._class_threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._class: ApiClass | None = None
+        self._failure: ModelyardError | None = None
+        self._looks_ahead = True
+        self._later: set[Future[None]] = set()
+
+    def start(self) -> None:
+        """Make the class; when that fails, the failure is what every request is answered."""
+        try:
+            self._class = self._class_threads.submit(self._make_class).result()
+        except ModelyardError as error:
+            logger.error("the class cannot be made", extra={"reason": error.message})
+            self._failure = error
+
+    def refresh(self) -> None:
+        """Free the memory of versions that are gone from the repository; never raises."""
+        if self._models is None:
+            return
+        try:
+            self._models.refresh()
+        except Exception:
+            logger.exception("models not refreshed")
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait until what answered calls left to be done is done, but no longer."""
+        wait(list(self._later), timeout_s)
+
+    def finish_loads(self, timeout_s: float) -> None:
+        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        self._residence.wait_until_landed(timeout_s)
+
+    def handle(self, request: Request) -> Answer:
+        """Return the answer; errors are part of it."""
+        return answered(self._handle, request, self._samples)
+
+    def _handle(self, request: Request) -> Answer:
+        if self._failure is not None:
+            raise self._failure
+        match request:
+            case Call(_, query, headers, body, window_s, _):
+                return self._call(query, headers, body, window_s, window_s)
+            case Invoke(source, payload, window_s, patience_s, _):
+                return self._invoke(source, payload, window_s, patience_s)
+            case Load():
+                return self._load(request)
+            case Unload(source):
+                return self._unload(source)
+            case Survey(endpoint_name, repository):
+                return Answer(residences=tuple(self._residence.survey(endpoint_name, repository)))
+            case Describe():
+                return Answer(reply=self._summary())
+
+    def _call(
+        self,
+        query: str,
+        headers: tuple[tuple[str, str], ...],
+        body: bytes,
+        window_s: float,
+        patience_s: float,
+    ) -> Answer:
+        assert self._class is not None
+        asked_at = self._clock.monotonic()
+        with self._scope(window_s, patience_s) as scope:
+            if scope is not None:
+                self._look_ahead(scope, query)
+            reply, afterwards = self._take_turn(query, headers, body)
+        if afterwards is not None:
+            self._do_later(afterwards)
+        if scope is not None and _is_success(reply) and not scope.used_all:
+            # The class does not mean its models by `model` and `version`.
+            self._looks_ahead = False
+        wait_s = scope.wait_s if scope is not None else 0.0
+        timings = Timings(
+            cache_hit=scope is None or scope.cache_hit,
+            wait_s=wait_s,
+            predict_s=self._clock.monotonic() - asked_at - wait_s,
+        )
+        return Answer(reply=reply, timings=timings)
+
+    @contextmanager
+    def _scope(self, window_s: float, patience_s: float) -> Iterator[CallScope[Resident] | None]:
+        if self._models is None:
+            yield None
+            return
+        scope = self._models.new_scope(window_s, patience_s)
+        try:
+            with entered(scope):
+                yield scope
+        finally:
+            scope.close()
+
+    def _look_ahead(self, scope: CallScope[Resident], query: str) -> None:
+        """Load what the query names, if it names a model; whatever fails is the class's to see.
+
+        Raises:
+            ModelNotReadyError, CapacityError, DependencyError: the model cannot be had now.
+        """
+        assert self._models is not None
+        if not self._looks_ahead:
+            return
+        asked = dict(parse_qsl(query))
+        name, version = asked.get("model"), asked.get("version")
+        try:
+            self._models.look_ahead(scope, name, version)
+        except (InvalidRequestError, ModelError):
+            return
+
+    def _take_turn(
+        self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> tuple[HttpReply, Afterwards | None]:
+        assert self._class is not None
+        turn: Future[tuple[HttpReply, Afterwards | None]] = self._class_threads.submit(
+            copy_context().run, self._class.answer, query, headers, body
+        )
+        try:
+            return turn.result(TURN_TIMEOUT_S)
+        except TimeoutError:
+            if turn.cancel():
+                raise CapacityError(
+                    f"all {self._threads} threads of the class were busy for"
+                    f" {TURN_TIMEOUT_S:.0f} s: raise threads_per_process"
+                ) from None
+        return turn.result()
+
+    def _do_later(self, afterwards: Afterwards) -> None:
+        work = self._class_threads.submit(copy_context().run, afterwards)
+        self._later.add(work)
+        work.add_done_callback(self._later.discard)
+
+    def _invoke(
+        self, source: ModelSource, payload: Payload, window_s: float, patience_s: float
+    ) -> Answer:
+        """SageMaker InvokeEndpoint: the target model is `name`, `name/version`, or left out."""
+        name, version = _model(source.target_model)
+        if self._models is not None and name is not None:
+            self._models.index.candidates(name, version)
+        named = {"model": name, "version": version}
+        asked = {key: value for key, value in named.items() if value is not None}
+        answer = self._call(urlencode(asked), _headers(payload), payload.body, window_s, patience_s)
+        assert answer.reply is not None
+        return Answer(prediction=_prediction(answer.reply), timings=answer.timings)
+
+    def _load(self, request: Load) -> Answer:
+        models = self._configured_models()
+        scope = models.new_scope(request.window_s, request.window_s)
+        try:
+            models.hold_in(scope, *_model(request.source.target_model))
+            if scope.cache_hit and request.fresh:
+                target = request.source.target_model
+                raise ModelAlreadyLoadedError(f"Model {target} is already loaded.")
+        finally:
+            scope.close()
+        return Answer()
+
+    def _unload(self, source: ModelSource) -> Answer:
+        targets = self._configured_models().index.candidates(*_model(source.target_model))
+        unloaded = [self._unload_version(source, target) for target in targets]
+        if not any(unloaded):
+            raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
+        return Answer()
+
+    def _unload_version(self, source: ModelSource, target: TargetModel) -> bool:
+        return self._residence.unload(ModelSource(source.endpoint_name, target, source.repository))
+
+    def _configured_models(self) -> ClientModels[Resident]:
+        if self._models is None:
+            raise UnsupportedOperationError(
+                "this API has no models to load: its class makes them itself"
+            )
+        return self._models
+
+    def _summary(self) -> HttpReply:
+        summary: dict[str, Any] = {"message": MESSAGE}
+        if self._models is not None:
+            summary["model_metadata"] = self._models.index.metadata()
+        headers = (("content-type", "application/json"),)
+        return HttpReply(200, headers, json.dumps(summary).encode())
+
+
+def _model(target_model: TargetModel) -> Model:
+    name, _, version = target_model.rpartition("/")
+    is_version = version.isdecimal() or version == "latest"
+    return (name, version) if name and is_version else (target_model or None, None)
+
+
+def _headers(payload: Payload) -> tuple[tuple[str, str], ...]:
+    named = (
+        ("content-type", payload.content_type),
+        ("accept", payload.accept),
+        ("x-amzn-sagemaker-custom-attributes", payload.custom_attributes),
+    )
+    return tuple((name, value) for name, value in named if value is not None)
+
+
+def _is_success(reply: HttpReply) -> bool:
+    return 200 <= reply.status < 300
+
+
+def _prediction(reply: HttpReply) -> Prediction:
+    if not _is_success(reply):
+        raise ModelError(reply.body.decode(errors="replace"), original_status=reply.status)
+    headers = {name.lower(): value for name, value in reply.headers}
+    attributes = headers.get("x-amzn-sagemaker-custom-attributes")
+    return Prediction(reply.body, headers.get("content-type"), attributes)

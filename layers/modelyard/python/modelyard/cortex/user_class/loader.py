@@ -1,0 +1,79 @@
+"""Import the file of a Cortex project and find its class, or say what is wrong with it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from modelyard.cortex.project import ApiProject
+from modelyard.cortex.user_class.blame import described
+from modelyard.cortex.user_class.signature import CLASS_NAMES, suggestion
+from modelyard.domain.errors import ConfigurationError
+
+# What Cortex calls the module: it never hides another one, whatever the file is called.
+_MODULE_NAME = "cortex_predictor"
+
+
+def make_importable(project: ApiProject) -> None:
+    """Let imports of this process find the project's modules, as if it were run by hand."""
+    sys.path.insert(0, project.folder)
+    if project.python_path is not None:
+        sys.path.append(str(Path(project.folder, project.python_path)))
+
+
+def load_class(project: ApiProject) -> type:
+    """Execute the project's file as a module and return its class.
+
+    Imports in it find what `sys.path` offers; the caller puts the project's folders there.
+
+    Raises:
+        ConfigurationError: there is no file, it fails, or it has no class for the API's type.
+    """
+    module = _executed(project)
+    name = CLASS_NAMES[project.type]
+    found = vars(module).get(name)
+    if isinstance(found, type):
+        return found
+    absence = f"`{name}` is not a class" if found is not None else f"there is no class `{name}`"
+    raise ConfigurationError(
+        f"{project.predictor_file}: {absence}, which `type: {project.type}` needs; "
+        f"{_alternatives(name, module)}"
+    )
+
+
+def _executed(project: ApiProject) -> ModuleType:
+    file = Path(project.folder, project.predictor_file)
+    if not file.is_file():
+        raise ConfigurationError(
+            f"{project.predictor_file}: the project has no such file; "
+            "the predictor's `path` is relative to the folder of the config file"
+        )
+    spec = importlib.util.spec_from_file_location(_MODULE_NAME, file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[_MODULE_NAME] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        what = f"{project.predictor_file}: {described(error, project.folder)}"
+        raise ConfigurationError(what + _remedy(error)) from error
+    return module
+
+
+def _remedy(error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return "\nList what brings it in the project's requirements.txt and start with --install."
+
+
+def _alternatives(name: str, module: ModuleType) -> str:
+    classes = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == _MODULE_NAME
+    ]
+    if not classes:
+        return "the file defines no class"
+    for kind, other in CLASS_NAMES.items():
+        if other in classes:
+            return f"`{other}` is the class of `type: {kind}`"
+    return f"classes found: {', '.join(classes)}{suggestion(name, classes)}"

@@ -1,0 +1,215 @@
+"""A request as the class of a Cortex API sees it, and what the class returns as an HTTP answer.
+
+Both sides are Starlette's own types, as in Cortex v0.24: classes import them themselves.
+"""
+
+import asyncio
+import copy
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from email.message import Message
+from functools import cached_property, partial
+from typing import Any
+
+from starlette.datastructures import FormData, Headers, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message as AsgiMessage
+from starlette.types import Scope
+
+from modelyard.domain.values import HttpReply
+
+_JSON = "application/json"
+_FORMS = ("multipart/form", "application/x-www-form-urlencoded")
+_TEXT = "text/plain"
+_BYTES = "application/octet-stream"
+
+# The body arrives whole at whoever sends the reply: framing it is theirs.
+_FRAMING = ("content-length", "transfer-encoding")
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+class UnreadableBodyError(Exception):
+    """The body is not what its Content-Type says; `reply` is the answer to that."""
+
+    def __init__(self, reply: HttpReply) -> None:
+        super().__init__(reply.body.decode())
+        self.reply = reply
+
+
+class RequestView:
+    """One POST to an API; its body is parsed when somebody asks for the payload.
+
+    An uploaded file stays open as long as anybody refers to it.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        *,
+        text_as_str: bool = False,
+    ) -> None:
+        self.query_params = QueryParams(query)
+        pairs = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+        ]
+        self.headers = Headers(raw=pairs)
+        self._body = body
+        self._text_as_str = text_as_str
+
+    @cached_property
+    def payload(self) -> Any:
+        """The body by its Content-Type: a JSON value, FormData, bytes or str.
+
+        Raises:
+            UnreadableBodyError: the body is not what the header says.
+        """
+        content_type = self.headers.get("content-type", "").lower()
+        if content_type.startswith(_JSON):
+            return _json_value(self._body)
+        if content_type.startswith(_FORMS):
+            return _form_data(self.headers, self._body)
+        if content_type.startswith(_TEXT) and self._text_as_str:
+            return _text(self._body, content_type)
+        return self._body
+
+
+def render(result: Any) -> tuple[HttpReply, Callable[[], None] | None]:
+    """Return what `predict` returned as an answer, and the work it left for afterwards.
+
+    Besides what Cortex takes, JSON may hold NumPy scalars and arrays as values. NaN and the
+    infinities are written as such. A Response runs to its end, a stream is collected.
+
+    Raises:
+        Exception: it is neither JSON nor an answer; or what running the Response raised.
+    """
+    if isinstance(result, bytes):
+        return _reply(200, _BYTES, bytes(result)), None
+    if isinstance(result, str):
+        return _reply(200, f"{_TEXT}; charset=utf-8", result.encode()), None
+    if isinstance(result, Response):
+        return _run(result)
+    return _reply(200, _JSON, json.dumps(result, default=_plain).encode()), None
+
+
+def refusal(error: BaseException) -> HttpReply | None:
+    """Return the answer that an exception stands for; None if it is not meant as one."""
+    if isinstance(error, HTTPException) and _is_final(error.status_code):
+        # The detail may quote the request, which JSON lets hold half a surrogate pair.
+        return HttpReply(int(error.status_code), body=str(error.detail).encode(errors="replace"))
+    return None
+
+
+def _json_value(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        refused = json.dumps({"error": str(error)}).encode()
+        raise UnreadableBodyError(_reply(400, _JSON, refused)) from error
+
+
+def _form_data(headers: Headers, body: bytes) -> FormData:
+    try:
+        return asyncio.run(_parsed(headers, body))
+    except (MultiPartException, ValueError, LookupError) as error:
+        raise _unreadable_text(error) from error
+
+
+async def _parsed(headers: Headers, body: bytes) -> FormData:
+    async def receive() -> AsgiMessage:
+        return {"type": "http.request", "body": body}
+
+    request = Request(_scope(headers.raw), receive)
+    # The whole body is in memory: the endpoint has limited its size already.
+    unlimited = len(body) + 1
+    return await request.form(max_files=unlimited, max_fields=unlimited, max_part_size=unlimited)
+
+
+def _text(body: bytes, content_type: str) -> str:
+    header = Message()
+    header["content-type"] = content_type
+    try:
+        return body.decode(header.get_content_charset("utf-8"))
+    except (ValueError, LookupError) as error:
+        raise _unreadable_text(error) from error
+
+
+def _unreadable_text(error: Exception) -> UnreadableBodyError:
+    return UnreadableBodyError(
+        _reply(400, f"{_TEXT}; charset=utf-8", str(error).encode(errors="replace"))
+    )
+
+
+def _run(response: Response) -> tuple[HttpReply, Callable[[], None] | None]:
+    alone = copy.copy(response)
+    alone.background = None
+    reply = asyncio.run(_collected(alone))
+    background = response.background
+    return reply, None if background is None else partial(_finish, background)
+
+
+async def _collected(response: Response) -> HttpReply:
+    messages: list[AsgiMessage] = []
+
+    async def send(message: AsgiMessage) -> None:
+        messages.append(message)
+
+    await response(_scope([]), _never, send)
+    start, *parts = messages
+    if not _is_final(start["status"]):
+        raise ValueError(f"the status of a Response is 200 to 599, not {start['status']}")
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in start.get("headers", ())
+    )
+    kept = tuple(header for header in headers if header[0].lower() not in _FRAMING)
+    for name, value in kept:
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the header {name!r} of a Response cannot be sent")
+    return HttpReply(int(start["status"]), kept, b"".join(part.get("body", b"") for part in parts))
+
+
+def _finish(background: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await background()
+
+    asyncio.run(run())
+
+
+async def _never() -> Any:
+    """Wait for the client to leave: it stays."""
+    return await asyncio.get_running_loop().create_future()
+
+
+def _scope(headers: list[tuple[bytes, bytes]]) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": headers,
+    }
+
+
+def _reply(status: int, content_type: str, body: bytes) -> HttpReply:
+    return HttpReply(status, (("content-type", content_type),), body)
+
+
+def _is_final(status: object) -> bool:
+    return isinstance(status, int) and 200 <= status <= 599
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar or array as what JSON knows; buffers of bytes have no `dtype`."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")

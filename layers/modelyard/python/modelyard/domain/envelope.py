@@ -1,0 +1,202 @@
+"""The envelope between the router and the inference side: small JSON head, raw body.
+
+The same requests and answers travel over a local socket and through a Lambda payload; errors
+travel as data. A call that ends without an answer means the other side crashed.
+"""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import orjson
+
+from modelyard.domain import errors
+from modelyard.domain.damage import optional, reading, typed
+from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
+from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.values import (
+    HttpReply,
+    ModelId,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+    Payload,
+    Prediction,
+    Sample,
+    Timings,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Frame(NamedTuple):
+    """A message on its way: JSON head and raw body."""
+
+    head: bytes
+    body: bytes = b""
+
+
+def render_request(request: Request) -> Frame:
+    """Return the frame of a request."""
+    match request:
+        case Invoke(source, payload, window_s, patience_s, request_id):
+            head = {
+                "op": "invoke",
+                "source": source,
+                "window_s": window_s,
+                "patience_s": patience_s,
+                "request_id": request_id,
+                "content_type": payload.content_type,
+                "accept": payload.accept,
+                "custom_attributes": payload.custom_attributes,
+            }
+            return Frame(orjson.dumps(head), payload.body)
+        case Load(source, window_s, fresh):
+            head = {"op": "load", "source": source, "window_s": window_s, "fresh": fresh}
+        case Unload(source):
+            head = {"op": "unload", "source": source}
+        case Survey(endpoint_name, repository):
+            head = {"op": "survey", "endpoint_name": endpoint_name, "repository": repository}
+        case Call(source, query, headers, body, window_s, request_id):
+            head = {"op": "call", "source": source, "query": query, "headers": headers}
+            rest = {"window_s": window_s, "request_id": request_id}
+            return Frame(_encode(head | rest), body)
+        case Describe(endpoint_name):
+            head = {"op": "describe", "endpoint_name": endpoint_name}
+    return Frame(orjson.dumps(head))
+
+
+def parse_request(frame: Frame) -> Request:
+    """Return the request of a frame made by `render_request`.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the request's envelope"):
+        return _parse_request(orjson.loads(frame.head), frame.body)
+
+
+def _parse_request(head: dict[str, Any], body: bytes) -> Request:
+    match head["op"]:
+        case "invoke":
+            payload = Payload(body, head["content_type"], head["accept"], head["custom_attributes"])
+            source = _parse_source(head["source"])
+            times = head["window_s"], head["patience_s"]
+            return Invoke(source, payload, *times, head["request_id"])
+        case "load":
+            return Load(_parse_source(head["source"]), head["window_s"], head["fresh"])
+        case "unload":
+            return Unload(_parse_source(head["source"]))
+        case "survey":
+            return Survey(head["endpoint_name"], head["repository"])
+        case "call":
+            source = _parse_source(head["source"])
+            headers = _pairs(head["headers"])
+            what = source, head["query"], headers, body
+            return Call(*what, head["window_s"], head["request_id"])
+        case "describe":
+            return Describe(head["endpoint_name"])
+        case unknown:
+            raise ModelyardError(f"unknown operation {unknown!r} in the envelope")
+
+
+def render_answer(answer: Answer) -> Frame:
+    """Return the frame of an answer; members that say nothing do not travel."""
+    head: dict[str, Any] = {"timings": answer.timings}
+    body = b""
+    if answer.error is not None:
+        head["error"] = {"type": type(answer.error).__name__, "facts": answer.error.facts()}
+    if answer.prediction is not None:
+        body = answer.prediction.body
+        head["content_type"] = answer.prediction.content_type
+        head["custom_attributes"] = answer.prediction.custom_attributes
+    if answer.reply is not None:
+        body = answer.reply.body
+        head["reply"] = {"status": answer.reply.status, "headers": answer.reply.headers}
+    if answer.residences:
+        head["residences"] = answer.residences
+    if answer.samples:
+        head["samples"] = answer.samples
+    return Frame(_encode(head), body)
+
+
+def parse_answer(frame: Frame) -> Answer:
+    """Return the answer of a frame made by `render_answer`.
+
+    Raises:
+        ModelyardError: it is something else.
+    """
+    with reading("the answer's envelope"):
+        return _parse_answer(orjson.loads(frame.head), frame.body)
+
+
+def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
+    return Answer(
+        error=_parse_error(head["error"]) if "error" in head else None,
+        prediction=_parse_prediction(head, body) if "content_type" in head else None,
+        reply=_parse_reply(head["reply"], body) if "reply" in head else None,
+        residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
+        timings=Timings(**head["timings"]),
+        samples=tuple(Sample(**item) for item in head.get("samples", ())),
+    )
+
+
+def _encode(head: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(head)
+    except TypeError:
+        # Texts of models (file names, messages) may hold lone surrogates: UTF-8 has none.
+        return json.dumps(head, default=asdict, ensure_ascii=False).encode(errors="replace")
+
+
+def _parse_source(data: dict[str, Any]) -> ModelSource:
+    source = ModelSource(**data)
+    for name in (source.endpoint_name, source.target_model, source.repository):
+        typed(name, str)
+    typed(source.allow_code, bool)
+    return source
+
+
+def _parse_prediction(head: dict[str, Any], body: bytes) -> Prediction:
+    attributes = optional(head["custom_attributes"], str)
+    return Prediction(body, optional(head["content_type"], str), attributes)
+
+
+def _parse_reply(data: dict[str, Any], body: bytes) -> HttpReply:
+    return HttpReply(typed(data["status"], int), _pairs(data["headers"]), body)
+
+
+def _pairs(items: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((typed(name, str), typed(value, str)) for name, value in items)
+
+
+def _parse_residence(item: dict[str, Any]) -> ModelResidence:
+    item["model_id"] = ModelId(**item["model_id"])
+    item["status"] = ModelStatus(item["status"])
+    return ModelResidence(**item)
+
+
+def _parse_error(data: dict[str, Any]) -> ModelyardError:
+    error = _ERRORS.get(data["type"], ModelyardError)(**data["facts"])
+    typed(error.message, str)
+    if isinstance(error, ModelError):
+        optional(error.original_status, int)
+    if isinstance(error, ModelNotReadyError):
+        typed(error.target_model, str)
+        typed(error.retry_after_s + 0.0, float)  # TypeError unless it is a number
+    return error
+
+
+def _family(root: type[ModelyardError]) -> dict[str, type[ModelyardError]]:
+    found = {root.__name__: root}
+    for child in root.__subclasses__():
+        found |= _family(child)
+    return found
+
+
+_ERRORS = {
+    name: kind
+    for name, kind in _family(ModelyardError).items()
+    if kind.__module__ == errors.__name__
+}

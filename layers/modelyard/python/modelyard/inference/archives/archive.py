@@ -1,0 +1,155 @@
+"""Unpack a model archive that nobody vouches for into a folder, and nowhere else."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from modelyard.domain.errors import ArtifactInvalidError
+from modelyard.inference.archives.archive_members import CHUNK_BYTES, ArchiveMember, RatioGuard
+from modelyard.inference.archives.archive_tar import tar_gz_members, tar_members
+from modelyard.inference.archives.archive_unpacking import (
+    ArchiveLimits,
+    ByteBudget,
+    Unpacking,
+    refuse_above,
+)
+from modelyard.inference.archives.archive_zip import zip_members
+
+__all__ = ["ArchiveKind", "ArchiveLimits", "ByteBudget", "archive_kind", "extract"]
+
+
+class ArchiveKind(Enum):
+    """How an archive is packed."""
+
+    TAR_GZ = "tar.gz"
+    TAR = "tar"
+    ZIP = "zip"
+
+
+DEFAULT_LIMITS = ArchiveLimits()
+
+_KIND_BY_SUFFIX = {
+    ".tar.gz": ArchiveKind.TAR_GZ,
+    ".tgz": ArchiveKind.TAR_GZ,
+    ".tar": ArchiveKind.TAR,
+    ".zip": ArchiveKind.ZIP,
+}
+_KIND_BY_MAGIC = (
+    (0, b"\x1f\x8b", ArchiveKind.TAR_GZ),
+    (0, b"PK\x03\x04", ArchiveKind.ZIP),
+    (0, b"PK\x05\x06", ArchiveKind.ZIP),
+    (257, b"ustar", ArchiveKind.TAR),
+)
+# Several of these are zip or gzip files inside; they are models all the same.
+_MODEL_SUFFIXES = frozenset(
+    {
+        *(".bin", ".bst", ".cbm", ".h5", ".joblib", ".json", ".keras", ".model", ".npy", ".npz"),
+        *(".onnx", ".ort", ".pb", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".skops"),
+        *(".tflite", ".txt", ".ubj", ".xgb"),
+    }
+)
+_LIFTING = ".lifting"  # no member can be called this: dotfiles are skipped
+
+
+def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
+    """Return how the object is packed, or None when it is a model file as it stands.
+
+    The suffix decides; a name without a known one is judged by its first 262 bytes.
+    """
+    lowered = name.lower()
+    for suffix, kind in _KIND_BY_SUFFIX.items():
+        if lowered.endswith(suffix):
+            return kind
+    if Path(lowered).suffix in _MODEL_SUFFIXES:
+        return None
+    for offset, magic, kind in _KIND_BY_MAGIC:
+        if head.startswith(magic, offset):
+            return kind
+    return None
+
+
+def extract(
+    stream: BinaryIO,
+    kind: ArchiveKind,
+    into: Path,
+    budget: ByteBudget,
+    limits: ArchiveLimits = DEFAULT_LIMITS,
+) -> list[str]:
+    """Unpack the archive into the folder `into`, which must be there and empty.
+
+    Returns what was odd about the archive, for people. After an error `into` holds rubbish;
+    outside of it nothing is left in any case.
+
+    Raises:
+        ArtifactInvalidError: the archive is damaged, hostile or empty.
+        ModelTooLargeError: it holds more than the limits allow.
+        ModelyardError: whatever `budget` and `stream` raise.
+    """
+    with _members(stream, kind, into, budget, limits) as (members, spooled_bytes):
+        unpacking = Unpacking(into, budget, limits, spooled_bytes)
+        for member in members:
+            unpacking.add(member)
+    budget.reserve(unpacking.written_bytes)
+    if not unpacking.files:
+        raise ArtifactInvalidError("the archive holds no files")
+    return _lift_wrapping_folder(into)
+
+
+@contextmanager
+def _members(
+    stream: BinaryIO, kind: ArchiveKind, into: Path, budget: ByteBudget, limits: ArchiveLimits
+) -> Iterator[tuple[Iterator[ArchiveMember], int]]:
+    guard = RatioGuard(limits.max_ratio)
+    if kind is ArchiveKind.TAR_GZ:
+        yield tar_gz_members(stream, guard), 0
+    elif kind is ArchiveKind.TAR:
+        yield tar_members(stream), 0
+    else:
+        # A zip is read from its end; the spool has no name, so nothing survives a crash.
+        with tempfile.TemporaryFile(dir=into.parent) as spool:
+            spooled_bytes = _spool(stream, spool, budget, limits)
+            yield zip_members(spool, guard, limits.max_members), spooled_bytes
+
+
+def _spool(stream: BinaryIO, spool: BinaryIO, budget: ByteBudget, limits: ArchiveLimits) -> int:
+    total = 0
+    while chunk := stream.read(CHUNK_BYTES):
+        total += len(chunk)
+        refuse_above(limits.max_bytes, total)
+        budget.reserve(total)
+        spool.write(chunk)
+    return total
+
+
+def _lift_wrapping_folder(into: Path) -> list[str]:
+    """Undo the classic mistake of packing the folder instead of what is in it."""
+    entries = list(into.iterdir())
+    if len(entries) != 1 or not entries[0].is_dir() or _has_meaning(entries[0]):
+        return []
+    name = entries[0].name
+    wrapper = entries[0].rename(into / _LIFTING)
+    for entry in wrapper.iterdir():
+        entry.rename(into / entry.name)
+    wrapper.rmdir()
+    return [f'the archive wraps its files in the folder "{name}"; pack them at the top level']
+
+
+def _has_meaning(folder: Path) -> bool:
+    """Tell the top folders that frameworks look for from mere wrapping.
+
+    They are TensorFlow's `1/` and `export/Servo/1/`, Triton's `name/1/` with or without
+    `config.pbtxt`, and `code/`.
+    """
+    if folder.name == "code" or _is_version(folder):
+        return True
+    if folder.name == "export" and (folder / "Servo").is_dir():
+        return True
+    return (folder / "config.pbtxt").is_file() or all(map(_is_version, folder.iterdir()))
+
+
+def _is_version(path: Path) -> bool:
+    return path.is_dir() and re.fullmatch("[0-9]+", path.name) is not None

@@ -1,0 +1,55 @@
+"""What an archive holds, as its reader states it, and the guard every reader keeps to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelyard.domain.errors import ArtifactInvalidError
+
+CHUNK_BYTES = 256 * 1024
+FILE = "file"
+FOLDER = "folder"
+
+_RATIO_FLOOR_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveMember:
+    """One member as the archive states it; nothing in it is checked but the length of `chunks`."""
+
+    name: str
+    kind: str
+    """`FILE`, `FOLDER`, or in plain words what it is instead."""
+    size_bytes: int
+    chunks: Iterator[bytes]
+    """The content, exactly `size_bytes` long; valid until the next member is asked for."""
+
+
+class RatioGuard:
+    """Stop an archive that unpacks to far more than it weighs."""
+
+    def __init__(self, max_ratio: float) -> None:
+        self._max_ratio = max_ratio
+        self._packed = 0
+        self._unpacked = 0
+
+    def took(self, packed_bytes: int) -> None:
+        """Count bytes read from the archive."""
+        self._packed += packed_bytes
+
+    def gave(self, unpacked_bytes: int) -> None:
+        """Count bytes that came out of it.
+
+        Raises:
+            ArtifactInvalidError: too many for what went in.
+        """
+        self._unpacked += unpacked_bytes
+        allowed = max(_RATIO_FLOOR_BYTES, self._max_ratio * self._packed)
+        if self._unpacked > allowed:
+            raise ArtifactInvalidError(
+                f"the archive unpacks to more than {self._max_ratio:g} times its own size"
+            )
+
+
+def damaged(kind: str) -> ArtifactInvalidError:
+    """Return the one thing to say about an archive that cannot be read to its end."""
+    return ArtifactInvalidError(f"the archive is truncated or not a {kind} archive")

@@ -1,0 +1,150 @@
+"""Write archive members into a folder, each one checked first."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelyard.domain.errors import ArtifactInvalidError, ModelTooLargeError
+from modelyard.inference.archives.archive_members import FILE, FOLDER, ArchiveMember
+
+_MAX_NAME_BYTES = 255
+_SHOWN_CHARACTERS = 100
+_JUNK_FOLDERS = ("__MACOSX", "MAR-INF")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """What an archive may hold at most."""
+
+    max_members: int = 10_000
+    max_bytes: int = 10 * 1024**3
+    """Of all its files together, unpacked."""
+    max_ratio: float = 200.0
+    """Unpacked to packed; looked at once more than 10 MiB came out."""
+    max_path: int = 1024
+    """Bytes of a member's path."""
+    max_depth: int = 32
+    """Parts of a member's path."""
+
+
+class ByteBudget(Protocol):
+    """Who decides how much of the disk an artifact may take."""
+
+    def reserve(self, total_bytes: int) -> None:
+        """Claim the disk for the artifact's bytes so far and the next ones, before writing them.
+
+        The total falls when a spooled archive is given back.
+
+        Raises:
+            ModelTooLargeError: it can never fit.
+            CapacityError: it does not fit now.
+        """
+        ...
+
+
+class Unpacking:
+    """Writes members below one folder and counts what it wrote."""
+
+    def __init__(
+        self, into: Path, budget: ByteBudget, limits: ArchiveLimits, spooled_bytes: int
+    ) -> None:
+        self._into = into
+        self._budget = budget
+        self._limits = limits
+        self._spooled_bytes = spooled_bytes
+        self._members = 0
+        self._folders: set[Path] = {into}
+        self.files = 0
+        self.written_bytes = 0
+
+    def add(self, member: ArchiveMember) -> None:
+        """Write one member, or skip it when packing left it behind.
+
+        Raises:
+            ArtifactInvalidError: it must not be written.
+            ModelTooLargeError: it does not fit the limits.
+        """
+        self._members += 1
+        if self._members > self._limits.max_members:
+            raise ArtifactInvalidError(
+                f"the archive has more than {self._limits.max_members} members"
+            )
+        parts = _safe_parts(member.name, self._limits)
+        if _is_junk(parts):
+            return
+        try:
+            self._place(member, self._into.joinpath(*parts))
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise ArtifactInvalidError(f"the archive holds {_shown(member.name)} twice") from error
+
+    def _place(self, member: ArchiveMember, path: Path) -> None:
+        if member.kind == FOLDER:
+            self._make_folder(path)
+        elif member.kind == FILE:
+            self._make_folder(path.parent)
+            self._write_file(member, path)
+        else:
+            raise ArtifactInvalidError(
+                f"the archive's member {_shown(member.name)} is a {member.kind}; "
+                "only plain files and folders are allowed"
+            )
+
+    def _make_folder(self, path: Path) -> None:
+        if path in self._folders:
+            return
+        self._make_folder(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
+        self._folders.add(path)
+
+    def _write_file(self, member: ArchiveMember, path: Path) -> None:
+        total = self.written_bytes + member.size_bytes
+        refuse_above(self._limits.max_bytes, total)
+        self._budget.reserve(self._spooled_bytes + total)
+        with path.open("xb") as file:
+            for chunk in member.chunks:
+                self.written_bytes += file.write(chunk)
+        path.chmod(0o644)
+        self.files += 1
+
+
+def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
+    """Return the member's path in parts, when every file system reads it as below the root."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    is_hostile = (
+        name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or re.match("[A-Za-z]:", name)
+        or any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+    )
+    if is_hostile:
+        raise ArtifactInvalidError(f"the archive's member {_shown(name)} has an unsafe name")
+    if (
+        len(parts) > limits.max_depth
+        or len(name.encode()) > limits.max_path
+        or any(len(part.encode()) > _MAX_NAME_BYTES for part in parts)
+    ):
+        raise ArtifactInvalidError(f"the archive's member {_shown(name)} has too long a path")
+    return parts
+
+
+def _is_junk(parts: list[str]) -> bool:
+    """Tell what packing left behind: `./`, dotfiles, macOS attributes, TorchServe's manifest."""
+    return not parts or any(part.startswith(".") or part in _JUNK_FOLDERS for part in parts)
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "...")
+
+
+def refuse_above(max_bytes: int, total_bytes: int) -> None:
+    """Stop before the artifact's files grow beyond the limit.
+
+    Raises:
+        ModelTooLargeError: they would.
+    """
+    if total_bytes > max_bytes:
+        raise ModelTooLargeError(f"the archive holds more than the allowed {max_bytes} bytes")

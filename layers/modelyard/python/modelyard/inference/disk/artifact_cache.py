@@ -1,0 +1,194 @@
+"""Staging: from the model repository to the shared disk, complete or not at all."""
+
+import errno
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from modelyard.domain.errors import ArtifactInvalidError, CapacityError, DependencyError
+from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
+from modelyard.domain.values import ModelArtifact
+from modelyard.inference.archives.archive import archive_kind, extract
+from modelyard.inference.disk.entry import DiskLease, Manifest, weigh
+from modelyard.inference.disk.staging import Staging
+from modelyard.inference.disk.tree import CacheTree
+
+logger = logging.getLogger(__name__)
+
+_HEAD_BYTES = 512
+_COPY_BYTES = 1 << 20
+_POLL_S = 0.05
+_PUBLISH_TRIES = 4
+
+
+class ArtifactCache:
+    """Artifacts on disk, by content: one entry per (repository, key, tag)."""
+
+    def __init__(
+        self,
+        tree: CacheTree,
+        clock: Clock,
+        *,
+        prepare: Callable[[Path], None] = lambda model_dir: None,
+        claim_patience_s: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`prepare` may change the files of an artifact before it is published."""
+        self._tree = tree
+        self._clock = clock
+        self._prepare = prepare
+        self._claim_patience_s = claim_patience_s
+        self._sleep = sleep
+
+    def lease(self, artifact: ModelArtifact) -> DiskLease | None:
+        """Return a lease on the staged artifact, or None when it is not staged."""
+        with _on_disk():
+            return self._tree.lease(_digest(artifact))
+
+    def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
+        """Stage the artifact unless it is staged, and return a lease on it.
+
+        Raises:
+            ArtifactInvalidError: damaged or hostile archive.
+            ModelTooLargeError: it can never fit the disk limit.
+            CapacityError: everything on disk is in use, or the disk is full.
+            DependencyError: the disk or the repository failed.
+            ArtifactChangedError: from the repository.
+        """
+        digest = _digest(artifact)
+        with _on_disk(), self._claimed(digest):
+            for _ in range(_PUBLISH_TRIES):
+                lease = self._tree.lease(digest)
+                if lease is not None:
+                    return lease
+                self._stage(artifact, repository, digest)
+            raise CapacityError("the staged artifact was evicted each time before it could be used")
+
+    def is_staged(self, artifact: ModelArtifact) -> bool:
+        """Return whether the artifact is on disk now."""
+        with _on_disk():
+            return self._tree.has(_digest(artifact))
+
+    def touch(self, artifact: ModelArtifact) -> None:
+        """Say that the artifact is in use now, so that others are evicted before it."""
+        self._tree.touch(_digest(artifact))
+
+    def evict(self, artifact: ModelArtifact) -> None:
+        """Remove the staged artifact unless somebody leases it, or the disk refuses."""
+        try:
+            self._tree.evict(_digest(artifact))
+        except OSError as error:
+            logger.warning("not evicted", extra={"model": artifact.key, "reason": error.strerror})
+
+    def staged(self, repository: str) -> Iterator[Manifest]:
+        """Yield what is staged from one repository."""
+        with _on_disk():
+            yield from (found for found in self._tree.manifests() if found.repository == repository)
+
+    @contextmanager
+    def _claimed(self, digest: str) -> Iterator[None]:
+        is_ours = self._wait_for_claim(digest)
+        try:
+            yield
+        finally:
+            if is_ours:
+                self._tree.claims.give_up(digest)
+
+    def _wait_for_claim(self, digest: str) -> bool:
+        give_up_at = self._clock.monotonic() + self._claim_patience_s
+        while not self._tree.claims.take(digest):
+            if self._clock.monotonic() >= give_up_at:
+                return False
+            self._sleep(_POLL_S)
+        return True
+
+    def _stage(self, artifact: ModelArtifact, repository: ModelRepository, digest: str) -> None:
+        staging = self._tree.new_staging()
+        try:
+            staging.reserve(max(artifact.size_bytes, 1))
+            warnings = _write(artifact, repository, staging)
+            self._prepare(staging.model_dir)
+            manifest = Manifest(
+                repository=artifact.repository,
+                key=artifact.key,
+                tag=artifact.tag,
+                model_bytes=weigh(staging.model_dir),
+                staged_at=self._clock.time(),
+                warnings=tuple(warnings),
+            )
+            staging.publish(digest, manifest)
+        finally:
+            staging.discard()
+        logger.info("staged", extra={"model": artifact.key, "bytes": manifest.model_bytes})
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Turn what the disk refuses into errors that say: try again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CapacityError("no space is left on the disk of the artifact cache") from error
+        raise DependencyError(f"the disk of the artifact cache failed: {error.strerror}") from error
+
+
+def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Staging) -> list[str]:
+    warnings: list[str] = []
+    written = 0
+    for file in repository.fetch(artifact):
+        if artifact.is_folder:
+            written += file.size_bytes
+            staging.reserve(written)
+            _copy(file, staging)
+        else:
+            warnings += _unpack_or_copy(file, staging)
+    if not any(staging.model_dir.iterdir()):
+        raise ArtifactInvalidError(f"{artifact.key} holds no files")
+    return warnings
+
+
+def _unpack_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
+    head = file.stream.read(_HEAD_BYTES)
+    stream = cast(BinaryIO, _Rewound(head, file.stream))
+    kind = archive_kind(file.path, head)
+    if kind is None:
+        _copy(ArtifactFile(file.path, file.size_bytes, stream), staging)
+        return []
+    return extract(stream, kind, staging.model_dir, staging)
+
+
+class _Rewound:
+    """A stream whose first bytes were read already and are given once more."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._head:
+            return self._rest.read(size)
+        if size < 0:
+            given, self._head = self._head + self._rest.read(), b""
+            return given
+        given, self._head = self._head[:size], self._head[size:]
+        return given
+
+
+def _copy(file: ArtifactFile, staging: Staging) -> None:
+    target = staging.model_dir / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as out:
+        for chunk in iter(partial(file.stream.read, _COPY_BYTES), b""):
+            out.write(chunk)
+            staging.touch()
+
+
+def _digest(artifact: ModelArtifact) -> str:
+    identity = "\0".join((artifact.repository, artifact.key, artifact.tag))
+    return hashlib.blake2b(identity.encode(), digest_size=20).hexdigest()

@@ -1,0 +1,46 @@
+"""From an API of a config file to one that can be started: its models and packages are there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from modelyard.cortex.environments import Environments, ignored_files, python_for
+from modelyard.cortex.layout_check import check_models
+from modelyard.cortex.project import ApiProject
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import ConfigurationError
+from modelyard.local.options import ServedApi, labelled
+from modelyard.repositories.opening import open_repository
+
+
+def prepare_api(
+    endpoint: Endpoint,
+    project: ApiProject,
+    cache_dir: Path,
+    *,
+    install: bool,
+    warn: Callable[[str], None],
+    report: Callable[[str], None],
+) -> ServedApi:
+    """Return the API with the interpreter for its worker.
+
+    `warn` hears what is odd about it, `report` what the installation prints.
+
+    Raises:
+        ConfigurationError: its models are not laid out as they must be, or packages that its
+            requirements.txt asks for are missing (without `install`) or cannot be installed.
+        DependencyError: its models cannot be listed.
+    """
+    findings = check_models(project, open_repository)
+    if findings.problems:
+        raise ConfigurationError("\n".join(labelled(project, *findings.problems)))
+    ignored = (
+        f"{name} is not used here; allowed: requirements.txt"
+        for name in ignored_files(Path(project.folder))
+    )
+    for warning in labelled(project, *findings.warnings, *ignored):
+        warn(warning)
+    try:
+        python = python_for(project, Environments(cache_dir), install=install, report=report)
+    except ConfigurationError as error:
+        raise ConfigurationError("\n".join(labelled(project, error.message))) from error
+    return ServedApi(endpoint, project, str(python))

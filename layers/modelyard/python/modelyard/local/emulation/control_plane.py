@@ -1,0 +1,143 @@
+"""Lambda's Invoke API over HTTP, for stock SDKs: the functions of this machine by name."""
+
+import asyncio
+import base64
+import json
+import re
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, Call, Outcome
+from modelyard.local.emulation.functions import (
+    Functions,
+    TenantMismatchError,
+    ThrottledError,
+    UnknownFunctionError,
+)
+
+MAX_EVENT_BYTES = 1024**2
+"""Of an asynchronous invocation (AWS Lambda quota)."""
+TAIL_BYTES = 4096
+_NAME = re.compile(
+    r"(?:(?:arn:aws[\w-]*:lambda:[\w-]+:)?(?:\d{12}:)?(?:function:)?)"
+    r"(?P<name>[\w-]+)(?::(?P<qualifier>\$LATEST|[\w-]+))?",
+    re.ASCII,
+)
+
+
+class Refusal(Exception):  # noqa: N818 - it is what Lambda answers, not what went wrong here
+    """An answer of the Invoke API that is none of a function."""
+
+    def __init__(self, status: int, error_type: str, message: str, **members: str) -> None:
+        super().__init__(message)
+        self._status = status
+        self._type = error_type
+        self._body = {"Type": "User", "message": message, "Message": message, **members}
+
+    @property
+    def response(self) -> Response:
+        """The answer as SDKs parse it."""
+        headers = {"x-amzn-ErrorType": self._type}
+        return Response(json.dumps(self._body), self._status, headers, "application/json")
+
+
+def create_control_plane(functions: Functions) -> Starlette:
+    """Return the app that answers `POST /2015-03-31/functions/{name}/invocations`."""
+
+    async def invoke(request: Request) -> Response:
+        try:
+            return await _invoke(functions, request)
+        except Refusal as refusal:
+            return refusal.response
+
+    path = "/2015-03-31/functions/{name:path}/invocations"
+    return Starlette(routes=[Route(path, invoke, methods=["POST"])])
+
+
+def function_name(text: str) -> str:
+    """Return the name in a name, partial ARN or ARN, each with or without a qualifier.
+
+    Versions and aliases all mean the one version there is here.
+    """
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise Refusal(400, "InvalidParameterValueException", f"no function name: {text!r}")
+    return match["name"]
+
+
+async def _invoke(functions: Functions, request: Request) -> Response:
+    name = function_name(request.path_params["name"])
+    kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+    payload = await request.body()
+    _check_size(payload, kind)
+    _check_json(payload)
+    call = Call(
+        payload or b"{}",
+        tenant_id=request.headers.get("x-amz-tenant-id"),
+        client_context=_decoded(request.headers.get("x-amz-client-context")),
+    )
+    headers = {"x-amzn-RequestId": call.request_id}
+    if kind == "DryRun":
+        _find(functions, name)
+        return Response(status_code=204, headers=headers)
+    task = _start(functions, name, call)
+    if kind == "Event":
+        return Response(status_code=202, headers=headers)
+    outcome = await asyncio.shield(task)
+    wants_log = request.headers.get("x-amz-log-type") == "Tail"
+    return _answer(outcome, headers | (_tail(outcome) if wants_log else {}))
+
+
+def _find(functions: Functions, name: str) -> None:
+    try:
+        functions.find(name)
+    except UnknownFunctionError as error:
+        raise Refusal(404, "ResourceNotFoundException", f"Function not found: {name}") from error
+
+
+def _start(functions: Functions, name: str, call: Call) -> asyncio.Task[Outcome]:
+    _find(functions, name)
+    try:
+        return functions.start(name, call)
+    except ThrottledError as error:
+        reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+        refusal = Refusal(429, "TooManyRequestsException", "Rate Exceeded.", Reason=reason)
+        raise refusal from error
+    except TenantMismatchError as error:
+        text = "X-Amz-Tenant-Id is for functions with tenant isolation, and they need it"
+        raise Refusal(400, "InvalidParameterValueException", text) from error
+
+
+def _check_size(payload: bytes, kind: str) -> None:
+    allowed = MAX_EVENT_BYTES if kind == "Event" else MAX_PAYLOAD_BYTES
+    if len(payload) > allowed:
+        text = f"Request must be smaller than {allowed} bytes for the InvokeFunction operation"
+        raise Refusal(413, "RequestTooLargeException", text)
+
+
+def _check_json(payload: bytes) -> None:
+    try:
+        json.loads(payload or b"{}")
+    except ValueError as error:
+        text = f"Could not parse request body into json: {error}"
+        raise Refusal(400, "InvalidRequestContentException", text) from error
+
+
+def _decoded(client_context: str | None) -> str | None:
+    """Return the context as the runtime is told it: JSON, which travels to us as base64."""
+    return None if client_context is None else base64.b64decode(client_context).decode()
+
+
+def _answer(outcome: Outcome, headers: dict[str, str]) -> Response:
+    if outcome.is_error:
+        headers["X-Amz-Function-Error"] = "Unhandled"
+    headers["X-Amz-Executed-Version"] = "$LATEST"
+    return Response(outcome.payload, 200, headers, "application/json")
+
+
+def _tail(outcome: Outcome) -> dict[str, str]:
+    tail = outcome.log.encode()[-TAIL_BYTES:]
+    return {"X-Amz-Log-Result": base64.b64encode(tail).decode()}

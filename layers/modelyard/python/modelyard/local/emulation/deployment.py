@@ -1,0 +1,205 @@
+"""The functions of a deployment on this machine: `modelyard serve --lambda`."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import uvloop
+
+import modelyard
+from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
+from modelyard.aws.manifest import DeployedApi, DeployedEndpoint, render_manifest
+from modelyard.cortex.settings import ApiSettings
+from modelyard.domain.errors import ConfigurationError
+from modelyard.local.emulation.control_plane import create_control_plane
+from modelyard.local.emulation.definitions import FunctionDefinition
+from modelyard.local.emulation.function_logs import FunctionLogs
+from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.gateway import RestApi
+from modelyard.local.emulation.gateway_front import Gateway, create_gateway
+from modelyard.local.emulation.listener import Listener
+from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
+from modelyard.local.emulation.queue_trigger import QueueTrigger
+from modelyard.local.http_server import HttpServer
+from modelyard.local.logs import configure_logging
+from modelyard.local.options import ServedApi, ServeOptions
+from modelyard.local.prometheus_metrics import PrometheusMetrics
+
+PACKAGES = Path(modelyard.__file__).resolve().parents[1]
+FUNCTIONS = PACKAGES.parents[2] / "functions"
+"""In a checkout, where the handlers are."""
+RUNTIME_PACKAGES = ("awslambdaric", "mangum", "moto")
+"""Of the extra `lambda`, which serving without `--lambda` does not need."""
+ROUTER, WARMER, QUEUE = "modelyard-router", "modelyard-warmer", "modelyard-warm"
+ROUTER_MB, RUNTIME_MB = 512, 1024
+"""What the router has, and what an inference function has besides the memory for its models."""
+CONCURRENCY = 100
+INFERENCE_TIMEOUT_S = 360.0
+WARMER_MARGIN_S = 20.0
+
+
+def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and that of Lambda.
+
+    Raises:
+        ConfigurationError: the functions' code or packages are not here, or the port is taken.
+    """
+    if not FUNCTIONS.is_dir():
+        raise ConfigurationError(
+            "--lambda runs the code in functions/, which only a checkout has, not a package that"
+            " pip installed; allowed: serve without --lambda"
+        )
+    missing = [name for name in RUNTIME_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"--lambda: {', '.join(missing)} missing: make setup, or pip install '.[lambda]'"
+        )
+    if options.keys_folder is not None:
+        raise ConfigurationError(
+            "--keys-folder: deployed functions read keys from SSM, not from a folder; allowed:"
+            " --lambda without --keys-folder"
+        )
+    configure_logging("server")
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        uvloop.run(_serve(options, Path(folder), on_ready))
+
+
+async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, str], None]) -> None:
+    account, metrics = Account.find(), PrometheusMetrics()
+    functions = Functions(FunctionLogs(metrics).take)
+    async with AsyncExitStack() as stack:
+        sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
+        warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
+        queue = create_queue(account, sqs_url, QUEUE, int(warmer_timeout_s))
+        control_plane = await stack.enter_async_context(Listener(create_control_plane(functions)))
+        lambda_url = f"http://{control_plane.address}"
+        environ = _environ(account, sqs_url, lambda_url)
+        for definition in Definitions(options, folder, environ, account, queue):
+            functions.define(definition)
+        await stack.enter_async_context(functions)
+        trigger = QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
+        poller = asyncio.create_task(trigger.run())
+        gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
+        await HttpServer(
+            gateway,
+            options.host,
+            options.port,
+            options.grace_s,
+            lambda url: on_ready(url, lambda_url),
+        ).serve()
+        poller.cancel()
+        with suppress(asyncio.CancelledError):
+            await poller
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The functions that a deployment of these options would have."""
+
+    options: ServeOptions
+    folder: Path
+    """For the files that functions read on AWS from a layer or their image."""
+    environ: dict[str, str]
+    account: Account
+    queue: LocalQueue
+
+    def __iter__(self) -> Iterator[FunctionDefinition]:
+        """Write the manifest, then yield the functions."""
+        manifest = self.folder / "endpoints.json"
+        manifest.write_bytes(render_manifest(self._deployed()))
+        router = RouterSettings(str(manifest), self.queue.url, auth="none").to_environ()
+        yield replace(self._definition(ROUTER, "router", ROUTER_MB, 29.0, router), snap_start=True)
+        warmer = WarmerSettings(str(manifest), self.queue.url).to_environ()
+        warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
+        yield self._definition(WARMER, "warmer", ROUTER_MB, warmer_timeout_s, warmer)
+        for deployed in self._deployed():
+            for shard in range(deployed.shards):
+                yield self._inference(deployed, shard)
+
+    def _deployed(self) -> Iterator[DeployedEndpoint]:
+        apis = {api.endpoint.name: DeployedApi.of(api.project) for api in self.options.apis}
+        for endpoint in self.options.all_endpoints:
+            yield DeployedEndpoint(
+                endpoint,
+                functions=f"modelyard-{endpoint.name}",
+                shards=1 if endpoint.name in apis else self.options.limits.workers,
+                timeout_s=INFERENCE_TIMEOUT_S,
+                api=apis.get(endpoint.name),
+            )
+
+    def _inference(self, deployed: DeployedEndpoint, shard: int) -> FunctionDefinition:
+        limits = self.options.limits
+        apis = {api.endpoint.name: api for api in self.options.apis}
+        api = apis.get(deployed.endpoint.name)
+        settings = InferenceSettings(
+            cache_dir=str(limits.cache_dir),
+            memory_bytes=limits.memory_bytes // limits.workers,
+            disk_bytes=limits.disk_bytes,
+            project_file=str(self._project_file(api)) if api is not None else "",
+        )
+        own = settings.to_environ() | (dict(api.project.env) if api is not None else {})
+        memory_mb = RUNTIME_MB + settings.memory_bytes // 1024**2
+        python = api.python if api is not None else sys.executable
+        name = deployed.function_name(shard)
+        return self._definition(name, "inference", memory_mb, deployed.timeout_s, own, python)
+
+    def _definition(
+        self,
+        name: str,
+        code: str,
+        memory_mb: int,
+        timeout_s: float,
+        own: dict[str, str],
+        python: str = sys.executable,
+    ) -> FunctionDefinition:
+        return FunctionDefinition(
+            name=name,
+            folder=FUNCTIONS / code,
+            environ=self.environ | own,
+            memory_mb=memory_mb,
+            timeout_s=timeout_s,
+            concurrency=CONCURRENCY,
+            log_format="JSON",
+            python=python,
+            region=self.account.region,
+        )
+
+    def _project_file(self, api: ServedApi) -> Path:
+        """Write what the image of an API has in it; return the file."""
+        settings = ApiSettings(
+            project=api.project,
+            repository=api.endpoint.repository,
+            revalidate_s=api.endpoint.revalidate_s,
+            window_s=api.endpoint.sync_window_s,
+        )
+        file = self.folder / f"{api.project.name}.json"
+        file.write_bytes(settings.to_line())
+        return file
+
+
+def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:
+    """Return the variables of every function.
+
+    They begin with the user's own: models may be in the user's S3, by the user's settings.
+    """
+    keys = account.keys
+    made_up = {} if keys is None else dict(zip(_KEY_NAMES, keys, strict=True))
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
+    return {
+        **os.environ,
+        **made_up,
+        "AWS_ENDPOINT_URL_LAMBDA": lambda_url,
+        "AWS_ENDPOINT_URL_SQS": sqs_url,
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        "PYTHONPATH": str(PACKAGES),
+    }
+
+
+_KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -1,0 +1,123 @@
+"""The functions of this machine's Lambda and their execution environments."""
+
+import asyncio
+import logging
+import time
+from typing import Self
+
+from modelyard.local.emulation.definitions import Call, FunctionDefinition, Outcome
+from modelyard.local.emulation.environment import Environment, OnLine
+from modelyard.local.emulation.placement import Placement, ThrottledError
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 600.0
+"""Lambda does not say how long it keeps idle environments; minutes are what people see."""
+
+
+class UnknownFunctionError(Exception):
+    """No function has this name."""
+
+
+class TenantMismatchError(Exception):
+    """A tenant id is missing, or given where the function knows no tenants."""
+
+
+class Function:
+    """One function: as many environments as its load needs."""
+
+    def __init__(self, definition: FunctionDefinition, on_line: OnLine) -> None:
+        self.definition = definition
+        self._environments = Placement(
+            lambda: Environment(definition, on_line), definition.concurrency
+        )
+
+    def start(self, call: Call) -> asyncio.Task[Outcome]:
+        """Begin an invocation at once.
+
+        It runs to its end also when nobody waits for it any more: a caller that hangs up does
+        not stop a function on Lambda either, and loading models depends on that.
+
+        Raises:
+            ThrottledError: the function has no environment left.
+            TenantMismatchError: the call has no tenant, or one too many.
+        """
+        if self.definition.per_tenant != (call.tenant_id is not None):
+            raise TenantMismatchError
+        environment = self._environments.take(call.tenant_id)
+        return asyncio.create_task(self._run(environment, call))
+
+    async def reap(self, idle_s: float) -> None:
+        """End the environments that have been idle for this long."""
+        for environment in self._environments.reap(time.monotonic() - idle_s):
+            await environment.end()
+
+    async def end(self) -> None:
+        """End all environments, those at work too."""
+        for environment in list(self._environments):
+            await environment.end()
+
+    async def _run(self, environment: Environment, call: Call) -> Outcome:
+        try:
+            return await environment.invoke(call)
+        finally:
+            self._environments.give_back(environment, call.tenant_id, time.monotonic())
+
+
+class Functions:
+    """All functions by name; leaving the context ends every process."""
+
+    def __init__(self, on_line: OnLine, idle_s: float = IDLE_S) -> None:
+        self._on_line = on_line
+        self._by_name: dict[str, Function] = {}
+        self._idle_s = idle_s
+        self._running: set[asyncio.Task[Outcome]] = set()
+        self._reaper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reaper = asyncio.create_task(self._reap())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._reaper is not None
+        self._reaper.cancel()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(self._reaper, *self._running, return_exceptions=True)
+        for function in self._by_name.values():
+            await function.end()
+
+    def define(self, definition: FunctionDefinition) -> None:
+        """Add a function; no process starts before its first invocation."""
+        self._by_name[definition.name] = Function(definition, self._on_line)
+
+    def find(self, name: str) -> Function:
+        """Return the function of this name.
+
+        Raises:
+            UnknownFunctionError: there is none.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise UnknownFunctionError(name) from None
+
+    def start(self, name: str, call: Call) -> asyncio.Task[Outcome]:
+        """Begin an invocation that goes on by itself; see `Function.start` for what it raises."""
+        task = self.find(name).start(call)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def invoke(self, name: str, call: Call) -> Outcome:
+        """Invoke and wait; giving up the wait leaves the invocation running."""
+        return await asyncio.shield(self.start(name, call))
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._idle_s, 1.0))
+            for function in self._by_name.values():
+                await function.reap(self._idle_s)
+
+
+__all__ = ["Function", "Functions", "TenantMismatchError", "ThrottledError", "UnknownFunctionError"]

@@ -1,0 +1,115 @@
+"""The HTTP front of an emulated deployment: API Gateway's limits and answers of its own."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, Call, Outcome
+from modelyard.local.emulation.functions import Functions, ThrottledError
+from modelyard.local.emulation.gateway import (
+    GatewayAnswer,
+    HttpRequest,
+    MalformedAnswerError,
+    RestApi,
+    build_event,
+    parse_answer,
+)
+from modelyard.sagemaker.answers import render_untyped
+
+MAX_BODY_BYTES = 10 * 1024**2
+INTEGRATION_TIMEOUT_S = 29.0
+REQUEST_ID = "x-amzn-requestid"
+_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+
+
+class Gateway:
+    """Hands every request to one function."""
+
+    def __init__(
+        self,
+        functions: Functions,
+        function_name: str,
+        api: RestApi,
+        timeout_s: float = INTEGRATION_TIMEOUT_S,
+    ) -> None:
+        self._functions = functions
+        self._function_name = function_name
+        self._api = api
+        self._timeout_s = timeout_s
+
+    async def answer(self, request: HttpRequest) -> GatewayAnswer:
+        """Return the function's answer, or API Gateway's own when there is none."""
+        event = json.dumps(build_event(request, self._api), ensure_ascii=False).encode()
+        if len(request.body) > MAX_BODY_BYTES or len(event) > MAX_PAYLOAD_BYTES:
+            return _refusal(413, "ValidationError", "Request Too Long")
+        try:
+            outcome = await self._outcome(event)
+            if outcome.is_error:
+                return _refusal(502, "InternalFailure", "Internal server error")
+            accept = next((text for name, text in request.headers if name == "accept"), None)
+            return parse_answer(outcome.payload, accept, self._api)
+        except TimeoutError:
+            return _refusal(504, "InternalFailure", "Endpoint request timed out")
+        except ThrottledError:
+            return _refusal(500, "InternalFailure", "Internal server error")
+        except MalformedAnswerError:
+            return _refusal(502, "InternalFailure", "Internal server error")
+
+    async def _outcome(self, event: bytes) -> Outcome:
+        """Wait as long as API Gateway does; the function goes on when that is over."""
+        async with asyncio.timeout(self._timeout_s):
+            return await self._functions.invoke(self._function_name, Call(event))
+
+
+def create_gateway(gateway: Gateway, render_metrics: Callable[[], bytes]) -> Starlette:
+    """Return the app of the front: `GET /metrics` is ours, all else the function's."""
+
+    async def forward(request: Request) -> Response:
+        received = await _received(request)
+        answer = await gateway.answer(received)
+        response = Response(answer.body, answer.status)
+        for name, value in answer.headers:
+            response.headers.append(name, value)
+        response.headers[REQUEST_ID] = received.request_id
+        return response
+
+    async def metrics(_: Request) -> Response:
+        headers = {REQUEST_ID: str(uuid.uuid4())}
+        return Response(render_metrics(), 200, headers, "text/plain; version=0.0.4")
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics, methods=["GET"]),
+            Route("/{path:path}", forward, methods=_METHODS),
+        ]
+    )
+
+
+async def _received(request: Request) -> HttpRequest:
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request.scope["headers"]
+    )
+    host = request.client.host if request.client else "127.0.0.1"
+    forwarded = (("X-Forwarded-For", host), ("X-Forwarded-Proto", "http"))
+    return HttpRequest(
+        method=request.method,
+        raw_path=request.scope["raw_path"].decode("latin-1"),
+        query=request.scope["query_string"].decode("latin-1"),
+        headers=headers + forwarded,
+        body=await request.body(),
+        source_ip=host,
+        request_id=str(uuid.uuid4()),
+    )
+
+
+def _refusal(status: int, error_type: str, message: str) -> GatewayAnswer:
+    """Return an answer in SageMaker's shape, as the deployed gateway responses are."""
+    answer = render_untyped(status, error_type, message)
+    return GatewayAnswer(status, tuple(answer.headers.items()), answer.body)

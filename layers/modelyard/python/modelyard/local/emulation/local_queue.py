@@ -1,0 +1,73 @@
+"""The warm queue and its dead-letter queue, on an SQS within this process or on one given."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import botocore.session
+
+from modelyard.local.emulation.definitions import REGION
+
+MAX_RECEIVE_COUNT = 5
+_FIFO = {"FifoQueue": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalQueue:
+    """A queue that exists."""
+
+    client: Any
+    url: str
+    arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The user's AWS settings, as far as they are there."""
+
+    region: str
+    keys: tuple[str, str] | None
+    """Made-up keys where the user has none: SDKs sign requests to local servers, too."""
+
+    @classmethod
+    def find(cls) -> Self:
+        """Ask the SDK."""
+        session = botocore.session.get_session()
+        region = session.get_config_variable("region") or REGION
+        return cls(region, None if session.get_credentials() else ("local", "local"))
+
+
+@contextmanager
+def sqs_server() -> Iterator[str]:
+    """Run an SQS on a free port of the loopback address; messages live as long as it does."""
+    from moto.server import ThreadedMotoServer  # seconds, and only where no SQS was given
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells of every request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def create_queue(account: Account, endpoint_url: str, name: str, visibility_s: int) -> LocalQueue:
+    """Create a FIFO queue whose messages go to a dead-letter queue after the fifth receipt."""
+    session = botocore.session.get_session()
+    if account.keys is not None:
+        session.set_credentials(*account.keys)
+    client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
+    buried = _create(client, f"{name}-dead.fifo", _FIFO)
+    redrive = {"deadLetterTargetArn": buried.arn, "maxReceiveCount": MAX_RECEIVE_COUNT}
+    attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
+    return _create(client, f"{name}.fifo", _FIFO | attributes)
+
+
+def _create(client: Any, name: str, attributes: dict[str, str]) -> LocalQueue:
+    url = client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return LocalQueue(client, url, found["Attributes"]["QueueArn"])

@@ -1,0 +1,104 @@
+"""Lambda's event source mapping of an SQS queue: one message per invocation."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+from modelyard.local.emulation.definitions import Call, Outcome
+from modelyard.local.emulation.functions import Functions, ThrottledError
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 4
+POLL_S = 1
+"""How long one receive waits for a message; AWS waits longer, but stopping must not."""
+PAUSE_AFTER_ERROR_S = 1.0
+
+
+class QueueTrigger:
+    """Invokes a function with each message; what the function took is deleted."""
+
+    def __init__(
+        self, functions: Functions, function_name: str, client: Any, queue_url: str, queue_arn: str
+    ) -> None:
+        self._functions = functions
+        self._function_name = function_name
+        self._client = client
+        self._url = queue_url
+        self._arn = queue_arn
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        """Poll until cancelled. FIFO groups keep their order: SQS holds their next message back."""
+        async with asyncio.TaskGroup() as deliveries:
+            while True:
+                await self._places.acquire()
+                message = await self._receive()
+                if message is None:
+                    self._places.release()
+                else:
+                    deliveries.create_task(self._deliver(message))
+
+    async def _receive(self) -> dict[str, Any] | None:
+        try:
+            answer = await asyncio.to_thread(
+                self._client.receive_message,
+                QueueUrl=self._url,
+                MaxNumberOfMessages=1,
+                WaitTimeSeconds=POLL_S,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+        except Exception as error:  # whatever the SDK raises, polling goes on, as AWS's does
+            logger.error("queue cannot be polled", extra={"reason": str(error)})
+            await asyncio.sleep(PAUSE_AFTER_ERROR_S)
+            return None
+        return next(iter(answer.get("Messages", [])), None)
+
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        event = json.dumps({"Records": [sqs_record(message, self._arn)]}).encode()
+        try:
+            outcome = await self._functions.invoke(self._function_name, Call(event))
+            if is_taken(outcome, message["MessageId"]):
+                await asyncio.to_thread(
+                    self._client.delete_message,
+                    QueueUrl=self._url,
+                    ReceiptHandle=message["ReceiptHandle"],
+                )
+        except ThrottledError:
+            logger.warning("no execution environment for a message")  # it becomes visible again
+        except Exception as error:  # one message must not end the polling for all others
+            logger.error("message not settled", extra={"reason": str(error)})
+        finally:
+            self._places.release()
+
+
+def sqs_record(message: dict[str, Any], queue_arn: str) -> dict[str, Any]:
+    """Return a received message as the record of an event."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": message.get("MessageAttributes", {}),
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": queue_arn.split(":")[3],
+    }
+
+
+def is_taken(outcome: Outcome, message_id: str) -> bool:
+    """Tell whether the function is done with the message (partial batch responses).
+
+    A failed function, an answer that cannot be read, and an empty or unknown identifier mean
+    that nothing of the batch was taken, as on AWS.
+    """
+    if outcome.is_error:
+        return False
+    try:
+        failures = (json.loads(outcome.payload) or {}).get("batchItemFailures") or []
+        return not failures
+    except (ValueError, AttributeError):
+        return False

@@ -1,0 +1,123 @@
+"""Lambda's Runtime API, version 2018-06-01: how a runtime gets work and gives answers."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from modelyard.local.emulation.listener import Listener
+
+PREFIX = "/2018-06-01/runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One invocation as a runtime is told of it."""
+
+    request_id: str
+    payload: bytes
+    deadline_ms: int
+    """Milliseconds since the epoch."""
+    function_arn: str
+    trace_id: str
+    tenant_id: str | None = None
+    client_context: str | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer to `next`."""
+        named = {
+            "Lambda-Runtime-Aws-Request-Id": self.request_id,
+            "Lambda-Runtime-Deadline-Ms": str(self.deadline_ms),
+            "Lambda-Runtime-Invoked-Function-Arn": self.function_arn,
+            "Lambda-Runtime-Trace-Id": self.trace_id,
+            "Lambda-Runtime-Aws-Tenant-Id": self.tenant_id,
+            "Lambda-Runtime-Client-Context": self.client_context,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The runtime is initialised, or done with its work, and asks for the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The runtime gave an answer, or told of an error (of the work, or of its own start)."""
+
+    payload: bytes
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The runtime's process is gone; the code is negative when a signal ended it."""
+
+    code: int
+
+
+Signal = Asked | Reported | Exited
+
+
+class RuntimeApi:
+    """The Runtime API for one runtime, which identifies itself by nothing but the address.
+
+    What the runtime does arrives in `signals`, in order.
+    """
+
+    def __init__(self) -> None:
+        self.signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._work: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._listener = Listener(
+            Starlette(
+                routes=[
+                    Route(f"{PREFIX}/invocation/next", self._next, methods=["GET"]),
+                    Route(f"{PREFIX}/invocation/{{id}}/response", self._response, methods=["POST"]),
+                    Route(f"{PREFIX}/invocation/{{id}}/error", self._error, methods=["POST"]),
+                    Route(f"{PREFIX}/init/error", self._error, methods=["POST"]),
+                    Route(f"{PREFIX}/restore/next", self._restored, methods=["GET"]),
+                    Route(f"{PREFIX}/restore/error", self._error, methods=["POST"]),
+                ]
+            )
+        )
+
+    async def start(self) -> str:
+        """Listen; return the address for AWS_LAMBDA_RUNTIME_API."""
+        await self._listener.__aenter__()
+        return self._listener.address
+
+    async def close(self) -> None:
+        """Stop; the runtime must have ended."""
+        self._work.put_nowait(None)
+        await self._listener.close()
+
+    def give(self, work: Work) -> None:
+        """Let the runtime's question for work be answered."""
+        self._work.put_nowait(work)
+
+    async def _next(self, request: Request) -> Response:
+        self.signals.put_nowait(Asked())
+        work = await self._work.get()
+        if work is None:
+            return JSONResponse({"errorType": "Runtime.Closed"}, 410)
+        # awslambdaric's native client crashes when this answer has no Content-Type.
+        return Response(work.payload, headers=work.headers, media_type="application/json")
+
+    async def _restored(self, request: Request) -> Response:
+        """Say at once that the snapshot, which nobody took, has been restored."""
+        return Response()
+
+    async def _response(self, request: Request) -> Response:
+        return await self._report(request, is_error=False)
+
+    async def _error(self, request: Request) -> Response:
+        return await self._report(request, is_error=True)
+
+    async def _report(self, request: Request, *, is_error: bool) -> Response:
+        self.signals.put_nowait(Reported(await request.body(), is_error))
+        return JSONResponse({"status": "OK"}, 202)

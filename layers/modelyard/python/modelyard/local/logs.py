@@ -1,0 +1,115 @@
+"""Log lines: an event and its fields, `key=value`, to standard error."""
+
+import io
+import logging
+import re
+import sys
+import threading
+import time
+from typing import IO
+
+from modelyard.inference.answering import REQUEST_ID
+
+_PLAIN = re.compile("""[^ "'=]+""")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn's own rendering of the same event
+}
+
+
+class FieldFormatter(logging.Formatter):
+    """Renders the event followed by the fields given in `extra`."""
+
+    def __init__(self, process_name: str) -> None:
+        super().__init__()
+        self._process_name = process_name
+        self._second = (0, "")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and a traceback below it if there is one.
+
+        What `logging.Formatter` does besides takes as long as the fields.
+        """
+        record.message = record.getMessage()
+        if record.exc_info or record.stack_info:
+            return super().format(record)
+        return self.formatMessage(record)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the local time to the millisecond."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = second, time.strftime(self.default_time_format, time.localtime(second))
+        return f"{self._second[1]}.{int(record.msecs):03d}"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return the line without a traceback."""
+        known = vars(record)
+        if request_id := REQUEST_ID.get():
+            known = known | {"request_id": request_id}
+        fields = [f"{key}={_render(value)}" for key, value in known.items() if key not in _STANDARD]
+        when = self.formatTime(record)
+        line = f"{when} {record.levelname:<7} {self._process_name} {record.message}"
+        return " ".join((line, *fields))
+
+
+def configure_logging(process_name: str, level: int = logging.INFO) -> None:
+    """Send all logs of this process to standard error."""
+    # What no line shows is not looked up for each (the cookbook of `logging` names these).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FieldFormatter(process_name))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("botocore", "boto3", "urllib3", "httpx", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It warns of every malformed body, and those are the callers'.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+def _render(value: object) -> str:
+    text = str(value)
+    if type(value) is float or type(value) is int:
+        return text
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else repr(text)
+
+
+def log_prints() -> None:
+    """Make log lines of what this process prints, so that they carry its name."""
+    logger = logging.getLogger("print")
+    sys.stdout = _PrintedLines(logger, logging.INFO, sys.__stderr__)
+    sys.stderr = _PrintedLines(logger, logging.WARNING, sys.__stderr__)
+
+
+class _PrintedLines(io.TextIOBase):
+    """A text stream that logs each line; lines of several threads do not mix."""
+
+    def __init__(self, logger: logging.Logger, level: int, terminal: IO[str] | None) -> None:
+        self._logger = logger
+        self._level = level
+        self._terminal = terminal
+        self._own = threading.local()
+
+    def write(self, text: str) -> int:
+        *lines, rest = (getattr(self._own, "rest", "") + text).split("\n")
+        self._own.rest = _last_shown(rest)
+        for line in lines:
+            if line.strip():
+                self._logger.log(self._level, "%s", _last_shown(line).rstrip("\r"))
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor that native code and child processes write to."""
+        if self._terminal is None:
+            raise io.UnsupportedOperation("fileno")
+        return self._terminal.fileno()
+
+
+def _last_shown(line: str) -> str:
+    """Return what a terminal shows of a line that was written over, as progress bars do."""
+    return line[line.rfind("\r", 0, -1) + 1 :]

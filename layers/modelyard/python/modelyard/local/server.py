@@ -1,0 +1,41 @@
+"""The local server: worker processes, and in front of them the router's web app."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import uvloop
+
+from modelyard.domain.system_clock import SystemClock
+from modelyard.local.logs import configure_logging
+from modelyard.local.options import ServeOptions
+from modelyard.local.pools import Pools
+
+
+def announce(url: str) -> None:
+    """Say on standard output that the server listens."""
+    sys.stdout.write(f"Modelyard is ready on {url}\n")
+    sys.stdout.flush()
+
+
+def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> None:
+    """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL.
+
+    Raises:
+        ConfigurationError: the class of an API cannot be made.
+    """
+    configure_logging("server")
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        uvloop.run(_serve(options, Path(folder), on_ready))
+
+
+async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[str], None]) -> None:
+    pools = Pools(options.endpoints, options.apis, options.limits)
+    async with AsyncExitStack() as stack:
+        started = await pools.start(stack, socket_dir, SystemClock())
+        # A quarter of a second of imports, while the workers are at theirs.
+        from modelyard.local.front import answer_calls
+
+        await answer_calls(options, started, on_ready)

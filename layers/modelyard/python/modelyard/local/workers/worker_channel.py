@@ -1,0 +1,173 @@
+"""A worker's side of one connection: many calls at once, answered in the order they end.
+
+One thread at a time reads. What was short the last time it answers itself, because handing a
+call to another thread costs more than such a call. Before any other call it lets another thread
+read on, and when a call that was short turns out long, a watch does so in its place.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from modelyard.domain.envelope import Frame
+from modelyard.local.workers.worker_frames import pack, read_frame
+
+PATIENCE_S = 0.005
+"""How long calls may wait behind one that was short the last time."""
+MOST_CALLS = 1_000
+"""Of one thread, which then ends: libraries keep memory for each thread until it does, XGBoost for
+every model that the thread has ever asked.
+"""
+_QUIET_TICKS = 200
+_MOST_IDLE = 8
+_NOBODY = 0
+
+
+class Call(Protocol):
+    """A call that was read."""
+
+    is_short: bool
+
+    def answer(self) -> Frame:
+        """Return the answer, whatever happens."""
+        ...
+
+    def end(self) -> None:
+        """Know that the answer is on its way."""
+        ...
+
+
+class _OwnCall:
+    """A call that the reading thread answers itself."""
+
+    __slots__ = ("reader",)
+
+    def __init__(self, reader: int) -> None:
+        self.reader = reader
+
+
+class WorkerChannel:
+    """Reads calls until the other side is gone, or `begin` makes none of a frame."""
+
+    def __init__(self, connection: socket.socket, begin: Callable[[Frame], Call | None]) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+        self._begin = begin
+        self._sending = threading.Lock()
+        self._turn = threading.Condition()
+        self._reader = _NOBODY
+        self._idle = 0
+        self._is_open = True
+        self._running = 0
+        self._own_call: _OwnCall | None = None
+        self._own_calls = 0
+        self._awake = threading.Event()
+
+    def start(self) -> None:
+        """Begin to read, in threads of its own."""
+        for target in (self._read, self._watch):
+            threading.Thread(target=target, name=target.__name__, daemon=True).start()
+
+    def _read(self) -> None:
+        me, calls = threading.get_ident(), 0
+        while calls < MOST_CALLS and self._takes_turn(me):
+            while self._reader == me:
+                numbered = read_frame(self._stream)
+                call = None if numbered is None else self._begin(numbered[1])
+                if numbered is None or call is None:
+                    self._read_no_more()
+                    return
+                self._answer(me, numbered[0], call)
+                calls += 1
+                if calls >= MOST_CALLS:
+                    self._pass_turn(me)
+
+    def _takes_turn(self, me: int) -> bool:
+        """Wait until nobody reads; False when there is nothing to wait for."""
+        with self._turn:
+            if self._reader != _NOBODY and self._idle >= _MOST_IDLE:
+                return False
+            self._idle += 1
+            self._turn.wait_for(lambda: self._reader == _NOBODY or not self._is_open)
+            self._idle -= 1
+            self._reader = me
+            return self._is_open
+
+    def _pass_turn(self, reader: int) -> None:
+        """Let another thread read, if it is still the turn of `reader`."""
+        with self._turn:
+            if self._reader != reader or not self._is_open:
+                return
+            self._reader = _NOBODY
+            if self._idle:
+                self._turn.notify()
+                return
+            try:
+                threading.Thread(target=self._read, name="_read", daemon=True).start()
+            except RuntimeError:  # no thread is left: calls wait for this one
+                self._reader = reader
+
+    def _pass_turn_within(self, own_call: _OwnCall) -> None:
+        """Let another thread read while a call is answered; once it is, its thread reads again."""
+        with self._turn:
+            if self._own_call is own_call:
+                self._pass_turn(own_call.reader)
+
+    def _answer(self, me: int, number: int, call: Call) -> None:
+        with self._sending:
+            self._running += 1
+        answer = self._own_answer(me, call) if call.is_short else self._long_answer(me, call)
+        with self._sending:
+            with suppress(OSError):  # the router gave up on this call; what it began is done
+                self._connection.sendall(pack(number, answer))
+            self._running -= 1
+            self._close_when_done()
+        call.end()
+
+    def _long_answer(self, me: int, call: Call) -> Frame:
+        self._pass_turn(me)
+        return call.answer()
+
+    def _own_answer(self, me: int, call: Call) -> Frame:
+        own_call = self._own_call = _OwnCall(me)
+        self._own_calls += 1
+        if not self._awake.is_set():
+            self._awake.set()
+        answer = call.answer()
+        with self._turn:
+            if self._own_call is own_call:
+                self._own_call = None
+        return answer
+
+    def _watch(self) -> None:
+        """Let another thread read whenever the reading one is in a call for too long."""
+        seen, counted, quiet_ticks = None, 0, 0
+        while self._is_open:
+            time.sleep(PATIENCE_S)
+            own_call = self._own_call
+            if own_call is not None and own_call is seen:
+                self._pass_turn_within(own_call)
+            seen = own_call
+            quiet_ticks = quiet_ticks + 1 if self._own_calls == counted else 0
+            counted = self._own_calls
+            if quiet_ticks > _QUIET_TICKS:
+                self._awake.clear()
+                if self._own_calls == counted and self._is_open:  # it counts before it looks
+                    self._awake.wait()
+
+    def _read_no_more(self) -> None:
+        with self._turn:
+            self._is_open = False
+            self._turn.notify_all()
+        self._awake.set()
+        with self._sending:
+            self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        """Close once no answer is to be sent, by the one who holds `_sending`."""
+        if not self._is_open and self._running == 0:
+            self._stream.close()
+            self._connection.close()

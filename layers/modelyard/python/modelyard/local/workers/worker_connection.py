@@ -1,0 +1,93 @@
+"""The router's side of the local socket: one connection for all calls to a worker."""
+
+import asyncio
+import itertools
+import socket
+from typing import cast
+
+from modelyard.domain.envelope import Frame
+from modelyard.local.workers.worker_frames import FrameBuffer, pack
+
+_NUMBERS = 2**32
+
+
+class WorkerConnection(asyncio.Protocol):
+    """Sends frames and gives each exchange the frame that answers it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = FrameBuffer()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[Frame]] = {}
+        self._unsent: list[bytes] = []
+
+    @classmethod
+    async def connect(cls, address: str) -> "WorkerConnection":
+        """Return a connection to the worker listening at a socket path."""
+        _, protocol = await asyncio.get_running_loop().create_unix_connection(cls, address)
+        return protocol
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the worker can still be asked on this connection."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def exchange(self, frame: Frame) -> Frame:
+        """Send a request and return its answer; the worker ends it even when this is cancelled.
+
+        Raises:
+            ConnectionError: the worker went away.
+        """
+        if not self.is_open:
+            raise ConnectionResetError("the worker is gone")
+        number = next(self._numbers) % _NUMBERS
+        answered: asyncio.Future[Frame] = self._loop.create_future()
+        self._waiting[number] = answered
+        self._send(pack(number, frame))
+        try:
+            return await answered
+        finally:
+            self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        """Give all exchanges up; the worker finishes what it began."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio callback)."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base class
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the answers that are complete (asyncio callback)."""
+        for number, frame in self._buffer.feed(data):
+            answered = self._waiting.get(number)
+            if answered is not None and not answered.done():
+                answered.set_result(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail the exchanges that wait (asyncio callback)."""
+        for answered in self._waiting.values():
+            if not answered.done():
+                answered.set_exception(ConnectionResetError("the worker is gone"))
+
+    def _send(self, data: bytes) -> None:
+        """Send with whatever else this turn of the loop sends: waking the worker is the cost."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+def listen(address: str) -> socket.socket:
+    """Return a listening socket whose backlog outlives the workers that accept from it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(address)
+    listener.listen(socket.SOMAXCONN)
+    return listener

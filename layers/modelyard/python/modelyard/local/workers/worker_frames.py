@@ -1,0 +1,52 @@
+"""Envelope frames on a local stream socket: number and two lengths, then head, then body.
+
+Many calls share a connection; an answer has the number of its request.
+"""
+
+import struct
+from typing import BinaryIO
+
+from modelyard.domain.envelope import Frame
+
+PREFIX = struct.Struct(">III")
+
+
+def pack(number: int, frame: Frame) -> bytes:
+    """Return the bytes of one frame; `number` is below 2 ** 32."""
+    return PREFIX.pack(number, len(frame.head), len(frame.body)) + frame.head + frame.body
+
+
+def read_frame(stream: BinaryIO) -> tuple[int, Frame] | None:
+    """Return the next frame and its number, or None when the other side is gone."""
+    prefix = stream.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    number, head_bytes, body_bytes = PREFIX.unpack(prefix)
+    data = stream.read(head_bytes + body_bytes)
+    if len(data) < head_bytes + body_bytes:
+        return None
+    return number, Frame(data[:head_bytes], data[head_bytes:])
+
+
+class FrameBuffer:
+    """Gathers bytes that arrive in any pieces."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[int, Frame]]:
+        """Take bytes; return the frames that are complete now, with their numbers."""
+        self._received += data
+        frames, start = [], 0
+        while len(self._received) - start >= PREFIX.size:
+            number, head_bytes, body_bytes = PREFIX.unpack_from(self._received, start)
+            head = start + PREFIX.size
+            body = head + head_bytes
+            end = body + body_bytes
+            if len(self._received) < end:
+                break
+            frame = Frame(bytes(self._received[head:body]), bytes(self._received[body:end]))
+            frames.append((number, frame))
+            start = end
+        del self._received[:start]
+        return frames

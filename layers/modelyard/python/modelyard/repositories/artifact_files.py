@@ -1,0 +1,101 @@
+"""What the repositories agree on: keys, folder tags, streams that end on the byte, and words."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from modelyard.domain.errors import (
+    ArtifactChangedError,
+    ArtifactInvalidError,
+    TargetModelForbiddenError,
+    TargetModelNotFoundError,
+)
+
+_BUFFER_BYTES = 1024 * 1024
+_MAX_KEY_BYTES = 1024
+_NOT_FOUND = (
+    "Failed to download model data (bucket: {bucket}, key: {key}). Check that a model is stored "
+    "under this key and that the endpoint is allowed to read it."
+)
+
+
+def not_found(bucket: str, key: str) -> TargetModelNotFoundError:
+    """Return the error for a key that is not there.
+
+    Clients know the start of the message from SageMaker.
+    """
+    return TargetModelNotFoundError(_NOT_FOUND.format(bucket=bucket, key=key))
+
+
+def forbidden(bucket: str, key: str) -> TargetModelForbiddenError:
+    """Return the error for a key that may not be read; it tells callers no more than the other."""
+    return TargetModelForbiddenError(_NOT_FOUND.format(bucket=bucket, key=key))
+
+
+def changed(key: str) -> ArtifactChangedError:
+    """Return the error for a source that moved between two looks at it."""
+    return ArtifactChangedError(f"the model {key!r} changed in its repository while it was read")
+
+
+def is_key(key: str) -> bool:
+    """Tell whether the key can name a model or a part of one.
+
+    It cannot when some file system would read it as something else than a file below the root,
+    when it is hidden (dotfiles), or when macOS left it behind.
+    """
+    try:
+        is_short = len(key.encode()) <= _MAX_KEY_BYTES
+    except UnicodeEncodeError:
+        return False
+    is_portable = "\\" not in key and "\0" not in key
+    return is_short and is_portable and all(map(_is_visible, key.split("/")))
+
+
+def _is_visible(part: str) -> bool:
+    return part not in ("", "__MACOSX") and not part.startswith(".")
+
+
+def check_folder(paths: Iterable[str]) -> None:
+    """Refuse a folder that only an object store can hold: `a` a file and `a/b` another.
+
+    Raises:
+        ArtifactInvalidError: there is such a pair.
+    """
+    names = set(paths)
+    for name in sorted(names):
+        if not names.isdisjoint(map(str, PurePosixPath(name).parents)):
+            raise ArtifactInvalidError(f"the model's file {name!r} lies below another file")
+
+
+def folder_tag(files: Iterable[tuple[str, str]]) -> str:
+    """Return one tag for the paths and tags of a folder's files."""
+    digest = hashlib.sha256()
+    for path, tag in sorted(files):
+        digest.update(f"{path}\0{tag}\0".encode())
+    return digest.hexdigest()
+
+
+def sized_stream(read: Callable[[int], bytes], size_bytes: int, short: Exception) -> BinaryIO:
+    """Return a stream of exactly `size_bytes` from `read`; raise `short` when it ends before."""
+    return io.BufferedReader(_Sized(read, size_bytes, short), _BUFFER_BYTES)
+
+
+class _Sized(io.RawIOBase):
+    def __init__(self, read: Callable[[int], bytes], size_bytes: int, short: Exception) -> None:
+        self._read = read
+        self._left = size_bytes
+        self._short = short
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(self._left, len(buffer))
+        data = self._read(wanted) if wanted else b""
+        if wanted and not data:
+            raise self._short
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)

@@ -1,0 +1,212 @@
+"""A model repository in a local or mounted directory."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from modelyard.domain.errors import DependencyError, TargetModelNotFoundError
+from modelyard.domain.ports import ArtifactFile
+from modelyard.domain.values import ModelArtifact, StoredObject
+from modelyard.repositories.artifact_files import (
+    changed,
+    folder_tag,
+    forbidden,
+    is_key,
+    not_found,
+    sized_stream,
+)
+
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+_MAX_REMEMBERED = 100_000
+
+
+class DirectoryRepository:
+    """Models below one root; dotfiles and links that lead out of the root are not there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._uri = self._root.as_uri().rstrip("/") + "/"
+        self._inside: dict[str, tuple[int, int]] = {}
+
+    def describe(self, key: str) -> ModelArtifact:
+        """Return the version a key has now, by one `stat` when it is the file it was before."""
+        try:
+            status = self._status(key)
+            is_file = stat.S_ISREG(status.st_mode)
+            return self._file(key, status) if is_file else self._folder(key, self._files(key))
+        except OSError as error:
+            if error.errno in _GONE:
+                raise not_found(self._root.name, key) from error
+            if error.errno in _FORBIDDEN:
+                raise forbidden(self._root.name, key) from error
+            raise self._unreadable(error) from error
+
+    def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
+        """Yield the files of exactly this version."""
+        self._check(artifact)
+        if artifact.is_folder:
+            yield from self._fetch_folder(artifact)
+        else:
+            name = artifact.key.rpartition("/")[2]
+            yield from self._fetch_file(artifact.key, name, artifact.tag)
+
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        """Yield every file below the root, or below one folder of it, in key order."""
+        try:
+            files = self._files_under(under) if under else self._files("")
+        except TargetModelNotFoundError:
+            return
+        except OSError as error:
+            if under and error.errno in _GONE and self._root.is_dir():
+                return
+            raise self._unreadable(error) from error
+        for key in sorted(files, key=str.encode):
+            yield StoredObject(key, files[key].st_size, files[key].st_mtime)
+
+    def _file(self, key: str, status: os.stat_result) -> ModelArtifact:
+        return ModelArtifact(self._uri, key, _tag(status), status.st_size)
+
+    def _folder(self, key: str, files: dict[str, os.stat_result]) -> ModelArtifact:
+        if not files:
+            raise not_found(self._root.name, key)
+        tag = folder_tag((path, _tag(status)) for path, status in files.items())
+        size = sum(status.st_size for status in files.values())
+        return ModelArtifact(self._uri, key, tag, size, is_folder=True)
+
+    def _status(self, key: str) -> os.stat_result:
+        """Return what the key names; links are resolved only when that is not known yet."""
+        if not is_key(key):
+            raise not_found(self._root.name, key)
+        path = self._root / key
+        status = path.stat()
+        if self._inside.get(key) == (status.st_dev, status.st_ino):
+            return status
+        resolved = os.path.realpath(path, strict=True)
+        if not self._holds(resolved):
+            raise not_found(self._root.name, key)
+        return self._remember(key, Path(resolved).stat())
+
+    def _remember(self, key: str, status: os.stat_result) -> os.stat_result:
+        if len(self._inside) >= _MAX_REMEMBERED:
+            self._inside.clear()
+        self._inside[key] = (status.st_dev, status.st_ino)
+        return status
+
+    def _holds(self, resolved: str) -> bool:
+        return Path(resolved).is_relative_to(os.path.realpath(self._root))
+
+    def _files(self, folder: str) -> dict[str, os.stat_result]:
+        """Return the regular files below a folder of the root by their paths in it."""
+        found = self._walk(self._root / folder, "", frozenset())
+        return {path: status for path, status in found if is_key(path)}
+
+    def _files_under(self, key: str) -> dict[str, os.stat_result]:
+        """Return the file of this key, or those below the folder of this key, by their keys."""
+        status = self._status(key)
+        if stat.S_ISREG(status.st_mode):
+            return {key: status}
+        below = ((f"{key}/{path}", status) for path, status in self._files(key).items())
+        return {path: status for path, status in below if is_key(path)}
+
+    def _walk(
+        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
+    ) -> Iterator[tuple[str, os.stat_result]]:
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:  # a link to a folder it lies in
+                return
+            entries = list(self._entries(folder))
+        except OSError as error:
+            if above and error.errno in _GONE:  # removed meanwhile; its neighbours are still there
+                return
+            raise
+        for path, status in entries:
+            relative = prefix + path.name
+            if stat.S_ISREG(status.st_mode):
+                yield relative, status
+            elif stat.S_ISDIR(status.st_mode):
+                yield from self._walk(path, relative + "/", above | {identity})
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                status = self._entry_status(entry) if is_key(entry.name) else None
+                if status is not None:
+                    yield Path(entry.path), status
+
+    def _entry_status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
+        try:
+            if entry.is_symlink() and not self._holds(os.path.realpath(entry.path)):
+                return None
+            return entry.stat()
+        except OSError as error:
+            if error.errno in _GONE:  # removed meanwhile, or a link to nowhere
+                return None
+            raise
+
+    def _check(self, artifact: ModelArtifact) -> None:
+        try:
+            now = self.describe(artifact.key)
+        except TargetModelNotFoundError as error:
+            raise changed(artifact.key) from error
+        if (now.tag, now.is_folder) != (artifact.tag, artifact.is_folder):
+            raise changed(artifact.key)
+
+    def _fetch_folder(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
+        try:
+            files = self._files(artifact.key)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        for path, status in sorted(files.items()):
+            yield from self._fetch_file(f"{artifact.key}/{path}", path, _tag(status))
+        self._check(artifact)
+
+    def _fetch_file(self, key: str, name: str, tag: str) -> Iterator[ArtifactFile]:
+        """Yield one file; what it was renamed to meanwhile does not matter, what is open does."""
+        with self._opened(key) as file:
+            size = self._checked_size(file, key, tag)
+            yield ArtifactFile(name, size, self._stream(file, key, size))
+            self._checked_size(file, key, tag)
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        try:
+            file = (self._root / key).open("rb", buffering=0)
+        except OSError as error:
+            raise self._lost(key, error) from error
+        with file:
+            yield cast("BinaryIO", file)
+
+    def _checked_size(self, file: BinaryIO, key: str, tag: str) -> int:
+        status = os.fstat(file.fileno())
+        if _tag(status) != tag:
+            raise changed(key)
+        return status.st_size
+
+    def _stream(self, file: BinaryIO, key: str, size: int) -> BinaryIO:
+        def read(wanted: int) -> bytes:
+            try:
+                return file.read(wanted)
+            except OSError as error:
+                raise self._lost(key, error) from error
+
+        return sized_stream(read, size, changed(key))
+
+    def _lost(self, key: str, error: OSError) -> DependencyError:
+        is_gone = error.errno in _GONE or error.errno == errno.ESTALE
+        return changed(key) if is_gone else self._unreadable(error)
+
+    def _unreadable(self, error: OSError) -> DependencyError:
+        return DependencyError(
+            f"the model repository {self._root.name!r} cannot be read: {error.strerror}"
+        )
+
+
+def _tag(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"

@@ -1,0 +1,71 @@
+"""Who may call which models of an endpoint: deny wins, and what no rule allows is denied."""
+
+import logging
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.errors import AccessDeniedError
+from modelyard.domain.values import Principal, TargetModel
+
+logger = logging.getLogger(__name__)
+
+
+def authorize(endpoint: Endpoint, principal: Principal, target_model: TargetModel) -> None:
+    """Return when the principal may call the model.
+
+    Raises:
+        AccessDeniedError: it may not; the same words whether or not there is such a model.
+    """
+    if not is_allowed(endpoint, principal, target_model):
+        logger.info(
+            "refused by access rules",
+            extra={"endpoint": endpoint.name, "principal": principal.name},
+        )
+        raise AccessDeniedError(
+            f"{principal.name} is not allowed to call {target_model!r} of endpoint {endpoint.name}"
+        )
+
+
+def is_allowed(endpoint: Endpoint, principal: Principal, target_model: TargetModel) -> bool:
+    """Tell whether the principal may call the model."""
+    if not endpoint.access:
+        return True
+    rules = _rules_of(endpoint, principal)
+    if any(_matches_any(rule.deny, target_model) for rule in rules):
+        return False
+    return any(_matches_any(rule.allow, target_model) for rule in rules)
+
+
+def may_call_something(endpoint: Endpoint, principal: Principal) -> bool:
+    """Tell whether some rule allows the principal something, whatever others deny."""
+    return not endpoint.access or any(rule.allow for rule in _rules_of(endpoint, principal))
+
+
+def matches(glob: str, text: str) -> bool:
+    """Tell whether the glob is about the whole text: `*` is any run of characters, also across
+    `/`, `?` is any one, and everything else is itself, in this case.
+    """
+    return _compiled(glob).fullmatch(text) is not None
+
+
+def _rules_of(endpoint: Endpoint, principal: Principal) -> list[AccessRule]:
+    return [
+        rule
+        for rule in endpoint.access
+        if any(matches(rule.principal, name) for name in principal.names)
+    ]
+
+
+def _matches_any(globs: Iterable[str], text: str) -> bool:
+    return any(matches(glob, text) for glob in globs)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(glob: str) -> re.Pattern[str]:
+    first, *rest = (re.escape(part).replace(r"\?", ".") for part in glob.split("*"))
+    # Atomic groups: the first place that fits is as good as any, so a text that does not match
+    # is never searched twice, however many stars there are.
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(first + middle + (f".*{rest[-1]}" if rest else ""), re.DOTALL)

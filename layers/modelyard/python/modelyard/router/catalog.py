@@ -1,0 +1,154 @@
+"""The listing use case: what the repository offers, joined with where each model is now."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from modelyard.domain.endpoints import Endpoint, EndpointTable
+from modelyard.domain.errors import InvalidRequestError
+from modelyard.domain.ports import Metrics, ModelRepository
+from modelyard.domain.requests import Answer, InferenceBackend, Survey
+from modelyard.domain.values import ModelId, ModelResidence, ModelStatus, StoredObject, TargetModel
+from modelyard.sagemaker.target_model import parse_target_model
+
+SURVEY_TIMEOUT_S = 5.0
+_NEAREST_FIRST = list(ModelStatus)
+_TARGET = re.compile(
+    r".*\.(tar\.gz|tgz|tar|zip|onnx|json|ubj|bst|model|skops|joblib|pkl|pickle)|(.*/)?[^./]+",
+    re.IGNORECASE,
+)
+_IN_FOLDER = re.compile(r"(?P<folder>.+?)/(\d+/)?(saved_model\.pb|code/inference\.py)")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One model an endpoint offers."""
+
+    target_model: TargetModel
+    repository_bytes: int
+    residence: ModelResidence
+
+
+class Catalog:
+    """Lists models; asks all shards, because each knows only its own."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: EndpointTable,
+        backend_of: Callable[[str], InferenceBackend],
+        open_repository: Callable[[str], ModelRepository],
+        metrics: Metrics,
+    ) -> None:
+        self.endpoints = endpoints
+        self._backend_of = backend_of
+        self._open_repository = open_repository
+        self._metrics = metrics
+
+    async def models(self, endpoint_name: str) -> list[CatalogEntry]:
+        """Return all models of an endpoint by name.
+
+        Raises:
+            UnknownEndpointError: no such endpoint.
+            DependencyError: the repository cannot be listed.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        residences = {item.model_id: item for item in await self.residences(endpoint)}
+        offered = await asyncio.to_thread(self._offered, endpoint)
+        for model_id in residences:
+            offered.setdefault(model_id.target_model, 0)
+        return [
+            _entry(ModelId(endpoint.name, name), offered[name], residences)
+            for name in sorted(offered)
+        ]
+
+    async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:
+        """Return one model of an endpoint.
+
+        Raises:
+            TargetModelNotFoundError: the repository does not have it.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        repository = self._open_repository(endpoint.repository)
+        artifact = await asyncio.to_thread(repository.describe, target_model)
+        residences = {item.model_id: item for item in await self.residences(endpoint)}
+        return _entry(ModelId(endpoint.name, target_model), artifact.size_bytes, residences)
+
+    async def residences(self, endpoint: Endpoint) -> list[ModelResidence]:
+        """Return what the shards know of an endpoint's models, the nearest place of each.
+
+        A shard that cannot answer is left out.
+        """
+        survey = Survey(endpoint.name, endpoint.repository)
+        backend = self._backend_of(endpoint.name)
+        asked = [backend.call(shard, survey, SURVEY_TIMEOUT_S) for shard in range(backend.shards)]
+        nearest: dict[ModelId, ModelResidence] = {}
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if not isinstance(answer, Answer):
+                continue
+            for sample in answer.samples:
+                self._metrics.record(sample)
+            for item in answer.residences:
+                known = nearest.get(item.model_id)
+                if known is None or _distance(item) < _distance(known):
+                    nearest[item.model_id] = item
+        return list(nearest.values())
+
+    def _offered(self, endpoint: Endpoint) -> dict[TargetModel, int]:
+        objects = self._open_repository(endpoint.repository).objects()
+        return versions_in(objects) if endpoint.route is not None else targets_in(objects)
+
+
+def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
+    """Return the target models that a listing offers, with the bytes of each.
+
+    A folder that holds a SavedModel or a script is one model; elsewhere each archive and model
+    file is. Names that no caller could ask for are left out.
+    """
+    listed = [item for item in objects if _can_be_asked_for(item.key)]
+    found = (_IN_FOLDER.fullmatch(item.key) for item in listed)
+    folders = {match["folder"] for match in found if match is not None}
+    offered: dict[TargetModel, int] = {}
+    for item in listed:
+        folder = next((part for part in _parents(item.key) if part in folders), None)
+        if folder is not None or _TARGET.fullmatch(item.key):
+            name = TargetModel(folder or item.key)
+            offered[name] = offered.get(name, 0) + item.size_bytes
+    return offered
+
+
+def versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
+    """Return the versions that a listing of a Cortex API's models offers, with their bytes."""
+    offered: dict[TargetModel, int] = {}
+    for item in objects:
+        name, version, _ = item.key.split("/", 2)
+        target = TargetModel(f"{name}/{version}")
+        offered[target] = offered.get(target, 0) + item.size_bytes
+    return offered
+
+
+def _parents(key: str) -> Iterator[str]:
+    """Yield the folders a key lies in, the outermost first."""
+    parts = key.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _can_be_asked_for(key: str) -> bool:
+    if any(part.startswith((".", "__MACOSX")) for part in key.split("/")):
+        return False
+    try:
+        return parse_target_model(key) == key
+    except InvalidRequestError:
+        return False
+
+
+def _distance(residence: ModelResidence) -> int:
+    return _NEAREST_FIRST.index(residence.status)
+
+
+def _entry(
+    model_id: ModelId, repository_bytes: int, residences: dict[ModelId, ModelResidence]
+) -> CatalogEntry:
+    nowhere = ModelResidence(model_id, ModelStatus.NOT_LOADED)
+    return CatalogEntry(model_id.target_model, repository_bytes, residences.get(model_id, nowhere))

@@ -1,0 +1,252 @@
+"""The invoke use case on the public side: choose the shard, ask it, turn "too slow" into a warm."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.errors import (
+    CapacityError,
+    DependencyError,
+    ModelError,
+    ModelNotReadyError,
+    ModelyardError,
+)
+from modelyard.domain.ports import Clock, Metrics, WarmQueue
+from modelyard.domain.requests import (
+    Answer,
+    Call,
+    Describe,
+    InferenceBackend,
+    Invoke,
+    Load,
+    Request,
+    Unload,
+)
+from modelyard.domain.values import (
+    ApiCall,
+    HttpReply,
+    Invocation,
+    ModelSource,
+    Prediction,
+    Sample,
+    TargetModel,
+    Timings,
+    WarmRequest,
+)
+from modelyard.router.rendezvous import rank_shards
+from modelyard.sagemaker.statuses import call_status, invoke_status
+
+logger = logging.getLogger(__name__)
+
+_MICROSECONDS = 1e6
+ANSWER_TIMEOUT_S = 55.0
+"""How long a call may take in all: SDKs hang up after 60 s, and then try again."""
+CALL_TIMEOUT_S = 300.0
+"""How long the class of a Cortex API may take; Cortex itself knew no limit."""
+PREDICT_TIMEOUT_S = 30.0
+"""How long a model may at least take to answer after a load that used up the window."""
+
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the"
+    " latency metrics of the model and the time it takes to answer."
+)
+
+
+class Router:
+    """Answers invocations by way of an inference backend."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: EndpointTable,
+        backend_of: Callable[[str], InferenceBackend],
+        warm_queue: WarmQueue,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.endpoints = endpoints
+        self._backend_of = backend_of
+        self._warm_queue = warm_queue
+        self._metrics = metrics
+        self._clock = clock
+
+    async def invoke(self, invocation: Invocation) -> Prediction:
+        """Return the model's prediction.
+
+        Raises:
+            UnknownEndpointError: no such endpoint.
+            ModelNotReadyError: it is being loaded; a warm message is on the queue.
+            ModelyardError: whatever the inference side answered.
+        """
+        started_at = self._clock.monotonic()
+        endpoint = self.endpoints.find(invocation.endpoint_name)
+        source = endpoint.source(invocation.target_model)
+        answer = await self._ask(source, endpoint.sync_window_s, invocation)
+        elapsed_s = self._clock.monotonic() - started_at
+        status = 200 if answer.error is None else invoke_status(answer.error).status
+        self._record(endpoint.name, answer, status, elapsed_s)
+        _log(invocation, answer, elapsed_s)
+        await self._raise_error(source, answer)
+        assert answer.prediction is not None
+        return answer.prediction
+
+    async def call(self, call: ApiCall) -> HttpReply:
+        """Return what the class of a Cortex API answers.
+
+        Raises:
+            UnknownEndpointError: no such API.
+            ModelyardError: whatever the inference side answered; no answer is ModelError.
+        """
+        started_at = self._clock.monotonic()
+        endpoint = self.endpoints.find(call.endpoint_name)
+        source = endpoint.source(call.target_model)
+        window_s = endpoint.sync_window_s
+        request = Call(source, call.query, call.headers, call.body, window_s, call.request_id)
+        answer = await self._call(source, request, CALL_TIMEOUT_S)
+        elapsed_s = self._clock.monotonic() - started_at
+        status = answer.reply.status if answer.reply else call_status(answer.error)
+        self._record(endpoint.name, answer, status, elapsed_s)
+        _log(call, answer, elapsed_s)
+        await self._raise_error(source, answer)
+        assert answer.reply is not None
+        return answer.reply
+
+    async def describe(self, endpoint_name: str, timeout_s: float) -> HttpReply:
+        """Return the summary of a Cortex API; the first one waits until its class is made.
+
+        Raises:
+            ConfigurationError: its class cannot be made.
+            ModelyardError: as `call`.
+        """
+        source = self.endpoints.find(endpoint_name).source(TargetModel(""))
+        answer = await self._call(source, Describe(endpoint_name), timeout_s)
+        await self._raise_error(source, answer)
+        assert answer.reply is not None
+        return answer.reply
+
+    async def load(self, endpoint_name: str, target_model: TargetModel, *, fresh: bool) -> None:
+        """Load a model within the endpoint's window; with `fresh`, loaded already is an error.
+
+        Raises:
+            ModelAlreadyLoadedError: `fresh` and it is loaded.
+            ModelyardError: as `invoke`.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        window_s = endpoint.sync_window_s
+        source = endpoint.source(target_model)
+        request = Load(source, window_s, fresh)
+        answer = await self._call(source, request, answer_timeout_s(window_s))
+        await self._raise_error(source, answer)
+
+    async def unload(self, endpoint_name: str, target_model: TargetModel) -> None:
+        """Take a model out of memory.
+
+        Raises:
+            ModelNotLoadedError: it is not loaded.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        source = endpoint.source(target_model)
+        timeout_s = answer_timeout_s(endpoint.sync_window_s)
+        await self._raise_error(source, await self._call(source, Unload(source), timeout_s))
+
+    async def _ask(self, source: ModelSource, window_s: float, invocation: Invocation) -> Answer:
+        patience_s = window_s * invocation.retry.attempts_left
+        request = Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
+        return await self._call(source, request, answer_timeout_s(window_s))
+
+    async def _call(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
+        try:
+            answer = await self._ask_shards(source, request, timeout_s)
+        except TimeoutError:
+            return _failed(ModelError(_TIMED_OUT, original_status=0))
+        except ModelyardError as error:
+            return _failed(error)
+        if answer.samples:
+            self._metrics.record(*answer.samples)
+        return answer
+
+    async def _ask_shards(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
+        """Ask the model's shard, or its second choice when the first takes no more calls."""
+        backend = self._backend_of(source.endpoint_name)
+        first, *others = rank_shards(source.model_id, backend.shards)
+        try:
+            return await backend.call(first, request, timeout_s)
+        except CapacityError:
+            if not others:
+                raise
+            return await backend.call(others[0], request, timeout_s)
+
+    async def _raise_error(self, asked: ModelSource, answer: Answer) -> None:
+        if isinstance(answer.error, ModelNotReadyError):
+            # The class of a Cortex API chooses its models itself: the error knows which.
+            target_model = TargetModel(answer.error.target_model) or asked.target_model
+            await self._warm(asked.endpoint_name, target_model)
+        if answer.error is not None:
+            raise answer.error
+
+    async def _warm(self, endpoint_name: str, target_model: TargetModel) -> None:
+        request = WarmRequest(endpoint_name, target_model)
+        try:
+            await asyncio.to_thread(self._warm_queue.send, request)
+        except DependencyError as error:  # the load goes on; only its insurance is missing
+            logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
+
+    def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
+        values = {
+            "Invocations": 1.0,
+            "Invocation4XXErrors": float(400 <= status < 500),
+            "Invocation5XXErrors": float(status >= 500),
+            "InvocationModelErrors": float(isinstance(answer.error, ModelError)),
+            "NotReady": float(isinstance(answer.error, ModelNotReadyError)),
+        }
+        if answer.error is None:
+            values |= _latencies(answer.timings, elapsed_s)
+        self._metrics.record(
+            *[Sample(name, value, endpoint_name) for name, value in values.items()]
+        )
+
+
+def answer_timeout_s(window_s: float) -> float:
+    """Return how long the inference side gets for an answer."""
+    return max(ANSWER_TIMEOUT_S, window_s + PREDICT_TIMEOUT_S)
+
+
+def _failed(error: ModelyardError) -> Answer:
+    return Answer(error=error, timings=Timings(cache_hit=False))
+
+
+def _latencies(timings: Timings, elapsed_s: float) -> dict[str, float]:
+    values = {
+        "ModelCacheHit": float(timings.cache_hit),
+        "ModelLatency": timings.predict_s * _MICROSECONDS,
+        "OverheadLatency": (elapsed_s - timings.predict_s) * _MICROSECONDS,
+    }
+    if not timings.cache_hit:
+        values["ModelLoadingWaitTime"] = timings.wait_s * _MICROSECONDS
+    return values
+
+
+def _log(invocation: Invocation | ApiCall, answer: Answer, elapsed_s: float) -> None:
+    timings = answer.timings
+    logger.info(
+        "invocation",
+        extra={
+            "endpoint": invocation.endpoint_name,
+            "target": invocation.target_model,
+            "outcome": _outcome(answer),
+            "total_ms": round(elapsed_s * 1e3, 2),
+            "wait_ms": round(timings.wait_s * 1e3, 2),
+            "predict_ms": round(timings.predict_s * 1e3, 2),
+            "request_id": invocation.request_id,
+            **({"reason": answer.error.message} if answer.error is not None else {}),
+        },
+    )
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.error is not None:
+        return type(answer.error).__name__
+    if answer.reply is not None and answer.reply.status >= 400:
+        return f"status {answer.reply.status}"
+    return "hit" if answer.timings.cache_hit else "miss"

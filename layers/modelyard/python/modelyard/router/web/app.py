@@ -1,0 +1,203 @@
+"""The application: every route in one place."""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modelyard.domain.endpoints import Deployment
+from modelyard.router.catalog import Catalog
+from modelyard.router.router import Router
+from modelyard.router.web.authentication import (
+    AnonymousAuthenticator,
+    Authentication,
+    Authenticator,
+)
+from modelyard.router.web.calling import METHODS, ApiRoute
+from modelyard.router.web.exchange import REQUEST_ID, Handler, add_route, response_of, send_answer
+from modelyard.router.web.invoking import InvokeRoutes
+from modelyard.router.web.managing import ManagementRoutes
+from modelyard.sagemaker.answers import SECURITY_HEADERS, HttpAnswer, render_untyped
+
+logger = logging.getLogger(__name__)
+
+_INVOCATIONS = "/invocations"
+_REQUEST_ID = REQUEST_ID.encode()
+_SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+
+def create_app(
+    router: Router,
+    catalog: Catalog,
+    render_metrics: Callable[[], Awaitable[bytes]],
+    deployment: Deployment,
+    authenticator: Authenticator | None = None,
+) -> ASGIApp:
+    """Return the ASGI application; without an authenticator, it lets everybody in."""
+    app = Starlette()
+    invoking = InvokeRoutes(router, deployment)
+    managing = ManagementRoutes(router, catalog, deployment)
+    endpoint = "/endpoints/{endpoint:path}"
+    one_model = f"{endpoint}/models/{{model:path}}"
+    routes: tuple[tuple[str, str, Handler], ...] = (
+        ("POST", f"{endpoint}/async-invocations", invoking.refuse),
+        ("POST", f"{endpoint}/invocations-response-stream", invoking.refuse),
+        ("GET", "/endpoints", managing.list_endpoints),
+        ("GET", f"{endpoint}/models", managing.guarded(managing.list_models)),
+        ("POST", f"{endpoint}/models", managing.guarded(managing.load)),
+        ("GET", one_model, managing.guarded(managing.show)),
+        ("DELETE", one_model, managing.guarded(managing.unload)),
+    )
+    for served in router.endpoints:
+        if served.route is not None:
+            answer = ApiRoute(router, served.name).answer
+            app.router.routes.append(Route(served.route, answer, methods=METHODS))
+    invocations: list[Route] = []
+    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
+        path = f"{prefix}{endpoint}{_INVOCATIONS}"
+        invocations.append(Route(path, Answering(invoking.invoke), methods=["POST"]))
+        for method, path, handler in routes:
+            add_route(app, method, prefix + path, handler)
+    app.router.routes += invocations
+
+    async def ping(request: Request) -> Response:
+        return Response(status_code=200)
+
+    async def metrics(request: Request) -> Response:
+        return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
+
+    app.router.routes += [Route("/ping", ping), Route("/metrics", metrics)]
+    for kind, render in _FAILURES.items():
+        app.add_exception_handler(kind, _responding(render))
+    known_to = authenticator or AnonymousAuthenticator()
+    short_way = ShortWay(app, invocations, {served.route for served in router.endpoints})
+    return AnswerHeaders(Authentication(short_way, known_to))
+
+
+class Answering:
+    """Runs one handler (ASGI), for a route that pays for none of Starlette's layers."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what the handler answers."""
+        request = Request(scope, receive)
+        try:
+            answer = await self._handler(request)
+        except ClientDisconnect as error:
+            answer = _unheard(request, error)
+        await send_answer(answer, send)
+
+
+class ShortWay:
+    """Takes invocations past the application around them (ASGI).
+
+    Its layers cost several times what choosing the shard and writing to its socket cost.
+    """
+
+    def __init__(
+        self, app: ASGIApp, invocations: Sequence[Route], taken: Container[str | None]
+    ) -> None:
+        """`taken` are the paths of Cortex APIs, which come first whatever they look like."""
+        self._app = app
+        self._invocations = invocations
+        self._taken = taken
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the route of an invocation, or else the application."""
+        if self._is_invocation(scope):
+            for route in self._invocations:
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    await route.app({**scope, **found}, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    def _is_invocation(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or not scope["path"].endswith(_INVOCATIONS):
+            return False
+        return scope["path"] not in self._taken
+
+
+class AnswerHeaders:
+    """Gives every request an id and an answer, with its `x-amzn-RequestId` and security headers.
+
+    Browsers must not guess types, nobody may keep answers; a Cortex class may say otherwise.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope[REQUEST_ID] = _gateway_request_id(scope) or str(uuid.uuid4())
+        has_begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                given = dict(message.get("headers", ()))
+                own = [(name, value) for name, value in _SECURITY_HEADERS if name not in given]
+                own.append((_REQUEST_ID, request_id.encode()))
+                theirs = [one for one in message.get("headers", ()) if one[0] != _REQUEST_ID]
+                message["headers"] = theirs + own
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            if has_begun:
+                raise
+            await send_answer(_internal_failure(Request(scope), error), send_with_headers)
+
+
+def _gateway_request_id(scope: Scope) -> str | None:
+    """Return the id that API Gateway has given the request: its answer carries no other."""
+    context: Mapping[str, Any] = scope.get("aws.event", {}).get("requestContext", {})
+    request_id: str | None = context.get("requestId")
+    return request_id
+
+
+def _responding(
+    render: Callable[[Request, Exception], HttpAnswer],
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(request: Request, error: Exception) -> Response:
+        return response_of(render(request, error))
+
+    return respond
+
+
+def _untyped_http(request: Request, error: Exception) -> HttpAnswer:
+    assert isinstance(error, HTTPException)
+    kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    return render_untyped(error.status_code, kind, message)
+
+
+def _unheard(request: Request, error: Exception) -> HttpAnswer:
+    logger.info("client hung up", extra={"path": request.url.path})
+    return HttpAnswer(400, {}, b"")
+
+
+def _internal_failure(request: Request, error: Exception) -> HttpAnswer:
+    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
+    return render_untyped(500, "InternalFailure", "internal error, see the log")
+
+
+_FAILURES = {
+    HTTPException: _untyped_http,
+    ClientDisconnect: _unheard,
+    Exception: _internal_failure,
+}

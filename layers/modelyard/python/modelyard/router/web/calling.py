@@ -1,0 +1,83 @@
+"""Cortex APIs: `POST` runs the user's class, `GET` tells what there is (Cortex v0.24)."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modelyard.domain.errors import InvalidRequestError, ModelyardError
+from modelyard.domain.values import ApiCall, HttpReply, TargetModel
+from modelyard.router.router import Router
+from modelyard.router.web.exchange import REQUEST_ID, body_of
+from modelyard.router.web.replies import render_call_error
+from modelyard.sagemaker.target_model import parse_target_model
+
+MAX_CALL_BYTES = 64 << 20
+DESCRIBE_TIMEOUT_S = 30.0
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+"""All are routed here, so that a wrong one is refused in Cortex's own words."""
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "*",
+    "access-control-allow-credentials": "true",
+    "access-control-max-age": "1728000",
+}
+_OURS = ("connection", "content-length", "date", "transfer-encoding", REQUEST_ID)
+_WITHOUT_BODY = (204, 304)
+
+
+class ApiRoute:
+    """The one route of one API."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        self._router = router
+        self._name = name
+
+    async def answer(self, request: Request) -> Response:
+        """Answer any method."""
+        match request.method:
+            case "OPTIONS":
+                return Response(status_code=204, headers=_CORS)
+            case "POST" | "GET" | "HEAD":
+                reply = await self._reply(request)
+            case _:
+                reply = HttpReply(405, (("allow", "GET, POST, OPTIONS"),), b"Method Not Allowed")
+        return _response(reply)
+
+    async def _reply(self, request: Request) -> HttpReply:
+        try:
+            if request.method == "POST":
+                return await self._router.call(await self._call(request))
+            return await self._router.describe(self._name, DESCRIBE_TIMEOUT_S)
+        except ModelyardError as error:
+            return render_call_error(error)
+
+    async def _call(self, request: Request) -> ApiCall:
+        return ApiCall(
+            endpoint_name=self._name,
+            target_model=_target_model(request),
+            query=request.url.query,
+            headers=tuple(
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in request.headers.raw
+            ),
+            body=await body_of(request, MAX_CALL_BYTES),
+            request_id=request.scope[REQUEST_ID],
+        )
+
+
+def _target_model(request: Request) -> TargetModel:
+    """Return what the query calls the model: calls of one model go to one worker."""
+    named = (request.query_params.get(key, "") for key in ("model", "version"))
+    try:
+        return parse_target_model("/".join(filter(None, named)))
+    except InvalidRequestError:
+        return TargetModel("")
+
+
+def _response(reply: HttpReply) -> Response:
+    response = Response(None if reply.status in _WITHOUT_BODY else reply.body, reply.status)
+    for name, value in reply.headers:
+        if name.lower() not in _OURS:
+            response.headers.append(name, value)
+    response.headers.setdefault("access-control-allow-origin", "*")
+    return response

@@ -1,0 +1,134 @@
+"""List, load and unload models: the verbs of SageMaker's container contract, per endpoint."""
+
+import orjson
+from starlette.requests import Request
+
+from modelyard.domain.endpoints import Deployment
+from modelyard.domain.errors import InvalidRequestError, ModelyardError
+from modelyard.domain.values import TargetModel
+from modelyard.router.access import authorize, is_allowed, may_call_something
+from modelyard.router.catalog import Catalog, CatalogEntry
+from modelyard.router.router import Router
+from modelyard.router.web.authentication import principal_of
+from modelyard.router.web.exchange import Handler, body_of
+from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_json, render_management_error
+from modelyard.sagemaker.target_model import parse_target_model
+
+PAGE_LIMIT = 100
+MAX_PAGE_LIMIT = 1000
+_EXPECTED_LOAD = 'the body must be JSON: {"model_name": "..."}'
+
+
+class ManagementRoutes:
+    """Every handler raises `ModelyardError`; `guarded` makes an answer of it."""
+
+    def __init__(self, router: Router, catalog: Catalog, deployment: Deployment) -> None:
+        self._router = router
+        self._catalog = catalog
+        self._deployment = deployment
+
+    def guarded(self, handler: Handler) -> Handler:
+        """Return the handler with its errors rendered."""
+
+        async def answer(request: Request) -> HttpAnswer:
+            try:
+                return await handler(request)
+            except ModelyardError as error:
+                scene = ErrorScene(request.path_params["endpoint"], self._deployment)
+                return render_management_error(error, scene)
+
+        return answer
+
+    async def list_endpoints(self, request: Request) -> HttpAnswer:
+        """`GET /endpoints`: those of which the caller may call something."""
+        endpoints = [
+            {"endpointName": endpoint.name, "modelDataUrl": endpoint.repository}
+            for endpoint in self._router.endpoints
+            if may_call_something(endpoint, principal_of(request))
+        ]
+        return render_json({"endpoints": endpoints})
+
+    async def list_models(self, request: Request) -> HttpAnswer:
+        """`GET /endpoints/{endpoint}/models?limit=&next_page_token=`: what the caller may call."""
+        limit, after = _page(request)
+        endpoint, principal = self._router.endpoints.find(_endpoint(request)), principal_of(request)
+        later = [
+            entry
+            for entry in await self._catalog.models(endpoint.name)
+            if entry.target_model > after and is_allowed(endpoint, principal, entry.target_model)
+        ]
+        page: dict[str, object] = {
+            "models": [self._model(request, entry) for entry in later[:limit]]
+        }
+        if len(later) > limit:
+            page["nextPageToken"] = later[limit - 1].target_model
+        return render_json(page)
+
+    async def show(self, request: Request) -> HttpAnswer:
+        """`GET /endpoints/{endpoint}/models/{model}`."""
+        target_model = self._authorized(request, _target(request))
+        entry = await self._catalog.model(_endpoint(request), target_model)
+        return render_json(self._model(request, entry))
+
+    async def load(self, request: Request) -> HttpAnswer:
+        """`POST /endpoints/{endpoint}/models` with `{"model_name": ...}`."""
+        target_model = self._authorized(request, await _model_name(request))
+        await self._router.load(_endpoint(request), target_model, fresh=True)
+        return render_json({"status": f'Model "{target_model}" loaded'})
+
+    async def unload(self, request: Request) -> HttpAnswer:
+        """`DELETE /endpoints/{endpoint}/models/{model}`."""
+        target_model = self._authorized(request, _target(request))
+        await self._router.unload(_endpoint(request), target_model)
+        return render_json({"status": f'Model "{target_model}" unloaded'})
+
+    def _authorized(self, request: Request, target_model: TargetModel) -> TargetModel:
+        endpoint = self._router.endpoints.find(_endpoint(request))
+        authorize(endpoint, principal_of(request), target_model)
+        return target_model
+
+    def _model(self, request: Request, entry: CatalogEntry) -> dict[str, object]:
+        repository = self._router.endpoints.find(_endpoint(request)).repository
+        residence = entry.residence
+        return {
+            "modelName": entry.target_model,
+            "modelUrl": f"{repository.rstrip('/')}/{entry.target_model}",
+            "status": residence.status,
+            "version": residence.version,
+            "repositoryBytes": entry.repository_bytes,
+            "diskBytes": residence.disk_bytes,
+            "memoryBytes": residence.memory_bytes,
+            "lastUsedAt": residence.last_used_at,
+            "detail": residence.detail,
+        }
+
+
+def _endpoint(request: Request) -> str:
+    name: str = request.path_params["endpoint"]
+    return name
+
+
+def _target(request: Request) -> TargetModel:
+    return parse_target_model(request.path_params["model"])
+
+
+async def _model_name(request: Request) -> TargetModel:
+    body = await body_of(request)
+    try:
+        name = orjson.loads(body)["model_name"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidRequestError(_EXPECTED_LOAD) from error
+    if not isinstance(name, str):
+        raise InvalidRequestError(_EXPECTED_LOAD)
+    return parse_target_model(name)
+
+
+def _page(request: Request) -> tuple[int, str]:
+    query = request.query_params
+    try:
+        limit = int(query.get("limit", PAGE_LIMIT))
+    except ValueError:
+        limit = 0
+    if not 1 <= limit <= MAX_PAGE_LIMIT:
+        raise InvalidRequestError(f"limit must be a number from 1 to {MAX_PAGE_LIMIT}")
+    return limit, query.get("next_page_token", "")

@@ -1,0 +1,112 @@
+"""Arrays in and out of the general content types; shared by the runtimes that compute on arrays."""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from modelyard.domain.errors import InputRejectedError
+from modelyard.runtimes.codecs import csv_codec, json_codec, npy_codec
+from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
+
+_MOST_TEXT_BYTES = 256 * 1024 * 1024
+_CHARACTER_BYTES = 4
+_NUMBER_CHARACTERS = 32
+
+TYPES = (JSON, CSV, NPY, JSON_LINES)
+
+
+def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
+    """Return the array of a body of one of `TYPES`.
+
+    Raises:
+        InputRejectedError: the body is malformed or not rectangular.
+    """
+    if media_type == NPY:
+        return npy_codec.decode(body)
+    return from_values(decode_values(body, media_type))
+
+
+def decode_values(body: bytes, media_type: str) -> Any:
+    """Return the plain Python value of a body of one of `TYPES` but npy."""
+    if media_type == CSV:
+        return csv_codec.decode(body)
+    return json_codec.decode_lines(body) if media_type == JSON_LINES else json_codec.decode(body)
+
+
+def from_values(values: Any) -> np.ndarray[Any, Any]:
+    """Return nested lists as an array of numbers, booleans or text; null is NaN among numbers.
+
+    Raises:
+        InputRejectedError: ragged lists, values of several kinds, or texts of such different
+            lengths that the array, which has room for the longest in every place, is too large.
+    """
+    try:
+        _require_room(values)
+        array = np.array(values)
+        return array.astype(np.float64) if array.dtype.hasobject else array
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise InputRejectedError(
+            "the values are not an array: rows of equal length, all numbers or all text"
+        ) from error
+
+
+def cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return the array as `dtype`, exactly for integers and as near as possible for floats.
+
+    Raises:
+        InputRejectedError: values that the type cannot hold.
+    """
+    if dtype == array.dtype:
+        return array
+    if (array.dtype.kind in "US") != (dtype.kind in "OUS"):
+        raise InputRejectedError(f"the values are {array.dtype.name}, the model takes {dtype.name}")
+    with np.errstate(all="ignore"):
+        converted = _as(array, dtype)
+        if dtype.kind in "biu" and not np.array_equal(converted, array):
+            raise InputRejectedError(f"the values do not fit {dtype.name}")
+    return converted
+
+
+def encode(array: np.ndarray[Any, Any], media_type: str) -> bytes:
+    """Return an array as a body of one of `TYPES`; CSV has one line per row."""
+    if media_type == NPY:
+        return npy_codec.encode(array)
+    values = array.tolist()
+    if media_type == JSON:
+        return json_codec.encode(values)
+    rows = values if isinstance(values, list) else [values]
+    return csv_codec.encode(rows) if media_type == CSV else json_codec.encode_lines(rows)
+
+
+def _require_room(values: Any) -> None:
+    places, longest = _text_in(values)
+    size_bytes = places * max(longest, _NUMBER_CHARACTERS) * _CHARACTER_BYTES if longest else 0
+    if size_bytes > _MOST_TEXT_BYTES:
+        raise InputRejectedError(
+            f"the values are texts of up to {longest} characters in {places} places: as an array "
+            f"they would take {size_bytes} bytes, {_MOST_TEXT_BYTES} are allowed"
+        )
+
+
+def _text_in(values: Any) -> tuple[int, int]:
+    """Return how many values nested lists hold, and the length of the longest text in them."""
+    places = longest = 0
+    level = [values]
+    while level:  # depth by depth: a call for each row would take longer than NumPy does
+        kinds = set(map(type, level))
+        if str in kinds:
+            longest = max(longest, *(len(value) for value in level if isinstance(value, str)))
+        if list not in kinds:
+            return places + len(level), longest
+        lists = [value for value in level if isinstance(value, list)] if len(kinds) > 1 else level
+        places += len(level) - len(lists)
+        level = list(chain.from_iterable(lists))
+    return places, longest
+
+
+def _as(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    try:
+        return array.astype(dtype)
+    except (ValueError, OverflowError) as error:
+        raise InputRejectedError(f"the values do not fit {dtype.name}") from error

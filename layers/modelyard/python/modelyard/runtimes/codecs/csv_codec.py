@@ -1,0 +1,82 @@
+"""text/csv: rows of numbers without a header."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from modelyard.domain.errors import InputRejectedError
+from modelyard.runtimes.codecs import text
+
+_DELIMITERS = (",", ";", "\t", "|", " ")
+
+# The containers look at this much of the first line to guess the delimiter.
+_SNIFFED_CHARACTERS = 512
+
+Row = list[float]
+
+
+def decode(body: bytes) -> list[Row]:
+    """Return rows of equal length; an empty cell is NaN, the delimiter is read off line 1.
+
+    Raises:
+        InputRejectedError: a cell is no number or a row has another length, with its place.
+    """
+    lines = text.decode(body).strip("\r\n").splitlines()
+    if not any(line.strip() for line in lines):
+        raise InputRejectedError("the body holds no CSV row")
+    delimiter = _delimiter_of(lines[0])
+    rows = [_row(line, delimiter, number) for number, line in enumerate(lines, start=1)]
+    _require_rectangle(rows)
+    return rows
+
+
+def encode(rows: Iterable[object]) -> bytes:
+    """Return one line per row, newline-terminated; a row is a value or a sequence of values.
+
+    Half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark.
+    """
+    return "".join(_line(row) + "\n" for row in rows).encode(errors="replace")
+
+
+def _delimiter_of(line: str) -> str:
+    head = line[:_SNIFFED_CHARACTERS].strip(" ")
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in head), ",")
+
+
+def _row(line: str, delimiter: str, number: int) -> Row:
+    cells = line.split() if delimiter == " " else line.split(delimiter)
+    try:
+        return [_value(cell) for cell in cells]
+    except ValueError:
+        raise _bad_cell(cells, number) from None
+
+
+def _value(cell: str) -> float:
+    return float(cell) if cell.strip() else math.nan
+
+
+def _bad_cell(cells: list[str], line: int) -> InputRejectedError:
+    column = next(index for index, cell in enumerate(cells) if not _is_number(cell))
+    return InputRejectedError(
+        f"line {line}, column {column + 1} of the CSV body is not a number: {cells[column][:40]!r}"
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _value(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_rectangle(rows: Sequence[Row]) -> None:
+    width = len(rows[0])
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise InputRejectedError(
+                f"line {number} of the CSV body has {len(row)} cells, line 1 has {width}"
+            )
+
+
+def _line(row: object) -> str:
+    return ",".join(map(str, row)) if isinstance(row, (list, tuple)) else str(row)

@@ -1,0 +1,127 @@
+"""Find the one model in an artifact's folder, by names and first bytes; imports no framework."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.domain.errors import ArtifactInvalidError
+from modelyard.runtimes.base import is_debris
+from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
+
+SCRIPT = "code/inference.py"
+PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
+
+_RUNTIME_BY_SUFFIX = {
+    ".ubj": "xgboost",
+    ".bst": "xgboost",
+    ".model": "xgboost",
+    ".onnx": "onnx",
+    ".skops": "sklearn",
+}
+_EXPECTED = (
+    "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
+    "*.onnx or <number>/model.onnx (ONNX), "
+    "*.skops, *.joblib, *.pkl or *.pickle (scikit-learn), or code/inference.py (script)"
+)
+_NAMED_FILES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that is a model, as far as its name and its first bytes tell."""
+
+    runtime: str
+    path: Path
+
+
+def find_script(model_dir: Path) -> Path | None:
+    """Return the artifact's own code, if it brings any."""
+    script = model_dir / SCRIPT
+    return script if script.is_file() else None
+
+
+def find_model(model_dir: Path) -> Candidate:
+    """Return the only candidate.
+
+    Raises:
+        ArtifactInvalidError: there is none, or more than one.
+    """
+    candidates = find_candidates(model_dir)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        names = ", ".join(_name(candidate.path, model_dir) for candidate in candidates)
+        raise ArtifactInvalidError(
+            f"the artifact holds {len(candidates)} models ({names}): keep one, "
+            "or choose in a code/inference.py"
+        )
+    raise ArtifactInvalidError(f"the artifact holds {_content(model_dir)}; expected is {_EXPECTED}")
+
+
+def find_candidates(model_dir: Path) -> list[Candidate]:
+    """Return every file that is a model: by its name, or if no name tells, by its content."""
+    files = [path for path in _children(model_dir) if path.is_file()]
+    versioned = [Candidate("onnx", path) for path in _versioned_onnx(model_dir)]
+    named = _candidates(files, _runtime_by_name) + versioned
+    return named or _candidates(files, _runtime_by_content)
+
+
+def _candidates(files: Iterable[Path], runtime_of: Callable[[Path], str | None]) -> list[Candidate]:
+    found = ((runtime_of(path), path) for path in files)
+    return [Candidate(runtime, path) for runtime, path in found if runtime is not None]
+
+
+def _runtime_by_name(path: Path) -> str | None:
+    if path.name.startswith("xgboost-model"):
+        return "xgboost"
+    if path.suffix in PICKLE_SUFFIXES:
+        return _runtime_by_content(path) or "sklearn"
+    if path.suffix in (".json", ""):
+        return _runtime_by_content(path)
+    return _RUNTIME_BY_SUFFIX.get(path.suffix)
+
+
+def _runtime_by_content(path: Path) -> str | None:
+    found = edges(path).format
+    if found in XGBOOST_FORMATS:
+        return "xgboost"
+    return {Format.PICKLE: "sklearn", Format.ONNX: "onnx"}.get(found)
+
+
+def _versioned_onnx(model_dir: Path) -> list[Path]:
+    """Return the `<number>/model.onnx` of the folder and of Triton's model folders in it."""
+    folders = [path for path in _children(model_dir) if not path.name.isdecimal()]
+    models = [_highest_version(folder) for folder in (model_dir, *folders)]
+    return [path for path in models if path is not None]
+
+
+def _highest_version(folder: Path) -> Path | None:
+    models = [path / "model.onnx" for path in _children(folder) if path.name.isdecimal()]
+    found = [path for path in models if path.is_file()]
+    return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
+def _children(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not is_debris(path.name))
+
+
+def _content(model_dir: Path) -> str:
+    names = [_name(path, model_dir) for path in _files(model_dir)]
+    if not names:
+        return "no files"
+    more = f" and {len(names) - _NAMED_FILES} more" if len(names) > _NAMED_FILES else ""
+    return f"no model but {', '.join(names[:_NAMED_FILES])}{more}"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in _children(folder):
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
+
+
+def _name(path: Path, model_dir: Path) -> str:
+    return path.relative_to(model_dir).as_posix()

@@ -1,0 +1,196 @@
+"""A TensorFlow SavedModel as Cortex's TensorFlow client shows it (Cortex v0.24 predictor).
+
+Cortex asks a TensorFlow Serving beside it; here the model runs in the process.
+"""
+
+import os
+
+# TensorFlow reads this when it is imported; what goes wrong arrives as exceptions anyway.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import gc
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from modelyard.domain.errors import InputRejectedError, ModelLoadError, PredictionError
+from modelyard.runtimes import saved_model_values
+from modelyard.runtimes.base import LoadPlan, reason
+
+_PREFERRED_SIGNATURE = "predict"
+
+# A graph's stack traces are not kept in a SavedModel, yet each error says so before its reason.
+_NO_TRACES = "<stack traces unavailable>"
+
+
+def load(plan: LoadPlan, signature_key: str | None) -> "SavedModel":
+    """Return the SavedModel in `plan.model_dir`, to be called by one of its signatures.
+
+    That is `signature_key`; without one, the only signature, else `predict`.
+
+    Raises:
+        ModelLoadError: the choice of a signature fails.
+    """
+    # The graph that TensorFlow Serving would load.
+    loaded = tf.saved_model.load(str(plan.model_dir), tags=[tf.saved_model.SERVING])
+    return SavedModel(
+        loaded,
+        _chosen(sorted(loaded.signatures), signature_key),
+        memory_bytes=plan.memory_bytes,
+        needs_files=_has_assets(plan.model_dir),
+    )
+
+
+class SavedModel:
+    """One signature of a SavedModel. `predict` may be called from many threads at once."""
+
+    def __init__(
+        self, loaded: Any, signature_key: str, *, memory_bytes: int, needs_files: bool
+    ) -> None:
+        self.signature_key = signature_key
+        self.memory_bytes = memory_bytes
+        self.needs_files = needs_files
+        # Up to 2.11 at least, a signature did not keep its variables (tensorflow#46708, #37615).
+        self._loaded = loaded
+        self._signature = loaded.signatures[signature_key]
+        self._inputs = _inputs(self._signature)
+
+    @property
+    def input_signatures(self) -> dict[str, dict[str, Any]]:
+        """Shape and TensorFlow type by input name.
+
+        A free dimension is -1, the shape of an input that takes any is None.
+        """
+        return {
+            name: {"shape": _sizes(spec), "type": spec.dtype.name}
+            for name, spec in self._inputs.items()
+        }
+
+    def predict(self, model_input: Any) -> dict[str, list[Any]]:
+        """Return a flat list by output name, encoded by `saved_model_values.encode`.
+
+        `model_input` is a dict of values by input name. Values become tensors of the declared
+        types; no dimension is added, but a scalar may stand for an array of one element.
+
+        Raises:
+            InputRejectedError: missing or unknown names, or values that do not fit.
+            PredictionError: the model failed.
+        """
+        outputs = self._run(self._tensors(model_input))
+        return {name: _flat(name, output) for name, output in sorted(outputs.items())}
+
+    def close(self) -> None:
+        """Drop the model; what it holds goes with the cycles of TensorFlow's objects."""
+        del self._signature, self._loaded
+        gc.collect()
+
+    def _tensors(self, model_input: Any) -> dict[str, tf.Tensor]:
+        if not isinstance(model_input, Mapping):
+            raise InputRejectedError(f"{self._expectation()}, got a {type(model_input).__name__}")
+        missing = [name for name in self._inputs if name not in model_input]
+        if missing:
+            raise InputRejectedError(f"key {_listed(missing)} is missing: {self._expectation()}")
+        unknown = [name for name in model_input if name not in self._inputs]
+        if unknown:
+            raise InputRejectedError(f"key {_listed(unknown)} is unknown: {self._expectation()}")
+        return {name: _tensor(name, spec, model_input[name]) for name, spec in self._inputs.items()}
+
+    def _expectation(self) -> str:
+        return f"the model takes a dict with the keys {_listed(self._inputs) or 'none'}"
+
+    def _run(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        try:
+            outputs: dict[str, tf.Tensor] = self._signature(**tensors)
+        except tf.errors.InvalidArgumentError as error:
+            raise InputRejectedError(f"the model refuses the input: {_cause(error)}") from error
+        except Exception as error:
+            raise PredictionError(f"the model failed: {_cause(error)}") from error
+        return outputs
+
+
+def _chosen(available: list[str], wanted: str | None) -> str:
+    if wanted is not None:
+        if wanted not in available:
+            raise ModelLoadError(
+                f"signature_key {wanted!r} is not in the SavedModel; it has {_listed(available)}"
+            )
+        return wanted
+    if len(available) == 1:
+        return available[0]
+    if _PREFERRED_SIGNATURE in available:
+        return _PREFERRED_SIGNATURE
+    if not available:
+        raise ModelLoadError("the SavedModel has no signature that could be called")
+    raise ModelLoadError(
+        f"the SavedModel has several signatures: set signature_key to one of {_listed(available)}"
+    )
+
+
+def _inputs(signature: Any) -> dict[str, tf.TensorSpec]:
+    _, specs = signature.structured_input_signature
+    return dict(sorted(specs.items()))
+
+
+def _tensor(name: str, spec: tf.TensorSpec, value: Any) -> tf.Tensor:
+    plain = value.numpy() if isinstance(value, tf.Tensor) else value
+    try:
+        tensor = tf.constant(plain, dtype=spec.dtype)
+    except Exception as error:  # TensorFlow asks the value, which may be of any class
+        raise InputRejectedError(
+            f"input {name!r} takes {_declared(spec)}, "
+            f"got a {type(value).__name__} that is none: {reason(error)}"
+        ) from error
+    fitted = _as_one_element(tensor, spec)
+    if not spec.shape.is_compatible_with(fitted.shape):
+        raise InputRejectedError(
+            f"input {name!r} takes {_declared(spec)}, got {tensor.shape.as_list()}"
+        )
+    return fitted
+
+
+def _as_one_element(tensor: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """Return a scalar as an array of one element, where one is declared.
+
+    Cortex's own iris example sends scalars to inputs of any length; TensorFlow Serving takes them.
+    """
+    if tensor.shape.rank == 0 and spec.shape.rank is not None:
+        return tf.reshape(tensor, [1] * spec.shape.rank)
+    return tensor
+
+
+def _flat(name: str, output: Any) -> list[Any]:
+    try:
+        return saved_model_values.encode(tf.reshape(output, [-1]).numpy())
+    except Exception as error:
+        raise PredictionError(f"output {name!r} cannot be answered: {reason(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    return reason(Exception(str(error).rpartition(_NO_TRACES)[2]))
+
+
+def _sizes(spec: tf.TensorSpec) -> list[int] | None:
+    if spec.shape.rank is None:
+        return None
+    return [-1 if size is None else size for size in spec.shape.as_list()]
+
+
+def _declared(spec: tf.TensorSpec) -> str:
+    sizes = _sizes(spec)
+    if sizes is None:
+        return f"{spec.dtype.name} of any shape"
+    if not sizes:
+        return f"a {spec.dtype.name} scalar"
+    return f"{spec.dtype.name} [{', '.join('*' if size < 0 else str(size) for size in sizes)}]"
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def _has_assets(model_dir: Path) -> bool:
+    """Return whether the graph may read vocabularies and the like while it predicts."""
+    assets = model_dir / "assets"
+    return assets.is_dir() and any(assets.iterdir())

@@ -1,0 +1,130 @@
+"""scikit-learn estimators from skops files, and from pickles where the endpoint allows code."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import skops.io
+
+from modelyard.domain.errors import (
+    CodeNotAllowedError,
+    InputRejectedError,
+    ModelLoadError,
+    PredictionError,
+)
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes import memory
+from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.codecs import array_codec, media_types
+from modelyard.runtimes.codecs.media_types import JSON, NPY
+
+_NAMED_TYPES = 3
+
+# Parts of common estimators that hold data and run none of the artifact's code, yet are not on
+# skops's own list: without them no forest, neighbour search or calibrated model would load.
+_DATA_TYPES = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+    }
+)
+
+
+def load(plan: LoadPlan) -> "SklearnPredictor":
+    """Return the predictor of an estimator."""
+    estimator = load_native(plan)
+    if not callable(getattr(estimator, "predict", None)):
+        raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
+    return SklearnPredictor(estimator, memory_bytes=_measured(estimator) or plan.memory_bytes)
+
+
+def load_native(plan: LoadPlan) -> Any:
+    """Return the unpickled or reconstructed estimator."""
+    assert plan.model_file is not None
+    if plan.model_file.suffix == ".skops":
+        return _read_skops(plan.model_file, allow_code=plan.allow_code)
+    return joblib.load(plan.model_file)
+
+
+class SklearnPredictor:
+    """One estimator with `predict`; CSV and JSON become float32 rows, as on SageMaker."""
+
+    needs_files = False
+
+    def __init__(self, estimator: Any, memory_bytes: int) -> None:
+        self._estimator = estimator
+        self.memory_bytes = memory_bytes
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Answer one body; a single flat row is a batch of one."""
+        kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
+        answer = media_types.answer_type(payload.accept, array_codec.TYPES)
+        rows = _rows(array_codec.decode(payload.body, kind), kind)
+        return Prediction(array_codec.encode(self._labels(rows), answer), answer)
+
+    def close(self) -> None:
+        """Drop the estimator."""
+        del self._estimator
+
+    def _labels(self, rows: Any) -> Any:
+        try:
+            return np.asarray(self._estimator.predict(rows))
+        except ValueError as error:
+            raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
+        except Exception as error:
+            raise PredictionError(f"the model failed: {reason(error)}") from error
+
+
+def _rows(array: Any, kind: str) -> Any:
+    numbers = array if kind == NPY else array_codec.cast(array, np.dtype(np.float32))
+    return numbers.reshape(1, -1) if numbers.ndim == 1 else numbers
+
+
+def _read_skops(path: Path, *, allow_code: bool) -> Any:
+    unknown = skops.io.get_untrusted_types(file=path)
+    risky = [name for name in unknown if name not in _DATA_TYPES]
+    if risky and not allow_code:
+        raise CodeNotAllowedError(
+            f"{path.name} holds types that may run code ({', '.join(risky[:_NAMED_TYPES])}): "
+            "serve the endpoint with --allow-code or set allow_code: true, if you trust it"
+        )
+    return skops.io.load(path, trusted=unknown)
+
+
+class _CountingSink(io.RawIOBase):
+    """A file that only counts what is written to it."""
+
+    size_bytes = 0
+
+    def write(self, data: Any) -> int:
+        written = memoryview(data).nbytes
+        self.size_bytes += written
+        return written
+
+
+def _measured(estimator: Any) -> int:
+    """Return what an estimator's data weighs, by pickling it to nowhere; 0 if it refuses."""
+    sink = _CountingSink()
+    buffers: list[int] = []
+    try:
+        pickler = pickle.Pickler(
+            sink, protocol=5, buffer_callback=lambda buffer: buffers.append(buffer.raw().nbytes)
+        )
+        pickler.dump(estimator)
+    except Exception:
+        return 0
+    return memory.FIXED_BYTES + sink.size_bytes + sum(buffers)

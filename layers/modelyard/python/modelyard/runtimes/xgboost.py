@@ -1,0 +1,150 @@
+"""XGBoost boosters, answered as SageMaker's XGBoost container answers on multi-model endpoints."""
+
+import contextlib
+import threading
+from contextlib import AbstractContextManager
+from ctypes import c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.domain.errors import InputRejectedError, UnsupportedContentTypeError
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes import memory
+from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.codecs import csv_codec, json_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
+from modelyard.runtimes.model_format import PICKLES
+from modelyard.runtimes.xgboost_library import Booster, LibraryError, dense_matrix, sparse_matrix
+
+
+def load(plan: LoadPlan) -> "XGBoostPredictor":
+    """Return the predictor of a booster."""
+    assert plan.model_file is not None
+    kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
+    return XGBoostPredictor(Booster(_content(plan)), kept_bytes)
+
+
+def load_native(plan: LoadPlan) -> Any:
+    """Return the booster as an object of XGBoost's own Python package."""
+    from modelyard.runtimes import xgboost_package
+
+    return xgboost_package.load_native(plan)
+
+
+def rewrite_as_ubjson(path: Path) -> None:
+    """Put UBJSON in place of a model's JSON, which the library takes ten times as long to read.
+
+    Raises:
+        LibraryError: it is no model; nothing has changed then.
+    """
+    target = path.with_suffix(".ubj") if path.suffix == ".json" else path
+    if target != path and target.exists():
+        return
+    content = Booster(path.read_bytes()).saved()
+    path.unlink()
+    target.write_bytes(content)
+
+
+class XGBoostPredictor:
+    """One booster, with the container's parsing, numbers and error texts."""
+
+    needs_files = False
+
+    def __init__(self, booster: Booster, memory_bytes: int) -> None:
+        self._booster = booster
+        self.memory_bytes = memory_bytes
+        self._features = booster.features
+        kind = booster.kind
+        # Tree boosters predict in parallel; XGBoost promises nothing for linear ones.
+        self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
+        self._takes_rows = kind == "gbtree"
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Answer CSV or libsvm rows; an empty body gets an empty answer, as from the container."""
+        if not payload.body:
+            return Prediction(b"")
+        kind = _body_type(payload.content_type)
+        answer = media_types.answer_type(payload.accept, (JSON, CSV))
+        scores = self._of_dense(payload.body) if kind == CSV else self._of_sparse(payload.body)
+        return Prediction(_encode(scores, answer), answer)
+
+    def close(self) -> None:
+        """Drop the booster."""
+        del self._booster
+
+    def _of_dense(self, body: bytes) -> list[Any]:
+        rows = self._dense(body)
+        with np.errstate(over="ignore"):
+            single = rows.astype(np.float32)
+        # XGBoost's own matrix refuses infinities and says so; its C API does not look.
+        if self._takes_rows and not np.isinf(single).any():
+            scores = self._booster.predict_rows(single)
+            if scores is not None:
+                return scores
+        return self._scores(dense_matrix(rows))
+
+    def _of_sparse(self, body: bytes) -> list[Any]:
+        rows = self._sparse(body)
+        cells = rows.row_starts, rows.columns, rows.values
+        return self._scores(sparse_matrix(*cells, width=self._features))
+
+    def _dense(self, body: bytes) -> Any:
+        rows = np.array(csv_codec.decode(body))
+        if rows.shape[1] != self._features:
+            raise InputRejectedError(
+                f"Feature size of csv inference data {rows.shape[1]} is not consistent "
+                f"with feature size of trained model {self._features}."
+            )
+        return rows
+
+    def _sparse(self, body: bytes) -> libsvm_codec.SparseRows:
+        rows = libsvm_codec.decode(body)
+        if rows.width > self._features:
+            raise InputRejectedError(
+                f"Feature size of libsvm inference data {rows.width} is larger than "
+                f"feature size of trained model {self._features}."
+            )
+        return rows
+
+    def _scores(self, rows: AbstractContextManager[c_void_p]) -> list[Any]:
+        with contextlib.ExitStack() as kept:
+            try:
+                matrix = kept.enter_context(rows)
+            except LibraryError as error:
+                raise InputRejectedError(f"the values are no features: {reason(error)}") from error
+            try:
+                with self._turn:
+                    return self._booster.predict(matrix)
+            except LibraryError as error:
+                raise InputRejectedError(
+                    f"Unable to evaluate payload provided: {reason(error)}"
+                ) from error
+
+
+def _content(plan: LoadPlan) -> bytes:
+    """Return the model in JSON or UBJSON; the content decides, whatever the file's name says."""
+    assert plan.model_file is not None
+    if plan.format not in PICKLES:
+        return plan.model_file.read_bytes()
+    from modelyard.runtimes import xgboost_package
+
+    return bytes(xgboost_package.unpickled(plan).save_raw("ubj"))
+
+
+def _body_type(content_type: str | None) -> str:
+    parameters = media_types.parse(content_type or "")[1]
+    if parameters.get("label_size", "1") != "1":
+        raise UnsupportedContentTypeError(
+            f"{content_type} is not an accepted csv ContentType. "
+            "Optional parameter label_size must be equal to 1"
+        )
+    return media_types.body_type(content_type, (CSV, LIBSVM), default=LIBSVM)
+
+
+def _encode(scores: list[Any], answer: str) -> bytes:
+    if answer == JSON:
+        return json_codec.encode(scores)
+    # One line, also for many rows: what the container keeps doing for its clients' sake.
+    return ",".join(map(str, scores)).encode()

@@ -1,0 +1,35 @@
+"""What takes XGBoost's own Python package: boosters that are pickled, or handed to a script."""
+
+import pickle
+
+import xgboost
+
+from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.base import LoadPlan
+from modelyard.runtimes.model_format import PICKLES
+
+
+def load_native(plan: LoadPlan) -> xgboost.Booster:
+    """Return the booster, set to one thread."""
+    assert plan.model_file is not None
+    with xgboost.config_context(verbosity=0):
+        if plan.format in PICKLES:
+            booster = unpickled(plan)
+        else:
+            booster = xgboost.Booster()
+            # From memory the content decides; by path the extension would.
+            booster.load_model(bytearray(plan.model_file.read_bytes()))
+        booster.set_param({"nthread": 1})
+    return booster
+
+
+def unpickled(plan: LoadPlan) -> xgboost.Booster:
+    """Return the booster of a pickled booster or estimator, which runs the code it holds."""
+    assert plan.model_file is not None
+    content = plan.model_file.read_bytes()
+    model = pickle.loads(content)  # noqa: S301 - plan_load let it pass only with allow_code
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if not isinstance(booster, xgboost.Booster):
+        kind = type(model).__name__
+        raise ModelLoadError(f"{plan.model_file.name} is a pickled {kind}, not a booster")
+    return booster

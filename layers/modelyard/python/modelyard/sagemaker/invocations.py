@@ -1,0 +1,118 @@
+"""SageMaker InvokeEndpoint: request headers to an `Invocation`."""
+
+import re
+from collections.abc import Mapping
+
+from modelyard.domain.endpoints import VARIANT
+from modelyard.domain.errors import InvalidRequestError, TargetModelMissingError
+from modelyard.domain.values import Invocation, Payload, RetryPolicy, TargetModel
+from modelyard.sagemaker import constraints
+from modelyard.sagemaker.constraints import Constraint
+from modelyard.sagemaker.target_model import parse_target_model
+
+_PREFIX = "x-amzn-sagemaker-"
+_RETRY_MODE = re.compile(r"cfg/retry-mode#(\w+)")
+_ATTEMPT = re.compile(r"attempt=(\d{1,3})")
+_MAX_ATTEMPTS = re.compile(r"max=(\d{1,3})")
+_SDK_ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}
+
+
+def parse_invocation(
+    endpoint_name: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    request_id: str,
+    needs_target: bool = True,
+) -> Invocation:
+    """Return the validated invocation; `headers` have lower-case names.
+
+    Without `needs_target`, the target model may be left out; it is empty then.
+
+    Raises:
+        TargetModelMissingError: it was left out.
+        InvalidRequestError: a member breaks its constraint or asks for something a multi-model
+            endpoint does not have.
+    """
+    _refuse_foreign_members(endpoint_name, headers)
+    _optional(headers, _PREFIX + "inference-id", constraints.INFERENCE_ID)
+    _optional(headers, _PREFIX + "session-id", constraints.SESSION_ID)
+    return Invocation(
+        endpoint_name=constraints.ENDPOINT_NAME.check(endpoint_name),
+        target_model=_target_model(headers, request_id, needs_target),
+        payload=Payload(
+            body=body,
+            content_type=_optional(headers, "content-type", constraints.CONTENT_TYPE),
+            accept=_optional(headers, "accept", constraints.ACCEPT),
+            custom_attributes=_optional(
+                headers, _PREFIX + "custom-attributes", constraints.CUSTOM_ATTRIBUTES
+            ),
+        ),
+        retry=parse_retry_policy(headers),
+        request_id=request_id,
+    )
+
+
+def parse_retry_policy(headers: Mapping[str, str]) -> RetryPolicy:
+    """Return what the AWS SDK behind `headers` will retry, and how often still.
+
+    The mode travels in `User-Agent` from the first attempt on, the number of attempts in
+    `amz-sdk-request` from the second on. A client that says neither is taken for one that
+    tries once.
+    """
+    mode = _RETRY_MODE.search(headers.get("user-agent", ""))
+    if mode is None:
+        return RetryPolicy(retries_429=True, attempts_left=1)
+    sdk_request = headers.get("amz-sdk-request", "")
+    attempt, limit = _ATTEMPT.search(sdk_request), _MAX_ATTEMPTS.search(sdk_request)
+    made = int(attempt[1]) if attempt else 1
+    allowed = int(limit[1]) if limit else _SDK_ATTEMPTS.get(mode[1], 1)
+    return RetryPolicy(retries_429=mode[1] == "legacy", attempts_left=max(1, allowed - made + 1))
+
+
+def _target_model(headers: Mapping[str, str], request_id: str, needs_target: bool) -> TargetModel:
+    text = headers.get(_PREFIX + "target-model")
+    if text is None and not needs_target:
+        return TargetModel("")
+    if text is None:
+        raise TargetModelMissingError(
+            f"Request {request_id} is missing a target model header: name one of the endpoint's"
+            " models in TargetModel (X-Amzn-SageMaker-Target-Model)"
+        )
+    return parse_target_model(text)
+
+
+def _optional(headers: Mapping[str, str], name: str, constraint: Constraint) -> str | None:
+    value = headers.get(name)
+    return None if value is None else constraint.check(value)
+
+
+def _refuse_foreign_members(endpoint_name: str, headers: Mapping[str, str]) -> None:
+    variant = _optional(headers, _PREFIX + "target-variant", constraints.TARGET_VARIANT)
+    if variant not in (None, VARIANT):
+        raise InvalidRequestError(
+            f"Variant {variant} of endpoint {endpoint_name} not found: its only variant is"
+            f" {VARIANT}"
+        )
+    for suffix, constraint, what in _FOREIGN:
+        if _optional(headers, _PREFIX + suffix, constraint) is not None:
+            raise InvalidRequestError(f"Endpoint {endpoint_name} {what}")
+
+
+_FOREIGN = (
+    (
+        "target-container-hostname",
+        constraints.TARGET_CONTAINER_HOSTNAME,
+        "is not a multi-container endpoint and does not support target container hostname header.",
+    ),
+    (
+        "enable-explanations",
+        constraints.ENABLE_EXPLANATIONS,
+        "has no explainer and does not support enable explanations header.",
+    ),
+    (
+        "inference-component",
+        constraints.INFERENCE_COMPONENT_NAME,
+        "has no inference components and does not support inference component header.",
+    ),
+)

@@ -1,0 +1,101 @@
+"""The one table from errors to what SDKs read: error type, HTTP status, ErrorCode.
+
+Types and statuses are those of the `sagemaker-runtime` service model.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from modelyard.domain import errors
+from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """How one kind of error travels."""
+
+    type: str
+    status: int
+    error_code: str | None = None
+
+
+LONGEST_RETRY_AFTER_S = 3600.0
+NOT_READY_FOR_429_RETRIERS = 429
+NOT_READY_FOR_5XX_RETRIERS = 503
+
+_INVOKE: dict[type[ModelyardError], WireStatus] = {
+    errors.UnknownEndpointError: WireStatus("ValidationError", 400, "NO_SUCH_ENDPOINT"),
+    errors.InvalidRequestError: WireStatus("ValidationError", 400),
+    errors.AccessDeniedError: WireStatus("AccessDeniedException", 403),
+    errors.ModelError: WireStatus("ModelError", 424),
+    errors.ModelNotReadyError: WireStatus("ModelNotReadyException", NOT_READY_FOR_429_RETRIERS),
+    errors.CapacityError: WireStatus("ServiceUnavailable", 503),
+    errors.DependencyError: WireStatus("InternalDependencyException", 530),
+    errors.ModelAlreadyLoadedError: WireStatus("ValidationError", 409),
+    errors.ModelNotLoadedError: WireStatus("ValidationError", 404),
+    errors.ModelyardError: WireStatus("InternalFailure", 500),
+}
+
+_MANAGE: dict[type[ModelyardError], WireStatus] = {
+    errors.UnknownEndpointError: WireStatus("ValidationError", 404, "NO_SUCH_ENDPOINT"),
+    errors.TargetModelNotFoundError: WireStatus("ValidationError", 404),
+    errors.ModelTooLargeError: WireStatus("ModelError", 507),
+}
+
+_CALL: dict[type[ModelyardError], int] = {
+    errors.UnknownEndpointError: 404,
+    errors.TargetModelNotFoundError: 404,
+    errors.PayloadTooLargeError: 413,
+    errors.InvalidRequestError: 400,
+    errors.AccessDeniedError: 403,
+    errors.ModelNotReadyError: 503,
+    errors.CapacityError: 503,
+    errors.DependencyError: 503,
+    errors.ModelyardError: 500,
+}
+
+_ORIGINAL: dict[type[ModelyardError], int] = {
+    errors.UnsupportedContentTypeError: 415,
+    errors.UnsupportedAcceptError: 415,
+    errors.InputRejectedError: 400,
+    errors.ModelTooLargeError: 507,
+    errors.ModelCrashedError: 0,
+    errors.ModelError: 500,
+}
+
+
+def invoke_status(error: ModelyardError) -> WireStatus:
+    """Return how `error` travels from InvokeEndpoint."""
+    found = _nearest(_INVOKE, error)
+    if isinstance(error, ModelError):
+        blame = "CLIENT" if 400 <= original_status(error) < 500 else "SERVER"
+        return WireStatus(found.type, found.status, f"{blame}_ERROR_FROM_MODEL")
+    return found
+
+
+def manage_status(error: ModelyardError) -> WireStatus:
+    """Return how `error` travels from the model management routes (the container contract)."""
+    return _nearest(_INVOKE | _MANAGE, error)
+
+
+def call_status(error: ModelyardError | None) -> int:
+    """Return the status of a call of a Cortex API that its class did not answer itself."""
+    return 200 if error is None else _nearest(_CALL, error)
+
+
+def original_status(error: ModelError) -> int:
+    """Return the status the model's container would have answered with."""
+    if error.original_status is not None:
+        return error.original_status
+    return _nearest(_ORIGINAL, error)
+
+
+def retry_after_s(error: ModelNotReadyError) -> float:
+    """Return when a client should try again: from 1 ms to an hour, whatever was estimated."""
+    return max(0.001, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
+
+
+def _nearest(table: dict[type[ModelyardError], T], error: ModelyardError) -> T:
+    return next(table[kind] for kind in type(error).__mro__ if kind in table)

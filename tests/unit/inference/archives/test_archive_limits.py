@@ -1,0 +1,139 @@
+"""Archives are hostile until unpacked: nothing beyond the limits."""
+
+import gzip
+import io
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from modelyard.domain.errors import (
+    ArtifactInvalidError,
+    CapacityError,
+    DependencyError,
+    ModelTooLargeError,
+)
+from modelyard.inference.archives.archive import ArchiveKind, ArchiveLimits, extract
+from tests.models import archives
+from tests.unit.inference.archives.unpacking import (
+    GZ,
+    MIB,
+    PACKED,
+    ZIP,
+    Budget,
+    bytes_below,
+    files_below,
+    unpack,
+)
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    folder = tmp_path / "work" / "model"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@cache
+def many_members(pack) -> bytes:
+    if pack is archives.tar_gz_of:
+        return gzip.compress(many_members(archives.tar_of), 1)
+    return pack(dict.fromkeys(map(str, range(100_000)), b""))
+
+
+@pytest.mark.parametrize(("pack", "kind"), PACKED[:3])
+def test_a_hundred_thousand_members_stop_early(pack, kind, into):
+    data = many_members(pack)
+    before = time.process_time()
+
+    with pytest.raises(ArtifactInvalidError, match="members"):
+        unpack(data, kind, into)
+
+    assert time.process_time() - before < 5
+    assert len(list(into.iterdir())) <= 10_000
+
+
+@pytest.mark.parametrize(("pack", "kind"), PACKED)
+def test_member_limit_is_exact(pack, kind, into):
+    limits = ArchiveLimits(max_members=3)
+    unpack(pack(dict.fromkeys("abc", b"x")), kind, into, limits=limits)
+
+    with pytest.raises(ArtifactInvalidError, match="more than 3 members"):
+        unpack(pack(dict.fromkeys("defg", b"x")), kind, into, limits=limits)
+
+
+BOMBS = [
+    pytest.param(archives.tar_gz_bomb(64 * MIB), GZ, id="tar.gz"),
+    pytest.param(archives.zip_of({"model.onnx": bytes(64 * MIB)}), ZIP, id="zip"),
+]
+
+
+@pytest.mark.parametrize(("data", "kind"), BOMBS)
+def test_bomb_stops_at_the_ratio(data, kind, into):
+    with pytest.raises(ArtifactInvalidError, match="more than 200 times"):
+        unpack(data, kind, into)
+
+    assert bytes_below(into) <= max(200 * len(data), 10 * MIB) + MIB
+
+
+def test_bomb_in_a_skipped_member_stops_too(into):
+    data = archives.tar_gz_of({"._junk": bytes(64 * MIB)})
+
+    with pytest.raises(ArtifactInvalidError, match="more than 200 times"):
+        unpack(data, GZ, into)
+
+
+def test_bomb_behind_the_end_mark_stops_too(into):
+    data = gzip.compress(archives.tar_of({"m": b"m"}) + bytes(64 * MIB))
+
+    with pytest.raises(ArtifactInvalidError, match="more than 200 times"):
+        unpack(data, GZ, into)
+
+
+def test_compressible_but_small_is_no_bomb(into):
+    unpack(archives.tar_gz_bomb(9 * MIB), GZ, into)
+
+    assert bytes_below(into) == 9 * MIB
+
+
+@pytest.mark.parametrize(("pack", "kind"), PACKED)
+def test_byte_limit_is_exact(pack, kind, into):
+    data = pack({"a": b"x" * 400, "b": b"y" * 600})
+    unpack(data, kind, into, limits=ArchiveLimits(max_bytes=max(1000, len(data))))
+
+    with pytest.raises(ModelTooLargeError, match="more than the allowed 999 bytes"):
+        (into / "again").mkdir()
+        unpack(data, kind, into / "again", limits=ArchiveLimits(max_bytes=999))
+
+    assert bytes_below(into / "again") <= 400
+
+
+@pytest.mark.parametrize(("pack", "kind"), PACKED)
+def test_budget_is_asked_before_the_bytes_are_written(pack, kind, into):
+    data = pack({"a": b"x" * 300, "b": b"y" * 700})
+    spooled = len(data) if kind is ZIP else 0
+
+    with pytest.raises(CapacityError):
+        unpack(data, kind, into, budget=Budget(most=spooled + 999))
+
+    assert files_below(into) == {"a": b"x" * 300}
+
+
+def test_spooled_zip_is_counted_until_it_is_gone(into):
+    data = archives.zip_of({"a": b"x" * 300})
+    budget = Budget()
+
+    unpack(data, ZIP, into, budget=budget)
+
+    assert budget.claims == [len(data), len(data) + 300, 300]
+
+
+def test_failing_source_keeps_its_own_error(into):
+    class Broken(io.RawIOBase):
+        def read(self, size=-1):
+            raise DependencyError("the repository is gone")
+
+    for kind in ArchiveKind:
+        with pytest.raises(DependencyError, match="is gone"):
+            extract(Broken(), kind, into, Budget())

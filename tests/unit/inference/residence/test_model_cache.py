@@ -1,0 +1,272 @@
+"""Models in memory: the limit, leases, and who goes first."""
+
+import threading
+
+import pytest
+
+from modelyard.domain.errors import CapacityError, ModelTooLargeError
+from modelyard.domain.values import ModelArtifact, ModelId, Payload, Prediction, TargetModel
+from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
+from tests.fakes.clock import FakeClock
+from tests.fakes.metrics import RecordingMetrics
+
+
+class Weight:
+    """A predictor that only weighs."""
+
+    needs_files = False
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
+        self.is_closed = False
+
+    def predict(self, payload: Payload) -> Prediction:
+        return Prediction(payload.body)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def identity(name: str) -> ModelId:
+    return ModelId("e", TargetModel(name))
+
+
+def load(cache: ModelCache, name: str, memory_bytes: int = 40, tag: str = "1") -> LoadedModel:
+    room = cache.reserve(identity(name), memory_bytes, timeout_s=0)
+    artifact = ModelArtifact("memory:", name, tag, 1)
+    model = LoadedModel(identity(name), artifact, Weight(memory_bytes))
+    cache.put(model, room)
+    return model
+
+
+@pytest.fixture
+def metrics() -> RecordingMetrics:
+    return RecordingMetrics()
+
+
+@pytest.fixture
+def cache(metrics: RecordingMetrics) -> ModelCache:
+    return ModelCache(100, FakeClock(), metrics)
+
+
+def names(cache: ModelCache) -> list[str]:
+    return [model.model_id.target_model for model in cache]
+
+
+def test_least_recently_leased_model_goes_first(cache: ModelCache) -> None:
+    load(cache, "a")
+    load(cache, "b")
+    leased = cache.lease(identity("a"))
+    assert leased is not None
+    cache.release(leased)
+
+    load(cache, "c")
+
+    assert names(cache) == ["a", "c"]
+    assert cache.used_bytes == 80
+
+
+def test_eviction_closes_the_model_and_tells_the_metrics(
+    cache: ModelCache, metrics: RecordingMetrics
+) -> None:
+    victim = load(cache, "a", 80)
+
+    load(cache, "b", 80)
+
+    assert isinstance(victim.resident, Weight)
+    assert victim.resident.is_closed
+    assert len(metrics.values("ModelUnloadingTime")) == 1
+
+
+def test_leased_models_are_never_evicted(cache: ModelCache) -> None:
+    load(cache, "a", 80)
+    cache.lease(identity("a"))
+
+    with pytest.raises(CapacityError):
+        load(cache, "b", 80)
+
+    assert names(cache) == ["a"]
+
+
+def test_model_bigger_than_the_limit_evicts_nobody(cache: ModelCache) -> None:
+    load(cache, "a")
+
+    with pytest.raises(ModelTooLargeError, match=r"about 101 bytes .* one worker is 100"):
+        load(cache, "b", 101)
+
+    assert names(cache) == ["a"]
+
+
+def test_growing_reservation_counts_what_it_holds(cache: ModelCache) -> None:
+    room = cache.reserve(identity("a"), 60, timeout_s=0)
+
+    with pytest.raises(ModelTooLargeError):
+        cache.grow(room, 101, timeout_s=0)
+    cache.grow(room, 100, timeout_s=0)
+
+    assert cache.used_bytes == 100
+
+
+def test_failed_load_gives_its_reservation_back(cache: ModelCache) -> None:
+    room = cache.reserve(identity("a"), 60, timeout_s=0)
+
+    cache.give_back(room)
+
+    assert (cache.used_bytes, cache.used_places) == (0, 0)
+
+
+def test_old_version_answers_until_the_new_one_is_put(cache: ModelCache) -> None:
+    old = load(cache, "a", 40, "1")
+    cache.reserve(identity("a"), 40, timeout_s=0)
+
+    assert cache.find(identity("a")) is old
+
+
+def test_replaced_version_closes_when_its_last_call_ends(cache: ModelCache) -> None:
+    old = load(cache, "a", 40, "1")
+    cache.lease(identity("a"))
+    new = load(cache, "a", 40, "2")
+    assert isinstance(old.resident, Weight)
+
+    assert cache.find(identity("a")) is new
+    assert not old.resident.is_closed
+    cache.release(old)
+    assert old.resident.is_closed
+    assert cache.used_bytes == 40
+
+
+def test_old_version_gives_way_when_both_can_never_fit(cache: ModelCache) -> None:
+    old = load(cache, "a", 60, "1")
+
+    load(cache, "a", 60, "2")
+
+    assert isinstance(old.resident, Weight)
+    assert old.resident.is_closed
+    assert cache.used_bytes == 60
+
+
+def test_old_version_of_the_newcomer_goes_after_all_others(cache: ModelCache) -> None:
+    load(cache, "a", 40, "1")
+    load(cache, "b", 40)
+
+    cache.reserve(identity("a"), 40, timeout_s=0)
+
+    assert names(cache) == ["a"]
+
+
+def test_reservation_waits_for_a_running_call(metrics: RecordingMetrics) -> None:
+    cache = ModelCache(100, FakeClock(), metrics)
+    load(cache, "a", 80)
+    leased = cache.lease(identity("a"))
+    assert leased is not None
+    waiter = threading.Thread(
+        target=cache.reserve, args=(identity("b"), 80), kwargs={"timeout_s": 30}
+    )
+
+    waiter.start()
+    cache.release(leased)
+    waiter.join(30)
+
+    assert not waiter.is_alive()
+    assert names(cache) == []
+
+
+def test_reservation_gets_the_place_of_a_model_that_nobody_came_to_lease(
+    metrics: RecordingMetrics,
+) -> None:
+    cache: ModelCache = ModelCache(100, FakeClock(), metrics, limit_models=1)
+    room = cache.reserve(identity("a"), timeout_s=0)
+    waits = threading.Event()
+    waiter = threading.Thread(
+        target=lambda: (waits.set(), cache.reserve(identity("b"), timeout_s=30))
+    )
+
+    waiter.start()
+    waits.wait(30)
+    cache.put(LoadedModel(identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1)), room)
+    waiter.join(10)
+
+    assert not waiter.is_alive()
+    assert names(cache) == []
+
+
+def test_unload_of_a_leased_model_waits_for_its_call(cache: ModelCache) -> None:
+    model = load(cache, "a")
+    cache.lease(identity("a"))
+    assert isinstance(model.resident, Weight)
+
+    assert cache.unload(identity("a"))
+    assert cache.lease(identity("a")) is None
+    assert not model.resident.is_closed
+    cache.release(model)
+    assert model.resident.is_closed
+
+
+@pytest.fixture
+def pair(metrics: RecordingMetrics) -> ModelCache:
+    """A cache for two models, whatever they weigh."""
+    return ModelCache(1000, FakeClock(), metrics, limit_models=2)
+
+
+def test_a_place_is_made_before_the_model_is_loaded(pair: ModelCache) -> None:
+    load(pair, "a")
+    load(pair, "b")
+
+    pair.reserve(identity("c"), timeout_s=0)
+
+    assert names(pair) == ["b"]
+    assert pair.used_places == 2
+
+
+def test_leased_models_keep_their_places(pair: ModelCache) -> None:
+    for name in ("a", "b"):
+        load(pair, name)
+        pair.lease(identity(name))
+
+    with pytest.raises(CapacityError, match="2 models"):
+        pair.reserve(identity("c"), timeout_s=0)
+
+    assert names(pair) == ["a", "b"]
+
+
+def test_old_version_stays_while_there_is_a_place_for_the_new_one(pair: ModelCache) -> None:
+    old = load(pair, "a", tag="1")
+    load(pair, "b")
+
+    pair.reserve(identity("a"), timeout_s=0)
+
+    assert pair.find(identity("a")) is old
+    assert pair.find(identity("b")) is None
+
+
+def test_only_place_goes_to_the_new_version(metrics: RecordingMetrics) -> None:
+    cache: ModelCache = ModelCache(1000, FakeClock(), metrics, limit_models=1)
+    old = load(cache, "a", tag="1")
+
+    new = load(cache, "a", tag="2")
+
+    assert old.is_retired
+    assert cache.find(identity("a")) is new
+    assert cache.used_places == 1
+
+
+def test_unload_of_what_is_not_loaded_says_so(cache: ModelCache) -> None:
+    assert not cache.unload(identity("a"))
+
+
+class Stubborn(Weight):
+    """A model that fails to close."""
+
+    def close(self) -> None:
+        raise RuntimeError("not now")
+
+
+def test_model_that_does_not_close_takes_no_room_from_others(cache: ModelCache) -> None:
+    room = cache.reserve(identity("a"), 80, timeout_s=0)
+    artifact = ModelArtifact("memory:", "a", "1", 1)
+    cache.put(LoadedModel(identity("a"), artifact, Stubborn(80)), room)
+
+    load(cache, "b", 80)
+
+    assert names(cache) == ["b"]
+    assert cache.used_bytes == 80

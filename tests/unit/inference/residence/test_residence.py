@@ -1,0 +1,525 @@
+"""The state of one model: hits, loads, updates, deletions, failures, and who waits for what."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from modelyard.domain.errors import (
+    DependencyError,
+    ModelError,
+    ModelLoadError,
+    ModelNotReadyError,
+    ModelTooLargeError,
+    TargetModelForbiddenError,
+    TargetModelNotFoundError,
+)
+from modelyard.domain.values import (
+    ModelArtifact,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+    Payload,
+    Prediction,
+    TargetModel,
+)
+from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.residence.loading import Loader
+from modelyard.inference.residence.model_cache import ModelCache
+from modelyard.inference.residence.residence import MAX_LOAD_S, Residence
+from modelyard.inference.residence.revalidation import MISSING_TTL_S
+from modelyard.inference.residence.slots import next_failure
+from modelyard.runtimes.base import LoadPlan
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory_repository import MemoryRepository
+from tests.fakes.metrics import RecordingMetrics
+
+PATIENT_S = 30.0
+REVALIDATE_S = 10.0
+
+
+class Echo:
+    """A predictor that answers with its file's content."""
+
+    needs_files = False
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.memory_bytes = 40
+
+    def predict(self, payload: Payload) -> Prediction:
+        return Prediction(self.content)
+
+    def close(self) -> None:
+        self.content = b"closed"
+
+
+class Repository(MemoryRepository):
+    """A repository that can be out of reach, or closed to us."""
+
+    is_down = False
+    is_forbidden = False
+
+    def describe(self, key: str) -> ModelArtifact:
+        if self.is_forbidden:
+            raise TargetModelForbiddenError("you may not look")
+        if self.is_down:
+            raise DependencyError("the repository is out of reach")
+        return super().describe(key)
+
+
+@dataclass
+class Yard:
+    """A residence over fakes, with a gate in front of every load."""
+
+    root: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    repository: Repository = field(default_factory=Repository)
+    metrics: RecordingMetrics = field(default_factory=RecordingMetrics)
+    loads: list[bytes] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    memory_limit: int = 100
+    memory_of: Callable[[bytes], int] = lambda content: 40
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+        self.models = ModelCache(self.memory_limit, self.clock, self.metrics)
+        self.artifacts = ArtifactCache(CacheTree(self.root, 100_000), self.clock)
+        loader = Loader(
+            models=self.models,
+            artifacts=self.artifacts,
+            open_repository=lambda uri: self.repository,
+            plan_load=self._plan,
+            load=self._load,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        self.residence = Residence(
+            models=self.models,
+            artifacts=self.artifacts,
+            open_repository=lambda uri: self.repository,
+            loader=loader,
+            clock=self.clock,
+        )
+
+    def source(self, name: str, *, keep_loaded: bool = True) -> ModelSource:
+        return ModelSource(
+            "e", TargetModel(name), "memory:", revalidate_s=REVALIDATE_S, keep_loaded=keep_loaded
+        )
+
+    def ask(
+        self, name: str, *, window_s: float = PATIENT_S, patience_s: float = PATIENT_S
+    ) -> bytes:
+        return self.outcome(name, window_s=window_s, patience_s=patience_s)[0]
+
+    def outcome(
+        self,
+        name: str,
+        *,
+        window_s: float = PATIENT_S,
+        patience_s: float = PATIENT_S,
+        keep_loaded: bool = True,
+    ) -> tuple[bytes, bool]:
+        source = self.source(name, keep_loaded=keep_loaded)
+        with self.residence.lease(source, window_s=window_s, patience_s=patience_s) as (
+            model,
+            is_hit,
+        ):
+            return model.resident.predict(Payload(b"")).body, is_hit
+
+    def status(self, name: str) -> ModelResidence:
+        found = self.residence.survey("e", "memory:")
+        return next(item for item in found if item.model_id.target_model == name)
+
+    @contextmanager
+    def closed_gate(self) -> Iterator[None]:
+        """Hold every load until the block ends, then wait until all have landed."""
+        self.gate.clear()
+        try:
+            yield
+        finally:
+            self.gate.set()
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for the loads that are on their way."""
+        self.residence.wait_until_landed(PATIENT_S)
+
+    def _plan(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+        file = next(model_dir.iterdir())
+        return LoadPlan("echo", model_dir, file, self.memory_of(file.read_bytes()), allow_code)
+
+    def _load(self, plan: LoadPlan) -> Echo:
+        assert plan.model_file is not None
+        assert self.gate.wait(PATIENT_S)
+        content = plan.model_file.read_bytes()
+        self.loads.append(content)
+        if content.startswith(b"bad"):
+            raise ModelLoadError(f"cannot load {content.decode()}")
+        return Echo(content)
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    yard = Yard(tmp_path)
+    yard.repository.put("m", b"v1")
+    yield yard
+    yard.gate.set()
+    yard.settle()
+
+
+def test_first_call_loads_the_second_hits(yard: Yard) -> None:
+    assert yard.outcome("m") == (b"v1", False)
+    assert yard.outcome("m") == (b"v1", True)
+    assert yard.loads == [b"v1"]
+
+
+def test_fifty_first_calls_share_one_fetch_one_load(yard: Yard) -> None:
+    answers: list[bytes] = []
+    callers = [threading.Thread(target=lambda: answers.append(yard.ask("m"))) for _ in range(50)]
+
+    with yard.closed_gate():
+        for caller in callers:
+            caller.start()
+    for caller in callers:
+        caller.join(PATIENT_S)
+
+    assert answers == [b"v1"] * 50
+    assert (yard.repository.fetched, yard.loads) == (["m"], [b"v1"])
+    assert yard.repository.described == ["m"]
+
+
+def test_cold_models_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    together = threading.Barrier(20)
+    yard = Yard(tmp_path, memory_limit=10_000)
+    load = yard._load
+
+    def load_together(plan: LoadPlan) -> Echo:
+        together.wait(PATIENT_S)
+        return load(plan)
+
+    yard.residence._loader._load = load_together
+    names = [f"m{number}" for number in range(20)]
+    answers: list[bytes] = []
+    for name in names:
+        yard.repository.put(name, name.encode())
+    callers = [
+        threading.Thread(target=lambda name=name: answers.append(yard.ask(name))) for name in names
+    ]
+
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(PATIENT_S)
+
+    assert sorted(answers) == sorted(name.encode() for name in names)
+
+
+def test_model_that_is_not_loaded_in_time_is_not_ready(yard: Yard) -> None:
+    with yard.closed_gate(), pytest.raises(ModelNotReadyError):
+        yard.ask("m", window_s=0)
+
+    assert yard.outcome("m") == (b"v1", True)
+
+
+def test_known_long_load_is_not_waited_for_beyond_the_clients_patience(yard: Yard) -> None:
+    yard.ask("m")
+    slot = yard.residence._slots.of(yard.source("m").model_id)
+    assert slot.artifact is not None
+    slot.last_load = (slot.artifact.tag, 100.0)
+    yard.models.unload(yard.source("m").model_id)
+
+    with yard.closed_gate(), pytest.raises(ModelNotReadyError) as caught:
+        yard.ask("m", window_s=PATIENT_S, patience_s=60.0)
+
+    assert caught.value.retry_after_s == pytest.approx(100.0)
+
+
+def test_repository_is_asked_once_per_revalidation(yard: Yard) -> None:
+    yard.ask("m")
+    yard.clock.advance(REVALIDATE_S - 0.1)
+    yard.ask("m")
+    assert len(yard.repository.described) == 1
+
+    yard.clock.advance(0.1)
+    yard.ask("m")
+    assert len(yard.repository.described) == 2
+    assert yard.loads == [b"v1"]
+
+
+def test_old_copy_answers_until_the_update_is_loaded(yard: Yard) -> None:
+    yard.ask("m")
+    yard.repository.put("m", b"v2")
+    yard.clock.advance(REVALIDATE_S)
+
+    with yard.closed_gate():
+        assert yard.outcome("m") == (b"v1", True)
+    assert yard.ask("m") == b"v2"
+
+
+def test_update_during_a_load_is_noticed_by_the_next_call(yard: Yard) -> None:
+    with yard.closed_gate():
+        with pytest.raises(ModelNotReadyError):
+            yard.ask("m", window_s=0)
+        yard.repository.put("m", b"v2")
+        yard.clock.advance(REVALIDATE_S)
+        with pytest.raises(ModelNotReadyError):
+            yard.ask("m", window_s=0)
+
+    yard.ask("m")
+    yard.settle()
+    assert yard.ask("m") == b"v2"
+
+
+def test_broken_update_never_takes_the_old_copy_down(yard: Yard) -> None:
+    yard.ask("m")
+    yard.repository.put("m", b"bad v2")
+
+    for _ in range(3):
+        yard.clock.advance(REVALIDATE_S)
+        assert yard.ask("m") == b"v1"
+        yard.settle()
+        assert yard.ask("m") == b"v1"
+
+
+def test_good_upload_after_a_broken_one_recovers_by_itself(yard: Yard) -> None:
+    yard.ask("m")
+    for content in (b"bad v2", b"v3"):
+        yard.repository.put("m", content)
+        yard.clock.advance(REVALIDATE_S)
+        yard.ask("m")
+        yard.settle()
+
+    assert yard.ask("m") == b"v3"
+
+
+def test_failed_load_says_why_and_is_not_tried_again_at_once(yard: Yard) -> None:
+    yard.repository.put("m", b"bad")
+
+    for _ in range(3):
+        with pytest.raises(ModelLoadError, match="cannot load bad"):
+            yard.ask("m")
+
+    assert yard.loads == [b"bad"]
+
+
+def test_failing_model_is_never_only_not_ready(yard: Yard) -> None:
+    yard.repository.put("m", b"bad")
+    for _ in range(2):
+        with pytest.raises(ModelLoadError):
+            yard.ask("m")
+        yard.clock.advance(1000)
+
+    with yard.closed_gate(), pytest.raises(ModelLoadError, match="cannot load bad"):
+        yard.ask("m", window_s=0)
+
+    assert yard.loads == [b"bad"] * 3
+
+
+def test_failed_model_leaves_nothing_on_disk_or_in_memory(yard: Yard, tmp_path: Path) -> None:
+    yard.repository.put("m", b"bad")
+    with pytest.raises(ModelLoadError):
+        yard.ask("m")
+
+    assert yard.models.used_bytes == 0
+    assert list((tmp_path / "entries").iterdir()) == []
+    assert yard.status("m").status is ModelStatus.LOADING_FAILED
+
+
+def test_good_upload_recovers_a_model_that_never_loaded(yard: Yard) -> None:
+    yard.repository.put("m", b"bad")
+    with pytest.raises(ModelLoadError):
+        yard.ask("m")
+    yard.repository.put("m", b"v2")
+    yard.clock.advance(REVALIDATE_S)
+
+    assert yard.ask("m") == b"v2"
+
+
+def test_missing_model_is_asked_for_again_after_a_few_seconds(yard: Yard) -> None:
+    for _ in range(3):
+        with pytest.raises(TargetModelNotFoundError):
+            yard.ask("new")
+    assert yard.repository.described == ["new"]
+
+    yard.repository.put("new", b"v1")
+    yard.clock.advance(MISSING_TTL_S)
+
+    assert yard.ask("new") == b"v1"
+
+
+def test_deletion_upstream_is_noticed(yard: Yard) -> None:
+    yard.ask("m")
+    yard.repository.delete("m")
+    assert yard.ask("m") == b"v1"
+
+    yard.clock.advance(REVALIDATE_S)
+
+    with pytest.raises(TargetModelNotFoundError):
+        yard.ask("m")
+    assert yard.models.used_bytes == 0
+
+
+def test_loaded_model_answers_while_the_repository_is_out_of_reach(yard: Yard) -> None:
+    yard.ask("m")
+    yard.repository.is_down = True
+    yard.clock.advance(REVALIDATE_S)
+
+    assert yard.ask("m") == b"v1"
+
+
+def test_loaded_model_answers_while_the_repository_forbids_to_look(yard: Yard) -> None:
+    """Expired credentials are no deletion of every model there is."""
+    yard.ask("m")
+    yard.repository.is_forbidden = True
+    yard.clock.advance(REVALIDATE_S)
+
+    assert yard.ask("m") == b"v1"
+
+
+def test_cold_model_of_a_forbidding_repository_is_not_found(yard: Yard) -> None:
+    yard.repository.is_forbidden = True
+
+    with pytest.raises(TargetModelForbiddenError):
+        yard.ask("m")
+
+
+def test_cold_model_of_an_unreachable_repository_is_a_dependency_error(yard: Yard) -> None:
+    yard.repository.is_down = True
+
+    with pytest.raises(DependencyError):
+        yard.ask("m")
+
+    yard.repository.is_down = False
+    assert yard.ask("m") == b"v1"
+
+
+def test_model_that_can_never_fit_is_an_error(tmp_path: Path) -> None:
+    yard = Yard(tmp_path, memory_of=lambda content: 101)
+    yard.repository.put("m", b"v1")
+
+    with pytest.raises(ModelTooLargeError):
+        yard.ask("m")
+
+    assert yard.loads == []
+
+
+def test_evicted_model_comes_back_from_disk(yard: Yard) -> None:
+    for name in ("a", "b", "c"):
+        yard.repository.put(name, name.encode())
+        yard.ask(name)
+    yard.repository.fetched.clear()
+
+    assert yard.outcome("a") == (b"a", False)
+    assert yard.repository.fetched == []
+
+
+def test_artifact_that_rotted_on_disk_is_staged_again(yard: Yard, tmp_path: Path) -> None:
+    yard.ask("m")
+    yard.models.unload(yard.source("m").model_id)
+    (rotten,) = (tmp_path / "entries").glob("*/model/m")
+    rotten.write_bytes(b"bad sectors")
+
+    assert yard.ask("m") == b"v1"
+
+
+def test_artifact_that_changes_while_it_is_fetched_is_loaded_in_its_new_version(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = yard.repository.describe
+    late = iter([b"v2"])
+
+    def describe_then_change(key: str) -> ModelArtifact:
+        artifact = describe(key)
+        for content in late:
+            yard.repository.put(key, content)
+        return artifact
+
+    monkeypatch.setattr(yard.repository, "describe", describe_then_change)
+
+    assert yard.ask("m") == b"v2"
+
+
+def test_caching_disabled_unloads_and_deletes_after_each_call(yard: Yard, tmp_path: Path) -> None:
+    yard.outcome("m", keep_loaded=False)
+
+    assert yard.models.used_bytes == 0
+    assert list((tmp_path / "entries").iterdir()) == []
+    assert yard.outcome("m", keep_loaded=False) == (b"v1", False)
+
+
+def test_calls_that_share_a_model_without_caching_delete_its_files_once_at_the_end(
+    yard: Yard, tmp_path: Path
+) -> None:
+    source = yard.source("m", keep_loaded=False)
+    with ExitStack() as last:
+        last.enter_context(yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S))
+        with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+            pass
+
+        assert len(list((tmp_path / "entries").iterdir())) == 1
+    assert list((tmp_path / "entries").iterdir()) == []
+    assert yard.models.used_bytes == 0
+
+
+def test_a_call_without_caching_leaves_the_version_that_came_after_its_own(yard: Yard) -> None:
+    source = yard.source("m", keep_loaded=False)
+    with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+        yard.repository.put("m", b"v2")
+        yard.clock.advance(REVALIDATE_S)
+        assert yard.ask("m") == b"v1"
+        yard.settle()
+
+    assert yard.outcome("m") == (b"v2", True)
+
+
+def test_load_that_never_ends_is_a_model_error_after_six_minutes(yard: Yard) -> None:
+    with yard.closed_gate():
+        with pytest.raises(ModelNotReadyError):
+            yard.ask("m", window_s=0)
+        yard.clock.advance(MAX_LOAD_S + 1)
+
+        with pytest.raises(ModelError, match="still loading after 360 s"):
+            yard.ask("m", window_s=0)
+
+
+def test_survey_tells_where_each_model_is(yard: Yard) -> None:
+    for name in ("a", "b", "c"):
+        yard.repository.put(name, name.encode())
+        yard.ask(name)
+
+    assert yard.status("a").status is ModelStatus.STAGED
+    assert yard.status("c").status is ModelStatus.LOADED
+    assert yard.status("c").memory_bytes == 40
+    assert yard.status("c").disk_bytes > 1
+    with yard.closed_gate():
+        with pytest.raises(ModelNotReadyError):
+            yard.ask("m", window_s=0)
+        assert yard.status("m").status is ModelStatus.LOADING
+
+
+def test_downloads_loads_and_unloads_are_measured(yard: Yard) -> None:
+    yard.ask("m")
+    yard.models.unload(yard.source("m").model_id)
+
+    recorded = [sample.name for sample in yard.metrics.samples]
+    assert recorded == ["ModelDownloadingTime", "ModelLoadingTime", "ModelUnloadingTime"]
+
+
+@pytest.mark.parametrize(
+    ("count", "first_ttl_s", "rest_s"),
+    [(1, 5.0, 5.0), (3, 5.0, 20.0), (5000, 5.0, 300.0), (5000, 0.0, 0.0)],
+)
+def test_model_that_keeps_failing_rests_longer_but_not_for_ever(
+    count: int, first_ttl_s: float, rest_s: float
+) -> None:
+    failure = None
+    for _ in range(count):
+        failure = next_failure(failure, "v1", ModelLoadError("bad"), 100.0, first_ttl_s)
+
+    assert failure is not None
+    assert failure.retry_at == 100.0 + rest_s

@@ -1,0 +1,126 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.errors import AccessDeniedError, InvalidRequestError
+from modelyard.domain.values import Principal, TargetModel
+from modelyard.router.access import authorize, is_allowed, matches, may_call_something
+from modelyard.sagemaker.target_model import parse_target_model
+
+ROLE = "arn:aws:iam::111122223333:role/team-a"
+SESSION = Principal("arn:aws:sts::111122223333:assumed-role/team-a/alice", ROLE)
+TENANT = AccessRule("tenant-a", allow=("company_a/*",))
+A = Principal("tenant-a")
+
+# The characters that names are attacked with, so that random texts are hostile ones.
+HOSTILE = st.text(st.sampled_from("ab_/.\\ %~*?cC"), max_size=16)
+OTHERS = st.sampled_from(["company_b", "company_B", "Company_a", "company_ab", "company"])
+SPELLINGS = st.builds("".join, st.lists(HOSTILE | OTHERS | st.just("company_a/"), max_size=4))
+GLOBS = st.text(st.sampled_from("ab/*?.[]"), max_size=8)
+NAMES = st.text(st.sampled_from("ab/.[]\n"), max_size=8)
+
+
+def endpoint(*rules: AccessRule) -> Endpoint:
+    return Endpoint("housing", "s3://models/", access=rules)
+
+
+def allowed(principal: Principal, target: str, *rules: AccessRule) -> bool:
+    return is_allowed(endpoint(*rules), principal, TargetModel(target))
+
+
+def reference(glob: str, text: str) -> bool:
+    """Match as the definition says, without regular expressions."""
+    if not glob:
+        return not text
+    if glob[0] == "*":
+        return reference(glob[1:], text) or (bool(text) and reference(glob, text[1:]))
+    return bool(text) and glob[0] in ("?", text[0]) and reference(glob[1:], text[1:])
+
+
+@pytest.mark.parametrize(
+    ("glob", "text", "is_match"),
+    [
+        ("company_a/*", "company_a/x/y.onnx", True),
+        ("company_a/*", "company_ab/x", False),
+        ("company_a/*", "x/company_a/x", False),
+        ("*.onnx", "a/b.onnx", True),
+        ("*.onnx", "aonnx", False),
+        ("store-?.onnx", "store-1.onnx", True),
+        ("store-?.onnx", "store-12.onnx", False),
+        ("[ab]", "a", False),
+        ("[ab]", "[ab]", True),
+        ("Model", "model", False),
+        ("", "", True),
+    ],
+)
+def test_glob_knows_two_wildcards_only(glob: str, text: str, is_match: bool) -> None:
+    assert matches(glob, text) is is_match
+
+
+@given(GLOBS, NAMES)
+def test_glob_matches_what_its_definition_says(glob: str, text: str) -> None:
+    assert matches(glob, text) is reference(glob, text)
+
+
+def test_many_stars_cost_no_time_to_speak_of() -> None:
+    before = time.process_time()
+
+    assert not matches("*a" * 40 + "*b", "a" * 1024)
+
+    assert time.process_time() - before < 1.0
+
+
+def test_without_rules_everybody_may_call_everything() -> None:
+    assert allowed(Principal("anonymous"), "company_b/x")
+
+
+def test_with_rules_an_unnamed_caller_may_call_nothing() -> None:
+    assert not allowed(Principal("tenant-b"), "company_a/x", TENANT)
+    assert not may_call_something(endpoint(TENANT), Principal("tenant-b"))
+    assert may_call_something(endpoint(TENANT), A)
+
+
+def test_session_is_known_by_its_role_and_by_its_own_arn() -> None:
+    assert allowed(SESSION, "m", AccessRule("arn:aws:iam::*:role/team-*", ("*",)))
+    assert allowed(SESSION, "m", AccessRule("arn:aws:sts::*:assumed-role/team-a/*", ("*",)))
+    assert not allowed(SESSION, "m", AccessRule("arn:aws:iam::*:role/team-b", ("*",)))
+
+
+@given(SPELLINGS)
+def test_no_spelling_reaches_the_model_of_another_tenant(text: str) -> None:
+    try:
+        target = parse_target_model(text)
+    except InvalidRequestError:
+        return
+    if is_allowed(endpoint(TENANT), A, target):
+        assert target.split("/")[0] == "company_a"
+        assert ".." not in target.split("/")
+
+
+@given(HOSTILE, st.lists(st.sampled_from(["*", "company_a/*", "?*"]), max_size=3), st.booleans())
+def test_deny_wins_over_every_allow(tail: str, allow: list[str], is_first: bool) -> None:
+    rules = [AccessRule("*", deny=("company_a/*",)), AccessRule("tenant-*", tuple(allow))]
+
+    assert not allowed(A, f"company_a/{tail}", *(rules if is_first else reversed(rules)))
+
+
+def test_refusal_names_caller_model_and_endpoint() -> None:
+    with pytest.raises(AccessDeniedError) as caught:
+        authorize(endpoint(TENANT), A, TargetModel("company_b/x"))
+
+    assert caught.value.message == (
+        "tenant-a is not allowed to call 'company_b/x' of endpoint housing"
+    )
+
+
+def test_refusal_is_logged_with_endpoint_and_caller(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), pytest.raises(AccessDeniedError):
+        authorize(endpoint(TENANT), A, TargetModel("company_b/secret.tar.gz"))
+
+    (record,) = caplog.records
+    fields = vars(record)
+    assert record.message == "refused by access rules"
+    assert (fields["endpoint"], fields["principal"]) == ("housing", "tenant-a")

@@ -1,0 +1,206 @@
+import asyncio
+
+import pytest
+
+from modelyard.domain.endpoints import Endpoint, EndpointTable
+from modelyard.domain.errors import DependencyError, TargetModelNotFoundError, UnknownEndpointError
+from modelyard.domain.requests import Answer, Survey
+from modelyard.domain.values import (
+    ModelId,
+    ModelResidence,
+    ModelStatus,
+    Sample,
+    StoredObject,
+    TargetModel,
+)
+from modelyard.router.catalog import Catalog, CatalogEntry, targets_in
+from tests.fakes.backend import FakeBackend
+from tests.fakes.memory_repository import MemoryRepository
+from tests.fakes.metrics import RecordingMetrics
+
+ENDPOINT = Endpoint("housing", "memory:")
+
+
+def targets(*keys: str) -> list[str]:
+    return list(targets_in(StoredObject(key, 1, 0.0) for key in keys))
+
+
+def residence(name: str, status: ModelStatus, memory_bytes: int = 0) -> ModelResidence:
+    model_id = ModelId("housing", TargetModel(name))
+    return ModelResidence(model_id, status, memory_bytes=memory_bytes)
+
+
+class Scene:
+    """A catalog over a repository in memory and scripted shards."""
+
+    def __init__(self, *keys: str, shards: int = 2) -> None:
+        self.backend = FakeBackend(shards)
+        self.metrics = RecordingMetrics()
+        repository = MemoryRepository(dict.fromkeys(keys, b"1234"))
+        self.catalog = Catalog(
+            endpoints=EndpointTable([ENDPOINT]),
+            backend_of=lambda _: self.backend,
+            open_repository={"memory:": repository}.__getitem__,
+            metrics=self.metrics,
+        )
+
+    def models(self) -> dict[str, ModelStatus]:
+        entries = asyncio.run(self.catalog.models("housing"))
+        return {entry.target_model: entry.residence.status for entry in entries}
+
+    def model(self, name: str) -> CatalogEntry:
+        return asyncio.run(self.catalog.model("housing", TargetModel(name)))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Houston_TX.tar.gz",
+        "a/b/m.TAR.GZ",
+        "m.tgz",
+        "m.tar",
+        "m.zip",
+        "m.onnx",
+        "m.json",
+        "m.ubj",
+        "m.bst",
+        "xgboost.model",
+        "m.skops",
+        "m.joblib",
+        "m.pkl",
+        "m.pickle",
+        "ModelA",
+        "north/ModelA",
+        "v1.2/ModelA",
+    ],
+)
+def test_model_file_is_a_target(key: str) -> None:
+    assert targets(key) == [key]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "README.md",
+        "notes.txt",
+        ".DS_Store",
+        ".git/HEAD",
+        "a/.hidden/m.onnx",
+        "__MACOSX/m.onnx",
+        "saved_model.pb",
+        "m.onnx.bak",
+        "data.csv",
+    ],
+)
+def test_other_files_are_no_targets(key: str) -> None:
+    assert targets(key) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"),
+    [
+        ("half-plus-two/1/saved_model.pb", "half-plus-two"),
+        ("half-plus-two/saved_model.pb", "half-plus-two"),
+        ("north/net/00000123/saved_model.pb", "north/net"),
+        ("my-script/code/inference.py", "my-script"),
+        ("my-script/2/code/inference.py", "my-script"),
+    ],
+)
+def test_folder_is_a_target_by_the_file_that_makes_it_one(key: str, folder: str) -> None:
+    assert targets(key) == [folder]
+
+
+def test_target_comes_with_the_bytes_of_its_object() -> None:
+    found = targets_in([StoredObject("m.onnx", 42, 0.0)])
+
+    assert found == {"m.onnx": 42}
+
+
+def test_folder_is_one_target_with_the_bytes_of_all_its_files() -> None:
+    keys = ("net/code/helper.json", "net/code/inference.py", "net/model.onnx", "other.onnx")
+
+    found = targets_in(StoredObject(key, 10, 0.0) for key in keys)
+
+    assert found == {"net": 30, "other.onnx": 10}
+
+
+@pytest.mark.parametrize("key", ["Ä.onnx", "a\\b.onnx", "a//m.onnx", " m.onnx"])
+def test_names_that_nobody_can_ask_for_are_left_out(key: str) -> None:
+    assert targets(key) == []
+
+
+def test_models_are_listed_by_name_with_their_residence() -> None:
+    scene = Scene("b.onnx", "a.onnx", "notes.txt")
+    scene.backend.script_survey(1, Answer(residences=(residence("b.onnx", ModelStatus.LOADED),)))
+
+    assert list(scene.models().items()) == [
+        ("a.onnx", ModelStatus.NOT_LOADED),
+        ("b.onnx", ModelStatus.LOADED),
+    ]
+
+
+def test_every_shard_is_asked() -> None:
+    scene = Scene("a.onnx", shards=3)
+
+    scene.models()
+
+    assert [call.shard for call in scene.backend.calls] == [0, 1, 2]
+    assert {call.request for call in scene.backend.calls} == {Survey("housing", "memory:")}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first-shard", "second-shard"])
+def test_nearest_residence_is_the_one_that_counts(order: tuple[int, int]) -> None:
+    scene = Scene("a.onnx")
+    near, far = order
+    scene.backend.script_survey(near, Answer(residences=(residence("a.onnx", ModelStatus.LOADED),)))
+    scene.backend.script_survey(far, Answer(residences=(residence("a.onnx", ModelStatus.STAGED),)))
+
+    assert scene.models() == {"a.onnx": ModelStatus.LOADED}
+
+
+def test_loaded_model_that_left_the_repository_is_still_listed() -> None:
+    scene = Scene()
+    scene.backend.script_survey(0, Answer(residences=(residence("gone", ModelStatus.LOADED),)))
+
+    assert scene.models() == {"gone": ModelStatus.LOADED}
+
+
+@pytest.mark.parametrize("failure", [TimeoutError(), DependencyError("down")], ids=repr)
+def test_shard_that_cannot_answer_is_left_out(failure: Exception) -> None:
+    scene = Scene("a.onnx", "b.onnx")
+    scene.backend.script_survey(0, failure)
+    scene.backend.script_survey(1, Answer(residences=(residence("b.onnx", ModelStatus.LOADED),)))
+
+    assert scene.models() == {"a.onnx": ModelStatus.NOT_LOADED, "b.onnx": ModelStatus.LOADED}
+
+
+def test_samples_that_came_with_a_survey_are_recorded() -> None:
+    sample = Sample("ModelUnloadingTime", 3.0, "housing")
+    scene = Scene()
+    scene.backend.script_survey(1, Answer(samples=(sample,)))
+
+    scene.models()
+
+    assert scene.metrics.samples == [sample]
+
+
+def test_models_of_an_unknown_endpoint() -> None:
+    with pytest.raises(UnknownEndpointError):
+        asyncio.run(Scene().catalog.models("churn"))
+
+
+def test_one_model_is_shown_with_its_size_and_residence() -> None:
+    scene = Scene("a.onnx")
+    loaded = residence("a.onnx", ModelStatus.LOADED, memory_bytes=99)
+    scene.backend.script_survey(0, Answer(residences=(loaded,)))
+
+    assert scene.model("a.onnx") == CatalogEntry(TargetModel("a.onnx"), 4, loaded)
+
+
+def test_model_nobody_has_loaded_is_shown_as_such() -> None:
+    assert Scene("a.onnx").model("a.onnx").residence.status is ModelStatus.NOT_LOADED
+
+
+def test_model_that_is_not_in_the_repository_cannot_be_shown() -> None:
+    with pytest.raises(TargetModelNotFoundError):
+        Scene().model("a.onnx")

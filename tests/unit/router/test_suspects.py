@@ -1,0 +1,182 @@
+"""Blame as stories: each crash is told by who was in flight and who was on trial."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from modelyard.domain.values import ModelId, TargetModel
+from modelyard.router.suspects import FIRST_SENTENCE_S, LONGEST_SENTENCE_S, Suspects
+
+Crash = tuple[str, str | None]
+
+
+def model(name: str) -> ModelId:
+    return ModelId("housing", TargetModel(name))
+
+
+def after(*story: Crash | str, now: float = 0.0) -> Suspects:
+    """Tell a story: `("ABC", "A")` is a crash of A, B and C with A on trial, `"A"` an answer."""
+    suspects = Suspects()
+    for event in story:
+        if isinstance(event, str):
+            suspects.clear(model(event))
+        else:
+            in_flight, on_trial = event
+            accused = None if on_trial is None else model(on_trial)
+            suspects.crashed(frozenset(map(model, in_flight)), accused, now)
+    return suspects
+
+
+def names(suspects: Suspects) -> str:
+    return "".join(name for name in "ABCDK" if suspects.is_suspect(model(name)))
+
+
+def barred(suspects: Suspects, now: float = 0.0) -> dict[str, float]:
+    sentences = {name: suspects.barred_s(model(name), now) for name in "ABCDK"}
+    return {name: seconds for name, seconds in sentences.items() if seconds}
+
+
+@pytest.mark.parametrize(
+    ("story", "suspected"),
+    [
+        ([], ""),
+        ([("", None)], ""),
+        ([("K", None)], "K"),
+        ([("ABK", None)], "ABK"),
+        ([("ABK", None), "A"], "BK"),
+        ([("ABK", None), "A", "B"], "K"),
+        ([("ABK", None), ("CDK", None)], "ABCDK"),
+        ([("AK", None), "A", ("K", "K")], "K"),
+    ],
+    ids=str,
+)
+def test_suspects_were_in_flight_when_it_crashed_and_not_answered_since(
+    story: list[Crash | str], suspected: str
+) -> None:
+    assert names(after(*story)) == suspected
+
+
+@pytest.mark.parametrize(
+    ("story", "convicted"),
+    [
+        ([("K", None)], ""),
+        ([("K", None), ("K", "K")], "K"),
+        ([("K", None), ("K", None)], "K"),
+        ([("AK", None), ("K", "K")], ""),
+        ([("AK", None), ("K", "K"), ("K", "K")], "K"),
+        ([("AK", None), ("AK", "K"), ("BK", "K")], "K"),
+        ([("AK", None), ("AK", None), ("AK", None)], ""),
+        ([("AK", None), "A", ("K", "K"), "K", ("K", None)], ""),
+        ([("A", None), "A", ("A", None), "A", ("A", None)], ""),
+    ],
+    ids=str,
+)
+def test_two_crashes_on_trial_or_alone_without_an_answer_between_convict(
+    story: list[Crash | str], convicted: str
+) -> None:
+    assert "".join(barred(after(*story))) == convicted
+
+
+def test_company_of_a_trial_that_crashed_is_suspect_too() -> None:
+    """Else a killer that nobody suspects kills again at once, and the accused is convicted."""
+    suspects = after(("AK", None), "K", ("AK", "A"))
+
+    assert names(suspects) == "AK"
+
+
+def test_sentence_ends() -> None:
+    suspects = after(("K", None), ("K", "K"), now=100.0)
+
+    assert barred(suspects, now=100.0) == {"K": FIRST_SENTENCE_S}
+    assert barred(suspects, now=100.0 + FIRST_SENTENCE_S - 1) == {"K": 1.0}
+    assert barred(suspects, now=100.0 + FIRST_SENTENCE_S) == {}
+
+
+def test_convict_stays_suspect_after_the_sentence() -> None:
+    assert names(after(("K", None), ("K", "K"))) == "K"
+
+
+def test_every_further_crash_doubles_the_sentence_up_to_the_longest() -> None:
+    trials = [("K", "K")] * 10
+
+    sentences = [barred(after(*trials[:count]))["K"] for count in range(2, 10)]
+
+    assert sentences == [10, 20, 40, 80, 160, 320, LONGEST_SENTENCE_S, LONGEST_SENTENCE_S]
+
+
+def test_answer_wipes_the_record() -> None:
+    suspects = after(("K", None), ("K", "K"), ("K", "K"), "K", ("K", None), ("K", "K"))
+
+    assert barred(suspects) == {"K": FIRST_SENTENCE_S}
+
+
+KILLER = model("killer")
+INNOCENTS = [model(name) for name in "ABCD"]
+
+
+class Worker(RuleBasedStateMachine):
+    """A worker and its callers: suspects go one at a time, everybody else at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.suspects = Suspects()
+        self.now = 0.0
+        self.flying: list[ModelId] = []
+        self.queue: list[ModelId] = []
+        self.on_trial: ModelId | None = None
+        self.crashes_at_large = 0
+
+    @rule(model_id=st.sampled_from([KILLER, *INNOCENTS]))
+    def call(self, model_id: ModelId) -> None:
+        if self.suspects.is_suspect(model_id):
+            self.queue.append(model_id)
+            self.seat_next()
+        else:
+            self.flying.append(model_id)
+
+    @precondition(lambda self: set(self.flying) - {KILLER})
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        answered = data.draw(st.sampled_from([one for one in self.flying if one != KILLER]))
+        self.flying.remove(answered)
+        self.suspects.clear(answered)
+        self.end_trial_of(answered)
+
+    @precondition(lambda self: KILLER in self.flying)
+    @rule()
+    def crash(self) -> None:
+        self.suspects.crashed(frozenset(self.flying), self.on_trial, self.now)
+        is_convicted = self.suspects.barred_s(KILLER, self.now) > 0
+        self.crashes_at_large = 0 if is_convicted else self.crashes_at_large + 1
+        retried, self.flying, self.on_trial = self.flying, [], None
+        for model_id in retried:
+            self.call(model_id)
+
+    @rule(seconds=st.sampled_from([1.0, FIRST_SENTENCE_S, LONGEST_SENTENCE_S]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def innocents_are_never_convicted(self) -> None:
+        assert not any(self.suspects.barred_s(one, self.now) for one in INNOCENTS)
+
+    @invariant()
+    def killer_is_convicted_at_the_third_crash(self) -> None:
+        assert self.crashes_at_large < 3
+
+    def end_trial_of(self, model_id: ModelId) -> None:
+        if model_id == self.on_trial and model_id not in self.flying:
+            self.on_trial = None
+            self.seat_next()
+
+    def seat_next(self) -> None:
+        while self.queue and self.on_trial is None:
+            model_id = self.queue.pop(0)
+            if not self.suspects.barred_s(model_id, self.now):
+                self.on_trial = model_id
+                self.flying.append(model_id)
+
+
+TestWorker = Worker.TestCase
+TestWorker.settings = settings(max_examples=200, stateful_step_count=40)

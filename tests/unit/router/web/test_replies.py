@@ -1,0 +1,80 @@
+"""Errors of a Cortex API on the wire."""
+
+import json
+
+import pytest
+
+from modelyard.domain import errors
+from modelyard.domain.errors import ModelNotReadyError, ModelyardError
+from modelyard.domain.values import HttpReply
+from modelyard.router.web.replies import INTERNAL_SERVER_ERROR, render_call_error
+
+
+def family(root: type[ModelyardError]) -> list[type[ModelyardError]]:
+    own = [kind for kind in root.__subclasses__() if kind.__module__ == errors.__name__]
+    return [root, *(below for kind in own for below in family(kind))]
+
+
+TOLD = {
+    errors.UnknownEndpointError: 404,
+    errors.TargetModelNotFoundError: 404,
+    errors.TargetModelForbiddenError: 404,
+    errors.PayloadTooLargeError: 413,
+    errors.InvalidRequestError: 400,
+    errors.AccessDeniedError: 403,
+    errors.TargetModelMissingError: 400,
+    errors.UnsupportedOperationError: 400,
+    errors.ModelNotReadyError: 503,
+    errors.CapacityError: 503,
+    errors.DependencyError: 503,
+    errors.ArtifactChangedError: 503,
+}
+told = pytest.mark.parametrize(
+    ("kind", "status"), TOLD.items(), ids=lambda value: getattr(value, "__name__", str(value))
+)
+kept_back = pytest.mark.parametrize(
+    "kind",
+    [kind for kind in family(ModelyardError) if kind not in TOLD],
+    ids=lambda kind: kind.__name__,
+)
+
+
+@told
+def test_c22_error_of_the_request_says_what_was_wrong(
+    kind: type[ModelyardError], status: int
+) -> None:
+    reply = render_call_error(kind("no model 'gpt'"))
+
+    assert reply.status == status
+    assert ("content-type", "application/json") in reply.headers
+    assert json.loads(reply.body) == {"error": "no model 'gpt'"}
+
+
+@kept_back
+def test_c17_error_of_the_class_or_its_models_keeps_its_details(kind: type[ModelyardError]) -> None:
+    assert render_call_error(kind("secret")) == HttpReply(500, (), b"internal server error")
+
+
+def test_c17_body_of_an_internal_error_has_no_content_type() -> None:
+    assert HttpReply(500, (), b"internal server error") == INTERNAL_SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (7.1, "8"), (300.0, "300")]
+)
+def test_caller_learns_in_whole_seconds_when_to_try_again(seconds: float, header: str) -> None:
+    reply = render_call_error(ModelNotReadyError("loading", seconds))
+
+    assert dict(reply.headers)["retry-after"] == header
+
+
+@pytest.mark.parametrize("kind", [errors.CapacityError, errors.DependencyError])
+def test_nobody_is_told_when_that_is_not_known(kind: type[ModelyardError]) -> None:
+    assert "retry-after" not in dict(render_call_error(kind("full")).headers)
+
+
+@pytest.mark.parametrize("message", ["Straße", 'a "quoted" name', "\ud800", "line\nbreak"])
+def test_any_message_is_json(message: str) -> None:
+    reply = render_call_error(errors.TargetModelNotFoundError(message))
+
+    assert json.loads(reply.body) == {"error": message}

@@ -1,0 +1,140 @@
+import pytest
+
+from modelyard.domain.errors import ArtifactInvalidError
+from modelyard.runtimes import detection
+from tests.models import onnx_models, sklearn_models, xgboost_models
+
+
+def found(folder):
+    candidate = detection.find_model(folder)
+    return candidate.runtime, candidate.path.relative_to(folder).as_posix()
+
+
+@pytest.mark.parametrize("name", ["xgboost-model", "xgboost-model-0", "m.ubj", "m.bst", "m.model"])
+def test_xgboost_is_known_by_name(tmp_path, name):
+    xgboost_models.ubj(tmp_path, 1.0, name)
+
+    assert found(tmp_path) == ("xgboost", name)
+
+
+def test_json_is_a_model_if_xgboost_wrote_it(tmp_path):
+    xgboost_models.json(tmp_path, 1.0, "house.json")
+    (tmp_path / "config.json").write_text('{"learner_rate": 1}')
+    (tmp_path / "metadata.json").write_text("[]")
+
+    assert found(tmp_path) == ("xgboost", "house.json")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "anything.onnx"])
+def test_onnx_is_known_by_name(tmp_path, name):
+    onnx_models.linear_onnx(tmp_path, 1, 0, name=name)
+
+    assert found(tmp_path) == ("onnx", name)
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "m.pkl", "m.pickle"])
+def test_sklearn_pickle_is_known_by_name(tmp_path, name):
+    sklearn_models.linear_joblib(tmp_path, 1, 0, name=name)
+
+    assert found(tmp_path) == ("sklearn", name)
+
+
+def test_compressed_joblib_is_known_by_name(tmp_path):
+    sklearn_models.linear_joblib(tmp_path, 1, 0, compress=3)
+
+    assert found(tmp_path) == ("sklearn", "model.joblib")
+
+
+def test_pickled_booster_is_xgboost_whatever_its_extension(tmp_path):
+    xgboost_models.pickled(tmp_path, 1.0, "model.pkl")
+
+    assert found(tmp_path) == ("xgboost", "model.pkl")
+
+
+@pytest.mark.parametrize("name", ["house", "house.v2", "Houston_TX.1"])
+@pytest.mark.parametrize(
+    ("build", "runtime"),
+    [
+        pytest.param(lambda to, name: xgboost_models.ubj(to, 1, name), "xgboost", id="ubj"),
+        pytest.param(lambda to, name: xgboost_models.json(to, 1, name), "xgboost", id="json"),
+        pytest.param(lambda to, name: xgboost_models.pickled(to, 1, name), "xgboost", id="booster"),
+        pytest.param(xgboost_models.legacy_binary, "xgboost", id="binf"),
+        pytest.param(
+            lambda to, name: sklearn_models.linear_joblib(to, 1, 0, name), "sklearn", id="pickle"
+        ),
+        pytest.param(
+            lambda to, name: onnx_models.linear_onnx(to, 1, 0, name=name), "onnx", id="onnx"
+        ),
+    ],
+)
+def test_file_without_a_telling_name_is_known_by_content(tmp_path, build, runtime, name):
+    build(tmp_path, name)
+
+    assert found(tmp_path) == (runtime, name)
+
+
+def test_highest_version_is_served(tmp_path):
+    for version in ("1", "10", "9"):
+        onnx_models.versioned_onnx(tmp_path, 1, 0, version)
+
+    assert found(tmp_path) == ("onnx", "10/model.onnx")
+
+
+def test_highest_version_of_a_triton_folder_is_served(tmp_path):
+    onnx_models.triton_onnx(tmp_path, 1, 0, versions=["000000002", "1"])
+
+    assert found(tmp_path) == ("onnx", "house/000000002/model.onnx")
+
+
+@pytest.mark.parametrize(
+    "debris", ["._model.onnx", ".model.onnx", "__MACOSX/1/model.onnx", "MAR-INF/1/model.onnx"]
+)
+def test_debris_is_no_candidate(tmp_path, debris):
+    onnx_models.linear_onnx(tmp_path, 1, 0)
+    (tmp_path / debris).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / debris).write_bytes(b"\0\5\x16\7")
+
+    assert found(tmp_path) == ("onnx", "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["README", "LICENSE.txt", "train.csv", "requirements.txt"])
+def test_file_that_is_no_model_does_not_disturb(tmp_path, name):
+    xgboost_models.training_job(tmp_path, 1.0)
+    (tmp_path / name).write_text("{ about this model }")
+
+    assert found(tmp_path) == ("xgboost", "xgboost-model")
+
+
+def test_two_models_are_refused_by_name(tmp_path):
+    onnx_models.linear_onnx(tmp_path, 1, 0, name="b.onnx")
+    xgboost_models.ubj(tmp_path, 1.0, "a.ubj")
+
+    with pytest.raises(ArtifactInvalidError, match=r"2 models \(a.ubj, b.onnx\): keep one"):
+        detection.find_model(tmp_path)
+
+
+def test_folder_without_a_model_is_refused_with_what_is_in_it(tmp_path):
+    (tmp_path / "variables").mkdir()
+    for number in range(6):
+        (tmp_path / "variables" / f"{number}.txt").touch()
+
+    with pytest.raises(ArtifactInvalidError) as refused:
+        detection.find_model(tmp_path)
+
+    assert "no model but variables/0.txt, " in refused.value.message
+    assert "and 1 more; expected is xgboost-model, *.ubj" in refused.value.message
+    assert str(tmp_path) not in refused.value.message
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ArtifactInvalidError, match="the artifact holds no files"):
+        detection.find_model(tmp_path)
+
+
+def test_script_is_found(tmp_path):
+    assert detection.find_script(tmp_path) is None
+
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").touch()
+
+    assert detection.find_script(tmp_path) == tmp_path / "code" / "inference.py"

@@ -1,0 +1,83 @@
+import pytest
+
+from modelyard.domain.errors import ArtifactInvalidError
+from modelyard.runtimes import memory
+from modelyard.runtimes.memory import FIXED_BYTES
+from modelyard.runtimes.model_format import edges
+from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
+
+MIB = 2**20
+
+
+def estimate(runtime, folder, path):
+    return memory.estimate(runtime, folder, path, edges(path).format)
+
+
+def test_json_booster_is_estimated_dearer_to_read_than_ubj(tmp_path):
+    booster = xgboost_models.trained_booster()
+    ubj = xgboost_models.save(booster, tmp_path / "model.ubj")
+    json = xgboost_models.save(booster, tmp_path / "model.json", "json")
+
+    assert estimate("xgboost", tmp_path, json) > estimate("xgboost", tmp_path, ubj)
+
+
+def test_booster_costs_more_while_it_is_loaded_than_after(tmp_path):
+    path = xgboost_models.save(xgboost_models.trained_booster(), tmp_path / "model.ubj")
+
+    assert estimate("xgboost", tmp_path, path) > memory.booster_bytes(path, edges(path).format)
+
+
+def test_weights_beside_an_onnx_model_count(tmp_path):
+    path = onnx_models.linear_onnx(tmp_path, 1, 0)
+    (tmp_path / "weights.bin").write_bytes(bytes(MIB))
+
+    assert memory.estimate("onnx", tmp_path, path) > 2 * MIB
+    assert memory.session_bytes(path) > MIB
+
+
+def test_skops_counts_what_is_in_the_zip(tmp_path):
+    import numpy as np
+
+    estimator = sklearn_models.linear(0.0, 0.0)
+    estimator.coef_ = np.zeros(MIB)
+    path = tmp_path / "model.skops"
+    sklearn_models.dump_compressed(path, estimator)
+
+    assert path.stat().st_size < MIB
+    assert estimate("sklearn", tmp_path, path) > 8 * MIB
+
+
+def test_compressed_joblib_is_estimated_dearer_per_byte(tmp_path):
+    plain = sklearn_models.linear_joblib(tmp_path, 1, 0, "a.joblib")
+    packed = sklearn_models.linear_joblib(tmp_path, 1, 0, "b.joblib", compress=3)
+
+    per_byte = [
+        (estimate("sklearn", tmp_path, path) - FIXED_BYTES) / path.stat().st_size
+        for path in (plain, packed)
+    ]
+
+    assert per_byte[1] > 3 * per_byte[0]
+
+
+def test_script_counts_all_its_files(tmp_path):
+    script_models.script(tmp_path, "")
+    (tmp_path / "weights.bin").write_bytes(bytes(MIB))
+
+    assert memory.estimate("script", tmp_path, None) == FIXED_BYTES + 2 * MIB
+
+
+def test_debris_costs_nothing(tmp_path):
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "big").write_bytes(bytes(1000))
+    (tmp_path / "._big").write_bytes(bytes(1000))
+
+    assert memory.folder_bytes(tmp_path) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip"], ids=["empty", "broken"])
+def test_skops_that_is_no_zip_is_invalid(tmp_path, content):
+    path = tmp_path / "model.skops"
+    path.write_bytes(content)
+
+    with pytest.raises(ArtifactInvalidError, match=r"model\.skops is not a skops file"):
+        estimate("sklearn", tmp_path, path)

@@ -1,0 +1,233 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from modelyard.domain.errors import (
+    InputRejectedError,
+    ModelLoadError,
+    PredictionError,
+    UnsupportedAcceptError,
+    UnsupportedContentTypeError,
+)
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry
+from modelyard.runtimes.codecs import npy_codec
+from tests.models import onnx_models
+
+
+def loaded(folder):
+    return registry.load(registry.plan_load(folder, allow_code=False))
+
+
+@pytest.fixture
+def linear(tmp_path):
+    onnx_models.linear_onnx(tmp_path, 2, 1)
+    return loaded(tmp_path)
+
+
+@pytest.fixture
+def two_inputs(tmp_path):
+    onnx_models.sum_and_difference(tmp_path)
+    return loaded(tmp_path)
+
+
+@pytest.fixture
+def echo(tmp_path):
+    def build(element, dimensions=(None,)):
+        onnx_models.echo(tmp_path, element, dimensions)
+        return loaded(tmp_path)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b'{"x": [[1, 2, 3, 4]]}', "application/json", id="by name"),
+        pytest.param(b"[[1, 2, 3, 4]]", None, id="bare"),
+        pytest.param(b"[1, 2, 3, 4]", "application/json", id="flat row"),
+        pytest.param(b"1,2,3,4\n", "text/csv", id="csv"),
+        pytest.param(b"[1, 2, 3, 4]\n", "application/jsonlines", id="lines"),
+        pytest.param(b'{"x": [1, 2, 3, 4]}\n', "application/jsonlines", id="lines by name"),
+        pytest.param(npy_codec.encode(np.arange(1.0, 5.0)), "application/x-npy", id="npy"),
+    ],
+)
+def test_one_input_is_taken_in_every_way(linear, body, content_type):
+    assert linear.predict(Payload(body, content_type)).body == b"[[21.0]]"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/json", b"[[21.0],[1.0]]"),
+        ("application/jsonlines", b"[21.0]\n[1.0]\n"),
+        ("text/csv", b"21.0\n1.0\n"),
+    ],
+)
+def test_one_output_is_answered_in_every_text(linear, accept, expected):
+    payload = Payload(b"[[1, 2, 3, 4], [0, 0, 0, 0]]", accept=accept)
+
+    assert linear.predict(payload).body == expected
+
+
+def test_npy_is_answered_in_the_models_type(linear):
+    answer = linear.predict(Payload(b"[1, 2, 3, 4]", accept="application/x-npy"))
+
+    array = np.load(io.BytesIO(answer.body))
+    assert (array.dtype, array.tolist()) == (np.float32, [[21.0]])
+
+
+@pytest.mark.parametrize(
+    ("body", "got"),
+    [
+        pytest.param(b"[[1, 2, 3], [4, 5, 6]]", r"\[2, 3\]", id="wrong width"),
+        pytest.param(b"[[[1, 2, 3, 4]]]", r"\[1, 1, 4\]", id="too deep"),
+        pytest.param(b"7", r"\[\]", id="scalar"),
+        pytest.param(b"[]", r"\[1, 0\]", id="nothing"),
+    ],
+)
+def test_wrong_shape_is_rejected_with_both_shapes(linear, body, got):
+    with pytest.raises(InputRejectedError, match=rf"input 'x' takes float32 \[\*, 4\], got {got}"):
+        linear.predict(Payload(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(b'{"y": [[1]]}', "takes the inputs 'x', got 'y'", id="another name"),
+        pytest.param(b"{}", "takes the inputs 'x', got none", id="no name"),
+        pytest.param(b'["a", "b", "c", "d"]', "input 'x': the values are", id="text"),
+        pytest.param(b"[[1, 2], [3]]", "not an array", id="ragged"),
+    ],
+)
+def test_wrong_values_are_rejected(linear, body, message):
+    with pytest.raises(InputRejectedError, match=message):
+        linear.predict(Payload(body))
+
+
+def test_several_outputs_are_an_object_by_name(two_inputs):
+    answer = two_inputs.predict(Payload(b'{"a": [5, 6], "b": [[1, 2]]}'))
+
+    assert json.loads(answer.body) == {"sum": [[6.0, 8.0]], "difference": [[4.0, 4.0]]}
+
+
+def test_several_inputs_come_as_lines_of_objects(two_inputs):
+    lines = b'{"a": [1, 1], "b": [0, 0]}\n{"a": [2, 2], "b": [1, 1]}\n'
+
+    answer = two_inputs.predict(Payload(lines, "application/jsonlines"))
+
+    assert json.loads(answer.body)["sum"] == [[1.0, 1.0], [3.0, 3.0]]
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "application/x-npy"])
+def test_several_inputs_do_not_fit_an_array_type(two_inputs, content_type):
+    with pytest.raises(UnsupportedContentTypeError, match="carries one input, the model takes"):
+        two_inputs.predict(Payload(b"1,2", content_type))
+
+
+def test_several_inputs_need_names(two_inputs):
+    with pytest.raises(InputRejectedError, match="send an object of 'a', 'b'"):
+        two_inputs.predict(Payload(b"[1, 2]"))
+
+
+def test_several_outputs_do_not_fit_csv(two_inputs):
+    with pytest.raises(UnsupportedAcceptError, match="the model answers sum, difference"):
+        two_inputs.predict(Payload(b'{"a": [1, 2], "b": [1, 2]}', accept="text/csv"))
+
+
+def test_output_of_three_dimensions_does_not_fit_csv(echo):
+    predictor = echo(TensorProto.FLOAT, (None, None, None))
+
+    with pytest.raises(UnsupportedAcceptError, match="has 3 dimensions"):
+        predictor.predict(Payload(b"[[[1]]]", accept="text/csv"))
+
+
+def test_classes_with_probabilities_are_objects(tmp_path):
+    onnx_models.zip_map(tmp_path)
+
+    answer = loaded(tmp_path).predict(Payload(b"[[0.25, 0.75]]"))
+
+    assert json.loads(answer.body) == [{"no": 0.25, "yes": 0.75}]
+
+
+@pytest.mark.parametrize(
+    ("element", "body"),
+    [
+        pytest.param(TensorProto.INT64, b"[1,-2]", id="int64"),
+        pytest.param(TensorProto.UINT8, b"[0,255]", id="uint8"),
+        pytest.param(TensorProto.DOUBLE, b"[0.1]", id="double"),
+        pytest.param(TensorProto.FLOAT16, b"[0.5]", id="half"),
+        pytest.param(TensorProto.BOOL, b"[true,false]", id="boolean"),
+        pytest.param(TensorProto.STRING, b'["Houston","Z\xc3\xbcrich"]', id="text"),
+    ],
+)
+def test_declared_types_come_back_as_they_went_in(echo, element, body):
+    assert echo(element).predict(Payload(body)).body == body
+
+
+@pytest.mark.parametrize(
+    ("element", "body"),
+    [
+        pytest.param(TensorProto.INT64, b"[1.5]", id="fraction"),
+        pytest.param(TensorProto.UINT8, b"[256]", id="overflow"),
+        pytest.param(TensorProto.STRING, b"[1]", id="number as text"),
+    ],
+)
+def test_value_outside_the_declared_type_is_rejected(echo, element, body):
+    with pytest.raises(InputRejectedError, match="input 'x': the values"):
+        echo(element).predict(Payload(body))
+
+
+def test_result_that_is_not_finite_is_null(echo):
+    assert echo(TensorProto.DOUBLE).predict(Payload(b"[NaN,1,Infinity]")).body == b"[null,1.0,null]"
+
+
+def test_fixed_batch_is_checked(echo):
+    with pytest.raises(InputRejectedError, match=r"takes float32 \[3\], got \[2\]"):
+        echo(TensorProto.FLOAT, (3,)).predict(Payload(b"[1, 2]"))
+
+
+def test_failure_inside_the_graph_is_the_models(tmp_path):
+    from onnx import helper
+
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    inputs = [
+        onnx_models.tensor("x", [None]),
+        onnx_models.tensor("shape", [1], TensorProto.INT64),
+    ]
+    outputs = [onnx_models.tensor("y", [None])]
+    onnx_models.save(tmp_path / "model.onnx", nodes, inputs, outputs)
+
+    with pytest.raises(PredictionError, match="the model failed: "):
+        loaded(tmp_path).predict(Payload(b'{"x": [1, 2, 3], "shape": [7]}'))
+
+
+def test_weights_beside_the_model_are_read_and_kept(tmp_path):
+    onnx_models.external_weights(tmp_path, 2, 1)
+    predictor = loaded(tmp_path)
+
+    assert predictor.predict(Payload(b"[1, 2, 3, 4]")).body == b"[[21.0]]"
+    assert predictor.needs_files
+
+
+def test_weights_outside_the_artifact_are_refused(tmp_path):
+    inside = tmp_path / "artifact"
+    inside.mkdir()
+    path = onnx_models.external_weights(inside, 2, 1)
+    (inside / "weights.bin").rename(tmp_path / "weights.bin")
+    path.write_bytes(onnx_models.relocated(path, "../weights.bin"))
+
+    with pytest.raises(ModelLoadError, match="escapes model directory") as refused:
+        loaded(inside)
+
+    assert str(tmp_path) not in refused.value.message
+
+
+def test_input_that_no_body_can_carry_is_a_load_error(tmp_path):
+    onnx_models.sequence_length(tmp_path)
+
+    with pytest.raises(ModelLoadError, match=r"input 'x' is a seq\(tensor\(float\)\)"):
+        loaded(tmp_path)

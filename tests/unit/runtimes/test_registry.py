@@ -1,0 +1,208 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from modelyard.domain.errors import CodeNotAllowedError, ConfigurationError, ModelLoadError
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry
+from modelyard.runtimes.model_format import Format, edges
+from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
+
+PICKLES = [
+    pytest.param(lambda to: xgboost_models.pickled(to, 1.0), id="xgboost-model"),
+    pytest.param(lambda to: xgboost_models.pickled(to, 1.0, "model.bst"), id="bst"),
+    pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0), id="joblib"),
+    pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0, compress=3), id="compressed"),
+    pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0, "model"), id="no extension"),
+]
+
+
+@pytest.mark.parametrize("build", PICKLES)
+def test_pickle_needs_allow_code(tmp_path, build):
+    build(tmp_path)
+
+    with pytest.raises(CodeNotAllowedError, match=r"--allow-code or set allow_code: true"):
+        registry.plan_load(tmp_path, allow_code=False)
+
+
+@pytest.mark.parametrize("build", PICKLES)
+def test_pickle_loads_with_allow_code(tmp_path, build):
+    build(tmp_path)
+
+    registry.load(registry.plan_load(tmp_path, allow_code=True)).close()
+
+
+def test_script_needs_allow_code(tmp_path):
+    script_models.linear_script(tmp_path, 1, 0)
+
+    with pytest.raises(CodeNotAllowedError, match=r"code/inference\.py runs code"):
+        registry.plan_load(tmp_path, allow_code=False)
+
+
+def test_script_decides_whatever_lies_beside_it(tmp_path):
+    onnx_models.linear_onnx(tmp_path, 1, 0, name="a.onnx")
+    onnx_models.linear_onnx(tmp_path, 1, 0, name="b.onnx")
+    script_models.linear_script(tmp_path, 1, 0)
+
+    plan = registry.plan_load(tmp_path, allow_code=True)
+
+    assert (plan.runtime, plan.model_file) == ("script", None)
+
+
+def test_skops_with_foreign_types_needs_allow_code(tmp_path):
+    sklearn_models.untrusted_skops(tmp_path)
+    plan = registry.plan_load(tmp_path, allow_code=False)
+
+    with pytest.raises(CodeNotAllowedError, match=r"joblib\.hashing\.hash"):
+        registry.load(plan)
+
+    assert registry.load_native(replace(plan, allow_code=True)) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("model.onnx", b"", id="empty onnx"),
+        pytest.param("model.onnx", b"\x08\x08\x12 nonsense", id="bad onnx"),
+        pytest.param("model.pkl", b"\x80\x04nonsense", id="bad pickle"),
+        pytest.param("model.joblib", b"", id="empty joblib"),
+        pytest.param("xgboost-model", b"\x80\x04K\x07.", id="pickle of a number"),
+        pytest.param("model.json", b'{"learner":{},"version":[1,7,6]}', id="hollow xgboost"),
+    ],
+)
+def test_file_the_framework_refuses_is_a_load_error_without_paths(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    plan = registry.plan_load(tmp_path, allow_code=True)
+
+    with pytest.raises(ModelLoadError) as refused:
+        registry.load(plan)
+
+    assert "\n" not in refused.value.message
+    assert str(tmp_path) not in refused.value.message
+    assert "site-packages" not in refused.value.message
+
+
+def test_truncated_onnx_is_a_load_error(tmp_path):
+    path = onnx_models.linear_onnx(tmp_path, 1, 0)
+    path.write_bytes(path.read_bytes()[:-20])
+
+    with pytest.raises(ModelLoadError, match=r"onnx model cannot be loaded: .*model\.onnx"):
+        registry.load(registry.plan_load(tmp_path, allow_code=False))
+
+
+def test_estimator_that_cannot_predict_is_a_load_error(tmp_path):
+    import joblib
+
+    joblib.dump({"weights": 1}, tmp_path / "model.joblib")
+
+    with pytest.raises(ModelLoadError, match="a dict is no model"):
+        registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+
+def test_model_that_does_not_fit_is_a_load_error_with_the_containers_status(tmp_path):
+    script_models.script(tmp_path, "def model_fn(where):\n    raise MemoryError")
+
+    with pytest.raises(ModelLoadError) as refused:
+        registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+    assert refused.value.original_status == 507
+
+
+def test_missing_framework_names_the_extra(tmp_path, monkeypatch):
+    onnx_models.linear_onnx(tmp_path, 1, 0)
+    plan = registry.plan_load(tmp_path, allow_code=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "modelyard.runtimes.onnx", raising=False)
+
+    with pytest.raises(ConfigurationError, match=r'pip install "modelyard\[onnx\]"'):
+        registry.load(plan)
+
+
+def test_planning_imports_no_framework(tmp_path):
+    xgboost_models.ubj(tmp_path, 1.0)
+    program = (
+        "import sys, pathlib; from modelyard.runtimes import registry;"
+        "registry.plan_load(pathlib.Path(sys.argv[1]), allow_code=False);"
+        "print(sorted({'numpy', 'scipy', 'xgboost', 'sklearn', 'onnxruntime'} & set(sys.modules)))"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout == "[]\n"
+
+
+def test_onnx_runtime_is_told_not_to_report_usage(tmp_path):
+    onnx_models.linear_onnx(tmp_path, 1, 0)
+    program = (
+        "import os, sys, pathlib; from modelyard.runtimes import registry;"
+        "registry.load(registry.plan_load(pathlib.Path(sys.argv[1]), allow_code=False));"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "rewritten"),
+    [("model.json", "model.ubj"), ("xgboost-model", "xgboost-model"), ("m.bst", "m.bst")],
+)
+def test_a_booster_in_json_is_prepared_as_ubjson(tmp_path, name, rewritten):
+    xgboost_models.save(xgboost_models.trained_booster(), tmp_path / name, "json")
+    row = Payload(b"0.5,-1,2,0,1,7", "text/csv")
+    before = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(row)
+
+    registry.prepare(tmp_path)
+
+    (file,) = tmp_path.iterdir()
+    assert (file.name, edges(file).format) == (rewritten, Format.XGBOOST_UBJ)
+    after = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(row)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda to: xgboost_models.ubj(to, 1.0), id="UBJSON"),
+        pytest.param(lambda to: onnx_models.linear_onnx(to, 1, 0), id="ONNX"),
+        pytest.param(lambda to: (to / "model.json").write_text('{"learner": {}}'), id="damaged"),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0, f"{n}.json") for n in "ab"], id="two"
+        ),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0), (to / "model.ubj").mkdir()], id="name taken"
+        ),
+        pytest.param(
+            lambda to: [xgboost_models.json(to, 1.0), script_models.linear_script(to, 1, 0)],
+            id="a script's",
+        ),
+    ],
+)
+def test_everything_else_is_prepared_as_it_is(tmp_path, build):
+    build(tmp_path)
+    before = contents(tmp_path)
+
+    registry.prepare(tmp_path)
+
+    assert contents(tmp_path) == before
+
+
+def test_a_large_booster_is_left_in_json(tmp_path, monkeypatch):
+    xgboost_models.json(tmp_path, 1.0)
+    before = contents(tmp_path)
+    monkeypatch.setattr(registry, "_LARGEST_REWRITTEN_BYTES", 100)
+
+    registry.prepare(tmp_path)
+
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,289 @@
+import json
+import pickle
+import sys
+
+import pytest
+
+from modelyard.domain.errors import (
+    InputRejectedError,
+    ModelLoadError,
+    PredictionError,
+    UnsupportedAcceptError,
+)
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes import registry
+from tests.models import onnx_models, sklearn_models, xgboost_models
+from tests.models.script_models import script
+
+ECHO = """
+    def model_fn(model_dir):
+        return None
+
+    def input_fn(data, content_type):
+        return repr((data, content_type))
+
+    def predict_fn(value, model):
+        return value
+
+    def output_fn(value, accept):
+        return value + " as " + accept
+"""
+
+
+def loaded(folder):
+    return registry.load(registry.plan_load(folder, allow_code=True))
+
+
+def answer(folder, source, payload=Payload(b"[1, 2]"), **helpers):  # noqa: B008
+    return loaded(script(folder, source, **helpers)).predict(payload)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "data"),
+    [
+        pytest.param(b"[1]", None, ("[1]", "application/json"), id="nothing said"),
+        pytest.param(b"1\n", "text/csv", ("1\n", "text/csv"), id="csv is text"),
+        pytest.param(b"\x00\xff", "image/png", (b"\x00\xff", "image/png"), id="else bytes"),
+    ],
+)
+def test_input_fn_gets_text_or_bytes_by_content_type(tmp_path, body, content_type, data):
+    said = answer(tmp_path, ECHO, Payload(body, content_type))
+
+    assert said == Prediction(f"{data!r} as application/json".encode(), "application/json")
+
+
+def test_output_fn_gets_the_accept_header(tmp_path):
+    said = answer(tmp_path, ECHO, Payload(b"1", accept="text/plain;q=0.5, */*"))
+
+    assert said.body.endswith(b"as text/plain;q=0.5, */*")
+    assert said.content_type == "text/plain"
+
+
+def test_text_that_is_not_utf8_is_rejected(tmp_path):
+    with pytest.raises(InputRejectedError, match="not UTF-8"):
+        answer(tmp_path, ECHO, Payload(b"\xff", "text/csv"))
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ('"text"', Prediction(b"text", "application/json")),
+        ('b"bytes"', Prediction(b"bytes", "application/json")),
+        ('bytearray(b"x")', Prediction(b"x", "application/json")),
+        ('("pair", "text/plain")', Prediction(b"pair", "text/plain")),
+    ],
+)
+def test_body_may_come_with_its_content_type(tmp_path, result, expected):
+    source = f"def model_fn(d): ...\ndef transform_fn(m, data, kind, accept): return {result}"
+
+    assert answer(tmp_path, source) == expected
+
+
+def test_other_result_is_the_scripts_failure(tmp_path):
+    source = "def model_fn(d): ...\ndef transform_fn(m, data, kind, accept): return {}"
+
+    with pytest.raises(PredictionError, match="the script answered a dict"):
+        answer(tmp_path, source)
+
+
+def test_transform_fn_excludes_what_it_replaces(tmp_path):
+    source = "def transform_fn(m, d, c, a): ...\ndef predict_fn(d, m): ..."
+
+    with pytest.raises(ModelLoadError, match="defines transform_fn and predict_fn"):
+        loaded(script(tmp_path, source))
+
+
+def test_functions_may_take_the_context(tmp_path):
+    source = """
+        def model_fn(model_dir, context):
+            return [context.model_name, context.request_content_type]
+
+        def transform_fn(model, data, content_type, accept, context):
+            context.set_response_custom_attributes("seen=" + context.custom_attributes)
+            return "|".join(map(str, [*model, context.request_content_type, context.accept_header]))
+    """
+    payload = Payload(b"1", "text/csv", custom_attributes="c=1")
+
+    said = answer(tmp_path / "house", source, payload)
+
+    assert said.body == b"house|None|text/csv|application/json"
+    assert said.custom_attributes == "seen=c=1"
+
+
+def test_custom_attributes_are_not_echoed_unasked(tmp_path):
+    said = answer(tmp_path, ECHO, Payload(b"1", custom_attributes="c=1"))
+
+    assert said.custom_attributes is None
+
+
+def test_loading_runs_its_three_steps_in_order(tmp_path):
+    source = """
+        steps = []
+        def pre_model_fn(model_dir): steps.append("pre")
+        def model_fn(model_dir):
+            steps.append("load")
+            return steps
+        def model_warmup_fn(model_dir, model): model.append("warm up")
+        def predict_fn(data, model): return model
+    """
+
+    assert answer(tmp_path, source).body == b'["pre","load","warm up"]'
+
+
+@pytest.mark.parametrize(
+    ("build", "body", "expected"),
+    [
+        pytest.param(
+            lambda to: xgboost_models.ubj(to, 7.5), b"1,2,3,4,5,6", b"[7.5]", id="xgboost"
+        ),
+        pytest.param(
+            lambda to: onnx_models.linear_onnx(to, 2, 1), b"1,2,3,4", b"[[21.0]]", id="onnx"
+        ),
+        pytest.param(
+            lambda to: sklearn_models.linear_joblib(to, 2, 1), b"1,2,3,4", b"[21.0]", id="sklearn"
+        ),
+    ],
+)
+def test_without_functions_the_only_model_file_is_served(tmp_path, build, body, expected):
+    build(tmp_path)
+
+    assert answer(tmp_path, "", Payload(body, "text/csv")).body == expected
+
+
+def test_own_predict_fn_gets_the_frameworks_own_model(tmp_path):
+    xgboost_models.ubj(tmp_path, 7.5)
+
+    said = answer(tmp_path, "def predict_fn(data, model): return type(model).__name__")
+
+    assert said.body == b'"Booster"'
+
+
+def test_no_model_fn_needs_a_model_file(tmp_path):
+    with pytest.raises(ModelLoadError, match=r"defines no model_fn, and the artifact holds"):
+        loaded(script(tmp_path, ""))
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, b"[[1,2]]"),
+        ("text/csv", b"1,2\n"),
+        ("image/png, application/jsonlines", b"[1,2]\n"),
+    ],
+)
+def test_default_output_is_what_the_caller_accepts(tmp_path, accept, expected):
+    source = "def model_fn(d): ...\ndef predict_fn(data, model): return [[1, 2]]"
+
+    assert answer(tmp_path, source, Payload(b"1", accept=accept)).body == expected
+
+
+def test_default_output_of_an_object_is_json(tmp_path):
+    source = "def model_fn(d): ...\ndef predict_fn(data, model): return {'sum': data.sum()}"
+
+    assert json.loads(answer(tmp_path, source).body) == {"sum": 3}
+
+
+def test_default_output_refuses_other_types(tmp_path):
+    source = "def model_fn(d): ...\ndef predict_fn(data, model): return [1]"
+
+    with pytest.raises(UnsupportedAcceptError):
+        answer(tmp_path, source, Payload(b"1", accept="image/png"))
+
+
+def test_default_input_rejects_a_bad_body(tmp_path):
+    source = "def model_fn(d): ...\ndef predict_fn(data, model): return data"
+
+    with pytest.raises(InputRejectedError, match="not JSON"):
+        answer(tmp_path, source, Payload(b"{"))
+
+
+def test_failure_shows_the_scripts_own_frames_only(tmp_path):
+    source = """
+        import helper
+        def model_fn(model_dir): ...
+        def predict_fn(data, model):
+            return helper.divide(open, data)
+    """
+    divide = "import json\ndef divide(f, data):\n    return json.loads('x')"
+
+    with pytest.raises(PredictionError) as failed:
+        answer(tmp_path, source, helper=divide)
+
+    what, *frames = failed.value.message.splitlines()
+    assert what.startswith("JSONDecodeError: Expecting value")
+    assert frames == [
+        "  code/inference.py, line 5, in predict_fn: return helper.divide(open, data)",
+        "  code/helper.py, line 3, in divide: return json.loads('x')",
+    ]
+
+
+def test_failure_shows_no_folder_of_the_machine(tmp_path):
+    source = "def model_fn(model_dir):\n    open(model_dir + '/weights.bin')"
+
+    with pytest.raises(
+        ModelLoadError, match=r"No such file or directory: 'weights\.bin'"
+    ) as failed:
+        loaded(script(tmp_path, source))
+
+    assert str(tmp_path) not in failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "original"), [("413", 413), ("200", None), ("600", None), ("'400'", None)]
+)
+def test_error_may_carry_its_status(tmp_path, status, original):
+    source = f"""
+        class Refused(Exception):
+            status_code = {status}
+        def model_fn(model_dir): ...
+        def predict_fn(data, model):
+            raise Refused("too many rows")
+    """
+
+    with pytest.raises(PredictionError, match="Refused: too many rows") as failed:
+        answer(tmp_path, source)
+
+    assert failed.value.original_status == original
+
+
+@pytest.mark.parametrize("statement", ["import sys; sys.exit(3)", "raise KeyboardInterrupt"])
+def test_attempt_to_end_the_process_is_a_failure(tmp_path, statement):
+    with pytest.raises(PredictionError):
+        answer(tmp_path / "a", f"def model_fn(d): ...\ndef predict_fn(d, m):\n    {statement}")
+    with pytest.raises(ModelLoadError):
+        loaded(script(tmp_path / "b", statement))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param("def model_fn(:", "SyntaxError", id="syntax"),
+        pytest.param("import no_such_library", "no_such_library", id="missing library"),
+        pytest.param("1 / 0", "ZeroDivisionError: division by zero", id="at import"),
+    ],
+)
+def test_script_that_cannot_be_imported_is_a_load_error(tmp_path, source, message):
+    with pytest.raises(ModelLoadError, match=message):
+        loaded(script(tmp_path, source))
+
+
+def test_pickle_of_a_class_beside_the_script_is_loaded(tmp_path):
+    source = """
+        import pickle
+        def model_fn(model_dir):
+            with open(model_dir + "/model.bin", "rb") as file:
+                return pickle.load(file)
+    """
+    helper = "class Doubler:\n    def predict(self, data):\n        return data * 2"
+    script(tmp_path, source, doubler=helper)
+    sys.path.insert(0, str(tmp_path / "code"))
+    import doubler
+
+    (tmp_path / "model.bin").write_bytes(pickle.dumps(doubler.Doubler()))
+    sys.path.remove(str(tmp_path / "code"))
+    del sys.modules["doubler"]
+
+    predictor = loaded(tmp_path)
+
+    assert predictor.predict(Payload(b"[1, 2]")).body == b"[2,4]"
+    assert "doubler" not in sys.modules

@@ -1,0 +1,194 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import xgboost
+
+from modelyard.domain.errors import (
+    InputRejectedError,
+    UnsupportedAcceptError,
+    UnsupportedContentTypeError,
+)
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes import registry
+from tests.models import xgboost_models
+
+ROW = b"1,2,3,4,5,6"
+
+
+def loaded(folder, booster, name="xgboost-model"):
+    xgboost_models.save(booster, folder / name)
+    return registry.load(registry.plan_load(folder, allow_code=False))
+
+
+@pytest.fixture
+def constant(tmp_path):
+    return loaded(tmp_path, xgboost_models.constant_booster(408000.5))
+
+
+@pytest.fixture
+def linear(tmp_path):
+    return loaded(tmp_path, xgboost_models.linear_booster(1.0, 0.0))
+
+
+def test_answer_without_accept_is_a_json_array(constant):
+    answer = constant.predict(Payload(ROW + b"\n", "text/csv"))
+
+    assert answer == Prediction(b"[408000.5]", "application/json")
+
+
+def test_csv_answer_is_one_line(constant):
+    answer = constant.predict(Payload(ROW + b"\n" + ROW, "text/csv", accept="text/csv"))
+
+    assert answer == Prediction(b"408000.5,408000.5", "text/csv")
+
+
+@pytest.mark.parametrize("accept", ["json", "JSON", "application/json", "*/*", "text/html, */*"])
+def test_spellings_of_json_are_accepted(constant, accept):
+    payload = Payload(ROW, "text/csv", accept=accept)
+
+    assert constant.predict(payload).body == b"[408000.5]"
+
+
+@pytest.mark.parametrize("accept", ["application/jsonlines", "application/x-npy", "image/png"])
+def test_other_answers_are_refused(constant, accept):
+    with pytest.raises(UnsupportedAcceptError):
+        constant.predict(Payload(ROW, "text/csv", accept=accept))
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["csv", "text/csv", "text/csv;charset=utf-8", "text/csv; label_size=1", "TEXT/CSV"],
+)
+def test_spellings_of_csv_are_accepted(constant, content_type):
+    assert constant.predict(Payload(ROW, content_type)).body == b"[408000.5]"
+
+
+def test_other_label_size_is_refused(constant):
+    with pytest.raises(UnsupportedContentTypeError, match="label_size must be equal to 1"):
+        constant.predict(Payload(ROW, "text/csv; label_size=2"))
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-npy"])
+def test_other_bodies_are_refused_in_the_containers_words(constant, content_type):
+    with pytest.raises(
+        UnsupportedContentTypeError, match=f"{content_type} is not an accepted ContentType: "
+    ):
+        constant.predict(Payload(b"[1]", content_type))
+
+
+@pytest.mark.parametrize("content_type", [None, "libsvm", "text/libsvm", "text/x-libsvm"])
+def test_libsvm_is_the_default_and_counts_from_one(linear, content_type):
+    answer = linear.predict(Payload(b"0 1:10 6:5\n0 2:7\n", content_type))
+
+    assert answer.body == b"[15.0,7.0]"
+
+
+def test_body_of_nothing_is_answered_with_nothing(constant):
+    assert constant.predict(Payload(b"", "text/csv")) == Prediction(b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"1,2,3", "csv inference data 3 is not consistent with feature size of trained model 6."),
+        (b"1,2,3,4,5,6,7", "csv inference data 7 is not consistent with feature size of"),
+    ],
+)
+def test_wrong_number_of_csv_features_is_rejected(constant, body, message):
+    with pytest.raises(InputRejectedError, match=f"Feature size of {message}"):
+        constant.predict(Payload(body, "text/csv"))
+
+
+def test_too_many_libsvm_features_are_rejected(constant):
+    with pytest.raises(InputRejectedError, match="libsvm inference data 7 is larger than"):
+        constant.predict(Payload(b"1:1 7:1"))
+
+
+def test_enormous_libsvm_index_is_rejected_without_allocating(constant):
+    with pytest.raises(InputRejectedError, match="is larger than"):
+        constant.predict(Payload(b"0:1 99999999999999999999:1"))
+
+
+def test_infinite_value_is_rejected_in_one_line(constant):
+    with pytest.raises(InputRejectedError) as rejected:
+        constant.predict(Payload(b"1,2,3,4,5,inf", "text/csv"))
+
+    assert "contains `inf`" in rejected.value.message
+    assert "\n" not in rejected.value.message
+
+
+def test_empty_cell_takes_the_missing_branch(tmp_path):
+    booster = xgboost_models.trained_booster()
+    expected = booster.predict(xgboost.DMatrix(np.array([[1, np.nan, 3, 4, 5, 6]])))
+
+    answer = loaded(tmp_path, booster).predict(Payload(b"1,,3,4,5,6", "text/csv"))
+
+    assert json.loads(answer.body) == expected.tolist()
+
+
+@pytest.fixture
+def three_classes():
+    return xgboost_models.trained_booster(objective="multi:softprob", num_class=3)
+
+
+def test_class_probabilities_are_nested(tmp_path, three_classes):
+    expected = three_classes.predict(xgboost.DMatrix(np.array([[1, 2, 3, 4, 5, 6]])))
+
+    answer = loaded(tmp_path, three_classes).predict(Payload(ROW, "text/csv"))
+
+    assert json.loads(answer.body) == expected.tolist()
+
+
+def test_early_stopping_round_is_respected(tmp_path):
+    booster = xgboost_models.trained_booster(rounds=10).copy()
+    booster.set_attr(best_iteration="2")
+    row = xgboost.DMatrix(np.array([[1, 2, 3, 4, 5, 6]]))
+
+    answer = loaded(tmp_path, booster).predict(Payload(ROW, "text/csv"))
+
+    assert json.loads(answer.body) == booster.predict(row, iteration_range=(0, 3)).tolist()
+    assert json.loads(answer.body) != booster.predict(row, iteration_range=(0, 10)).tolist()
+
+
+def test_trees_answer_many_threads_at_once(tmp_path):
+    booster = xgboost_models.trained_booster()
+    rows = np.random.default_rng(1).normal(size=(64, 6)).round(3)
+    expected = [booster.predict(xgboost.DMatrix(row.reshape(1, -1))).tolist() for row in rows]
+    predictor = loaded(tmp_path, booster)
+
+    payloads = [Payload(",".join(map(str, row)).encode(), "text/csv") for row in rows.tolist()]
+    with ThreadPoolExecutor(8) as pool:
+        answers = [json.loads(answer.body) for answer in pool.map(predictor.predict, payloads)]
+
+    assert answers == expected
+
+
+def test_pickled_scikit_learn_wrapper_is_served_as_its_booster(tmp_path):
+    import pickle
+
+    model = xgboost.XGBRegressor(n_estimators=2, n_jobs=1).fit(np.eye(6), np.arange(6))
+    (tmp_path / "xgboost-model").write_bytes(pickle.dumps(model))
+    predictor = registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+    answer = predictor.predict(Payload(b"1,0,0,0,0,0", "text/csv"))
+
+    assert json.loads(answer.body) == model.predict(np.eye(6)[:1]).tolist()
+
+
+def test_loading_and_refusing_print_nothing(tmp_path, capfd):
+    predictor = loaded(tmp_path, xgboost_models.trained_booster())
+    with pytest.raises(InputRejectedError):
+        predictor.predict(Payload(b"1,2,3,4,5,inf", "text/csv"))
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_dart_rounds_as_the_package_does(tmp_path):
+    booster = xgboost_models.trained_booster(booster="dart", rate_drop=0.3)
+
+    answer = loaded(tmp_path, booster).predict(Payload(b"0,0,0,0,0,0", "text/csv"))
+
+    expected = booster.predict(xgboost.DMatrix(np.zeros((1, 6)))).tolist()
+    assert json.loads(answer.body) == expected
