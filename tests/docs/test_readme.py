@@ -99,7 +99,7 @@ def test_make_target_of_the_readme_does_what_it_says(target, recipe):
 
 
 def test_script_of_the_page_about_scripts_answers_what_is_shown(tmp_path):
-    page = pages.text("docs/predictors.md")
+    page = pages.text("docs/custom-code.md")
     (script,) = pages.blocks(page, "python")
     (_, serve), (call, shown) = ((words, shown) for words, shown in pages.commands(page))
     code = tmp_path / "models" / "triple" / "code"
