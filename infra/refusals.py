@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from modelyard.config.endpoint_config import Compute, EndpointConfig
 from modelyard.config.schema import Deployment
-from modelyard.config.targets import Compute, EndpointConfig
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
 MAX_WINDOW_S = 26.0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from infra.refusals import locations, refusals
 from modelyard.aws.manifest import DeployedApi, DeployedEndpoint
+from modelyard.config.endpoint_config import EndpointConfig
 from modelyard.config.files import load_config, load_deployment
 from modelyard.config.schema import Deployment, validated
-from modelyard.config.targets import EndpointConfig
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError

@@ -101,13 +101,13 @@ def test_command_line_starts_without_the_server() -> None:
 
 def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() -> None:
     served = "modelyard.local.server, modelyard.local.front"
-    modules = imported_by(f"modelyard.cli.main, modelyard.config.targets, {served}")
+    modules = imported_by(f"modelyard.cli.main, modelyard.config.endpoint_config, {served}")
 
     assert third_parties(modules) & {"pydantic", "yaml", "httpx", "boto3"} == set()
 
 
 def test_workers_are_started_before_the_server_imports_its_front() -> None:
-    wiring = "modelyard.config.targets, modelyard.local.server"
+    wiring = "modelyard.config.endpoint_config, modelyard.local.server"
     imported = third_parties(imported_by(f"modelyard.cli.main, modelyard.cli.console, {wiring}"))
 
     assert imported <= {"click", "orjson", "psutil", "typer", "uvloop"}

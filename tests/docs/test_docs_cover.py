@@ -15,10 +15,9 @@ from starlette.applications import Starlette
 
 from modelyard.cli.main import app as cli
 from modelyard.config.files import KINDS, load_config
-from modelyard.config.schema import Deployment as AwsDeployment
-from modelyard.config.schema import MultiModelEndpoint
+from modelyard.config.schema import Deployment, MultiModelEndpoint
 from modelyard.domain import errors
-from modelyard.domain.endpoints import Deployment
+from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
 from modelyard.local.prometheus_metrics import PrometheusMetrics
 from modelyard.router.web.app import create_app
@@ -43,7 +42,7 @@ CONFIG_KEYS = dict(config_keys(MultiModelEndpoint))
 REQUIRED = [key for key, field in CONFIG_KEYS.items() if field.default is PydanticUndefined]
 LEAVES = [key for key in CONFIG_KEYS if f"{key}." not in " ".join(CONFIG_KEYS)]
 
-DEPLOYMENT_KEYS = dict(config_keys(AwsDeployment))
+DEPLOYMENT_KEYS = dict(config_keys(Deployment))
 DEPLOYMENT_LEAVES = [key for key in DEPLOYMENT_KEYS if f"{key}." not in " ".join(DEPLOYMENT_KEYS)]
 DEPLOYMENT = pages.rows(
     pages.text("docs/settings.md").partition("| deployment key |")[2].partition("\n\n")[0]
@@ -129,8 +128,8 @@ def test_key_of_a_deployment_is_documented_with_its_default(key):
         base = {"name": "d", "kind": "Deployment"}
         value = yaml.safe_load(shown)
         given = {section: {name: value}} if section else {name: value}
-        as_documented = AwsDeployment.model_validate(base | given)
-        assert as_documented == AwsDeployment.model_validate(base)
+        as_documented = Deployment.model_validate(base | given)
+        assert as_documented == Deployment.model_validate(base)
 
 
 def test_no_key_of_a_deployment_is_documented_that_is_not_there():
@@ -176,7 +175,7 @@ def starlette_of(app: Any) -> Starlette:
 def routes() -> set[str]:
     """Return every route of the web application, without the optional stage."""
     nobody = cast(Any, SimpleNamespace(endpoints=()))
-    application = starlette_of(create_app(nobody, nobody, nobody, Deployment()))
+    application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
     found = set()
     for route in application.routes:
         path = re.sub(r"{(\w+):path}", r"{\1}", route.path.removeprefix("/{stage}"))
@@ -193,7 +192,7 @@ def test_every_route_is_documented_and_no_other():
 
 def test_stage_works_for_the_routes_that_the_docs_name():
     nobody = cast(Any, SimpleNamespace(endpoints=()))
-    application = starlette_of(create_app(nobody, nobody, nobody, Deployment()))
+    application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
 
     staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]
 

@@ -5,14 +5,14 @@
 from collections import deque
 from dataclasses import dataclass
 
-from modelyard.domain.requests import Answer, Describe, Request, Survey
+from modelyard.domain.requests import Answer, DescribeApi, Request, Survey
 from modelyard.domain.values import TargetModel
 
 Outcome = Answer | Exception
 
 
 @dataclass(frozen=True)
-class Call:
+class BackendCall:
     shard: int
     request: Request
     timeout_s: float
@@ -23,7 +23,7 @@ class FakeBackend:
 
     def __init__(self, shards: int = 1) -> None:
         self.shards = shards
-        self.calls: list[Call] = []
+        self.calls: list[BackendCall] = []
         self._models: dict[str, deque[Outcome]] = {}
         self._surveys: dict[int, Outcome] = {}
 
@@ -34,14 +34,14 @@ class FakeBackend:
         self._surveys[shard] = outcome
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
-        self.calls.append(Call(shard, request, timeout_s))
+        self.calls.append(BackendCall(shard, request, timeout_s))
         outcome = self._outcome(shard, request)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
     def _outcome(self, shard: int, request: Request) -> Outcome:
-        if isinstance(request, Survey | Describe):
+        if isinstance(request, Survey | DescribeApi):
             return self._surveys.get(shard, Answer())
         return self._next(request.source.target_model)
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from modelyard.sagemaker.answers import HttpAnswer
+from modelyard.domain.values import HttpResponse
 
 
 @contextmanager
-def answering(*answers: HttpAnswer) -> Iterator[str]:
+def answering(*answers: HttpResponse) -> Iterator[str]:
     """Give these answers in turn, the last one for ever; yields the URL."""
     left = list(answers)
 
@@ -18,8 +18,8 @@ def answering(*answers: HttpAnswer) -> Iterator[str]:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             answer = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(answer.status)
-            for name, value in {**answer.headers, "content-length": len(answer.body)}.items():
-                self.send_header(name, str(value))
+            for name, value in (*answer.headers, ("content-length", str(len(answer.body)))):
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
 

@@ -10,13 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from modelyard.domain import errors
-from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_error, render_untyped
+from modelyard.domain.values import HttpResponse
+from modelyard.sagemaker.responses import ErrorContext, render_error, render_untyped
 from tests.functional import artifacts
 from tests.functional.canned import answering
 from tests.functional.yard import DirectoryModels, Yard
 from tests.serving import Server, body, eventually, sdk_client
 
-SCENE = ErrorScene("yard")
+SCENE = ErrorContext("yard")
 RENDERED = {
     "ValidationError": render_error(errors.InvalidRequestError("no"), SCENE),
     "ModelError": render_error(errors.PredictionError("no"), SCENE),
@@ -36,7 +37,7 @@ def once(url: str) -> Any:
     client.close()
 
 
-def caught_from(answer: HttpAnswer) -> tuple[Any, ClientError]:
+def caught_from(answer: HttpResponse) -> tuple[Any, ClientError]:
     with answering(answer) as url, once(url) as client, pytest.raises(ClientError) as caught:
         client.invoke_endpoint(EndpointName="yard", TargetModel="m", Body=b"")
     return client.exceptions, caught.value
@@ -58,7 +59,7 @@ def test_row01_the_header_alone_makes_the_class(name: str) -> None:
 @EVERY_CLASS
 def test_row01_the_body_alone_makes_the_class(name: str) -> None:
     answer = RENDERED[name]
-    anonymous = {key: text for key, text in answer.headers.items() if key != "x-amzn-errortype"}
+    anonymous = tuple(pair for pair in answer.headers if pair[0] != "x-amzn-errortype")
 
     classes, error = caught_from(replace(answer, headers=anonymous))
 
@@ -70,7 +71,7 @@ def test_row01_the_body_alone_makes_the_class(name: str) -> None:
 def test_row03_the_body_is_a_json_object_that_names_the_type(name: str) -> None:
     members = orjson.loads(RENDERED[name].body)
 
-    assert members["__type"] == RENDERED[name].headers["x-amzn-errortype"] == name
+    assert members["__type"] == dict(RENDERED[name].headers)["x-amzn-errortype"] == name
     assert members["Message"]
 
 

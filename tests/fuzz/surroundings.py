@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from modelyard.domain.endpoints import AccessRule, Deployment, Endpoint, EndpointTable
-from modelyard.domain.requests import Answer, Call, Describe, Request, Survey
-from modelyard.domain.values import HttpReply, ModelSource, Prediction
+from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable, ServerLocation
+from modelyard.domain.requests import Answer, CallApi, DescribeApi, Request, Survey
+from modelyard.domain.values import HttpResponse, ModelSource, Prediction
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_app
@@ -37,8 +37,8 @@ class AnswersAll:
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         if isinstance(request, Survey):
             return Answer()
-        if isinstance(request, Call | Describe):
-            return Answer(reply=HttpReply(200, (("x-of", "model"),), b"{}"))
+        if isinstance(request, CallApi | DescribeApi):
+            return Answer(response=HttpResponse(200, (("x-of", "model"),), b"{}"))
         self.asked.add(request.source)
         return Answer(prediction=Prediction(b"[1.5]", "application/json"))
 
@@ -87,7 +87,7 @@ def application_over(backend: AnswersAll, authenticator: Authenticator | None = 
         open_repository=lambda _: MODELS,
         metrics=NoMetrics(),
     )
-    return create_app(router, catalog, _no_metrics, Deployment(), authenticator)
+    return create_app(router, catalog, _no_metrics, ServerLocation(), authenticator)
 
 
 def is_within_rights(source: ModelSource) -> bool:

@@ -13,7 +13,7 @@ import orjson
 from infra.settings import DeployedModels
 from modelyard.aws.lambda_payload import parse_payload, render_payload
 from modelyard.domain.envelope import render_request
-from modelyard.domain.requests import Call, Invoke, Request
+from modelyard.domain.requests import CallApi, Invoke, Request
 from modelyard.domain.values import Payload, TargetModel
 from modelyard.local.emulation.control_plane import create_control_plane
 from modelyard.local.emulation.functions import Functions
@@ -34,7 +34,7 @@ def request_to(models: DeployedModels) -> Request:
         return Invoke(endpoint.source(model.target), payload, window_s=25.0, patience_s=25.0)
     headers = (("content-type", "application/json"),)
     source = endpoint.source(TargetModel(""))
-    return Call(source, "", headers, b'{"word": "model"}', window_s=25.0)
+    return CallApi(source, "", headers, b'{"word": "model"}', window_s=25.0)
 
 
 def check_answer(models: DeployedModels, payload: bytes) -> None:
@@ -46,9 +46,9 @@ def check_answer(models: DeployedModels, payload: bytes) -> None:
         found = np.float32(answer.prediction.body)
         assert found == np.float32(MODELS[models.deployed.endpoint.name].answer), answer
     else:
-        assert answer.reply is not None
+        assert answer.response is not None
         expected = {"greeting": "hello", "plural": "models"}
-        assert orjson.loads(answer.reply.body) == expected, answer
+        assert orjson.loads(answer.response.body) == expected, answer
 
 
 def predict(function: BuiltFunction, emulator: Path, folder: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelyard.aws.manifest import DeployedEndpoint, parse_manifest, render_manifest
+from modelyard.config.endpoint_config import is_endpoint_name
 from modelyard.config.files import load_config, load_deployment
-from modelyard.config.targets import is_endpoint_name
 
 PREDICTOR = "class PythonPredictor:\n    def __init__(self, config): pass\n"
 

@@ -13,9 +13,9 @@ from modelyard.domain.envelope import (
     render_request,
 )
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Survey, Unload
+from modelyard.domain.requests import Answer, CallApi, DescribeApi, Invoke, Load, Survey, Unload
 from modelyard.domain.values import (
-    HttpReply,
+    HttpResponse,
     ModelId,
     ModelResidence,
     ModelSource,
@@ -25,10 +25,9 @@ from modelyard.domain.values import (
     Sample,
     TargetModel,
 )
-from modelyard.router.web.replies import render_call_error
-from modelyard.sagemaker.answers import (
-    ErrorScene,
-    HttpAnswer,
+from modelyard.router.web.api_errors import render_api_error
+from modelyard.sagemaker.responses import (
+    ErrorContext,
     render_error,
     render_management_error,
     render_prediction,
@@ -59,20 +58,20 @@ def target(data: bytes) -> None:
 
 def _render(answer: Answer) -> None:
     if isinstance(answer.error, ModelyardError):
-        render_call_error(answer.error)
+        render_api_error(answer.error)
         for rendered in (
-            render_error(answer.error, ErrorScene("housing")),
-            render_management_error(answer.error, ErrorScene("housing")),
+            render_error(answer.error, ErrorContext("housing")),
+            render_management_error(answer.error, ErrorContext("housing")),
         ):
             check_error(rendered)
     if answer.prediction is not None:
         render_prediction(answer.prediction)
 
 
-def check_error(answer: HttpAnswer) -> None:
+def check_error(answer: HttpResponse) -> None:
     """An error says its type twice and has a message, whatever happened."""
     members = orjson.loads(answer.body)
-    assert members["__type"] == answer.headers["x-amzn-errortype"]
+    assert members["__type"] == dict(answer.headers)["x-amzn-errortype"]
     assert isinstance(members["Message"], str)
     assert 400 <= answer.status < 600
 
@@ -82,14 +81,14 @@ REQUESTS = (
     Load(SOURCE, 5.0, fresh=True),
     Unload(SOURCE),
     Survey("housing", "file:///models/"),
-    Call(SOURCE, "model=x", (("accept", "*/*"),), b"{}", 20.0),
-    Describe("housing"),
+    CallApi(SOURCE, "model=x", (("accept", "*/*"),), b"{}", 20.0),
+    DescribeApi("housing"),
 )
 ANSWERS = (
     Answer(prediction=Prediction(b"[1]", "application/json")),
     Answer(error=ModelNotReadyError("wait", 2.0, "a")),
     Answer(error=ModelError("why", 503)),
-    Answer(reply=HttpReply(200, (("x", "y"),), b"z")),
+    Answer(response=HttpResponse(200, (("x", "y"),), b"z")),
     Answer(
         residences=(ModelResidence(ModelId("housing", MODEL), ModelStatus.LOADED),),
         samples=(Sample("Invocations", 1.0, "housing"),),

@@ -15,7 +15,7 @@ from modelyard.aws.lambda_payload import (
     render_answer_members,
     render_payload,
 )
-from modelyard.domain.endpoints import Deployment
+from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.envelope import parse_request, render_request
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.requests import Answer, Invoke
@@ -27,7 +27,7 @@ from tests.fuzz.tampering import tampered
 from tests.fuzz.targets.envelope import SOURCE
 
 BACKEND = AnswersAll()
-DIRECT = DirectInvocations(router_over(BACKEND), Deployment())
+DIRECT = DirectInvocations(router_over(BACKEND), ServerLocation())
 CALL = {
     "EndpointName": "housing",
     "TargetModel": "company_a/x",

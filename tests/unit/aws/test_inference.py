@@ -15,7 +15,7 @@ from modelyard.aws.lambda_payload import members_of, parse_payload
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import ModelNotReadyError
-from modelyard.domain.requests import Answer, Call, Invoke, Request
+from modelyard.domain.requests import Answer, CallApi, Invoke, Request
 from modelyard.domain.values import ModelSource, Payload, Prediction, Sample, TargetModel
 from tests.models.user_classes import project
 
@@ -148,7 +148,7 @@ def test_class_of_an_api_opens_files_relative_to_its_project(tmp_path: Path) -> 
     (tmp_path / "api.json").write_bytes(told.to_line())
     settings = InferenceSettings(str(tmp_path / "cache"), 1 << 20, 1 << 20, f"{tmp_path}/api.json")
     headers = (("content-type", "application/json"),)
-    call = Call(ModelSource("api", TargetModel(""), "memory:"), "", headers, b"{}", 25.0)
+    call = CallApi(ModelSource("api", TargetModel(""), "memory:"), "", headers, b"{}", 25.0)
 
     result = subprocess.run(
         [sys.executable, "-c", INVOCATION],
@@ -161,7 +161,7 @@ def test_class_of_an_api_opens_files_relative_to_its_project(tmp_path: Path) -> 
     )
 
     assert result.returncode == 0, result.stderr
-    reply = parse_payload(result.stdout.splitlines()[-1].encode()).reply
+    reply = parse_payload(result.stdout.splitlines()[-1].encode()).response
     assert reply is not None
     assert (reply.status, reply.body) == (200, b"found")
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.config.endpoint_config import Compute, is_endpoint_name, resource_for_path
 from modelyard.config.files import load_config
-from modelyard.config.targets import Compute, is_endpoint_name, resource_for_target
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import ConfigurationError
 
@@ -274,7 +274,7 @@ def test_an_endpoint_is_named_by_its_folder(
 ) -> None:
     (tmp_path / folder_name).mkdir()
 
-    endpoint = resource_for_target(str(tmp_path / folder_name)).endpoint
+    endpoint = resource_for_path(str(tmp_path / folder_name)).endpoint
 
     assert endpoint == Endpoint(endpoint_name, (tmp_path / folder_name).as_uri() + "/")
     assert is_endpoint_name(endpoint.name)
@@ -284,7 +284,7 @@ def test_the_current_folder_has_a_name_too(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "housing").mkdir()
     monkeypatch.chdir(tmp_path / "housing")
 
-    assert resource_for_target(".").endpoint.name == "housing"
+    assert resource_for_path(".").endpoint.name == "housing"
 
 
 @pytest.mark.parametrize(
@@ -292,11 +292,11 @@ def test_the_current_folder_has_a_name_too(tmp_path: Path, monkeypatch: pytest.M
     [("s3://bucket/a/b_c/", "b-c"), ("s3://bucket", "bucket"), ("s3://my.bucket/", "my-bucket")],
 )
 def test_an_endpoint_is_named_by_its_prefix(target: str, name: str) -> None:
-    assert resource_for_target(target).endpoint.name == name
+    assert resource_for_path(target).endpoint.name == name
 
 
 def test_a_given_name_wins() -> None:
-    assert resource_for_target("s3://bucket/a", "b").endpoint == Endpoint("b", "s3://bucket/a/")
+    assert resource_for_path("s3://bucket/a", "b").endpoint == Endpoint("b", "s3://bucket/a/")
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_target_that_makes_no_endpoint_is_refused(
     target: str, name: str | None, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        resource_for_target(target, name)
+        resource_for_path(target, name)
 
 
 @pytest.mark.parametrize("name", ["a", "A9", "a-b", "a--b", "a" * 63])

@@ -27,8 +27,17 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
     UnsupportedOperationError,
 )
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
-from modelyard.domain.values import HttpReply, ModelStatus, Payload, Prediction, Timings
+from modelyard.domain.requests import (
+    Answer,
+    CallApi,
+    DescribeApi,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
+from modelyard.domain.values import HttpResponse, ModelStatus, Payload, Prediction, Timings
 from tests.unit.cortex.clients.api_yard import (
     API,
     DIRECTORY,
@@ -44,7 +53,7 @@ PAYLOAD = Payload(b"1,2")
 TEXT = (("content-type", "text/plain"),)
 
 Query = dict[str, str]
-Predict = Callable[[Query], HttpReply]
+Predict = Callable[[Query], HttpResponse]
 
 
 class Scene:
@@ -77,22 +86,22 @@ class Scene:
 
     def answer(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[HttpReply, Afterwards | None]:
+    ) -> tuple[HttpResponse, Afterwards | None]:
         self.requests.append((query, headers, body))
         return self.predict(dict(parse_qsl(query))), self.afterwards
 
-    def content(self, query: Query) -> HttpReply:
+    def content(self, query: Query) -> HttpResponse:
         """Answer with the content of the model that the query names."""
         content = self.yard.get(query.get("model"), query.get("version"))
-        return HttpReply(200, TEXT, content.encode())
+        return HttpResponse(200, TEXT, content.encode())
 
     def call(self, query: str = "", *, window_s: float = PATIENT_S) -> Answer:
-        return self.api.handle(Call(self.yard.source(""), query, TEXT, b"body", window_s))
+        return self.api.handle(CallApi(self.yard.source(""), query, TEXT, b"body", window_s))
 
     def body(self, query: str = "") -> bytes:
         answer = self.call(query)
-        assert answer.reply is not None, answer.error
-        return answer.reply.body
+        assert answer.response is not None, answer.error
+        return answer.response.body
 
     def error(self, query: str = "", *, window_s: float = PATIENT_S) -> ModelyardError | None:
         return self.call(query, window_s=window_s).error
@@ -131,7 +140,7 @@ def scene(new_scene: Callable[..., Scene]) -> Scene:
 
 
 def always(status: int) -> Predict:
-    return lambda query: HttpReply(status, (), b"what the class says")
+    return lambda query: HttpResponse(status, (), b"what the class says")
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -145,14 +154,14 @@ def test_class_gets_the_request_and_gives_the_reply(scene: Scene) -> None:
     answer = scene.call("model=b&version=2&x=%20")
 
     assert scene.requests == [("model=b&version=2&x=%20", TEXT, b"body")]
-    assert answer.reply == HttpReply(200, TEXT, b"b/2")
+    assert answer.response == HttpResponse(200, TEXT, b"b/2")
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_c15_any_status_is_the_reply_of_the_class(scene: Scene, status: int) -> None:
     scene.predict = always(status)
 
-    assert scene.call().reply == HttpReply(status, (), b"what the class says")
+    assert scene.call().response == HttpResponse(status, (), b"what the class says")
 
 
 def test_c22_what_a_client_raises_is_the_error_of_the_call(scene: Scene) -> None:
@@ -178,7 +187,7 @@ def test_call_gives_its_models_back(scene: Scene) -> None:
 
 
 def test_call_that_fails_gives_its_models_back(scene: Scene) -> None:
-    def fail(query: Query) -> HttpReply:
+    def fail(query: Query) -> HttpResponse:
         scene.content(query)
         assert scene.leases() == 1
         raise PredictionError("boom")
@@ -196,7 +205,7 @@ def test_first_call_of_a_model_is_a_miss_the_second_a_hit(scene: Scene) -> None:
 
 
 def test_time_in_the_class_is_told_apart_from_waiting_for_models(scene: Scene) -> None:
-    def slow(query: Query) -> HttpReply:
+    def slow(query: Query) -> HttpResponse:
         scene.yard.clock.advance(0.25)
         return scene.content(query)
 
@@ -352,7 +361,7 @@ def test_call_that_gets_no_thread_is_told_that_the_class_is_busy(
 ) -> None:
     began, released = threading.Event(), threading.Event()
 
-    def busy(query: Query) -> HttpReply:
+    def busy(query: Query) -> HttpResponse:
         began.set()
         assert released.wait(PATIENT_S)
         return always(200)(query)
@@ -376,7 +385,7 @@ def test_call_that_has_its_thread_may_take_its_time(
 ) -> None:
     monkeypatch.setattr(realtime_api, "TURN_TIMEOUT_S", 0.25)
 
-    def slow(query: Query) -> HttpReply:
+    def slow(query: Query) -> HttpResponse:
         threading.Event().wait(0.3)
         return always(200)(query)
 
@@ -389,7 +398,7 @@ def test_class_runs_as_often_at_once_as_it_has_threads(new_scene: Callable[..., 
     scene = new_scene(None, threads=3).started()
     together = threading.Barrier(3)
 
-    def meet(query: Query) -> HttpReply:
+    def meet(query: Query) -> HttpResponse:
         together.wait(PATIENT_S)
         return always(200)(query)
 
@@ -405,7 +414,7 @@ def test_class_never_runs_more_often_at_once_than_it_has_threads(
     scene = new_scene(None, threads=1).started()
     running = threading.Lock()
 
-    def alone(query: Query) -> HttpReply:
+    def alone(query: Query) -> HttpResponse:
         assert running.acquire(blocking=False)
         running.release()
         return always(200)(query)
@@ -441,12 +450,12 @@ def test_class_is_made_where_it_will_run(new_scene: Callable[..., Scene]) -> Non
 def requests(scene: Scene) -> list[Request]:
     source = scene.yard.source("a")
     return [
-        Call(source, "", (), b"", PATIENT_S),
+        CallApi(source, "", (), b"", PATIENT_S),
         Invoke(source, Payload(b""), PATIENT_S, PATIENT_S),
         Load(source, PATIENT_S),
         Unload(source),
         Survey("api", API),
-        Describe("api"),
+        DescribeApi("api"),
     ]
 
 
@@ -482,7 +491,7 @@ def test_invocation_reaches_the_class_as_a_call(scene: Scene) -> None:
 
 def test_custom_attributes_of_the_reply_travel_back(scene: Scene) -> None:
     headers = (("X-Amzn-SageMaker-Custom-Attributes", "trace=8"), ("Content-Type", "text/csv"))
-    scene.predict = lambda query: HttpReply(201, headers, b"1")
+    scene.predict = lambda query: HttpResponse(201, headers, b"1")
 
     assert scene.invoke("a").prediction == Prediction(b"1", "text/csv", "trace=8")
 
@@ -498,7 +507,7 @@ def test_reply_that_is_no_success_is_the_models_error(scene: Scene, status: int)
 
 
 def test_error_body_that_is_no_text_is_still_an_error(scene: Scene) -> None:
-    scene.predict = lambda query: HttpReply(500, (), b"\xff")
+    scene.predict = lambda query: HttpResponse(500, (), b"\xff")
 
     error = scene.invoke("a").error
 
@@ -593,7 +602,7 @@ def test_survey_tells_which_versions_are_loaded(scene: Scene) -> None:
 
 
 def test_c42_summary_has_the_metadata_of_the_models(scene: Scene) -> None:
-    reply = scene.api.handle(Describe("api")).reply
+    reply = scene.api.handle(DescribeApi("api")).response
 
     assert reply is not None
     assert (reply.status, reply.headers) == (200, (("content-type", "application/json"),))
@@ -604,7 +613,7 @@ def test_c42_summary_has_the_metadata_of_the_models(scene: Scene) -> None:
 
 
 def test_c42_summary_without_models_has_no_metadata(new_scene: Callable[..., Scene]) -> None:
-    reply = new_scene(None).started().api.handle(Describe("api")).reply
+    reply = new_scene(None).started().api.handle(DescribeApi("api")).response
 
     assert reply is not None
     assert set(json.loads(reply.body)) == {"message"}

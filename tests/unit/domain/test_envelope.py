@@ -16,9 +16,18 @@ from modelyard.domain.envelope import (
     render_request,
 )
 from modelyard.domain.errors import ModelyardError
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.requests import (
+    Answer,
+    CallApi,
+    DescribeApi,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
 from modelyard.domain.values import (
-    HttpReply,
+    HttpResponse,
     ModelId,
     ModelResidence,
     ModelSource,
@@ -62,7 +71,7 @@ REQUESTS = st.one_of(
     st.builds(Unload, source=SOURCES),
     st.builds(Survey, endpoint_name=TEXT, repository=TEXT),
     st.builds(
-        Call,
+        CallApi,
         source=SOURCES,
         query=TEXT,
         headers=PAIRS,
@@ -70,7 +79,7 @@ REQUESTS = st.one_of(
         window_s=SECONDS,
         request_id=TEXT,
     ),
-    st.builds(Describe, endpoint_name=TEXT),
+    st.builds(DescribeApi, endpoint_name=TEXT),
 )
 MODEL_IDS = st.builds(ModelId, TEXT, TEXT.map(TargetModel))
 ANSWERS = st.builds(
@@ -83,7 +92,7 @@ ANSWERS = st.builds(
         content_type=st.none() | TEXT,
         custom_attributes=st.none() | TEXT,
     ),
-    reply=st.none(),
+    response=st.none(),
     residences=st.lists(
         st.builds(
             ModelResidence,
@@ -131,9 +140,9 @@ def test_every_answer_arrives_as_it_was_sent(answer: Answer) -> None:
     assert round_trip(answer) == answer
 
 
-@given(st.builds(HttpReply, st.integers(100, 599), PAIRS, st.binary(max_size=50)))
-def test_every_reply_arrives_as_it_was_sent(reply: HttpReply) -> None:
-    assert round_trip(Answer(reply=reply)).reply == reply
+@given(st.builds(HttpResponse, st.integers(100, 599), PAIRS, st.binary(max_size=50)))
+def test_every_reply_arrives_as_it_was_sent(reply: HttpResponse) -> None:
+    assert round_trip(Answer(response=reply)).response == reply
 
 
 @pytest.mark.parametrize("kind", family(ModelyardError), ids=lambda kind: kind.__name__)

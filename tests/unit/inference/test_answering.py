@@ -2,16 +2,16 @@ import pytest
 
 from modelyard.domain.errors import ModelError, ModelyardError
 from modelyard.domain.requests import Answer, Survey
-from modelyard.domain.values import HttpReply, Prediction
+from modelyard.domain.values import HttpResponse, Prediction
 from modelyard.inference.answering import MAX_ANSWER_BYTES, answered
 from tests.fakes.metrics import RecordingMetrics
 
 REQUEST = Survey("housing", "memory:")
 
 
-@pytest.mark.parametrize("kind", [Prediction, lambda body: HttpReply(200, (), body)])
+@pytest.mark.parametrize("kind", [Prediction, lambda body: HttpResponse(200, (), body)])
 def test_answer_above_the_limit_is_the_models_fault(kind):
-    member = "prediction" if kind is Prediction else "reply"
+    member = "prediction" if kind is Prediction else "response"
 
     def answer(size_bytes):
         whole = Answer(**{member: kind(bytes(size_bytes))})

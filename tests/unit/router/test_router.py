@@ -19,10 +19,10 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
     UnknownEndpointError,
 )
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Unload
+from modelyard.domain.requests import Answer, CallApi, DescribeApi, Invoke, Load, Unload
 from modelyard.domain.values import (
     ApiCall,
-    HttpReply,
+    HttpResponse,
     Invocation,
     ModelId,
     Payload,
@@ -44,7 +44,7 @@ MODEL = TargetModel("Houston_TX.tar.gz")
 ENDPOINT = Endpoint("housing", "s3://models/", allow_code=True, sync_window_s=20.0)
 PREDICTION = Prediction(b"[1.5]", "application/json")
 ANSWER = Answer(prediction=PREDICTION, timings=Timings(cache_hit=True, predict_s=0.002))
-REPLY = HttpReply(200, (("content-type", "text/plain"),), b"setosa")
+REPLY = HttpResponse(200, (("content-type", "text/plain"),), b"setosa")
 HEADERS = (("content-type", "application/json"), ("x-id", "7"))
 
 
@@ -69,12 +69,12 @@ class Scene:
         payload = Payload(b"1,2", "text/csv")
         return asyncio.run(self.router.invoke(Invocation(endpoint, MODEL, payload, retry, "id-1")))
 
-    def call(self, *, endpoint: str = "housing") -> HttpReply:
+    def call(self, *, endpoint: str = "housing") -> HttpResponse:
         query = "model=Houston_TX.tar.gz"
         call = ApiCall(endpoint, MODEL, query, HEADERS, b"{}", "id-1")
         return asyncio.run(self.router.call(call))
 
-    def describe(self) -> HttpReply:
+    def describe(self) -> HttpResponse:
         return asyncio.run(self.router.describe("housing", 30.0))
 
     def load(self, *, fresh: bool = False) -> None:
@@ -339,20 +339,20 @@ def test_second_choice_is_asked_when_the_first_takes_no_more_calls(scene: Scene)
 
 
 def test_reply_of_an_api_is_returned_whole(scene: Scene) -> None:
-    scene.backend.script(MODEL, Answer(reply=REPLY))
+    scene.backend.script(MODEL, Answer(response=REPLY))
 
     assert scene.call() == REPLY
 
 
 def test_call_of_an_api_goes_where_its_model_is_with_its_endpoints_rules(scene: Scene) -> None:
-    scene.backend.script(MODEL, Answer(reply=REPLY))
+    scene.backend.script(MODEL, Answer(response=REPLY))
 
     scene.call()
 
     (call,) = scene.backend.calls
     query = "model=Houston_TX.tar.gz"
     assert call.shard == rank_shards(ModelId("housing", MODEL), 4)[0]
-    assert call.request == Call(ENDPOINT.source(MODEL), query, HEADERS, b"{}", 20.0, "id-1")
+    assert call.request == CallApi(ENDPOINT.source(MODEL), query, HEADERS, b"{}", 20.0, "id-1")
     assert call.timeout_s == CALL_TIMEOUT_S
 
 
@@ -407,7 +407,7 @@ def test_model_of_the_query_is_warmed_when_the_error_names_none(scene: Scene) ->
 def test_calls_are_counted_by_the_status_of_their_reply(
     scene: Scene, status: int, client: float, server: float
 ) -> None:
-    scene.backend.script(MODEL, Answer(reply=HttpReply(status)))
+    scene.backend.script(MODEL, Answer(response=HttpResponse(status)))
 
     assert scene.call().status == status
     assert scene.metrics.values("Invocations") == [1.0]
@@ -442,7 +442,7 @@ def test_call_is_logged_with_what_came_of_it(
     scene: Scene, caplog: pytest.LogCaptureFixture, status: int, outcome: str
 ) -> None:
     caplog.set_level(logging.INFO, logger="modelyard.router.router")
-    scene.backend.script(MODEL, Answer(reply=HttpReply(status)))
+    scene.backend.script(MODEL, Answer(response=HttpResponse(status)))
 
     scene.call()
 
@@ -452,11 +452,11 @@ def test_call_is_logged_with_what_came_of_it(
 
 def test_summary_of_an_api_is_asked_for_with_the_callers_patience(scene: Scene) -> None:
     shard = rank_shards(ModelId("housing", TargetModel("")), 4)[0]
-    scene.backend.script_survey(shard, Answer(reply=REPLY))
+    scene.backend.script_survey(shard, Answer(response=REPLY))
 
     assert scene.describe() == REPLY
     (call,) = scene.backend.calls
-    assert (call.request, call.timeout_s) == (Describe("housing"), 30.0)
+    assert (call.request, call.timeout_s) == (DescribeApi("housing"), 30.0)
 
 
 def test_api_whose_class_cannot_be_made_has_no_summary(scene: Scene) -> None:
@@ -469,7 +469,7 @@ def test_api_whose_class_cannot_be_made_has_no_summary(scene: Scene) -> None:
 
 def test_summary_is_no_invocation(scene: Scene) -> None:
     shard = rank_shards(ModelId("housing", TargetModel("")), 4)[0]
-    scene.backend.script_survey(shard, Answer(reply=REPLY))
+    scene.backend.script_survey(shard, Answer(response=REPLY))
 
     scene.describe()
 

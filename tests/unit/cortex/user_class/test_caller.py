@@ -8,11 +8,11 @@ from modelyard.cortex.project import PredictorType
 from modelyard.cortex.user_class.caller import UserClass
 from modelyard.cortex.user_class.request_view import RequestView
 from modelyard.domain.errors import ConfigurationError, ModelLoadError, TargetModelNotFoundError
-from modelyard.domain.values import HttpReply
+from modelyard.domain.values import HttpResponse
 from tests.models.user_classes import WITH_MODELS, predictor, project
 
 JSON = (("content-type", "application/json"),)
-FAILURE = HttpReply(500, (), b"internal server error")
+FAILURE = HttpResponse(500, (), b"internal server error")
 
 
 def view(body=b"{}", content_type="application/json", query="", headers=()):
@@ -28,7 +28,7 @@ def answer(folder, methods, request=None, **options):
 def test_c01_predict_without_arguments_answers_any_body(tmp_path):
     reply = answer(tmp_path, "def predict(self): return 1", view(b"\xff", "image/png"))
 
-    assert reply == HttpReply(200, JSON, b"1")
+    assert reply == HttpResponse(200, JSON, b"1")
 
 
 def test_c02_arguments_are_passed_by_name(tmp_path):
@@ -167,7 +167,7 @@ def test_c15_a_response_is_the_answer(tmp_path):
 
     reply = answer(tmp_path, methods, view(b"[1]"))
 
-    assert reply == HttpReply(202, (("x-a", "1"), *JSON), b"[1]")
+    assert reply == HttpResponse(202, (("x-a", "1"), *JSON), b"[1]")
 
 
 def test_c16_an_http_exception_is_the_answer(tmp_path, caplog):
@@ -177,7 +177,7 @@ def test_c16_an_http_exception_is_the_answer(tmp_path, caplog):
             raise HTTPException(418, "x")
     """
 
-    assert answer(tmp_path, methods) == HttpReply(418, (), b"x")
+    assert answer(tmp_path, methods) == HttpResponse(418, (), b"x")
     assert not caplog.records
 
 

@@ -23,7 +23,7 @@ from modelyard.cortex.user_class.request_view import (
     refusal,
     render,
 )
-from modelyard.domain.values import HttpReply
+from modelyard.domain.values import HttpResponse
 
 FORM = "application/x-www-form-urlencoded"
 TEXT = "text/plain; charset=utf-8"
@@ -258,11 +258,11 @@ def reply_to(result):
 def test_c14_bytes_are_a_body():
     octets = (("content-type", "application/octet-stream"),)
 
-    assert reply_to(b"\x00") == HttpReply(200, octets, b"\x00")
+    assert reply_to(b"\x00") == HttpResponse(200, octets, b"\x00")
 
 
 def test_c14_text_is_a_body_without_quotes():
-    assert reply_to("é") == HttpReply(200, (("content-type", TEXT),), "é".encode())
+    assert reply_to("é") == HttpResponse(200, (("content-type", TEXT),), "é".encode())
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_c14_text_is_a_body_without_quotes():
     ],
 )
 def test_c14_anything_else_is_json(result, body):
-    assert reply_to(result) == HttpReply(200, (("content-type", "application/json"),), body)
+    assert reply_to(result) == HttpResponse(200, (("content-type", "application/json"),), body)
 
 
 def test_c14_numpy_values_are_json():
@@ -348,7 +348,7 @@ def test_c15_asynchronous_streams_are_collected():
 
     reply = reply_to(StreamingResponse(chunks(), media_type="text/csv"))
 
-    assert reply == HttpReply(200, (("content-type", "text/csv; charset=utf-8"),), b"ab")
+    assert reply == HttpResponse(200, (("content-type", "text/csv; charset=utf-8"),), b"ab")
 
 
 def test_c15_files_are_read(tmp_path):
@@ -366,7 +366,7 @@ def test_c15_a_response_of_ones_own_is_run():
             await send({"type": "http.response.start", "status": 202})
             await send({"type": "http.response.body"})
 
-    assert reply_to(Own()) == HttpReply(202)
+    assert reply_to(Own()) == HttpResponse(202)
 
 
 def test_c15_a_response_that_watches_for_the_client_to_leave_sees_it_stay():
@@ -415,9 +415,9 @@ def test_background_tasks_are_left_for_afterwards():
 
 
 def test_c16_http_exceptions_are_answers():
-    assert refusal(HTTPException(418, "x", headers={"a": "b"})) == HttpReply(418, (), b"x")
-    assert refusal(HTTPException(404)) == HttpReply(404, (), b"Not Found")
-    assert refusal(HTTPException(400, "\ud800")) == HttpReply(400, (), b"?")
+    assert refusal(HTTPException(418, "x", headers={"a": "b"})) == HttpResponse(418, (), b"x")
+    assert refusal(HTTPException(404)) == HttpResponse(404, (), b"Not Found")
+    assert refusal(HTTPException(400, "\ud800")) == HttpResponse(400, (), b"?")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), HTTPException(99), HTTPException("404")])

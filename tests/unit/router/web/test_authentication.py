@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from mangum import Mangum
 
-from modelyard.domain.endpoints import AccessRule, Deployment, Endpoint, EndpointTable
+from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable, ServerLocation
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.keys import issue
 from modelyard.domain.ports import KeyStore
@@ -67,7 +67,7 @@ def answer(
         clock=clock,
     )
     nobody = cast(Any, None)
-    app = create_app(router, nobody, nobody, Deployment(), authenticator)
+    app = create_app(router, nobody, nobody, ServerLocation(), authenticator)
     sent = {"X-Amzn-SageMaker-Target-Model": "company_a/one"} | headers
     event = {
         "resource": "/{proxy+}",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.domain.endpoints import AccessRule, Deployment, Endpoint, EndpointTable
+from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable, ServerLocation
 from modelyard.domain.errors import ModelCrashedError, ModelNotReadyError
 from modelyard.domain.requests import Answer
 from modelyard.domain.values import Prediction
@@ -35,7 +35,7 @@ class Scene:
             metrics=RecordingMetrics(),
             clock=clock,
         )
-        self.direct = DirectInvocations(router, Deployment())
+        self.direct = DirectInvocations(router, ServerLocation())
         self.answers(Answer(prediction=Prediction(b"[1.5]", "application/json", "trace=1")))
 
     def answers(self, answer: Answer) -> None:
@@ -90,7 +90,7 @@ def test_binary_travels_as_base64_both_ways(scene: Scene) -> None:
         ({"Payload": "1"}, "unknown member 'Payload'"),
         ({"Body": 5}, "Body must be text"),
         ({"EndpointName": None}, "EndpointName must be text"),
-        ({"Body": "!", "IsBase64Encoded": True}, "Body is no base64"),
+        ({"Body": "!", "IsBase64Encoded": True}, "Body is not base64"),
         ({"TargetModel": "../x"}, "targetModel"),
         ({"TargetModel": "Zürich"}, "targetModel"),
         ({"Body": "x" * 6_300_000}, "allowed: 6291456"),

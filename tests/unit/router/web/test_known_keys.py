@@ -66,7 +66,7 @@ def test_made_up_ids_do_not_fill_the_memory() -> None:
     keys = KnownKeys(store, FakeClock(), TTL_S)
 
     async def ask_for_many() -> None:
-        for number in range(known_keys.MOST_KNOWN + 1):
+        for number in range(known_keys.MAX_KNOWN_KEYS + 1):
             await keys.find(f"{number:012x}")
         await keys.find("0" * 12)
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from modelyard.domain.endpoints import Deployment, EndpointTable
+from modelyard.domain.endpoints import EndpointTable, ServerLocation
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_app
 from tests.fakes.backend import FakeBackend
@@ -22,7 +22,7 @@ def id_of_answer(**scope: Any) -> str:
         clock=clock,
     )
     nobody = cast(Any, None)
-    app = create_app(router, nobody, nobody, Deployment())
+    app = create_app(router, nobody, nobody, ServerLocation())
     sent: list[Any] = []
 
     async def receive() -> Any:

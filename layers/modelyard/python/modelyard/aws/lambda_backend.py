@@ -25,7 +25,7 @@ from modelyard.domain.errors import (
     ModelyardError,
 )
 from modelyard.domain.ports import Clock
-from modelyard.domain.requests import Answer, Call, Invoke, Load, Request, Survey
+from modelyard.domain.requests import Answer, CallApi, Invoke, Load, Request, Survey
 from modelyard.domain.values import ModelId
 from modelyard.router.suspects import Suspects
 
@@ -118,7 +118,7 @@ class LambdaBackend:
         try:
             answer = await self._answer(shard, request, timeout_s)
         except TimeoutError:
-            if model_id is None or not isinstance(request, Invoke | Load | Call):
+            if model_id is None or not isinstance(request, Invoke | Load | CallApi):
                 raise
             raise self._silence(model_id) from None
         except ModelCrashedError:
@@ -193,13 +193,13 @@ class LambdaBackend:
 
 
 def _model_of(request: Request) -> ModelId | None:
-    if isinstance(request, Invoke | Load | Call):
+    if isinstance(request, Invoke | Load | CallApi):
         return request.source.model_id
     return None
 
 
 def _read_timeout_s(request: Request, timeout_s: float) -> float:
-    if isinstance(request, Invoke | Load | Call):
+    if isinstance(request, Invoke | Load | CallApi):
         return min(timeout_s, request.window_s + ANSWER_GRACE_S)
     return timeout_s
 

@@ -15,7 +15,7 @@ from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
 from modelyard.aws.manifest import DeployedEndpoint, parse_manifest
 from modelyard.aws.sqs_queue import SqsQueue
-from modelyard.domain.endpoints import LOCAL, Deployment, EndpointTable
+from modelyard.domain.endpoints import LOCAL, EndpointTable, ServerLocation
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.system_clock import SystemClock
@@ -92,10 +92,10 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
         open_repository=_repositories(deployed),
         metrics=metrics,
     )
-    deployment = Deployment(environ.get("AWS_REGION", LOCAL), settings.account)
-    app = create_app(router, catalog, _no_metrics, deployment, _authenticator(settings, clock))
+    location = ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account)
+    app = create_app(router, catalog, _no_metrics, location, _authenticator(settings, clock))
     return RouterFunction(
-        Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, deployment), metrics
+        Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, location), metrics
     )
 
 

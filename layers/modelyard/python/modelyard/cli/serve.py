@@ -13,7 +13,7 @@ from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from modelyard.config.targets import EndpointConfig
+    from modelyard.config.endpoint_config import EndpointConfig
     from modelyard.local.options import ServedApi
 
 _T = TypeVar("_T")
@@ -44,7 +44,12 @@ size = parsed(parse_size)
 
 
 def serve(
-    target: Annotated[str, typer.Argument(help="Config file, folder or s3://bucket/prefix.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH", help="A config file, a folder of models, or s3://bucket/prefix."
+        ),
+    ],
     endpoint: Annotated[
         str | None,
         typer.Option(help="Name of the endpoint.", show_default="name of the folder or prefix"),
@@ -122,7 +127,7 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Serve TARGET until stopped."""
+    """Serve the models of PATH until the process is stopped."""
     from modelyard.cli.console import errors_as_red_lines, print_ready, print_warning
 
     with errors_as_red_lines():
@@ -136,7 +141,7 @@ def serve(
             given["not_ready_status"] = _status(not_ready_status)
         resources = [
             replace(found, endpoint=replace(found.endpoint, **given))
-            for found in _resources(target, endpoint)
+            for found in _resources(path, endpoint)
         ]
         for warning in (warning for found in resources for warning in found.warnings):
             print_warning(warning)
@@ -180,12 +185,12 @@ def _status(choice: NotReadyStatus) -> int | None:
     return None if choice is NotReadyStatus.AUTO else int(choice)
 
 
-def _resources(target: str, name: str | None) -> list["EndpointConfig"]:
-    path = Path(target)
+def _resources(location: str, name: str | None) -> list["EndpointConfig"]:
+    path = Path(location)
     if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        from modelyard.config.targets import resource_for_target
+        from modelyard.config.endpoint_config import resource_for_path
 
-        return [resource_for_target(target, name)]
+        return [resource_for_path(location, name)]
     if name is not None:
         raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
     from modelyard.config.files import load_config

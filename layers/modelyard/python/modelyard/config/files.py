@@ -11,9 +11,9 @@ import yaml
 from modelyard.config.cortex.api import RealtimeAPI
 from modelyard.config.cortex.problems import code_of
 from modelyard.config.cortex.project import project_of, warnings_of
+from modelyard.config.endpoint_config import Compute, EndpointConfig, found
 from modelyard.config.schema import Access, Deployment, MultiModelEndpoint, suggestion, validated
 from modelyard.config.schema import Compute as ComputeSection
-from modelyard.config.targets import Compute, EndpointConfig, found
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import ConfigurationError
 

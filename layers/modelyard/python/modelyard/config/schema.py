@@ -20,7 +20,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from modelyard.config.targets import NAME_FORMS, PATH_FORMS, found, is_endpoint_name, repository_uri
+from modelyard.config.endpoint_config import (
+    NAME_FORMS,
+    PATH_FORMS,
+    found,
+    is_endpoint_name,
+    repository_uri,
+)
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
 

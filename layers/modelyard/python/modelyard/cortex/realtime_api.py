@@ -26,9 +26,18 @@ from modelyard.domain.errors import (
     UnsupportedOperationError,
 )
 from modelyard.domain.ports import Clock, Resident
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.requests import (
+    Answer,
+    CallApi,
+    DescribeApi,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
 from modelyard.domain.values import (
-    HttpReply,
+    HttpResponse,
     ModelSource,
     Payload,
     Prediction,
@@ -54,7 +63,7 @@ class ApiClass(Protocol):
 
     def answer(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[HttpReply, Afterwards | None]:
+    ) -> tuple[HttpResponse, Afterwards | None]:
         """Return the reply of `predict`, and `post_predict` if there is one."""
         ...
 
@@ -117,7 +126,7 @@ class RealtimeApi:
         if self._failure is not None:
             raise self._failure
         match request:
-            case Call(_, query, headers, body, window_s, _):
+            case CallApi(_, query, headers, body, window_s, _):
                 return self._call(query, headers, body, window_s, window_s)
             case Invoke(source, payload, window_s, patience_s, _):
                 return self._invoke(source, payload, window_s, patience_s)
@@ -127,8 +136,8 @@ class RealtimeApi:
                 return self._unload(source)
             case Survey(endpoint_name, repository):
                 return Answer(residences=tuple(self._residence.survey(endpoint_name, repository)))
-            case Describe():
-                return Answer(reply=self._summary())
+            case DescribeApi():
+                return Answer(response=self._summary())
 
     def _call(
         self,
@@ -155,7 +164,7 @@ class RealtimeApi:
             wait_s=wait_s,
             predict_s=self._clock.monotonic() - asked_at - wait_s,
         )
-        return Answer(reply=reply, timings=timings)
+        return Answer(response=reply, timings=timings)
 
     @contextmanager
     def _scope(self, window_s: float, patience_s: float) -> Iterator[CallScope[Resident] | None]:
@@ -187,9 +196,9 @@ class RealtimeApi:
 
     def _take_turn(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[HttpReply, Afterwards | None]:
+    ) -> tuple[HttpResponse, Afterwards | None]:
         assert self._class is not None
-        turn: Future[tuple[HttpReply, Afterwards | None]] = self._class_threads.submit(
+        turn: Future[tuple[HttpResponse, Afterwards | None]] = self._class_threads.submit(
             copy_context().run, self._class.answer, query, headers, body
         )
         try:
@@ -217,8 +226,8 @@ class RealtimeApi:
         named = {"model": name, "version": version}
         asked = {key: value for key, value in named.items() if value is not None}
         answer = self._call(urlencode(asked), _headers(payload), payload.body, window_s, patience_s)
-        assert answer.reply is not None
-        return Answer(prediction=_prediction(answer.reply), timings=answer.timings)
+        assert answer.response is not None
+        return Answer(prediction=_prediction(answer.response), timings=answer.timings)
 
     def _load(self, request: Load) -> Answer:
         models = self._configured_models()
@@ -249,12 +258,12 @@ class RealtimeApi:
             )
         return self._models
 
-    def _summary(self) -> HttpReply:
+    def _summary(self) -> HttpResponse:
         summary: dict[str, Any] = {"message": MESSAGE}
         if self._models is not None:
             summary["model_metadata"] = self._models.index.metadata()
         headers = (("content-type", "application/json"),)
-        return HttpReply(200, headers, json.dumps(summary).encode())
+        return HttpResponse(200, headers, json.dumps(summary).encode())
 
 
 def _model(target_model: TargetModel) -> Model:
@@ -272,11 +281,11 @@ def _headers(payload: Payload) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in named if value is not None)
 
 
-def _is_success(reply: HttpReply) -> bool:
+def _is_success(reply: HttpResponse) -> bool:
     return 200 <= reply.status < 300
 
 
-def _prediction(reply: HttpReply) -> Prediction:
+def _prediction(reply: HttpResponse) -> Prediction:
     if not _is_success(reply):
         raise ModelError(reply.body.decode(errors="replace"), original_status=reply.status)
     headers = {name.lower(): value for name, value in reply.headers}

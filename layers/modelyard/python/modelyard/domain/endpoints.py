@@ -27,7 +27,7 @@ LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class ServerLocation:
     """Where this server stands, for the texts that point people at its logs."""
 
     region: str = LOCAL

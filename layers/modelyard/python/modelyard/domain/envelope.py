@@ -14,9 +14,18 @@ import orjson
 from modelyard.domain import errors
 from modelyard.domain.damage import optional, reading, typed
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.domain.requests import Answer, Call, Describe, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.requests import (
+    Answer,
+    CallApi,
+    DescribeApi,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
 from modelyard.domain.values import (
-    HttpReply,
+    HttpResponse,
     ModelId,
     ModelResidence,
     ModelSource,
@@ -58,11 +67,11 @@ def render_request(request: Request) -> Frame:
             head = {"op": "unload", "source": source}
         case Survey(endpoint_name, repository):
             head = {"op": "survey", "endpoint_name": endpoint_name, "repository": repository}
-        case Call(source, query, headers, body, window_s, request_id):
+        case CallApi(source, query, headers, body, window_s, request_id):
             head = {"op": "call", "source": source, "query": query, "headers": headers}
             rest = {"window_s": window_s, "request_id": request_id}
             return Frame(_encode(head | rest), body)
-        case Describe(endpoint_name):
+        case DescribeApi(endpoint_name):
             head = {"op": "describe", "endpoint_name": endpoint_name}
     return Frame(orjson.dumps(head))
 
@@ -94,9 +103,9 @@ def _parse_request(head: dict[str, Any], body: bytes) -> Request:
             source = _parse_source(head["source"])
             headers = _pairs(head["headers"])
             what = source, head["query"], headers, body
-            return Call(*what, head["window_s"], head["request_id"])
+            return CallApi(*what, head["window_s"], head["request_id"])
         case "describe":
-            return Describe(head["endpoint_name"])
+            return DescribeApi(head["endpoint_name"])
         case unknown:
             raise ModelyardError(f"unknown operation {unknown!r} in the envelope")
 
@@ -111,9 +120,9 @@ def render_answer(answer: Answer) -> Frame:
         body = answer.prediction.body
         head["content_type"] = answer.prediction.content_type
         head["custom_attributes"] = answer.prediction.custom_attributes
-    if answer.reply is not None:
-        body = answer.reply.body
-        head["reply"] = {"status": answer.reply.status, "headers": answer.reply.headers}
+    if answer.response is not None:
+        body = answer.response.body
+        head["reply"] = {"status": answer.response.status, "headers": answer.response.headers}
     if answer.residences:
         head["residences"] = answer.residences
     if answer.samples:
@@ -135,7 +144,7 @@ def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
     return Answer(
         error=_parse_error(head["error"]) if "error" in head else None,
         prediction=_parse_prediction(head, body) if "content_type" in head else None,
-        reply=_parse_reply(head["reply"], body) if "reply" in head else None,
+        response=_parse_response(head["reply"], body) if "reply" in head else None,
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
         timings=Timings(**head["timings"]),
         samples=tuple(Sample(**item) for item in head.get("samples", ())),
@@ -163,8 +172,8 @@ def _parse_prediction(head: dict[str, Any], body: bytes) -> Prediction:
     return Prediction(body, optional(head["content_type"], str), attributes)
 
 
-def _parse_reply(data: dict[str, Any], body: bytes) -> HttpReply:
-    return HttpReply(typed(data["status"], int), _pairs(data["headers"]), body)
+def _parse_response(data: dict[str, Any], body: bytes) -> HttpResponse:
+    return HttpResponse(typed(data["status"], int), _pairs(data["headers"]), body)
 
 
 def _pairs(items: list[list[str]]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.values import (
-    HttpReply,
+    HttpResponse,
     ModelResidence,
     ModelSource,
     Payload,
@@ -53,7 +53,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallApi:
     """Run the class of a Cortex API (op=call)."""
 
     source: ModelSource
@@ -66,13 +66,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Describe:
+class DescribeApi:
     """Tell what a Cortex API offers (op=describe); fails when its class cannot be made."""
 
     endpoint_name: str
 
 
-Request = Invoke | Load | Unload | Survey | Call | Describe
+Request = Invoke | Load | Unload | Survey | CallApi | DescribeApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Answer:
 
     error: ModelyardError | None = None
     prediction: Prediction | None = None
-    reply: HttpReply | None = None
+    response: HttpResponse | None = None
     residences: tuple[ModelResidence, ...] = ()
     timings: Timings = field(default_factory=Timings)
     samples: tuple[Sample, ...] = ()

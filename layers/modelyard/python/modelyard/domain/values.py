@@ -57,12 +57,12 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpReply:
-    """What a Cortex API answers: a whole HTTP answer, made by the user's code."""
+class HttpResponse:
+    """A complete HTTP response: one of our own, or one made by the class of a Cortex API."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    """In order; a name may come more than once."""
+    """In order; a name may occur more than once. Our own names are in lower case."""
     body: bytes = b""
 
 

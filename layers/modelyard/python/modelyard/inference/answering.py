@@ -44,7 +44,7 @@ def answered(
 
 
 def _limited(answer: Answer) -> Answer:
-    content = answer.prediction or answer.reply
+    content = answer.prediction or answer.response
     if content is None or len(content.body) <= MAX_ANSWER_BYTES:
         return answer
     size_bytes = len(content.body)

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard.cortex.project import ApiModels
 from modelyard.cortex.versioned_repository import opening
-from modelyard.domain.endpoints import Deployment, EndpointTable
+from modelyard.domain.endpoints import EndpointTable, ServerLocation
 from modelyard.domain.errors import ConfigurationError, ModelCrashedError, ModelyardError
 from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.system_clock import SystemClock
@@ -76,7 +76,7 @@ async def answer_calls(
             router,
             catalog,
             _metrics_renderer(catalog, metrics),
-            Deployment(),
+            ServerLocation(),
             _authenticator(options, clock),
         )
         async with _in_background(WarmPoller(queue, warmer).run()):

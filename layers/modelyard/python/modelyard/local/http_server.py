@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard.domain.errors import ConfigurationError
 from modelyard.router.web.exchange import REQUEST_ID
-from modelyard.sagemaker.answers import SECURITY_HEADERS, render_untyped
+from modelyard.sagemaker.responses import SECURITY_HEADERS, render_untyped
 
 
 class HttpServer(uvicorn.Server):
@@ -106,14 +106,14 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer and hang up."""
-        answer = render_untyped(400, "ValidationError", f"1 validation error detected: {msg}")
+        response = render_untyped(400, "ValidationError", f"1 validation error detected: {msg}")
         headers = {
-            **answer.headers,
+            **dict(response.headers),
             **SECURITY_HEADERS,
             REQUEST_ID: str(uuid.uuid4()),
-            "content-length": str(len(answer.body)),
+            "content-length": str(len(response.body)),
             "connection": "close",
         }
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{lines}\r\n".encode() + answer.body)
+        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{lines}\r\n".encode() + response.body)
         self.transport.close()

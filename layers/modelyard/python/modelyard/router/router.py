@@ -15,8 +15,8 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Clock, Metrics, WarmQueue
 from modelyard.domain.requests import (
     Answer,
-    Call,
-    Describe,
+    CallApi,
+    DescribeApi,
     InferenceBackend,
     Invoke,
     Load,
@@ -25,7 +25,7 @@ from modelyard.domain.requests import (
 )
 from modelyard.domain.values import (
     ApiCall,
-    HttpReply,
+    HttpResponse,
     Invocation,
     ModelSource,
     Prediction,
@@ -91,7 +91,7 @@ class Router:
         assert answer.prediction is not None
         return answer.prediction
 
-    async def call(self, call: ApiCall) -> HttpReply:
+    async def call(self, call: ApiCall) -> HttpResponse:
         """Return what the class of a Cortex API answers.
 
         Raises:
@@ -102,17 +102,17 @@ class Router:
         endpoint = self.endpoints.find(call.endpoint_name)
         source = endpoint.source(call.target_model)
         window_s = endpoint.sync_window_s
-        request = Call(source, call.query, call.headers, call.body, window_s, call.request_id)
+        request = CallApi(source, call.query, call.headers, call.body, window_s, call.request_id)
         answer = await self._call(source, request, CALL_TIMEOUT_S)
         elapsed_s = self._clock.monotonic() - started_at
-        status = answer.reply.status if answer.reply else call_status(answer.error)
+        status = answer.response.status if answer.response else call_status(answer.error)
         self._record(endpoint.name, answer, status, elapsed_s)
         _log(call, answer, elapsed_s)
         await self._raise_error(source, answer)
-        assert answer.reply is not None
-        return answer.reply
+        assert answer.response is not None
+        return answer.response
 
-    async def describe(self, endpoint_name: str, timeout_s: float) -> HttpReply:
+    async def describe(self, endpoint_name: str, timeout_s: float) -> HttpResponse:
         """Return the summary of a Cortex API; the first one waits until its class is made.
 
         Raises:
@@ -120,10 +120,10 @@ class Router:
             ModelyardError: as `call`.
         """
         source = self.endpoints.find(endpoint_name).source(TargetModel(""))
-        answer = await self._call(source, Describe(endpoint_name), timeout_s)
+        answer = await self._call(source, DescribeApi(endpoint_name), timeout_s)
         await self._raise_error(source, answer)
-        assert answer.reply is not None
-        return answer.reply
+        assert answer.response is not None
+        return answer.response
 
     async def load(self, endpoint_name: str, target_model: TargetModel, *, fresh: bool) -> None:
         """Load a model within the endpoint's window; with `fresh`, loaded already is an error.
@@ -247,6 +247,6 @@ def _log(invocation: Invocation | ApiCall, answer: Answer, elapsed_s: float) -> 
 def _outcome(answer: Answer) -> str:
     if answer.error is not None:
         return type(answer.error).__name__
-    if answer.reply is not None and answer.reply.status >= 400:
-        return f"status {answer.reply.status}"
+    if answer.response is not None and answer.response.status >= 400:
+        return f"status {answer.response.status}"
     return "hit" if answer.timings.cache_hit else "miss"

@@ -7,8 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictFloat, Strict
 
 from modelyard.config.cortex.problems import refusal
 from modelyard.config.cortex.values import Count, Text
+from modelyard.config.endpoint_config import found
 from modelyard.config.schema import Section
-from modelyard.config.targets import found
 
 _DURATION_FORMS = "a duration such as 250ms, 10s or 1h30m"
 

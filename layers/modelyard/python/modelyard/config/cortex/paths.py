@@ -7,7 +7,7 @@ from pydantic import ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from modelyard.config.cortex.problems import refusal
-from modelyard.config.targets import PATH_FORMS, found, is_folder, repository_uri
+from modelyard.config.endpoint_config import PATH_FORMS, found, is_folder, repository_uri
 from modelyard.cortex.project import ModelLocation
 from modelyard.domain.errors import ConfigurationError
 

@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from modelyard.config.cortex import paths
 from modelyard.config.cortex.problems import problem_at, refusal, refuse
-from modelyard.config.targets import PATH_FORMS, found
+from modelyard.config.endpoint_config import PATH_FORMS, found
 from modelyard.cortex.project import SINGLE_MODEL, ModelLocation
 
 API_NAME_FORMS = "1 to 42 lower-case letters, digits and hyphens, a letter first, no hyphen last"

@@ -17,14 +17,14 @@ from modelyard.cortex.user_class.request_view import (
 )
 from modelyard.cortex.user_class.signature import Wanted, wanted_by
 from modelyard.domain.errors import ConfigurationError, ModelLoadError, ModelyardError
-from modelyard.domain.values import HttpReply
+from modelyard.domain.values import HttpResponse
 
 logger = logging.getLogger(__name__)
 
 # What user code may raise; sys.exit and the like are failures as any other.
 _RAISED = BaseException
 
-_INTERNAL_ERROR = HttpReply(500, body=b"internal server error")
+_INTERNAL_ERROR = HttpResponse(500, body=b"internal server error")
 
 
 class UserClass:
@@ -88,7 +88,7 @@ class UserPredictor:
         self._wanted = wanted
         self._log_fields = {"api": api_name}
 
-    def answer(self, view: RequestView) -> tuple[HttpReply, Callable[[], None] | None]:
+    def answer(self, view: RequestView) -> tuple[HttpResponse, Callable[[], None] | None]:
         """Return the answer, and what is to be run once it is sent; that never raises.
 
         Raises:
@@ -111,7 +111,7 @@ class UserPredictor:
         wanted = self._wanted.predict | (self._wanted.post_predict or frozenset())
         return values | {"payload": view.payload} if "payload" in wanted else values
 
-    def _failure(self, error: BaseException) -> HttpReply:
+    def _failure(self, error: BaseException) -> HttpResponse:
         reply = refusal(error)
         if reply is not None:
             return reply

@@ -6,7 +6,7 @@ from typing import Any
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.user_class.caller import UserClass, UserPredictor
 from modelyard.cortex.user_class.request_view import RequestView
-from modelyard.domain.values import HttpReply
+from modelyard.domain.values import HttpResponse
 
 
 class ProjectClass:
@@ -38,7 +38,7 @@ class ProjectClass:
 
     def answer(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[HttpReply, Callable[[], None] | None]:
+    ) -> tuple[HttpResponse, Callable[[], None] | None]:
         """Return what `predict` answers, and what is to be run afterwards.
 
         Raises:

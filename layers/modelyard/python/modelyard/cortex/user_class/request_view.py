@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Message as AsgiMessage
 from starlette.types import Scope
 
-from modelyard.domain.values import HttpReply
+from modelyard.domain.values import HttpResponse
 
 _JSON = "application/json"
 _FORMS = ("multipart/form", "application/x-www-form-urlencoded")
@@ -37,7 +37,7 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 class UnreadableBodyError(Exception):
     """The body is not what its Content-Type says; `reply` is the answer to that."""
 
-    def __init__(self, reply: HttpReply) -> None:
+    def __init__(self, reply: HttpResponse) -> None:
         super().__init__(reply.body.decode())
         self.reply = reply
 
@@ -81,7 +81,7 @@ class RequestView:
         return self._body
 
 
-def render(result: Any) -> tuple[HttpReply, Callable[[], None] | None]:
+def render(result: Any) -> tuple[HttpResponse, Callable[[], None] | None]:
     """Return what `predict` returned as an answer, and the work it left for afterwards.
 
     Besides what Cortex takes, JSON may hold NumPy scalars and arrays as values. NaN and the
@@ -99,11 +99,11 @@ def render(result: Any) -> tuple[HttpReply, Callable[[], None] | None]:
     return _reply(200, _JSON, json.dumps(result, default=_plain).encode()), None
 
 
-def refusal(error: BaseException) -> HttpReply | None:
+def refusal(error: BaseException) -> HttpResponse | None:
     """Return the answer that an exception stands for; None if it is not meant as one."""
     if isinstance(error, HTTPException) and _is_final(error.status_code):
         # The detail may quote the request, which JSON lets hold half a surrogate pair.
-        return HttpReply(int(error.status_code), body=str(error.detail).encode(errors="replace"))
+        return HttpResponse(int(error.status_code), body=str(error.detail).encode(errors="replace"))
     return None
 
 
@@ -147,7 +147,7 @@ def _unreadable_text(error: Exception) -> UnreadableBodyError:
     )
 
 
-def _run(response: Response) -> tuple[HttpReply, Callable[[], None] | None]:
+def _run(response: Response) -> tuple[HttpResponse, Callable[[], None] | None]:
     alone = copy.copy(response)
     alone.background = None
     reply = asyncio.run(_collected(alone))
@@ -155,7 +155,7 @@ def _run(response: Response) -> tuple[HttpReply, Callable[[], None] | None]:
     return reply, None if background is None else partial(_finish, background)
 
 
-async def _collected(response: Response) -> HttpReply:
+async def _collected(response: Response) -> HttpResponse:
     messages: list[AsgiMessage] = []
 
     async def send(message: AsgiMessage) -> None:
@@ -173,7 +173,8 @@ async def _collected(response: Response) -> HttpReply:
     for name, value in kept:
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise ValueError(f"the header {name!r} of a Response cannot be sent")
-    return HttpReply(int(start["status"]), kept, b"".join(part.get("body", b"") for part in parts))
+    body = b"".join(part.get("body", b"") for part in parts)
+    return HttpResponse(int(start["status"]), kept, body)
 
 
 def _finish(background: Callable[[], Awaitable[None]]) -> None:
@@ -200,8 +201,8 @@ def _scope(headers: list[tuple[bytes, bytes]]) -> Scope:
     }
 
 
-def _reply(status: int, content_type: str, body: bytes) -> HttpReply:
-    return HttpReply(status, (("content-type", content_type),), body)
+def _reply(status: int, content_type: str, body: bytes) -> HttpResponse:
+    return HttpResponse(status, (("content-type", content_type),), body)
 
 
 def _is_final(status: object) -> bool:

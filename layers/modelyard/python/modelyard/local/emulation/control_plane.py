@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, Call, Outcome
+from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, FunctionCall, Outcome
 from modelyard.local.emulation.functions import (
     Functions,
     TenantMismatchError,
@@ -74,7 +74,7 @@ async def _invoke(functions: Functions, request: Request) -> Response:
     payload = await request.body()
     _check_size(payload, kind)
     _check_json(payload)
-    call = Call(
+    call = FunctionCall(
         payload or b"{}",
         tenant_id=request.headers.get("x-amz-tenant-id"),
         client_context=_decoded(request.headers.get("x-amz-client-context")),
@@ -98,7 +98,7 @@ def _find(functions: Functions, name: str) -> None:
         raise Refusal(404, "ResourceNotFoundException", f"Function not found: {name}") from error
 
 
-def _start(functions: Functions, name: str, call: Call) -> asyncio.Task[Outcome]:
+def _start(functions: Functions, name: str, call: FunctionCall) -> asyncio.Task[Outcome]:
     _find(functions, name)
     try:
         return functions.start(name, call)

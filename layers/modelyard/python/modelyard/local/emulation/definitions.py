@@ -50,7 +50,7 @@ def _trace_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """One invocation as a caller asks for it."""
 
     payload: bytes

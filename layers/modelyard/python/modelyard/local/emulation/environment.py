@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from modelyard.local.emulation.definitions import (
     MAX_PAYLOAD_BYTES,
-    Call,
+    FunctionCall,
     FunctionDefinition,
     Outcome,
     failure,
@@ -48,7 +48,7 @@ class Environment:
         """The process group of the runtime, if it runs."""
         return None if self._runtime is None else self._runtime.pid
 
-    async def invoke(self, call: Call) -> Outcome:
+    async def invoke(self, call: FunctionCall) -> Outcome:
         """Run one invocation to its end, whatever that is, and freeze."""
         self._log = []
         init_s = await self._initialise()
@@ -102,7 +102,7 @@ class Environment:
         )
         return await self._until_asked(self._runtime, "")
 
-    async def _run(self, call: Call) -> Outcome:
+    async def _run(self, call: FunctionCall) -> Outcome:
         if self._runtime is None and (failed := await self._start()) is not None:
             return failed
         assert self._runtime is not None
@@ -124,7 +124,7 @@ class Environment:
                     await self.end()
                     return outcome or _exit_failure(request_id, code)
 
-    def _work(self, call: Call) -> Work:
+    def _work(self, call: FunctionCall) -> Work:
         return Work(
             request_id=call.request_id,
             payload=call.payload,
@@ -155,7 +155,7 @@ class Environment:
             "_HANDLER": function.handler,
         }
 
-    def _timed_out(self, call: Call) -> Outcome:
+    def _timed_out(self, call: FunctionCall) -> Outcome:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         text = (
             f"{now} {call.request_id} Task timed out after {self._function.timeout_s:.2f} seconds"
@@ -163,7 +163,7 @@ class Environment:
         self._print(text)
         return failure("Sandbox.Timedout", text)
 
-    def _report(self, call: Call, duration_s: float, init_s: float | None) -> None:
+    def _report(self, call: FunctionCall, duration_s: float, init_s: float | None) -> None:
         used = 0 if self._runtime is None else self._runtime.memory_bytes
         parts = [
             f"REPORT RequestId: {call.request_id}",

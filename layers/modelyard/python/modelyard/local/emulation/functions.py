@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Self
 
-from modelyard.local.emulation.definitions import Call, FunctionDefinition, Outcome
+from modelyard.local.emulation.definitions import FunctionCall, FunctionDefinition, Outcome
 from modelyard.local.emulation.environment import Environment, OnLine
 from modelyard.local.emulation.placement import Placement, ThrottledError
 
@@ -32,7 +32,7 @@ class Function:
             lambda: Environment(definition, on_line), definition.concurrency
         )
 
-    def start(self, call: Call) -> asyncio.Task[Outcome]:
+    def start(self, call: FunctionCall) -> asyncio.Task[Outcome]:
         """Begin an invocation at once.
 
         It runs to its end also when nobody waits for it any more: a caller that hangs up does
@@ -57,7 +57,7 @@ class Function:
         for environment in list(self._environments):
             await environment.end()
 
-    async def _run(self, environment: Environment, call: Call) -> Outcome:
+    async def _run(self, environment: Environment, call: FunctionCall) -> Outcome:
         try:
             return await environment.invoke(call)
         finally:
@@ -102,14 +102,14 @@ class Functions:
         except KeyError:
             raise UnknownFunctionError(name) from None
 
-    def start(self, name: str, call: Call) -> asyncio.Task[Outcome]:
+    def start(self, name: str, call: FunctionCall) -> asyncio.Task[Outcome]:
         """Begin an invocation that goes on by itself; see `Function.start` for what it raises."""
         task = self.find(name).start(call)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
-    async def invoke(self, name: str, call: Call) -> Outcome:
+    async def invoke(self, name: str, call: FunctionCall) -> Outcome:
         """Invoke and wait; giving up the wait leaves the invocation running."""
         return await asyncio.shield(self.start(name, call))
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, Call, Outcome
+from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, FunctionCall, Outcome
 from modelyard.local.emulation.functions import Functions, ThrottledError
 from modelyard.local.emulation.gateway import (
     GatewayAnswer,
@@ -20,7 +20,7 @@ from modelyard.local.emulation.gateway import (
     build_event,
     parse_answer,
 )
-from modelyard.sagemaker.answers import render_untyped
+from modelyard.sagemaker.responses import render_untyped
 
 MAX_BODY_BYTES = 10 * 1024**2
 INTEGRATION_TIMEOUT_S = 29.0
@@ -64,7 +64,7 @@ class Gateway:
     async def _outcome(self, event: bytes) -> Outcome:
         """Wait as long as API Gateway does; the function goes on when that is over."""
         async with asyncio.timeout(self._timeout_s):
-            return await self._functions.invoke(self._function_name, Call(event))
+            return await self._functions.invoke(self._function_name, FunctionCall(event))
 
 
 def create_gateway(gateway: Gateway, render_metrics: Callable[[], bytes]) -> Starlette:
@@ -111,5 +111,5 @@ async def _received(request: Request) -> HttpRequest:
 
 def _refusal(status: int, error_type: str, message: str) -> GatewayAnswer:
     """Return an answer in SageMaker's shape, as the deployed gateway responses are."""
-    answer = render_untyped(status, error_type, message)
-    return GatewayAnswer(status, tuple(answer.headers.items()), answer.body)
+    response = render_untyped(status, error_type, message)
+    return GatewayAnswer(status, response.headers, response.body)

@@ -5,7 +5,7 @@ import json
 import logging
 from typing import Any
 
-from modelyard.local.emulation.definitions import Call, Outcome
+from modelyard.local.emulation.definitions import FunctionCall, Outcome
 from modelyard.local.emulation.functions import Functions, ThrottledError
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class QueueTrigger:
     async def _deliver(self, message: dict[str, Any]) -> None:
         event = json.dumps({"Records": [sqs_record(message, self._arn)]}).encode()
         try:
-            outcome = await self._functions.invoke(self._function_name, Call(event))
+            outcome = await self._functions.invoke(self._function_name, FunctionCall(event))
             if is_taken(outcome, message["MessageId"]):
                 await asyncio.to_thread(
                     self._client.delete_message,

@@ -26,7 +26,7 @@ _MOST_IDLE = 8
 _NOBODY = 0
 
 
-class Call(Protocol):
+class PendingCall(Protocol):
     """A call that was read."""
 
     is_short: bool
@@ -52,7 +52,9 @@ class _OwnCall:
 class WorkerChannel:
     """Reads calls until the other side is gone, or `begin` makes none of a frame."""
 
-    def __init__(self, connection: socket.socket, begin: Callable[[Frame], Call | None]) -> None:
+    def __init__(
+        self, connection: socket.socket, begin: Callable[[Frame], PendingCall | None]
+    ) -> None:
         self._connection = connection
         self._stream = connection.makefile("rb")
         self._begin = begin
@@ -116,7 +118,7 @@ class WorkerChannel:
             if self._own_call is own_call:
                 self._pass_turn(own_call.reader)
 
-    def _answer(self, me: int, number: int, call: Call) -> None:
+    def _answer(self, me: int, number: int, call: PendingCall) -> None:
         with self._sending:
             self._running += 1
         answer = self._own_answer(me, call) if call.is_short else self._long_answer(me, call)
@@ -127,11 +129,11 @@ class WorkerChannel:
             self._close_when_done()
         call.end()
 
-    def _long_answer(self, me: int, call: Call) -> Frame:
+    def _long_answer(self, me: int, call: PendingCall) -> Frame:
         self._pass_turn(me)
         return call.answer()
 
-    def _own_answer(self, me: int, call: Call) -> Frame:
+    def _own_answer(self, me: int, call: PendingCall) -> Frame:
         own_call = self._own_call = _OwnCall(me)
         self._own_calls += 1
         if not self._awake.is_set():

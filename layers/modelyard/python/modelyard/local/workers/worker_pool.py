@@ -16,7 +16,7 @@ from modelyard.domain.errors import (
     ModelyardError,
 )
 from modelyard.domain.ports import Clock
-from modelyard.domain.requests import Answer, Describe, Request, Survey
+from modelyard.domain.requests import Answer, DescribeApi, Request, Survey
 from modelyard.domain.values import ModelId, TargetModel
 from modelyard.local.workers.worker_process import WorkerCommand, WorkerProcess
 from modelyard.router.suspects import Suspects
@@ -88,7 +88,7 @@ class WorkerPool:
         frame = render_request(request)
         with self._accused(request) as model_id:
             async with asyncio.timeout(timeout_s):
-                for _ in range(1 if isinstance(request, Describe) else MAX_TRIES):
+                for _ in range(1 if isinstance(request, DescribeApi) else MAX_TRIES):
                     answer = await self._attempt(worker, model_id, frame)
                     if answer is not None:
                         return answer
@@ -97,7 +97,7 @@ class WorkerPool:
     @contextmanager
     def _accused(self, request: Request) -> Iterator[ModelId | None]:
         """Yield who is to blame if the worker dies; a call without a model stands for itself."""
-        if isinstance(request, Survey | Describe):
+        if isinstance(request, Survey | DescribeApi):
             yield None
         elif request.source.target_model:
             yield request.source.model_id

@@ -1,4 +1,4 @@
-"""The application: every route in one place."""
+"""The web application with all its routes."""
 
 import logging
 import uuid
@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard.domain.endpoints import Deployment
+from modelyard.domain.endpoints import ServerLocation
+from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import (
@@ -21,10 +22,16 @@ from modelyard.router.web.authentication import (
     Authenticator,
 )
 from modelyard.router.web.calling import METHODS, ApiRoute
-from modelyard.router.web.exchange import REQUEST_ID, Handler, add_route, response_of, send_answer
+from modelyard.router.web.exchange import (
+    REQUEST_ID,
+    Handler,
+    add_route,
+    send_response,
+    starlette_response,
+)
 from modelyard.router.web.invoking import InvokeRoutes
 from modelyard.router.web.managing import ManagementRoutes
-from modelyard.sagemaker.answers import SECURITY_HEADERS, HttpAnswer, render_untyped
+from modelyard.sagemaker.responses import SECURITY_HEADERS, render_untyped
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +44,13 @@ def create_app(
     router: Router,
     catalog: Catalog,
     render_metrics: Callable[[], Awaitable[bytes]],
-    deployment: Deployment,
+    location: ServerLocation,
     authenticator: Authenticator | None = None,
 ) -> ASGIApp:
-    """Return the ASGI application; without an authenticator, it lets everybody in."""
+    """Return the ASGI application. Without an authenticator it accepts every caller."""
     app = Starlette()
-    invoking = InvokeRoutes(router, deployment)
-    managing = ManagementRoutes(router, catalog, deployment)
+    invoking = InvokeRoutes(router, location)
+    managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
     one_model = f"{endpoint}/models/{{model:path}}"
     routes: tuple[tuple[str, str, Handler], ...] = (
@@ -57,12 +64,12 @@ def create_app(
     )
     for served in router.endpoints:
         if served.route is not None:
-            answer = ApiRoute(router, served.name).answer
-            app.router.routes.append(Route(served.route, answer, methods=METHODS))
+            respond = ApiRoute(router, served.name).respond
+            app.router.routes.append(Route(served.route, respond, methods=METHODS))
     invocations: list[Route] = []
     for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
         path = f"{prefix}{endpoint}{_INVOCATIONS}"
-        invocations.append(Route(path, Answering(invoking.invoke), methods=["POST"]))
+        invocations.append(Route(path, InvocationApp(invoking.invoke), methods=["POST"]))
         for method, path, handler in routes:
             add_route(app, method, prefix + path, handler)
     app.router.routes += invocations
@@ -76,43 +83,44 @@ def create_app(
     app.router.routes += [Route("/ping", ping), Route("/metrics", metrics)]
     for kind, render in _FAILURES.items():
         app.add_exception_handler(kind, _responding(render))
-    known_to = authenticator or AnonymousAuthenticator()
-    short_way = ShortWay(app, invocations, {served.route for served in router.endpoints})
-    return AnswerHeaders(Authentication(short_way, known_to))
+    api_paths = {served.route for served in router.endpoints}
+    fast_path = InvocationFastPath(app, invocations, api_paths)
+    return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
 
 
-class Answering:
-    """Runs one handler (ASGI), for a route that pays for none of Starlette's layers."""
+class InvocationApp:
+    """Runs the handler of invocations without Starlette's middleware (ASGI)."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what the handler answers."""
+        """Send the response of the handler."""
         request = Request(scope, receive)
         try:
-            answer = await self._handler(request)
+            response = await self._handler(request)
         except ClientDisconnect as error:
-            answer = _unheard(request, error)
-        await send_answer(answer, send)
+            response = _client_disconnected(request, error)
+        await send_response(response, send)
 
 
-class ShortWay:
-    """Takes invocations past the application around them (ASGI).
+class InvocationFastPath:
+    """Routes invocations past Starlette's application (ASGI).
 
-    Its layers cost several times what choosing the shard and writing to its socket cost.
+    The layers of the application cost several times as much as choosing the shard and writing to
+    its socket.
     """
 
     def __init__(
-        self, app: ASGIApp, invocations: Sequence[Route], taken: Container[str | None]
+        self, app: ASGIApp, invocations: Sequence[Route], api_paths: Container[str | None]
     ) -> None:
-        """`taken` are the paths of Cortex APIs, which come first whatever they look like."""
+        """`api_paths` are the paths of Cortex APIs: they win over invocations that look alike."""
         self._app = app
         self._invocations = invocations
-        self._taken = taken
+        self._api_paths = api_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the route of an invocation, or else the application."""
+        """Run the route of an invocation; run the application for any other request."""
         if self._is_invocation(scope):
             for route in self._invocations:
                 match, found = route.matches(scope)
@@ -124,13 +132,14 @@ class ShortWay:
     def _is_invocation(self, scope: Scope) -> bool:
         if scope["type"] != "http" or not scope["path"].endswith(_INVOCATIONS):
             return False
-        return scope["path"] not in self._taken
+        return scope["path"] not in self._api_paths
 
 
-class AnswerHeaders:
-    """Gives every request an id and an answer, with its `x-amzn-RequestId` and security headers.
+class ResponseHeaders:
+    """Gives every request an id, and every response `x-amzn-RequestId` and security headers.
 
-    Browsers must not guess types, nobody may keep answers; a Cortex class may say otherwise.
+    The security headers forbid browsers to guess content types and forbid caches to keep
+    responses. The class of a Cortex API may override them. A defect becomes a 500 response here.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -160,44 +169,44 @@ class AnswerHeaders:
         except Exception as error:
             if has_begun:
                 raise
-            await send_answer(_internal_failure(Request(scope), error), send_with_headers)
+            await send_response(_internal_failure(Request(scope), error), send_with_headers)
 
 
 def _gateway_request_id(scope: Scope) -> str | None:
-    """Return the id that API Gateway has given the request: its answer carries no other."""
+    """Return the id that API Gateway gave the request: its response carries this id."""
     context: Mapping[str, Any] = scope.get("aws.event", {}).get("requestContext", {})
     request_id: str | None = context.get("requestId")
     return request_id
 
 
 def _responding(
-    render: Callable[[Request, Exception], HttpAnswer],
+    render: Callable[[Request, Exception], HttpResponse],
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
-        return response_of(render(request, error))
+        return starlette_response(render(request, error))
 
     return respond
 
 
-def _untyped_http(request: Request, error: Exception) -> HttpAnswer:
+def _untyped_http(request: Request, error: Exception) -> HttpResponse:
     assert isinstance(error, HTTPException)
     kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
     message = f"{error.detail}: {request.method} {request.url.path}"
     return render_untyped(error.status_code, kind, message)
 
 
-def _unheard(request: Request, error: Exception) -> HttpAnswer:
-    logger.info("client hung up", extra={"path": request.url.path})
-    return HttpAnswer(400, {}, b"")
+def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
+    logger.info("client disconnected", extra={"path": request.url.path})
+    return HttpResponse(400)
 
 
-def _internal_failure(request: Request, error: Exception) -> HttpAnswer:
+def _internal_failure(request: Request, error: Exception) -> HttpResponse:
     logger.error("request failed", exc_info=error, extra={"path": request.url.path})
     return render_untyped(500, "InternalFailure", "internal error, see the log")
 
 
 _FAILURES = {
     HTTPException: _untyped_http,
-    ClientDisconnect: _unheard,
+    ClientDisconnect: _client_disconnected,
     Exception: _internal_failure,
 }

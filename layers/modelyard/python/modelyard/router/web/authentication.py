@@ -1,4 +1,4 @@
-"""Who calls: every request gets a principal before any route sees it, or is refused."""
+"""Authentication: a request gets a principal before any route sees it, or it is refused."""
 
 import logging
 import re
@@ -12,50 +12,50 @@ from modelyard.domain.errors import AccessDeniedError, ModelyardError, PayloadTo
 from modelyard.domain.keys import parse_key, split_key, verify
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import Principal
-from modelyard.router.web.exchange import body_of, response_of
+from modelyard.router.web.exchange import body_of, starlette_response
 from modelyard.router.web.known_keys import KnownKeys
-from modelyard.sagemaker.answers import ErrorScene, render_error
+from modelyard.sagemaker.responses import ErrorContext, render_error
 
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = Principal("anonymous")
 _PRINCIPAL = "modelyard.principal"
 _NO_KEY = "a key is needed: in the header x-api-key or at the start of CustomAttributes"
-_OPEN_TO_ALL = "/ping"
+_OPEN_PATH = "/ping"
 _ASSUMED_ROLE = re.compile(
     r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/([^/]+)/.+"
 )
 
 
 class Authenticator(Protocol):
-    """How a server learns who calls."""
+    """Finds out who sent a request."""
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
-        """Return who calls; `key` is what was sent as a key, whatever it is worth.
+        """Return the caller. `key` is the text that was sent as an API key; it may be invalid.
 
         Raises:
-            AccessDeniedError: nobody we know.
-            DependencyError: it cannot be told now.
+            AccessDeniedError: the caller is not known.
+            DependencyError: the caller cannot be looked up now.
         """
         ...
 
 
 class AnonymousAuthenticator:
-    """Lets everybody in, all under one name."""
+    """Accepts every caller as the principal `anonymous`."""
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
-        """Return the one principal there is."""
+        """Return `ANONYMOUS`."""
         return ANONYMOUS
 
 
 class GatewayIamAuthenticator:
-    """Believes API Gateway, which has verified the signature (`authorizationType: AWS_IAM`)."""
+    """Takes the caller from API Gateway, which verified the signature (`AWS_IAM`)."""
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
-        """Return the identity of the event that API Gateway made of the request.
+        """Return the identity in the event that API Gateway made from the request.
 
         Raises:
-            AccessDeniedError: the event names none; the method is not behind IAM.
+            AccessDeniedError: the event has no identity: IAM does not protect this method.
         """
         identity = scope.get("aws.event", {}).get("requestContext", {}).get("identity") or {}
         arn = identity.get("userArn")
@@ -65,7 +65,7 @@ class GatewayIamAuthenticator:
 
 
 def iam_principal(arn: str) -> Principal:
-    """Return the principal of a user's ARN; a session of a role is known by its role, too."""
+    """Return the principal of an IAM identity; for a role session, it also names the role."""
     session = _ASSUMED_ROLE.fullmatch(arn)
     if session is None:
         return Principal(arn)
@@ -74,7 +74,7 @@ def iam_principal(arn: str) -> Principal:
 
 
 class KeyAuthenticator:
-    """Knows callers by their API keys."""
+    """Identifies callers by their API keys."""
 
     def __init__(self, keys: KnownKeys, clock: Clock) -> None:
         self._keys = keys
@@ -84,8 +84,8 @@ class KeyAuthenticator:
         """Return the holder of the key.
 
         Raises:
-            AccessDeniedError: there is no key, or none that is valid now.
-            DependencyError: the store cannot be asked.
+            AccessDeniedError: no key was sent, or the key is not valid.
+            DependencyError: the key store cannot be read.
         """
         if key is None:
             raise AccessDeniedError(_NO_KEY)
@@ -95,10 +95,10 @@ class KeyAuthenticator:
 
 
 class Authentication:
-    """Runs the application for callers the authenticator knows (ASGI).
+    """Runs the application for authenticated callers only (ASGI).
 
-    Keys go no further than here, whether or not the authenticator asks for one. `GET /ping` and
-    `OPTIONS` (browsers ask without credentials) are open to all.
+    API keys are removed from every request, also when the authenticator does not use them.
+    `GET /ping` and `OPTIONS` need no authentication: browsers send `OPTIONS` without credentials.
     """
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
@@ -106,7 +106,7 @@ class Authentication:
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application, or answer that it will not be run."""
+        """Run the application, or send an error response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -124,18 +124,18 @@ class Authentication:
 
 
 def principal_of(request: Request) -> Principal:
-    """Return who calls."""
+    """Return the caller of an authenticated request."""
     principal = request.scope[_PRINCIPAL]
     assert isinstance(principal, Principal)
     return principal
 
 
 def _is_open(scope: Scope) -> bool:
-    return bool(scope["path"] == _OPEN_TO_ALL or scope["method"] == "OPTIONS")
+    return bool(scope["path"] == _OPEN_PATH or scope["method"] == "OPTIONS")
 
 
 async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:
     logger.info("caller refused", extra={"path": scope["path"], "reason": error.message})
     with suppress(PayloadTooLargeError, ClientDisconnect):
-        await body_of(Request(scope, receive))  # the client sends before it listens
-    await response_of(render_error(error, ErrorScene("")))(scope, receive, send)
+        await body_of(Request(scope, receive))  # clients send the whole body before they read
+    await starlette_response(render_error(error, ErrorContext("")))(scope, receive, send)

@@ -1,19 +1,19 @@
-"""Cortex APIs: `POST` runs the user's class, `GET` tells what there is (Cortex v0.24)."""
+"""Routes of Cortex APIs: `POST` runs the user's class, `GET` returns a summary (Cortex v0.24)."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
-from modelyard.domain.values import ApiCall, HttpReply, TargetModel
+from modelyard.domain.values import ApiCall, HttpResponse, TargetModel
 from modelyard.router.router import Router
+from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.exchange import REQUEST_ID, body_of
-from modelyard.router.web.replies import render_call_error
 from modelyard.sagemaker.target_model import parse_target_model
 
 MAX_CALL_BYTES = 64 << 20
 DESCRIBE_TIMEOUT_S = 30.0
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
-"""All are routed here, so that a wrong one is refused in Cortex's own words."""
+"""All methods are routed here, so that a wrong one gets Cortex's own error."""
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "GET, POST, OPTIONS",
@@ -32,24 +32,26 @@ class ApiRoute:
         self._router = router
         self._name = name
 
-    async def answer(self, request: Request) -> Response:
-        """Answer any method."""
+    async def respond(self, request: Request) -> Response:
+        """Return the response to a request of any method."""
         match request.method:
             case "OPTIONS":
                 return Response(status_code=204, headers=_CORS)
             case "POST" | "GET" | "HEAD":
-                reply = await self._reply(request)
+                response = await self._run(request)
             case _:
-                reply = HttpReply(405, (("allow", "GET, POST, OPTIONS"),), b"Method Not Allowed")
-        return _response(reply)
+                response = HttpResponse(
+                    405, (("allow", "GET, POST, OPTIONS"),), b"Method Not Allowed"
+                )
+        return _starlette_response(response)
 
-    async def _reply(self, request: Request) -> HttpReply:
+    async def _run(self, request: Request) -> HttpResponse:
         try:
             if request.method == "POST":
                 return await self._router.call(await self._call(request))
             return await self._router.describe(self._name, DESCRIBE_TIMEOUT_S)
         except ModelyardError as error:
-            return render_call_error(error)
+            return render_api_error(error)
 
     async def _call(self, request: Request) -> ApiCall:
         return ApiCall(
@@ -66,7 +68,7 @@ class ApiRoute:
 
 
 def _target_model(request: Request) -> TargetModel:
-    """Return what the query calls the model: calls of one model go to one worker."""
+    """Return the model that the query names: calls of one model go to one worker."""
     named = (request.query_params.get(key, "") for key in ("model", "version"))
     try:
         return parse_target_model("/".join(filter(None, named)))
@@ -74,10 +76,11 @@ def _target_model(request: Request) -> TargetModel:
         return TargetModel("")
 
 
-def _response(reply: HttpReply) -> Response:
-    response = Response(None if reply.status in _WITHOUT_BODY else reply.body, reply.status)
-    for name, value in reply.headers:
+def _starlette_response(response: HttpResponse) -> Response:
+    body = None if response.status in _WITHOUT_BODY else response.body
+    made = Response(body, response.status)
+    for name, value in response.headers:
         if name.lower() not in _OURS:
-            response.headers.append(name, value)
-    response.headers.setdefault("access-control-allow-origin", "*")
-    return response
+            made.headers.append(name, value)
+    made.headers.setdefault("access-control-allow-origin", "*")
+    return made

@@ -1,7 +1,8 @@
-"""InvokeEndpoint without HTTP: the members of the call as the payload of a Lambda invocation.
+"""InvokeEndpoint without HTTP: the payload of a Lambda invocation has the members of the call.
 
-`aws lambda invoke --function-name <router> --payload '{"EndpointName": ..., "Body": ...}'`. Who
-may do this is up to `lambda:InvokeFunction`; the caller's name for access rules is `direct`.
+`aws lambda invoke --function-name <router> --payload '{"EndpointName": ..., "Body": ...}'`. The
+IAM permission `lambda:InvokeFunction` decides who may do this; for access rules, the caller's
+name is `direct`.
 """
 
 import base64
@@ -12,15 +13,15 @@ from typing import Any
 
 import orjson
 
-from modelyard.domain.endpoints import VARIANT, Deployment
+from modelyard.domain.endpoints import VARIANT, ServerLocation
 from modelyard.domain.errors import InvalidRequestError, ModelyardError, PayloadTooLargeError
 from modelyard.domain.keys import split_key
-from modelyard.domain.values import Prediction, Principal
+from modelyard.domain.values import HttpResponse, Prediction, Principal
 from modelyard.router.access import authorize
 from modelyard.router.router import Router
-from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_error
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from modelyard.sagemaker.invocations import parse_invocation
+from modelyard.sagemaker.responses import ErrorContext, render_error
 
 _HEADERS = {
     "TargetModel": "x-amzn-sagemaker-target-model",
@@ -35,24 +36,24 @@ _MEMBERS = ("EndpointName", *_HEADERS, "Body", "IsBase64Encoded")
 Members = dict[str, Any]
 
 DIRECT = Principal("direct")
-"""Whoever may invoke the function; Lambda does not tell it who that is."""
+"""Every caller who may invoke the function: Lambda does not tell the function who called."""
 
 
 class DirectInvocations:
-    """Answers payloads with payloads; every member has its SDK name."""
+    """Turns payloads of invocations into payloads of responses; members have their SDK names."""
 
-    def __init__(self, router: Router, deployment: Deployment) -> None:
+    def __init__(self, router: Router, location: ServerLocation) -> None:
         self._router = router
-        self._deployment = deployment
+        self._location = location
 
     async def answer(self, event: Mapping[str, Any]) -> Members:
-        """Return the response members, or `__type`, `Message` and `StatusCode` of an error."""
+        """Return the response's members, or `__type`, `Message` and `StatusCode` of an error."""
         name = event.get("EndpointName", "")
         try:
             return _response(await self._invoke(event))
         except ModelyardError as error:
-            scene = ErrorScene(name if isinstance(name, str) else "", self._deployment)
-            return _failure(render_error(error, scene))
+            context = ErrorContext(name if isinstance(name, str) else "", self._location)
+            return _failure(render_error(error, context))
 
     async def _invoke(self, event: Mapping[str, Any]) -> Prediction:
         _check(event)
@@ -81,7 +82,7 @@ def _check(event: Mapping[str, Any]) -> None:
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the members as headers; keys go no further than here, as over HTTP."""
+    """Return the members as headers, without API keys, as over HTTP."""
     sent = [
         (header.encode(), event[member].encode(errors="replace"))
         for member, header in _HEADERS.items()
@@ -96,7 +97,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
     try:
         content = base64.b64decode(body, validate=True) if event.get("IsBase64Encoded") else None
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(f"Body is no base64: {error}") from error
+        raise InvalidRequestError(f"Body is not base64: {error}") from error
     content = body.encode(errors="surrogatepass") if content is None else content
     if len(content) > MAX_BODY_BYTES:
         raise PayloadTooLargeError(f"Body is {len(content)} bytes; allowed: {MAX_BODY_BYTES}")
@@ -118,6 +119,6 @@ def _response(prediction: Prediction) -> Members:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _failure(answer: HttpAnswer) -> Members:
-    members: Members = orjson.loads(answer.body)
-    return {**members, "StatusCode": answer.status}
+def _failure(response: HttpResponse) -> Members:
+    members: Members = orjson.loads(response.body)
+    return {**members, "StatusCode": response.status}

@@ -1,4 +1,4 @@
-"""Between Starlette's requests and responses and the values of `sagemaker`."""
+"""Convert between Starlette's requests and responses and our own values."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,57 +9,59 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from modelyard.domain.errors import PayloadTooLargeError
-from modelyard.sagemaker.answers import HttpAnswer
+from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 
 REQUEST_ID = "x-amzn-requestid"
-_MOST_DRAINED_BYTES = 64 << 20
+_MAX_DISCARDED_BYTES = 64 << 20
 
-Handler = Callable[[Request], Awaitable[HttpAnswer]]
+Handler = Callable[[Request], Awaitable[HttpResponse]]
 
 
 def add_route(app: Starlette, method: str, path: str, handler: Handler) -> None:
-    """Add a route."""
+    """Add a route that sends what `handler` returns."""
 
-    async def answer(request: Request) -> Response:
-        return response_of(await handler(request))
+    async def respond(request: Request) -> Response:
+        return starlette_response(await handler(request))
 
-    app.router.routes.append(Route(path, answer, methods=[method]))
-
-
-def response_of(answer: HttpAnswer) -> Response:
-    """Return the response that sends `answer`."""
-    return Response(answer.body, answer.status, answer.headers)
+    app.router.routes.append(Route(path, respond, methods=[method]))
 
 
-async def send_answer(answer: HttpAnswer, send: Send) -> None:
-    """Send what `response_of` would, without making a response first (ASGI)."""
+def starlette_response(response: HttpResponse) -> Response:
+    """Return the Starlette response that sends `response`."""
+    return Response(response.body, response.status, dict(response.headers))
+
+
+async def send_response(response: HttpResponse, send: Send) -> None:
+    """Send the bytes that `starlette_response` would send, without its cost (ASGI)."""
     headers = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
     ]
-    headers.append((b"content-length", b"%d" % len(answer.body)))
-    start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    headers.append((b"content-length", b"%d" % len(response.body)))
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
     await send(start)
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def headers_of(request: Request) -> dict[str, str]:
-    """Return the headers by lower-case name, their bytes as Latin-1."""
+    """Return the headers by lower-case name, with values decoded as Latin-1."""
     return {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers.raw}
 
 
 async def body_of(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Return the body. One that is too large is read to its end first, so that the client, who
-    sends before it listens, gets to see why.
+    """Return the body of a request.
+
+    A body that is too large is read and thrown away before the error is raised, up to 64 MiB
+    more: a client sends its whole request before it reads the response.
 
     Raises:
-        PayloadTooLargeError: more than `limit` bytes.
-        ClientDisconnect: the client hung up before it had sent all.
+        PayloadTooLargeError: the body has more than `limit` bytes.
+        ClientDisconnect: the client disconnected before it had sent the whole body.
     """
     chunks: list[bytes] = []
     total = 0
     is_more = True
-    while is_more and total <= limit + _MOST_DRAINED_BYTES:
+    while is_more and total <= limit + _MAX_DISCARDED_BYTES:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect

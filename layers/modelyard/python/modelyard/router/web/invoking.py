@@ -1,18 +1,20 @@
-"""SageMaker InvokeEndpoint and its two siblings."""
+"""The routes of SageMaker InvokeEndpoint, its asynchronous and its streaming form."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 
-from modelyard.domain.endpoints import Deployment, Endpoint
+from modelyard.domain.endpoints import Endpoint, ServerLocation
 from modelyard.domain.errors import ModelyardError, UnsupportedOperationError
+from modelyard.domain.values import HttpResponse
 from modelyard.router.access import authorize
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
 from modelyard.router.web.exchange import REQUEST_ID, body_of, headers_of
-from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_error, render_prediction
 from modelyard.sagemaker.invocations import parse_invocation, parse_retry_policy
+from modelyard.sagemaker.responses import ErrorContext, render_error, render_prediction
 
 SESSION_LIFETIME = timedelta(minutes=20)
 
@@ -20,12 +22,12 @@ SESSION_LIFETIME = timedelta(minutes=20)
 class InvokeRoutes:
     """`POST /endpoints/{endpoint}/invocations`, `.../async-invocations`, `...-response-stream`."""
 
-    def __init__(self, router: Router, deployment: Deployment) -> None:
+    def __init__(self, router: Router, location: ServerLocation) -> None:
         self._router = router
-        self._deployment = deployment
+        self._location = location
 
-    async def invoke(self, request: Request) -> HttpAnswer:
-        """SageMaker InvokeEndpoint."""
+    async def invoke(self, request: Request) -> HttpResponse:
+        """Return the response of InvokeEndpoint: a prediction or an error."""
         name: str = request.path_params["endpoint"]
         headers = headers_of(request)
         endpoint = self._find(name)
@@ -39,15 +41,16 @@ class InvokeRoutes:
             )
             if endpoint is not None:
                 authorize(endpoint, principal_of(request), invocation.target_model)
-            answer = render_prediction(await self._router.invoke(invocation))
+            response = render_prediction(await self._router.invoke(invocation))
         except ModelyardError as error:
-            return render_error(error, self._scene(name, headers))
+            return render_error(error, self._context(name, headers))
         if headers.get("x-amzn-sagemaker-session-id") == "NEW_SESSION":
-            answer.headers["x-amzn-sagemaker-new-session-id"] = _new_session()
-        return answer
+            session = ("x-amzn-sagemaker-new-session-id", _new_session())
+            return replace(response, headers=(*response.headers, session))
+        return response
 
-    async def refuse(self, request: Request) -> HttpAnswer:
-        """InvokeEndpointAsync and InvokeEndpointWithResponseStream, not served yet."""
+    async def refuse(self, request: Request) -> HttpResponse:
+        """Return the error for InvokeEndpointAsync and InvokeEndpointWithResponseStream."""
         name, operation = request.path_params["endpoint"], request.url.path.rsplit("/", 1)[1]
         error: ModelyardError = UnsupportedOperationError(
             f"Endpoint {name} does not support {operation}: call invocations instead."
@@ -56,13 +59,13 @@ class InvokeRoutes:
             await body_of(request)
         except ModelyardError as too_large:
             error = too_large
-        return render_error(error, ErrorScene(name, self._deployment))
+        return render_error(error, ErrorContext(name, self._location))
 
-    def _scene(self, name: str, headers: dict[str, str]) -> ErrorScene:
+    def _context(self, name: str, headers: dict[str, str]) -> ErrorContext:
         endpoint = self._find(name)
-        return ErrorScene(
+        return ErrorContext(
             endpoint_name=name,
-            deployment=self._deployment,
+            location=self._location,
             retry=parse_retry_policy(headers),
             not_ready_status=endpoint.not_ready_status if endpoint else None,
         )

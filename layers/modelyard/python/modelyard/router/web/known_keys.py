@@ -1,4 +1,4 @@
-"""What the key store said lately, so that most calls need not ask it."""
+"""A cache of the key store: most calls are authenticated without asking it."""
 
 import asyncio
 from collections import OrderedDict
@@ -7,11 +7,11 @@ from modelyard.domain.ports import Clock, KeyStore
 from modelyard.domain.values import StoredKey
 
 MISSING_TTL_S = 5.0
-MOST_KNOWN = 4096
+MAX_KNOWN_KEYS = 4096
 
 
 class KnownKeys:
-    """Finds keys as they were `found_ttl_s` ago at most; of one event loop."""
+    """Finds keys as they were at most `found_ttl_s` seconds ago. Used by one event loop only."""
 
     def __init__(self, store: KeyStore, clock: Clock, found_ttl_s: float) -> None:
         self._store = store
@@ -20,10 +20,10 @@ class KnownKeys:
         self._known: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
 
     async def find(self, key_id: str) -> StoredKey | None:
-        """Return the key of this id; that there is none counts for `MISSING_TTL_S` at most.
+        """Return the key with this id. A missing key is remembered for at most `MISSING_TTL_S`.
 
         Raises:
-            DependencyError: the store cannot be asked.
+            DependencyError: the key store cannot be read.
         """
         now = self._clock.monotonic()
         asked_again_at, stored = self._known.get(key_id, (now, None))
@@ -37,5 +37,5 @@ class KnownKeys:
         ttl_s = min(MISSING_TTL_S, self._found_ttl_s) if stored is None else self._found_ttl_s
         self._known[key_id] = now + ttl_s, stored
         self._known.move_to_end(key_id)
-        if len(self._known) > MOST_KNOWN:  # made-up ids must not fill the memory
+        if len(self._known) > MAX_KNOWN_KEYS:  # made-up ids must not fill the memory
             self._known.popitem(last=False)

@@ -1,17 +1,20 @@
-"""List, load and unload models: the verbs of SageMaker's container contract, per endpoint."""
+"""Routes that list, load and unload the models of an endpoint.
+
+They follow SageMaker's contract for multi-model containers.
+"""
 
 import orjson
 from starlette.requests import Request
 
-from modelyard.domain.endpoints import Deployment
+from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
-from modelyard.domain.values import TargetModel
+from modelyard.domain.values import HttpResponse, TargetModel
 from modelyard.router.access import authorize, is_allowed, may_call_something
 from modelyard.router.catalog import Catalog, CatalogEntry
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
 from modelyard.router.web.exchange import Handler, body_of
-from modelyard.sagemaker.answers import ErrorScene, HttpAnswer, render_json, render_management_error
+from modelyard.sagemaker.responses import ErrorContext, render_json, render_management_error
 from modelyard.sagemaker.target_model import parse_target_model
 
 PAGE_LIMIT = 100
@@ -20,27 +23,27 @@ _EXPECTED_LOAD = 'the body must be JSON: {"model_name": "..."}'
 
 
 class ManagementRoutes:
-    """Every handler raises `ModelyardError`; `guarded` makes an answer of it."""
+    """The handlers raise `ModelyardError`; `guarded` renders it as a response."""
 
-    def __init__(self, router: Router, catalog: Catalog, deployment: Deployment) -> None:
+    def __init__(self, router: Router, catalog: Catalog, location: ServerLocation) -> None:
         self._router = router
         self._catalog = catalog
-        self._deployment = deployment
+        self._location = location
 
     def guarded(self, handler: Handler) -> Handler:
-        """Return the handler with its errors rendered."""
+        """Return a handler that renders the errors of `handler` as responses."""
 
-        async def answer(request: Request) -> HttpAnswer:
+        async def respond(request: Request) -> HttpResponse:
             try:
                 return await handler(request)
             except ModelyardError as error:
-                scene = ErrorScene(request.path_params["endpoint"], self._deployment)
-                return render_management_error(error, scene)
+                context = ErrorContext(request.path_params["endpoint"], self._location)
+                return render_management_error(error, context)
 
-        return answer
+        return respond
 
-    async def list_endpoints(self, request: Request) -> HttpAnswer:
-        """`GET /endpoints`: those of which the caller may call something."""
+    async def list_endpoints(self, request: Request) -> HttpResponse:
+        """`GET /endpoints`: the endpoints of which the caller may call at least one model."""
         endpoints = [
             {"endpointName": endpoint.name, "modelDataUrl": endpoint.repository}
             for endpoint in self._router.endpoints
@@ -48,8 +51,10 @@ class ManagementRoutes:
         ]
         return render_json({"endpoints": endpoints})
 
-    async def list_models(self, request: Request) -> HttpAnswer:
-        """`GET /endpoints/{endpoint}/models?limit=&next_page_token=`: what the caller may call."""
+    async def list_models(self, request: Request) -> HttpResponse:
+        """`GET /endpoints/{endpoint}/models?limit=&next_page_token=`: a page of the models that
+        the caller may call.
+        """
         limit, after = _page(request)
         endpoint, principal = self._router.endpoints.find(_endpoint(request)), principal_of(request)
         later = [
@@ -64,19 +69,19 @@ class ManagementRoutes:
             page["nextPageToken"] = later[limit - 1].target_model
         return render_json(page)
 
-    async def show(self, request: Request) -> HttpAnswer:
+    async def show(self, request: Request) -> HttpResponse:
         """`GET /endpoints/{endpoint}/models/{model}`."""
         target_model = self._authorized(request, _target(request))
         entry = await self._catalog.model(_endpoint(request), target_model)
         return render_json(self._model(request, entry))
 
-    async def load(self, request: Request) -> HttpAnswer:
+    async def load(self, request: Request) -> HttpResponse:
         """`POST /endpoints/{endpoint}/models` with `{"model_name": ...}`."""
         target_model = self._authorized(request, await _model_name(request))
         await self._router.load(_endpoint(request), target_model, fresh=True)
         return render_json({"status": f'Model "{target_model}" loaded'})
 
-    async def unload(self, request: Request) -> HttpAnswer:
+    async def unload(self, request: Request) -> HttpResponse:
         """`DELETE /endpoints/{endpoint}/models/{model}`."""
         target_model = self._authorized(request, _target(request))
         await self._router.unload(_endpoint(request), target_model)

@@ -6,8 +6,8 @@ import pytest
 
 from modelyard.domain import errors
 from modelyard.domain.errors import ModelNotReadyError, ModelyardError
-from modelyard.domain.values import HttpReply
-from modelyard.router.web.replies import INTERNAL_SERVER_ERROR, render_call_error
+from modelyard.domain.values import HttpResponse
+from modelyard.router.web.api_errors import INTERNAL_SERVER_ERROR, render_api_error
 
 
 def family(root: type[ModelyardError]) -> list[type[ModelyardError]]:
@@ -43,38 +43,38 @@ kept_back = pytest.mark.parametrize(
 def test_c22_error_of_the_request_says_what_was_wrong(
     kind: type[ModelyardError], status: int
 ) -> None:
-    reply = render_call_error(kind("no model 'gpt'"))
+    response = render_api_error(kind("no model 'gpt'"))
 
-    assert reply.status == status
-    assert ("content-type", "application/json") in reply.headers
-    assert json.loads(reply.body) == {"error": "no model 'gpt'"}
+    assert response.status == status
+    assert ("content-type", "application/json") in response.headers
+    assert json.loads(response.body) == {"error": "no model 'gpt'"}
 
 
 @kept_back
 def test_c17_error_of_the_class_or_its_models_keeps_its_details(kind: type[ModelyardError]) -> None:
-    assert render_call_error(kind("secret")) == HttpReply(500, (), b"internal server error")
+    assert render_api_error(kind("secret")) == HttpResponse(500, (), b"internal server error")
 
 
 def test_c17_body_of_an_internal_error_has_no_content_type() -> None:
-    assert HttpReply(500, (), b"internal server error") == INTERNAL_SERVER_ERROR
+    assert HttpResponse(500, (), b"internal server error") == INTERNAL_SERVER_ERROR
 
 
 @pytest.mark.parametrize(
     ("seconds", "header"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (7.1, "8"), (300.0, "300")]
 )
 def test_caller_learns_in_whole_seconds_when_to_try_again(seconds: float, header: str) -> None:
-    reply = render_call_error(ModelNotReadyError("loading", seconds))
+    response = render_api_error(ModelNotReadyError("loading", seconds))
 
-    assert dict(reply.headers)["retry-after"] == header
+    assert dict(response.headers)["retry-after"] == header
 
 
 @pytest.mark.parametrize("kind", [errors.CapacityError, errors.DependencyError])
 def test_nobody_is_told_when_that_is_not_known(kind: type[ModelyardError]) -> None:
-    assert "retry-after" not in dict(render_call_error(kind("full")).headers)
+    assert "retry-after" not in dict(render_api_error(kind("full")).headers)
 
 
 @pytest.mark.parametrize("message", ["Straße", 'a "quoted" name', "\ud800", "line\nbreak"])
 def test_any_message_is_json(message: str) -> None:
-    reply = render_call_error(errors.TargetModelNotFoundError(message))
+    response = render_api_error(errors.TargetModelNotFoundError(message))
 
-    assert json.loads(reply.body) == {"error": message}
+    assert json.loads(response.body) == {"error": message}

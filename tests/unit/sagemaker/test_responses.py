@@ -5,12 +5,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelyard.domain import errors
-from modelyard.domain.endpoints import Deployment
+from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.domain.values import Prediction, RetryPolicy
-from modelyard.sagemaker.answers import (
-    ErrorScene,
-    HttpAnswer,
+from modelyard.domain.values import HttpResponse, Prediction, RetryPolicy
+from modelyard.sagemaker.responses import (
+    ErrorContext,
     render_error,
     render_json,
     render_management_error,
@@ -18,33 +17,33 @@ from modelyard.sagemaker.answers import (
     render_untyped,
 )
 
-SCENE = ErrorScene("housing")
+CONTEXT = ErrorContext("housing")
 
 
-def members(answer: HttpAnswer) -> dict[str, object]:
-    body = json.loads(answer.body)
+def members(response: HttpResponse) -> dict[str, object]:
+    body = json.loads(response.body)
     assert isinstance(body, dict)
     return body
 
 
 def test_prediction_is_the_body_as_it_is() -> None:
-    answer = render_prediction(Prediction(b"\x00\xff", "application/x-npy", "took=3"))
+    response = render_prediction(Prediction(b"\x00\xff", "application/x-npy", "took=3"))
 
-    assert answer == HttpAnswer(
+    assert response == HttpResponse(
         200,
-        {
-            "content-type": "application/x-npy",
-            "x-amzn-invoked-production-variant": "AllTraffic",
-            "x-amzn-sagemaker-custom-attributes": "took=3",
-        },
+        (
+            ("x-amzn-invoked-production-variant", "AllTraffic"),
+            ("content-type", "application/x-npy"),
+            ("x-amzn-sagemaker-custom-attributes", "took=3"),
+        ),
         b"\x00\xff",
     )
 
 
 def test_headers_the_model_did_not_set_are_left_out() -> None:
-    answer = render_prediction(Prediction(b"1"))
+    response = render_prediction(Prediction(b"1"))
 
-    assert answer.headers == {"x-amzn-invoked-production-variant": "AllTraffic"}
+    assert dict(response.headers) == {"x-amzn-invoked-production-variant": "AllTraffic"}
 
 
 @pytest.mark.parametrize(
@@ -55,28 +54,28 @@ def test_headers_the_model_did_not_set_are_left_out() -> None:
         Prediction(b"", "text/\u20ac"),
         Prediction(b"", "text/csv", "a" * 1025),
     ],
-    ids=["type-splits-the-answer", "attributes-split-the-answer", "not-ascii", "too-long"],
+    ids=["type-splits-the-response", "attributes-split-the-response", "not-ascii", "too-long"],
 )
-def test_headers_no_answer_can_carry_are_the_models_fault(prediction: Prediction) -> None:
+def test_headers_no_response_can_carry_are_the_models_fault(prediction: Prediction) -> None:
     with pytest.raises(ModelError, match="answered with an illegal"):
         render_prediction(prediction)
 
 
 def test_error_type_is_in_the_header_and_in_the_body() -> None:
-    answer = render_error(errors.TargetModelNotFoundError("no such object"), SCENE)
+    response = render_error(errors.TargetModelNotFoundError("no such object"), CONTEXT)
 
-    assert answer.status == 400
-    assert answer.headers == {
+    assert response.status == 400
+    assert dict(response.headers) == {
         "content-type": "application/json",
         "x-amzn-errortype": "ValidationError",
     }
-    assert members(answer) == {"__type": "ValidationError", "Message": "no such object"}
+    assert members(response) == {"__type": "ValidationError", "Message": "no such object"}
 
 
 def test_unknown_endpoint_speaks_as_sagemaker_does() -> None:
-    answer = render_error(errors.UnknownEndpointError("housing"), SCENE)
+    response = render_error(errors.UnknownEndpointError("housing"), CONTEXT)
 
-    assert members(answer) == {
+    assert members(response) == {
         "__type": "ValidationError",
         "Message": "Endpoint housing of account 000000000000 not found.",
         "ErrorCode": "NO_SUCH_ENDPOINT",
@@ -84,10 +83,10 @@ def test_unknown_endpoint_speaks_as_sagemaker_does() -> None:
 
 
 def test_model_error_carries_what_the_container_said() -> None:
-    answer = render_error(errors.PredictionError("boom"), SCENE)
+    response = render_error(errors.PredictionError("boom"), CONTEXT)
 
-    assert answer.status == 424
-    assert members(answer) == {
+    assert response.status == 424
+    assert members(response) == {
         "__type": "ModelError",
         "Message": 'Received server error (500) from primary with message "boom". See the log of'
         " the server in account 000000000000 for more information.",
@@ -100,7 +99,7 @@ def test_model_error_carries_what_the_container_said() -> None:
 
 
 def test_input_the_model_rejects_is_a_client_error() -> None:
-    body = members(render_error(errors.InputRejectedError("3 features, not 2"), SCENE))
+    body = members(render_error(errors.InputRejectedError("3 features, not 2"), CONTEXT))
 
     message = str(body["Message"])
     assert message.startswith(
@@ -110,16 +109,16 @@ def test_input_the_model_rejects_is_a_client_error() -> None:
 
 
 def test_crash_has_the_original_status_zero() -> None:
-    body = members(render_error(errors.ModelCrashedError("exited"), SCENE))
+    body = members(render_error(errors.ModelCrashedError("exited"), CONTEXT))
 
     assert body["OriginalStatusCode"] == 0
     assert str(body["Message"]).startswith("Received server error (0) from primary")
 
 
 def test_texts_point_to_where_the_server_is_deployed() -> None:
-    scene = ErrorScene("housing", Deployment("eu-west-1", "123456789012"))
+    context = ErrorContext("housing", ServerLocation("eu-west-1", "123456789012"))
 
-    body = members(render_error(errors.ModelLoadError("boom"), scene))
+    body = members(render_error(errors.ModelLoadError("boom"), context))
 
     assert str(body["Message"]).endswith(
         '"boom". See https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1'
@@ -130,7 +129,7 @@ def test_texts_point_to_where_the_server_is_deployed() -> None:
 
 
 def test_long_model_message_is_cut_inside_the_frame_around_it() -> None:
-    body = members(render_error(errors.PredictionError("x" * 5000), SCENE))
+    body = members(render_error(errors.PredictionError("x" * 5000), CONTEXT))
 
     message = str(body["Message"])
     assert len(message) == 2048
@@ -140,7 +139,7 @@ def test_long_model_message_is_cut_inside_the_frame_around_it() -> None:
 
 @pytest.mark.parametrize("length", [2047, 2048, 2049])
 def test_no_message_is_longer_than_2048(length: int) -> None:
-    body = members(render_error(errors.InvalidRequestError("x" * length), SCENE))
+    body = members(render_error(errors.InvalidRequestError("x" * length), CONTEXT))
 
     assert len(str(body["Message"])) == min(length, 2048)
 
@@ -170,13 +169,13 @@ LEGACY, STANDARD = RetryPolicy(True, 5), RetryPolicy(False, 3)
 def test_not_ready_status_is_one_the_client_retries(
     retry: RetryPolicy | None, fixed: int | None, status: int
 ) -> None:
-    scene = ErrorScene("housing", retry=retry, not_ready_status=fixed)
+    context = ErrorContext("housing", retry=retry, not_ready_status=fixed)
 
-    answer = render_error(ModelNotReadyError("loading"), scene)
+    response = render_error(ModelNotReadyError("loading"), context)
 
-    assert answer.status == status
-    assert answer.headers["x-amzn-errortype"] == "ModelNotReadyException"
-    assert members(answer)["__type"] == "ModelNotReadyException"
+    assert response.status == status
+    assert dict(response.headers)["x-amzn-errortype"] == "ModelNotReadyException"
+    assert members(response)["__type"] == "ModelNotReadyException"
 
 
 @pytest.mark.parametrize(
@@ -189,16 +188,16 @@ def test_not_ready_status_is_one_the_client_retries(
 def test_not_ready_says_when_to_come_back(
     retry_after_s: float, seconds: str, milliseconds: str
 ) -> None:
-    answer = render_error(ModelNotReadyError("loading", retry_after_s), SCENE)
+    response = render_error(ModelNotReadyError("loading", retry_after_s), CONTEXT)
 
-    assert answer.headers["retry-after"] == seconds
-    assert answer.headers["x-amz-retry-after"] == milliseconds
+    assert dict(response.headers)["retry-after"] == seconds
+    assert dict(response.headers)["x-amz-retry-after"] == milliseconds
 
 
 def test_only_not_ready_fixes_its_status_per_endpoint() -> None:
-    scene = ErrorScene("housing", retry=STANDARD, not_ready_status=429)
+    context = ErrorContext("housing", retry=STANDARD, not_ready_status=429)
 
-    assert render_error(errors.CapacityError("full"), scene).status == 503
+    assert render_error(errors.CapacityError("full"), context).status == 503
 
 
 @pytest.mark.parametrize(
@@ -216,25 +215,25 @@ def test_only_not_ready_fixes_its_status_per_endpoint() -> None:
 def test_management_errors_have_the_container_contracts_statuses(
     error: ModelyardError, status: int
 ) -> None:
-    answer = render_management_error(error, SCENE)
+    response = render_management_error(error, CONTEXT)
 
-    assert answer.status == status
-    assert members(answer)["Message"]
+    assert response.status == status
+    assert members(response)["Message"]
 
 
 def test_untyped_error_has_both_places_for_its_type() -> None:
-    answer = render_untyped(404, "UnknownOperationException", "Not Found: GET /x")
+    response = render_untyped(404, "UnknownOperationException", "Not Found: GET /x")
 
-    assert answer.headers["x-amzn-errortype"] == "UnknownOperationException"
-    assert members(answer) == {
+    assert dict(response.headers)["x-amzn-errortype"] == "UnknownOperationException"
+    assert members(response) == {
         "__type": "UnknownOperationException",
         "Message": "Not Found: GET /x",
     }
 
 
-def test_json_answer() -> None:
-    assert render_json({"a": 1}, 207) == HttpAnswer(
-        207, {"content-type": "application/json"}, b'{"a":1}'
+def test_json_response() -> None:
+    assert render_json({"a": 1}, 207) == HttpResponse(
+        207, (("content-type", "application/json"),), b'{"a":1}'
     )
 
 
@@ -246,6 +245,6 @@ def test_json_answer() -> None:
 def test_any_message_renders_as_json_within_the_limit(
     kind: type[ModelyardError], message: str
 ) -> None:
-    body = members(render_error(kind(message), SCENE))
+    body = members(render_error(kind(message), CONTEXT))
 
     assert 0 <= len(str(body["Message"])) <= 2048

@@ -1,11 +1,11 @@
-"""Predictions and errors to HTTP: what botocore and the AWS CLI parse."""
+"""Render predictions and errors as the HTTP responses that botocore and the AWS CLI parse."""
 
 import math
 from dataclasses import dataclass, field
 
 import orjson
 
-from modelyard.domain.endpoints import VARIANT, Deployment
+from modelyard.domain.endpoints import VARIANT, ServerLocation
 from modelyard.domain.errors import (
     InvalidRequestError,
     ModelError,
@@ -13,7 +13,7 @@ from modelyard.domain.errors import (
     ModelyardError,
     UnknownEndpointError,
 )
-from modelyard.domain.values import Prediction, RetryPolicy
+from modelyard.domain.values import HttpResponse, Prediction, RetryPolicy
 from modelyard.sagemaker.constraints import CONTENT_TYPE, CUSTOM_ATTRIBUTES, Constraint
 from modelyard.sagemaker.statuses import (
     NOT_READY_FOR_5XX_RETRIERS,
@@ -26,33 +26,24 @@ from modelyard.sagemaker.statuses import (
 
 MAX_MESSAGE_CHARACTERS = 2048
 SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
-"""Of every answer that does not say otherwise itself."""
+"""Added to every response that does not set these headers itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A finished HTTP answer; header names are lower-case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorScene:
-    """What surrounds an error: whose request it was and how the client retries."""
+class ErrorContext:
+    """What the rendering of an error needs: the endpoint, and how the client retries."""
 
     endpoint_name: str
-    deployment: Deployment = field(default_factory=Deployment)
+    location: ServerLocation = field(default_factory=ServerLocation)
     retry: RetryPolicy | None = None
     not_ready_status: int | None = None
 
 
-def render_prediction(prediction: Prediction) -> HttpAnswer:
-    """Return the 200 answer of InvokeEndpoint.
+def render_prediction(prediction: Prediction) -> HttpResponse:
+    """Return the 200 response of InvokeEndpoint.
 
     Raises:
-        ModelError: the model set a header that no answer can carry.
+        ModelError: the model set a header value that HTTP does not allow.
     """
     headers = {"x-amzn-invoked-production-variant": VARIANT}
     if prediction.content_type is not None:
@@ -60,53 +51,56 @@ def render_prediction(prediction: Prediction) -> HttpAnswer:
     if prediction.custom_attributes is not None:
         attributes = _model_header(CUSTOM_ATTRIBUTES, prediction.custom_attributes)
         headers["x-amzn-sagemaker-custom-attributes"] = attributes
-    return HttpAnswer(200, headers, prediction.body)
+    return HttpResponse(200, tuple(headers.items()), prediction.body)
 
 
-def render_error(error: ModelyardError, scene: ErrorScene) -> HttpAnswer:
-    """Return the error answer of InvokeEndpoint, its type in the header and in the body."""
+def render_error(error: ModelyardError, context: ErrorContext) -> HttpResponse:
+    """Return the error response of InvokeEndpoint; header and body both name the error type."""
     wire = invoke_status(error)
-    members: dict[str, object] = {"Message": _message(error, scene)}
+    members: dict[str, object] = {"Message": _message(error, context)}
     headers: dict[str, str] = {}
     status = wire.status
     if isinstance(error, ModelError):
         members["OriginalStatusCode"] = original_status(error)
         members["OriginalMessage"] = error.message
-        members["LogStreamArn"] = scene.deployment.log_stream_arn(scene.endpoint_name)
+        members["LogStreamArn"] = context.location.log_stream_arn(context.endpoint_name)
     if isinstance(error, ModelNotReadyError):
-        status = _not_ready_status(wire, scene)
+        status = _not_ready_status(wire, context)
         seconds = retry_after_s(error)
         headers["retry-after"] = str(math.ceil(seconds))
         headers["x-amz-retry-after"] = str(math.ceil(seconds * 1000))
     return _typed(wire, status, members, headers)
 
 
-def render_management_error(error: ModelyardError, scene: ErrorScene) -> HttpAnswer:
-    """Return the error answer of a model management route."""
+def render_management_error(error: ModelyardError, context: ErrorContext) -> HttpResponse:
+    """Return the error response of a model management route."""
     wire = manage_status(error)
-    return _typed(wire, wire.status, {"Message": _message(error, scene)}, {})
+    return _typed(wire, wire.status, {"Message": _message(error, context)}, {})
 
 
-def render_untyped(status: int, error_type: str, message: str) -> HttpAnswer:
-    """Return an error that is no `ModelyardError`: unknown route, wrong method, our own defect."""
+def render_untyped(status: int, error_type: str, message: str) -> HttpResponse:
+    """Return an error response for something other than a `ModelyardError`.
+
+    Examples are an unknown route, a wrong method and a defect of Modelyard.
+    """
     return _typed(WireStatus(error_type, status), status, {"Message": message}, {})
 
 
-def render_json(value: object, status: int = 200) -> HttpAnswer:
-    """Return a JSON answer of a management route."""
-    return HttpAnswer(status, {"content-type": "application/json"}, orjson.dumps(value))
+def render_json(value: object, status: int = 200) -> HttpResponse:
+    """Return the JSON response of a management route."""
+    return HttpResponse(status, (("content-type", "application/json"),), orjson.dumps(value))
 
 
 def _typed(
     wire: WireStatus, status: int, members: dict[str, object], headers: dict[str, str]
-) -> HttpAnswer:
+) -> HttpResponse:
     body: dict[str, object] = {"__type": wire.type}
     for name, value in members.items():
         body[name] = _limited(value) if isinstance(value, str) else value
     if wire.error_code is not None:
         body["ErrorCode"] = wire.error_code
     headers |= {"content-type": "application/json", "x-amzn-errortype": wire.type}
-    return HttpAnswer(status, headers, orjson.dumps(body))
+    return HttpResponse(status, tuple(headers.items()), orjson.dumps(body))
 
 
 def _model_header(constraint: Constraint, value: str) -> str:
@@ -120,25 +114,25 @@ def _model_header(constraint: Constraint, value: str) -> str:
 
 
 def _limited(text: str) -> str:
-    # Lone surrogates, as undecodable file names have them, are no JSON.
+    # File names that are not UTF-8 contain unpaired surrogates, which JSON cannot carry.
     return text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
 
 
-def _not_ready_status(wire: WireStatus, scene: ErrorScene) -> int:
-    if scene.not_ready_status is not None:
-        return scene.not_ready_status
-    retries_429 = scene.retry is None or scene.retry.retries_429
+def _not_ready_status(wire: WireStatus, context: ErrorContext) -> int:
+    if context.not_ready_status is not None:
+        return context.not_ready_status
+    retries_429 = context.retry is None or context.retry.retries_429
     return wire.status if retries_429 else NOT_READY_FOR_5XX_RETRIERS
 
 
-def _message(error: ModelyardError, scene: ErrorScene) -> str:
-    account = scene.deployment.account
+def _message(error: ModelyardError, context: ErrorContext) -> str:
+    account = context.location.account
     if isinstance(error, UnknownEndpointError):
-        return f"Endpoint {scene.endpoint_name} of account {account} not found."
+        return f"Endpoint {context.endpoint_name} of account {account} not found."
     if isinstance(error, ModelError):
         status = original_status(error)
         side = "client" if 400 <= status < 500 else "server"
-        tail = f'". See {scene.deployment.log_url(scene.endpoint_name)} in account {account}'
+        tail = f'". See {context.location.log_url(context.endpoint_name)} in account {account}'
         tail += " for more information."
         head = f'Received {side} error ({status}) from primary with message "'
         return head + error.message[: MAX_MESSAGE_CHARACTERS - len(head) - len(tail)] + tail

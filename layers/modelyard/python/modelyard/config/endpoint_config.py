@@ -1,4 +1,4 @@
-"""What is served: a resource of a config file, or one target given on the command line.
+"""What is served: a resource of a config file, or one path given on the command line.
 
 Nothing here validates config files: a server of one folder starts without what that takes.
 """
@@ -40,28 +40,28 @@ class EndpointConfig:
     """What the file says that has no effect here, each with the file's name and the resource's."""
 
 
-def resource_for_target(target: str, name: str | None = None) -> EndpointConfig:
+def resource_for_path(path: str, name: str | None = None) -> EndpointConfig:
     """Return the endpoint of a folder or `s3://bucket/prefix`, named `name` or after it.
 
     Raises:
-        ConfigurationError: the target is neither, or no legal name can be made of it.
+        ConfigurationError: the path is neither, or no legal name can be made of it.
     """
     if name is not None and not is_endpoint_name(name):
         raise ConfigurationError(f"--endpoint: found {name!r}; allowed: {NAME_FORMS}")
     try:
-        repository = repository_uri(target, Path())
+        repository = repository_uri(path, Path())
     except ConfigurationError as error:
         raise ConfigurationError(f"{error.message}, or a config file ending in .yaml") from error
-    endpoint = Endpoint(name=_derived_name(target) if name is None else name, repository=repository)
+    endpoint = Endpoint(name=_derived_name(path) if name is None else name, repository=repository)
     return EndpointConfig(endpoint)
 
 
-def _derived_name(target: str) -> str:
-    is_prefix = target.startswith("s3://")
-    last_part = target.rstrip("/").rpartition("/")[2] if is_prefix else Path(target).resolve().name
+def _derived_name(path: str) -> str:
+    is_prefix = path.startswith("s3://")
+    last_part = path.rstrip("/").rpartition("/")[2] if is_prefix else Path(path).resolve().name
     name = re.sub("[^a-zA-Z0-9]+", "-", last_part).strip("-")[:63].rstrip("-")
     if not name:
-        raise ConfigurationError(f"{target!r} makes no endpoint name: give one with --endpoint")
+        raise ConfigurationError(f"{path!r} makes no endpoint name: give one with --endpoint")
     return name
 
 
