@@ -73,6 +73,32 @@ def zip_map(folder: Path) -> Path:
     return save(folder / "model.onnx", [node], [tensor("x", [None, 2])], [answer])
 
 
+def columns(folder: Path, types: dict[str, int], dimensions: Sequence[int | None]) -> Path:
+    """Write a pipeline as skl2onnx converts it: an input `<name>` and `<name>_out` per column."""
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in types]
+    inputs = [tensor(name, dimensions, element) for name, element in types.items()]
+    outputs = [tensor(f"{name}_out", dimensions, element) for name, element in types.items()]
+    return save(folder / "model.onnx", nodes, inputs, outputs)
+
+
+def classifier(folder: Path) -> Path:
+    """Write what skl2onnx makes of a classifier without ZipMap: `label` [*], `scores` [*, 2]."""
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
+        helper.make_node("Identity", ["x"], ["scores"]),
+    ]
+    outputs = [tensor("label", [None], TensorProto.INT64), tensor("scores", [None, 2])]
+    return save(folder / "model.onnx", nodes, [tensor("x", [None, 2])], outputs)
+
+
+def with_default(folder: Path) -> Path:
+    """Write `a + b`, where the input `b` has the initializer 10."""
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    ten = numpy_helper.from_array(np.array([10], dtype=np.float32), "b")
+    inputs = [tensor("a", [None]), tensor("b", [1])]
+    return save(folder / "model.onnx", nodes, inputs, [tensor("y", [None])], [ten])
+
+
 def external_weights(folder: Path, slope: float, bias: float) -> Path:
     """Write a linear model whose weights lie in `weights.bin` beside it."""
     path = linear_onnx(folder, slope, bias)

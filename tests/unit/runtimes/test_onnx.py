@@ -231,3 +231,217 @@ def test_input_that_no_body_can_carry_is_a_load_error(tmp_path):
 
     with pytest.raises(ModelLoadError, match=r"input 'x' is a seq\(tensor\(float\)\)"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b"5", "application/json", id="bare"),
+        pytest.param(b'{"x": 5}', "application/json", id="by name"),
+        pytest.param(npy_codec.encode(np.array(5.0)), "application/x-npy", id="npy"),
+    ],
+)
+def test_scalar_stays_a_scalar(echo, body, content_type):
+    assert echo(TensorProto.FLOAT, ()).predict(Payload(body, content_type)).body == b"5.0"
+
+
+@pytest.mark.parametrize(
+    ("element", "dimensions", "body"),
+    [
+        pytest.param(TensorProto.STRING, (None,), b"[]", id="text"),
+        pytest.param(TensorProto.STRING, (None, 0), b"[[]]", id="text of two dimensions"),
+        pytest.param(TensorProto.INT64, (None,), b"[]", id="integers"),
+        pytest.param(TensorProto.BOOL, (None,), b"[]", id="booleans"),
+    ],
+)
+def test_empty_array_has_the_declared_type(echo, element, dimensions, body):
+    assert echo(element, dimensions).predict(Payload(body)).body == body
+
+
+@pytest.mark.parametrize(
+    ("element", "body"),
+    [
+        pytest.param(TensorProto.UINT64, b"[18446744073709551615,1]", id="beyond int64"),
+        pytest.param(TensorProto.UINT64, b"[9223372036854775808,9007199254740993]", id="mixed"),
+        pytest.param(TensorProto.INT64, b"[-9223372036854775808,9007199254740993]", id="int64"),
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "application/jsonlines", "text/csv"])
+def test_integers_keep_every_digit(echo, element, body, content_type):
+    lines = body.strip(b"[]").replace(b",", b"\n")
+    sent = body if content_type == "application/json" else lines
+
+    assert echo(element).predict(Payload(sent, content_type)).body == body
+
+
+def test_integer_beside_a_float_keeps_every_digit(echo):
+    answer = echo(TensorProto.INT64).predict(Payload(b"[9007199254740993, 1.0]"))
+
+    assert answer.body == b"[9007199254740993,1]"
+
+
+@pytest.mark.parametrize(
+    ("element", "body"),
+    [
+        pytest.param(TensorProto.UINT64, b"[18446744073709551616]", id="beyond uint64"),
+        pytest.param(TensorProto.UINT64, b"[18446744073709551615, -1]", id="negative"),
+        pytest.param(TensorProto.INT64, b"[9223372036854775808]", id="beyond int64"),
+        pytest.param(TensorProto.INT64, b"[-9223372036854775809]", id="below int64"),
+        pytest.param(TensorProto.INT64, b"[1e300, 1]", id="large float"),
+        pytest.param(TensorProto.INT64, b"[Infinity]", id="infinity"),
+        pytest.param(TensorProto.INT64, b"[null]", id="null"),
+    ],
+)
+def test_integer_that_does_not_fit_is_rejected(echo, element, body):
+    with pytest.raises(InputRejectedError, match="input 'x': the values"):
+        echo(element).predict(Payload(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b"[1, 2]", b"[11.0,12.0]", id="left out"),
+        pytest.param(b'{"a": [1, 2]}', b"[11.0,12.0]", id="left out by name"),
+        pytest.param(b'{"a": [1, 2], "b": [1]}', b"[2.0,3.0]", id="given"),
+        pytest.param(b'[{"a": 1}, {"a": 2}]', b"[11.0,12.0]", id="records"),
+    ],
+)
+def test_input_with_an_initializer_may_be_left_out(tmp_path, body, expected):
+    onnx_models.with_default(tmp_path)
+
+    assert loaded(tmp_path).predict(Payload(body)).body == expected
+
+
+def test_inputs_that_may_be_left_out_are_named(tmp_path):
+    onnx_models.with_default(tmp_path)
+
+    with pytest.raises(InputRejectedError, match="takes the inputs 'a' and may take 'b', got 'c'"):
+        loaded(tmp_path).predict(Payload(b'{"c": [1]}'))
+
+
+TYPES = {"age": TensorProto.FLOAT, "city": TensorProto.STRING, "rooms": TensorProto.INT64}
+TWO_ROWS = [[25.5, "Houston, TX", 3], [30.0, "077", 4]]
+
+
+@pytest.fixture(params=[(None, 1), (None,)], ids=["matrix", "vector"])
+def pipeline(request, tmp_path):
+    onnx_models.columns(tmp_path, TYPES, request.param)
+    return loaded(tmp_path)
+
+
+def rows_of(answer):
+    columns = [np.array(column, object).ravel() for column in json.loads(answer.body).values()]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def records(rows):
+    return [dict(zip(TYPES, row, strict=True)) for row in rows]
+
+
+def lines(values):
+    return "\n".join(map(json.dumps, values)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(json.dumps(TWO_ROWS).encode(), "application/json", id="rows"),
+        pytest.param(json.dumps(records(TWO_ROWS)).encode(), "application/json", id="records"),
+        pytest.param(lines(TWO_ROWS), "application/jsonlines", id="lines of rows"),
+        pytest.param(lines(records(TWO_ROWS)), "application/jsonlines", id="lines of records"),
+        pytest.param(b'25.5,"Houston, TX",3\n30,077,4\n', "text/csv", id="csv"),
+        pytest.param(
+            b'{"age": [25.5, 30], "city": ["Houston, TX", "077"], "rooms": [3, 4]}',
+            "application/json",
+            id="columns",
+        ),
+    ],
+)
+def test_pipeline_with_one_input_per_column_takes_rows(pipeline, body, content_type):
+    assert rows_of(pipeline.predict(Payload(body, content_type))) == TWO_ROWS
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(json.dumps(TWO_ROWS[0]).encode(), "application/json", id="flat row"),
+        pytest.param(json.dumps(records(TWO_ROWS)[0]).encode(), "application/json", id="record"),
+    ],
+)
+def test_pipeline_with_one_input_per_column_takes_one_row(pipeline, body, content_type):
+    assert rows_of(pipeline.predict(Payload(body, content_type))) == TWO_ROWS[:1]
+
+
+def test_pipeline_of_numbers_takes_npy(tmp_path):
+    onnx_models.columns(tmp_path, {"a": TensorProto.FLOAT, "b": TensorProto.INT64}, (None, 1))
+    body = npy_codec.encode(np.array([[0.5, 1], [1.5, 2]]))
+
+    answer = loaded(tmp_path).predict(Payload(body, "application/x-npy"))
+
+    assert rows_of(answer) == [[0.5, 1], [1.5, 2]]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (b'[[25, "x"]]', "application/json", "rows of 3 values, 'age', 'city', 'rooms': row 1"),
+        (b'[[25, "x", 3], 7]', "application/json", "row 2 is not one"),
+        (b"25\n26", "application/jsonlines", "row 1 is not one"),
+        (b"[]", "application/json", "row 1 is not one"),
+        (b"25,x\n", "text/csv", "has 2 columns, the model takes 3"),
+        (b"old,x,3\n", "text/csv", "line 1, column 1 of the CSV body is not a number: 'old'"),
+        (b"25,x,3.5\n", "text/csv", "input 'rooms': the values do not fit int64"),
+        (b"[[25, 7, 3]]", "application/json", "input 'city': the values are not all text"),
+        (b'[["25", "x", 3]]', "application/json", "input 'age': the values are text"),
+        (b'[{"age": 25, "city": "x"}]', "application/json", "takes the inputs 'age', 'city', 'ro"),
+    ],
+)
+def test_row_that_does_not_fit_a_pipeline_is_rejected(pipeline, body, content_type, message):
+    with pytest.raises(InputRejectedError, match=message):
+        pipeline.predict(Payload(body, content_type))
+
+
+def test_flat_list_is_a_column_where_the_width_is_one(echo):
+    assert echo(TensorProto.FLOAT, (None, 1)).predict(Payload(b"[1, 2]")).body == b"[[1.0],[2.0]]"
+
+
+def test_lines_of_scalars_are_a_row_each(echo, linear):
+    payload = Payload(b"1\n2\n", "application/jsonlines")
+
+    with pytest.raises(InputRejectedError, match=r"takes float32 \[\*, 4\], got \[2, 1\]"):
+        linear.predict(payload)
+    assert echo(TensorProto.FLOAT, (None, 1)).predict(payload).body == b"[[1.0],[2.0]]"
+
+
+@pytest.mark.parametrize("body", [b"New York\n077\n", b'"New York"\n077'], ids=["plain", "quoted"])
+def test_text_is_taken_from_csv_as_it_stands(echo, body):
+    answer = echo(TensorProto.STRING).predict(Payload(body, "text/csv"))
+
+    assert answer.body == b'["New York","077"]'
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/json", b'{"label":[1,0],"scores":[[0.25,0.75],[1.0,0.0]]}'),
+        (
+            "application/jsonlines",
+            b'{"label":1,"scores":[0.25,0.75]}\n{"label":0,"scores":[1.0,0.0]}\n',
+        ),
+        ("text/csv", b"1\n0\n"),
+    ],
+)
+def test_classifier_answers_labels_and_scores_where_both_fit(tmp_path, accept, expected):
+    onnx_models.classifier(tmp_path)
+
+    answer = loaded(tmp_path).predict(Payload(b"[[0.25, 0.75], [1, 0]]", accept=accept))
+
+    assert answer.body == expected
+
+
+def test_classifier_answers_npy_with_its_labels(tmp_path):
+    onnx_models.classifier(tmp_path)
+
+    answer = loaded(tmp_path).predict(Payload(b"[[0, 1]]", accept="application/x-npy"))
+
+    assert np.load(io.BytesIO(answer.body)).tolist() == [1]

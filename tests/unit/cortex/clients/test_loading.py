@@ -9,6 +9,7 @@ import pytest
 from modelyard.cortex.clients.loading import LoadedByUser, ModelLoading
 from modelyard.cortex.project import ApiModels, PredictorType
 from modelyard.domain.errors import (
+    ArtifactInvalidError,
     DependencyError,
     InvalidRequestError,
     ModelLoadError,
@@ -140,6 +141,21 @@ def test_onnx_model_is_loaded_from_its_version(tmp_path: Path) -> None:
 
     assert loaded.memory_bytes > 0
     loaded.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [([], "none"), (["a.onnx", "b.onnx"], r"a\.onnx, b\.onnx")], ids=str
+)
+def test_version_of_an_onnx_model_is_exactly_one_file(
+    tmp_path: Path, names: list[str], found: str
+) -> None:
+    (tmp_path / "sum" / "3").mkdir(parents=True)
+    for name in names:
+        linear_onnx(tmp_path / "sum" / "3", 1, 0, name=name)
+    loading = ModelLoading(PredictorType.ONNX, load_nothing, lambda name: None)
+
+    with pytest.raises(ArtifactInvalidError, match=rf"exactly one \*\.onnx file, found {found}"):
+        loading.plan_load(tmp_path, allow_code=True)
 
 
 def load_nothing(path: str) -> None:

@@ -1,4 +1,4 @@
-"""ONNX models in ONNX Runtime, on the CPU."""
+"""ONNX models in ONNX Runtime, on the CPU: for SageMaker calls and for clients of Cortex."""
 
 import os
 
@@ -14,11 +14,11 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from modelyard.domain.errors import InputRejectedError, PredictionError, UnsupportedAcceptError
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory, onnx_input
+from modelyard.runtimes import memory, onnx_feed
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import array_codec, json_codec, media_types
-from modelyard.runtimes.codecs.media_types import CSV, JSON
-from modelyard.runtimes.onnx_input import Array, OnnxInput
+from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES
+from modelyard.runtimes.onnx_feed import Array, OnnxInput
 
 # One request computes on one thread; many requests run side by side.
 _THREADS = 1
@@ -27,11 +27,15 @@ _FATAL_ONLY = 4
 _CSV_DIMENSIONS = 2
 
 
-def load(plan: LoadPlan) -> "OnnxPredictor":
-    """Return the predictor of a session."""
+def load(plan: LoadPlan) -> "OnnxModel":
+    """Return the model of a plan's file.
+
+    Raises:
+        ModelLoadError: an input is not a tensor that arrays can fill.
+    """
     assert plan.model_file is not None
     session = load_native(plan)
-    return OnnxPredictor(
+    return OnnxModel(
         session,
         memory_bytes=memory.session_bytes(plan.model_file),
         needs_files=_has_external_data(plan.model_file),
@@ -49,12 +53,10 @@ def load_native(plan: LoadPlan) -> onnxruntime.InferenceSession:
     )
 
 
-class OnnxPredictor:
-    """One session.
+class OnnxModel:
+    """One session; it may be called from many threads at once.
 
-    JSON bodies name the inputs; a model with one input also takes its bare value, CSV, npy
-    and JSON Lines (a row per line). The answer is the value of the only output, or an object
-    of all outputs by name; in JSON, numbers that are not finite become null.
+    `predict` answers the body of a SageMaker call, `run` the values of a Cortex class.
     """
 
     def __init__(
@@ -64,14 +66,62 @@ class OnnxPredictor:
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
         self._inputs = [OnnxInput.of(node) for node in session.get_inputs()]
-        self._outputs = [node.name for node in session.get_outputs()]
+        self._optional_inputs = [
+            OnnxInput.of(node, has_default=True)
+            for node in session.get_overridable_initializers()
+            if onnx_feed.is_supported(node)
+        ]
+        outputs = session.get_outputs()
+        self._outputs = [node.name for node in outputs]
+        self._is_classifier = _is_classifier(outputs)
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """ONNX Runtime's own object."""
+        return self._session
+
+    @property
+    def signatures(self) -> list[Any]:
+        """ONNX Runtime's descriptions of the inputs, without those that have an initializer."""
+        return list(self._session.get_inputs())
+
+    @property
+    def input_signatures(self) -> dict[str, dict[str, Any]]:
+        """Shape and NumPy type by input name; a free dimension is its name or None."""
+        return {
+            one.name: {"shape": list(one.shape), "type": one.dtype.name} for one in self._inputs
+        }
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer one body."""
+        """Return the outputs for one body.
+
+        In JSON that is the value of the only output, or an object of all outputs by name;
+        numbers that are not finite become null. Other types carry one array: of a classifier,
+        which answers labels and scores, CSV and npy carry the labels.
+
+        Raises:
+            InputRejectedError: the body does not hold the model's inputs.
+            PredictionError: the model failed.
+            UnsupportedContentTypeError, UnsupportedAcceptError: a media type that does not fit.
+        """
         kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
-        answer = media_types.answer_type(payload.accept, array_codec.TYPES)
-        outputs = self._run(onnx_input.feed(self._inputs, payload.body, kind))
-        return Prediction(self._encode(outputs, answer), answer)
+        accept = media_types.answer_type(payload.accept, array_codec.TYPES)
+        inputs = [*self._inputs, *self._optional_inputs]
+        outputs = self._run(onnx_feed.from_body(inputs, payload.body, kind))
+        return Prediction(self._encode(outputs, accept), accept)
+
+    def run(self, model_input: Any) -> list[Array]:
+        """Return all outputs in the order of the graph.
+
+        `model_input` is a dict of values by input name, or the value of the only input. Values
+        become arrays of the declared types; while at most one dimension is free, they are
+        reshaped to the declared shape.
+
+        Raises:
+            InputRejectedError: the values do not become the model's inputs.
+            PredictionError: the model failed.
+        """
+        return self._run(onnx_feed.from_values(self._inputs, model_input))
 
     def close(self) -> None:
         """Drop the session."""
@@ -86,25 +136,30 @@ class OnnxPredictor:
             raise PredictionError(f"the model failed: {reason(error)}") from error
         return outputs
 
-    def _encode(self, outputs: list[Any], answer: str) -> bytes:
-        if answer == JSON:
+    def _encode(self, outputs: list[Any], accept: str) -> bytes:
+        if accept == JSON:
             return json_codec.encode(self._value(outputs))
-        array = self._only_array(outputs, answer)
-        if answer == CSV and array.ndim > _CSV_DIMENSIONS:
-            raise UnsupportedAcceptError(
-                f"{answer} carries rows, the output has {array.ndim} dimensions: accept {JSON}"
+        if accept == JSON_LINES and self._is_classifier and len(outputs[0]) == len(outputs[1]):
+            rows = zip(*map(_plain, outputs), strict=True)
+            return json_codec.encode_lines(
+                dict(zip(self._outputs, row, strict=True)) for row in rows
             )
-        return array_codec.encode(array, answer)
+        array = self._only_array(outputs, accept)
+        if accept == CSV and array.ndim > _CSV_DIMENSIONS:
+            raise UnsupportedAcceptError(
+                f"{accept} carries rows, the output has {array.ndim} dimensions: accept {JSON}"
+            )
+        return array_codec.encode(array, accept)
 
     def _value(self, outputs: list[Any]) -> Any:
         values = [_plain(output) for output in outputs]
         return values[0] if len(values) == 1 else dict(zip(self._outputs, values, strict=True))
 
-    def _only_array(self, outputs: list[Any], answer: str) -> Array:
-        if len(outputs) == 1 and isinstance(outputs[0], np.ndarray):
+    def _only_array(self, outputs: list[Any], accept: str) -> Array:
+        if (len(outputs) == 1 or self._is_classifier) and isinstance(outputs[0], np.ndarray):
             return outputs[0]
         raise UnsupportedAcceptError(
-            f"{answer} carries one array, the model answers {', '.join(self._outputs)}: "
+            f"{accept} carries one array, the model answers {', '.join(self._outputs)}: "
             f"accept {JSON}"
         )
 
@@ -112,6 +167,19 @@ class OnnxPredictor:
 def _plain(output: Any) -> Any:
     """Return an array as nested lists; sequences and maps (a classifier's ZipMap) as they are."""
     return output.tolist() if isinstance(output, np.ndarray) else output
+
+
+def _is_classifier(outputs: list[Any]) -> bool:
+    """Tell whether the outputs are those of a converted classifier: labels, then scores."""
+    if len(outputs) != 2:
+        return False
+    labels, scores = outputs
+    if labels.type not in ("tensor(int64)", "tensor(string)") or len(labels.shape) > 2:
+        return False
+    has_one_label_per_row = labels.shape[1:] in ([], [1])
+    has_maps = scores.type.startswith("seq(map(")
+    is_matrix = scores.type in ("tensor(float)", "tensor(double)") and len(scores.shape) in (0, 2)
+    return has_one_label_per_row and (has_maps or is_matrix)
 
 
 def _has_external_data(model_file: Path) -> bool:

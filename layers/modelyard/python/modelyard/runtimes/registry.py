@@ -40,7 +40,6 @@ _EXTRAS = {
     "onnx": "onnx",
     "sklearn": "sklearn",
     "script": "onnx",
-    "onnx_graph": "onnx",
     "saved_model": "tensorflow",
 }
 

@@ -4,43 +4,21 @@ Names and versions mean the same to all three: the name may be left out when the
 model; the version is a number, or "latest" (also None), the highest there is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from modelyard.cortex.clients.loading import LoadedByUser
 from modelyard.cortex.clients.models import ClientModels
 from modelyard.cortex.project import SINGLE_MODEL, PredictorType
 from modelyard.domain.errors import InputRejectedError
-from modelyard.domain.ports import Resident
 from modelyard.inference.residence.model_cache import LoadedModel
 
+if TYPE_CHECKING:  # the frameworks are imported when the first model needs them
+    from modelyard.runtimes.onnx import OnnxModel
+    from modelyard.runtimes.saved_model import SavedModel
+
 Version = str | int | None
-
-
-class UserModel(Resident, Protocol):
-    """What `load_model` returned, as the residence keeps it."""
-
-    native: Any
-
-
-class Graph(Resident, Protocol):
-    """An ONNX model."""
-
-    session: Any
-    signatures: Any
-    input_signatures: Mapping[str, Any]
-
-    def predict(self, model_input: Any) -> list[Any]:
-        """Return all outputs in graph order."""
-        ...
-
-
-class Signature(Resident, Protocol):
-    """One signature of a SavedModel."""
-
-    def predict(self, model_input: Any) -> dict[str, list[Any]]:
-        """Return each output as a flat list."""
-        ...
 
 
 class _Client:
@@ -61,7 +39,7 @@ class PythonClient(_Client):
     def get_model(self, model_name: str | None = None, model_version: Version = "latest") -> Any:
         """Return what `load_model` returned for this version, loading it if need be."""
         with self._models.lease(model_name, model_version) as loaded:
-            model: UserModel = loaded.resident
+            model: LoadedByUser = loaded.resident
             return model.native
 
 
@@ -73,19 +51,19 @@ class OnnxClient(_Client):
     ) -> list[Any]:
         """Return all outputs, NumPy arrays in graph order."""
         with self._models.lease(model_name, model_version) as loaded, _named(loaded):
-            graph: Graph = loaded.resident
-            return graph.predict(model_input)
+            model: OnnxModel = loaded.resident
+            return model.run(model_input)
 
     def get_model(
         self, model_name: str | None = None, model_version: Version = "latest"
     ) -> dict[str, Any]:
         """Return `session`, `signatures` (its inputs) and `input_signatures`."""
         with self._models.lease(model_name, model_version) as loaded:
-            graph: Graph = loaded.resident
+            model: OnnxModel = loaded.resident
             return {
-                "session": graph.session,
-                "signatures": graph.signatures,
-                "input_signatures": dict(graph.input_signatures),
+                "session": model.session,
+                "signatures": model.signatures,
+                "input_signatures": model.input_signatures,
             }
 
 
@@ -97,8 +75,8 @@ class TensorFlowClient(_Client):
     ) -> dict[str, list[Any]]:
         """Return each output of the signature as a flat list."""
         with self._models.lease(model_name, model_version) as loaded, _named(loaded):
-            signature: Signature = loaded.resident
-            return signature.predict(model_input)
+            model: SavedModel = loaded.resident
+            return model.predict(model_input)
 
 
 def client_for(

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.cortex.project import PredictorType
-from modelyard.domain.errors import ModelLoadError
+from modelyard.domain.errors import ArtifactInvalidError, ModelLoadError
 from modelyard.domain.ports import Resident
 from modelyard.runtimes import memory, registry
 from modelyard.runtimes.base import LoadPlan
 
-_FRAMEWORKS = {PredictorType.ONNX: "onnx_graph", PredictorType.TENSORFLOW: "saved_model"}
+_RUNTIMES = {PredictorType.ONNX: "onnx", PredictorType.TENSORFLOW: "saved_model"}
 _BY_USER = "python"
 
 
@@ -49,16 +49,21 @@ class ModelLoading:
         Raises:
             ConfigurationError: the framework is not installed.
         """
-        if self._type in _FRAMEWORKS:
-            registry.require(_FRAMEWORKS[self._type])
+        if self._type in _RUNTIMES:
+            registry.require(_RUNTIMES[self._type])
 
     def plan_load(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
-        """Return what loading a staged model takes."""
+        """Return what loading a staged model takes.
+
+        Raises:
+            ArtifactInvalidError: the version of an ONNX model is not exactly one `*.onnx` file.
+        """
         (named,) = model_dir.iterdir()
         (folder,) = named.iterdir()
-        runtime = _FRAMEWORKS.get(self._type, _BY_USER)
-        memory_bytes = memory.estimate(runtime, folder, None)
-        return LoadPlan(runtime, folder, None, memory_bytes, allow_code)
+        runtime = _RUNTIMES.get(self._type, _BY_USER)
+        model_file = _onnx_file(folder) if self._type is PredictorType.ONNX else None
+        memory_bytes = memory.estimate(runtime, folder, model_file)
+        return LoadPlan(runtime, folder, model_file, memory_bytes, allow_code)
 
     def load(self, plan: LoadPlan) -> Resident:
         """Return the loaded model.
@@ -69,7 +74,7 @@ class ModelLoading:
         """
         match self._type:
             case PredictorType.ONNX:
-                return registry.load_resident(plan)
+                return registry.load(plan)
             case PredictorType.TENSORFLOW:
                 signature_key = self._signature_key_of(plan.model_dir.parent.name)
                 return registry.load_resident(plan, signature_key=signature_key)
@@ -81,3 +86,11 @@ class ModelLoading:
         if native is None:
             raise ModelLoadError("load_model returned None: it has to return the model")
         return LoadedByUser(native, plan.memory_bytes)
+
+
+def _onnx_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.onnx"))
+    if len(files) == 1:
+        return files[0]
+    found = ", ".join(path.name for path in files) or "none"
+    raise ArtifactInvalidError(f"an ONNX model is exactly one *.onnx file, found {found}")

@@ -1,7 +1,9 @@
-"""text/csv: rows of numbers without a header."""
+"""text/csv: rows of numbers, or of text cells, without a header."""
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 
 from modelyard.domain.errors import InputRejectedError
 from modelyard.runtimes.codecs import text
@@ -25,6 +27,30 @@ def decode(body: bytes) -> list[Row]:
         raise InputRejectedError("the body holds no CSV row")
     delimiter = _delimiter_of(lines[0])
     rows = [_row(line, delimiter, number) for number, line in enumerate(lines, start=1)]
+    _require_rectangle(rows)
+    return rows
+
+
+def decode_cells(body: bytes, *, may_split_at_spaces: bool) -> list[list[str]]:
+    """Return rows of equal length whose cells are text; a cell in double quotes may hold commas.
+
+    Raises:
+        InputRejectedError: there is no row, or a row has another length, with its place.
+    """
+    content = text.decode(body).strip("\r\n")
+    if not content.strip():
+        raise InputRejectedError("the body holds no CSV row")
+    delimiter = _delimiter_of(content.splitlines()[0])
+    if delimiter == " " and may_split_at_spaces:
+        rows = [line.split() for line in content.splitlines()]
+    else:
+        try:
+            reader = csv.reader(
+                io.StringIO(content, newline=""), delimiter=delimiter.strip(" ") or ","
+            )
+            rows = [row or [""] for row in reader]
+        except csv.Error as error:
+            raise InputRejectedError(f"the body is not CSV: {error}") from error
     _require_rectangle(rows)
     return rows
 
@@ -69,7 +95,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _require_rectangle(rows: Sequence[Row]) -> None:
+def _require_rectangle(rows: Sequence[Sized]) -> None:
     width = len(rows[0])
     for number, row in enumerate(rows, start=1):
         if len(row) != width:
