@@ -18,7 +18,7 @@ def own_s3_client() -> None:
     s3_client.cache_clear()
 
 
-class Shelf(Protocol):
+class WritableRepository(Protocol):
     """A repository and the power to change what is in it."""
 
     repository: ModelRepository
@@ -28,7 +28,7 @@ class Shelf(Protocol):
     def delete(self, key: str) -> None: ...
 
 
-class DirectoryShelf:
+class WritableDirectory:
     # A fixed, rising time: two writes within one tick of the disk's clock must still differ.
     _ticks = itertools.count(1_700_000_000)
 
@@ -48,7 +48,7 @@ class DirectoryShelf:
         (self.root / key).unlink()
 
 
-class S3Shelf:
+class WritableBucket:
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
         self.bucket = bucket
         self.prefix = prefix
@@ -62,23 +62,23 @@ class S3Shelf:
         self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
 
-class MemoryShelf:
+class WritableMemory:
     def __init__(self) -> None:
         self.repository: MemoryRepository = MemoryRepository()
         self.put = self.repository.put
         self.delete = self.repository.delete
 
 
-def _directory(request: pytest.FixtureRequest) -> Shelf:
-    return DirectoryShelf(request.getfixturevalue("tmp_path") / "my models")
+def _directory(request: pytest.FixtureRequest) -> WritableRepository:
+    return WritableDirectory(request.getfixturevalue("tmp_path") / "my models")
 
 
-def _memory(_: pytest.FixtureRequest) -> Shelf:
-    return MemoryShelf()
+def _memory(_: pytest.FixtureRequest) -> WritableRepository:
+    return WritableMemory()
 
 
-def _s3(request: pytest.FixtureRequest) -> Shelf:
-    return request.getfixturevalue("s3_shelf")
+def _s3(request: pytest.FixtureRequest) -> WritableRepository:
+    return request.getfixturevalue("stored_bucket")
 
 
 @pytest.fixture(
@@ -88,15 +88,15 @@ def _s3(request: pytest.FixtureRequest) -> Shelf:
         pytest.param(_memory, id="fake"),
     ]
 )
-def shelf(request: pytest.FixtureRequest) -> Shelf:
+def stored(request: pytest.FixtureRequest) -> WritableRepository:
     return request.param(request)
 
 
 @pytest.fixture
-def directory_shelf(tmp_path: Path) -> DirectoryShelf:
-    return DirectoryShelf(tmp_path / "models")
+def stored_directory(tmp_path: Path) -> WritableDirectory:
+    return WritableDirectory(tmp_path / "models")
 
 
 @pytest.fixture
-def s3_shelf(s3_client: Any, s3_bucket: str) -> S3Shelf:
-    return S3Shelf(s3_client, s3_bucket, "team a/models/")
+def stored_bucket(s3_client: Any, s3_bucket: str) -> WritableBucket:
+    return WritableBucket(s3_client, s3_bucket, "team a/models/")

@@ -12,7 +12,7 @@ from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unl
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
 from modelyard.local.workers.worker_pool import WorkerPool
 from tests.fakes.backend import FakeBackend
-from tests.fakes.worker_yard import AT_LOAD, AT_PREDICT, WorkerYard, worker_yard
+from tests.worker_processes import AT_LOAD, AT_PREDICT, WorkerProcesses, worker_processes
 
 SHARDS = 2
 
@@ -20,18 +20,18 @@ SHARDS = 2
 class Processes:
     """Script models in real workers."""
 
-    def __init__(self, yard: WorkerYard) -> None:
-        self.yard = yard
-        yard.model("echo")
-        yard.model("broken", AT_LOAD, "raise ValueError('no weights')")
-        yard.model("silent", AT_PREDICT, yard.wait_for("never"))
-        yard.model("killer", AT_PREDICT, "os._exit(3)")
+    def __init__(self, processes: WorkerProcesses) -> None:
+        self.processes = processes
+        processes.model("echo")
+        processes.model("broken", AT_LOAD, "raise ValueError('no weights')")
+        processes.model("silent", AT_PREDICT, processes.wait_for("never"))
+        processes.model("killer", AT_PREDICT, "os._exit(3)")
 
     async def open(self, stack: AsyncExitStack) -> WorkerPool:
-        return await stack.enter_async_context(self.yard.pool(SHARDS))
+        return await stack.enter_async_context(self.processes.pool(SHARDS))
 
     def source(self, name: str) -> ModelSource:
-        return self.yard.source(name)
+        return self.processes.source(name)
 
 
 class Fake:
@@ -57,8 +57,8 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     if request.param == "fake":
         yield Fake()
         return
-    with worker_yard(tmp_path) as yard:
-        yield Processes(yard)
+    with worker_processes(tmp_path) as processes:
+        yield Processes(processes)
 
 
 def call(rig: Rig, *requests: Request, timeout_s: float = 30.0) -> list[Answer | BaseException]:

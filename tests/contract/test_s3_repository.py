@@ -18,12 +18,12 @@ from modelyard.repositories.opening import open_repository, s3_client
 from tests.contract.reading import contents
 
 
-def test_s3_message_names_bucket_and_full_key(s3_shelf):
+def test_s3_message_names_bucket_and_full_key(stored_bucket):
     with pytest.raises(TargetModelNotFoundError) as caught:
-        s3_shelf.repository.describe("a/b")
+        stored_bucket.repository.describe("a/b")
 
     assert caught.value.message.startswith(
-        f"Failed to download model data (bucket: {s3_shelf.bucket}, key: team a/models/a/b). "
+        f"Failed to download model data (bucket: {stored_bucket.bucket}, key: team a/models/a/b). "
     )
 
 
@@ -37,73 +37,77 @@ def test_missing_bucket_cannot_be_listed(s3_bucket):
         list(open_repository(f"s3://{s3_bucket}-not/models/").objects())
 
 
-def test_file_wins_over_a_folder_of_the_same_name(s3_shelf):
-    s3_shelf.put("a", b"file")
-    s3_shelf.put("a/x", b"in folder")
+def test_file_wins_over_a_folder_of_the_same_name(stored_bucket):
+    stored_bucket.put("a", b"file")
+    stored_bucket.put("a/x", b"in folder")
 
-    artifact = s3_shelf.repository.describe("a")
+    artifact = stored_bucket.repository.describe("a")
 
-    assert contents(s3_shelf.repository, artifact) == {"a": b"file"}
-    assert [item.key for item in s3_shelf.repository.objects()] == ["a", "a/x"]
+    assert contents(stored_bucket.repository, artifact) == {"a": b"file"}
+    assert [item.key for item in stored_bucket.repository.objects()] == ["a", "a/x"]
 
 
-def test_folder_markers_are_not_there(s3_shelf):
+def test_folder_markers_are_not_there(stored_bucket):
     for marker in ["", "net/", "net/1/", "empty/"]:
-        s3_shelf.put(marker, b"")
-    s3_shelf.put("net/1/m", b"1")
+        stored_bucket.put(marker, b"")
+    stored_bucket.put("net/1/m", b"1")
 
-    assert contents(s3_shelf.repository, s3_shelf.repository.describe("net")) == {"1/m": b"1"}
-    assert [item.key for item in s3_shelf.repository.objects()] == ["net/1/m"]
+    assert contents(stored_bucket.repository, stored_bucket.repository.describe("net")) == {
+        "1/m": b"1"
+    }
+    assert [item.key for item in stored_bucket.repository.objects()] == ["net/1/m"]
     with pytest.raises(TargetModelNotFoundError):
-        s3_shelf.repository.describe("empty")
+        stored_bucket.repository.describe("empty")
 
 
-def test_objects_that_would_leave_the_folder_are_not_there(s3_shelf):
-    s3_shelf.put("net/m", b"1")
+def test_objects_that_would_leave_the_folder_are_not_there(stored_bucket):
+    stored_bucket.put("net/m", b"1")
     for name in ["../evil", "a/../../evil", "/evil", "a\\evil"]:
-        s3_shelf.client.put_object(
-            Bucket=s3_shelf.bucket, Key=f"{s3_shelf.prefix}net/{name}", Body=b"evil"
+        stored_bucket.client.put_object(
+            Bucket=stored_bucket.bucket, Key=f"{stored_bucket.prefix}net/{name}", Body=b"evil"
         )
 
-    assert contents(s3_shelf.repository, s3_shelf.repository.describe("net")) == {"m": b"1"}
+    assert contents(stored_bucket.repository, stored_bucket.repository.describe("net")) == {
+        "m": b"1"
+    }
 
 
-def test_folder_no_disk_can_hold_is_an_invalid_artifact(s3_shelf):
-    s3_shelf.put("net/a", b"1")
-    s3_shelf.put("net/a/b/c", b"2")
+def test_folder_no_disk_can_hold_is_an_invalid_artifact(stored_bucket):
+    stored_bucket.put("net/a", b"1")
+    stored_bucket.put("net/a/b/c", b"2")
 
     with pytest.raises(ArtifactInvalidError, match="'a/b/c' lies below another file"):
-        contents(s3_shelf.repository, s3_shelf.repository.describe("net"))
+        contents(stored_bucket.repository, stored_bucket.repository.describe("net"))
 
 
-def test_long_listing_is_read_to_its_end(s3_shelf, monkeypatch):
+def test_long_listing_is_read_to_its_end(stored_bucket, monkeypatch):
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     for name in "abcde":
-        s3_shelf.put(f"net/{name}", b"")
+        stored_bucket.put(f"net/{name}", b"")
 
-    assert len(list(s3_shelf.repository.objects())) == 5
-    assert len(contents(s3_shelf.repository, s3_shelf.repository.describe("net"))) == 5
+    assert len(list(stored_bucket.repository.objects())) == 5
+    assert len(contents(stored_bucket.repository, stored_bucket.repository.describe("net"))) == 5
 
 
-def test_one_folder_is_listed_by_one_request_for_its_prefix(s3_shelf):
+def test_one_folder_is_listed_by_one_request_for_its_prefix(stored_bucket):
     for key in ["bert/1/x", "bert-large/1/x"]:
-        s3_shelf.put(key, b"")
+        stored_bucket.put(key, b"")
     asked = []
     events = s3_client().meta.events
     events.register("before-call", lambda model, params, **_: asked.append((model.name, params)))
 
-    assert len(list(s3_shelf.repository.objects("bert"))) == 1
+    assert len(list(stored_bucket.repository.objects("bert"))) == 1
 
     [(operation, params)] = asked
     assert operation == "ListObjectsV2"
     assert params["query_string"]["prefix"] == "team a/models/bert/"
 
 
-def test_folder_is_listed_without_the_object_of_its_name(s3_shelf):
-    s3_shelf.put("a", b"file")
-    s3_shelf.put("a/x", b"in folder")
+def test_folder_is_listed_without_the_object_of_its_name(stored_bucket):
+    stored_bucket.put("a", b"file")
+    stored_bucket.put("a/x", b"in folder")
 
-    assert [item.key for item in s3_shelf.repository.objects("a")] == ["a/x"]
+    assert [item.key for item in stored_bucket.repository.objects("a")] == ["a/x"]
 
 
 def test_object_that_may_not_be_seen_is_no_empty_folder(s3_impostor):
@@ -128,27 +132,27 @@ def test_prefix_is_joined_with_one_slash(s3_client, s3_bucket, uri_prefix):
     assert "net/m" in [item.key for item in repository.objects()]
 
 
-def test_versioned_object_is_fetched_in_the_described_version(s3_shelf):
-    s3_shelf.client.put_bucket_versioning(
-        Bucket=s3_shelf.bucket, VersioningConfiguration={"Status": "Enabled"}
+def test_versioned_object_is_fetched_in_the_described_version(stored_bucket):
+    stored_bucket.client.put_bucket_versioning(
+        Bucket=stored_bucket.bucket, VersioningConfiguration={"Status": "Enabled"}
     )
-    s3_shelf.put("m", b"same")
-    before = s3_shelf.repository.describe("m")
-    s3_shelf.put("m", b"same")
-    after = s3_shelf.repository.describe("m")
-    s3_shelf.put("m", b"other")
+    stored_bucket.put("m", b"same")
+    before = stored_bucket.repository.describe("m")
+    stored_bucket.put("m", b"same")
+    after = stored_bucket.repository.describe("m")
+    stored_bucket.put("m", b"other")
 
     assert before.tag != after.tag
-    assert contents(s3_shelf.repository, before) == {"m": b"same"}
+    assert contents(stored_bucket.repository, before) == {"m": b"same"}
 
 
-def test_many_threads_share_one_repository(s3_shelf):
+def test_many_threads_share_one_repository(stored_bucket):
     for n in range(8):
-        s3_shelf.put(f"m{n}", bytes([n]) * 50_000)
+        stored_bucket.put(f"m{n}", bytes([n]) * 50_000)
 
     def fetched(n: int) -> bool:
-        artifact = s3_shelf.repository.describe(f"m{n}")
-        return contents(s3_shelf.repository, artifact) == {f"m{n}": bytes([n]) * 50_000}
+        artifact = stored_bucket.repository.describe(f"m{n}")
+        return contents(stored_bucket.repository, artifact) == {f"m{n}": bytes([n]) * 50_000}
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(fetched, [*range(8)] * 4))

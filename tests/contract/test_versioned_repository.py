@@ -25,8 +25,8 @@ TREE = (
 )
 
 
-def opened(shelf, models: ApiModels, kind: PredictorType = PYTHON) -> VersionedRepository:
-    return VersionedRepository(models, kind, API, {ROOT: shelf.repository}.__getitem__)
+def opened(stored, models: ApiModels, kind: PredictorType = PYTHON) -> VersionedRepository:
+    return VersionedRepository(models, kind, API, {ROOT: stored.repository}.__getitem__)
 
 
 def single(key: str) -> ApiModels:
@@ -44,12 +44,12 @@ every_way = pytest.mark.parametrize(
 
 
 @every_way
-def test_version_is_one_artifact(shelf, models):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("iris/2/a", b"22")
-    shelf.put("iris/2/sub/b", b"333")
+def test_version_is_one_artifact(stored, models):
+    stored.put("iris/1/a", b"1")
+    stored.put("iris/2/a", b"22")
+    stored.put("iris/2/sub/b", b"333")
 
-    artifact = opened(shelf, models).describe("iris/2")
+    artifact = opened(stored, models).describe("iris/2")
 
     assert artifact.repository == API
     assert artifact.key == "iris/2"
@@ -58,27 +58,27 @@ def test_version_is_one_artifact(shelf, models):
 
 
 @every_way
-def test_c29_files_are_laid_out_as_name_and_version(shelf, models):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("iris/2/a", b"22")
-    shelf.put("iris/2/sub/b", b"333")
-    repository = opened(shelf, models)
+def test_c29_files_are_laid_out_as_name_and_version(stored, models):
+    stored.put("iris/1/a", b"1")
+    stored.put("iris/2/a", b"22")
+    stored.put("iris/2/sub/b", b"333")
+    repository = opened(stored, models)
 
     files = contents(repository, repository.describe("iris/2"))
 
     assert files == {"iris/2/a": b"22", "iris/2/sub/b": b"333"}
 
 
-def test_c29_listed_name_stands_for_its_folder(shelf):
-    shelf.put("team a/flowers/7/a", b"1")
-    repository = opened(shelf, ApiModels(paths={"iris": ModelLocation(ROOT, "team a/flowers")}))
+def test_c29_listed_name_stands_for_its_folder(stored):
+    stored.put("team a/flowers/7/a", b"1")
+    repository = opened(stored, ApiModels(paths={"iris": ModelLocation(ROOT, "team a/flowers")}))
 
     assert contents(repository, repository.describe("iris/7")) == {"iris/7/a": b"1"}
 
 
-def test_c20_single_model_has_cortex_s_name_for_it(shelf):
-    shelf.put("mpg/3/a", b"1")
-    repository = opened(shelf, single("mpg"))
+def test_c20_single_model_has_cortex_s_name_for_it(stored):
+    stored.put("mpg/3/a", b"1")
+    repository = opened(stored, single("mpg"))
 
     files = contents(repository, repository.describe(f"{SINGLE_MODEL}/3"))
 
@@ -88,10 +88,10 @@ def test_c20_single_model_has_cortex_s_name_for_it(shelf):
 
 
 @every_way
-def test_c27_unversioned_model_is_version_1(shelf, models):
-    shelf.put("iris/a", b"1")
-    shelf.put("iris/sub/b", b"22")
-    repository = opened(shelf, models)
+def test_c27_unversioned_model_is_version_1(stored, models):
+    stored.put("iris/a", b"1")
+    stored.put("iris/sub/b", b"22")
+    repository = opened(stored, models)
 
     files = contents(repository, repository.describe("iris/1"))
 
@@ -99,10 +99,10 @@ def test_c27_unversioned_model_is_version_1(shelf, models):
     assert list(repository.versions("iris")) == ["1"]
 
 
-def test_c27_onnx_file_is_version_1(shelf):
-    shelf.put("m.onnx", b"1")
-    shelf.put("m.onnx.bak", b"2")
-    repository = opened(shelf, paths(small="m.onnx"), ONNX)
+def test_c27_onnx_file_is_version_1(stored):
+    stored.put("m.onnx", b"1")
+    stored.put("m.onnx.bak", b"2")
+    repository = opened(stored, paths(small="m.onnx"), ONNX)
 
     artifact = repository.describe("small/1")
 
@@ -111,15 +111,15 @@ def test_c27_onnx_file_is_version_1(shelf):
     assert [item.key for item in repository.objects()] == ["small/1/m.onnx"]
 
 
-def test_file_is_no_python_model(shelf):
-    shelf.put("m.onnx", b"1")
+def test_file_is_no_python_model(stored):
+    stored.put("m.onnx", b"1")
 
-    assert opened(shelf, paths(small="m.onnx")).versions("small") == {}
+    assert opened(stored, paths(small="m.onnx")).versions("small") == {}
 
 
-def test_loose_file_of_a_directory_is_no_model(shelf):
-    shelf.put("m.onnx", b"1")
-    repository = opened(shelf, DIRECTORY, ONNX)
+def test_loose_file_of_a_directory_is_no_model(stored):
+    stored.put("m.onnx", b"1")
+    repository = opened(stored, DIRECTORY, ONNX)
 
     assert list(repository.catalogue()) == []
     assert repository.versions("m.onnx") == {}
@@ -128,41 +128,41 @@ def test_loose_file_of_a_directory_is_no_model(shelf):
 
 
 @every_way
-def test_versions_come_with_their_newest_modification(shelf, models):
+def test_versions_come_with_their_newest_modification(stored, models):
     for key in ["iris/1/a", "iris/2/a", "iris/1/b"]:
-        shelf.put(key, b"1")
-    modified = {item.key: item.modified_at for item in shelf.repository.objects()}
+        stored.put(key, b"1")
+    modified = {item.key: item.modified_at for item in stored.repository.objects()}
 
-    versions = opened(shelf, models).versions("iris")
+    versions = opened(stored, models).versions("iris")
 
     assert versions == {"1": modified["iris/1/b"], "2": modified["iris/2/a"]}
 
 
 @every_way
 @pytest.mark.parametrize("key", ["iris/1", "iris/7", "iris/02", "iris/abc", "iris/-2", "iris/"])
-def test_c22_version_that_is_not_there_is_not_found(shelf, models, key):
-    shelf.put("iris/2/a", b"1")
-    shelf.put("iris/3/a", b"1")
+def test_c22_version_that_is_not_there_is_not_found(stored, models, key):
+    stored.put("iris/2/a", b"1")
+    stored.put("iris/3/a", b"1")
 
     with pytest.raises(TargetModelNotFoundError) as caught:
-        opened(shelf, models).describe(key)
+        opened(stored, models).describe(key)
 
     assert caught.value.message == f"model iris has no version {key.removeprefix('iris/')}"
 
 
 @every_way
 @pytest.mark.parametrize("key", ["nothing/1", "../iris/1", "iri/1", "/1", "iris/1/a", "iris", ""])
-def test_c22_unknown_name_is_not_found(shelf, models, key):
-    shelf.put("iris/1/a", b"1")
+def test_c22_unknown_name_is_not_found(stored, models, key):
+    stored.put("iris/1/a", b"1")
 
     with pytest.raises(TargetModelNotFoundError, match=r"^no model "):
-        opened(shelf, models).describe(key)
+        opened(stored, models).describe(key)
 
 
-def test_c22_folder_that_is_not_listed_is_not_found(shelf):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("other/1/a", b"1")
-    repository = opened(shelf, paths(iris="iris"))
+def test_c22_folder_that_is_not_listed_is_not_found(stored):
+    stored.put("iris/1/a", b"1")
+    stored.put("other/1/a", b"1")
+    repository = opened(stored, paths(iris="iris"))
 
     with pytest.raises(TargetModelNotFoundError, match=r"^no model other$"):
         repository.describe("other/1")
@@ -170,31 +170,31 @@ def test_c22_folder_that_is_not_listed_is_not_found(shelf):
     assert list(repository.objects("other")) == []
 
 
-def test_c22_text_for_a_single_model_keeps_its_name_to_itself(shelf):
+def test_c22_text_for_a_single_model_keeps_its_name_to_itself(stored):
     with pytest.raises(TargetModelNotFoundError) as caught:
-        opened(shelf, single("mpg")).describe(f"{SINGLE_MODEL}/1")
+        opened(stored, single("mpg")).describe(f"{SINGLE_MODEL}/1")
 
     assert caught.value.message == "the model has no version 1"
 
 
 @every_way
-def test_c35_new_version_is_seen_at_once(shelf, models):
-    shelf.put("iris/1/a", b"1")
-    repository = opened(shelf, models)
+def test_c35_new_version_is_seen_at_once(stored, models):
+    stored.put("iris/1/a", b"1")
+    repository = opened(stored, models)
     before = set(repository.versions("iris"))
-    shelf.put("iris/2/a", b"1")
+    stored.put("iris/2/a", b"1")
 
     assert before == {"1"}
     assert set(repository.versions("iris")) == {"1", "2"}
 
 
 @every_way
-def test_c40_removed_version_is_gone(shelf, models):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("iris/2/a", b"1")
-    repository = opened(shelf, models)
+def test_c40_removed_version_is_gone(stored, models):
+    stored.put("iris/1/a", b"1")
+    stored.put("iris/2/a", b"1")
+    repository = opened(stored, models)
     artifact = repository.describe("iris/2")
-    shelf.delete("iris/2/a")
+    stored.delete("iris/2/a")
 
     assert list(repository.versions("iris")) == ["1"]
     with pytest.raises(TargetModelNotFoundError):
@@ -204,12 +204,12 @@ def test_c40_removed_version_is_gone(shelf, models):
 
 
 @every_way
-def test_c40_removed_model_is_gone(shelf, models):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("other/1/a", b"1")
-    repository = opened(shelf, models)
+def test_c40_removed_model_is_gone(stored, models):
+    stored.put("iris/1/a", b"1")
+    stored.put("other/1/a", b"1")
+    repository = opened(stored, models)
     repository.describe("iris/1")
-    shelf.delete("iris/1/a")
+    stored.delete("iris/1/a")
 
     assert repository.versions("iris") == {}
     with pytest.raises(TargetModelNotFoundError):
@@ -217,12 +217,12 @@ def test_c40_removed_model_is_gone(shelf, models):
 
 
 @every_way
-def test_c36_half_uploaded_version_hides_no_good_one(shelf, models):
+def test_c36_half_uploaded_version_hides_no_good_one(stored, models):
     for path in TREE:
-        shelf.put(f"iris/1/{path}", b"1")
-    shelf.put("iris/2/saved_model.pb", b"1")
-    shelf.put("iris/README", b"1")
-    repository = opened(shelf, models, TENSORFLOW)
+        stored.put(f"iris/1/{path}", b"1")
+    stored.put("iris/2/saved_model.pb", b"1")
+    stored.put("iris/README", b"1")
+    repository = opened(stored, models, TENSORFLOW)
 
     assert list(repository.versions("iris")) == ["1"]
     assert {item.key for item in repository.objects()} == {f"iris/1/{path}" for path in TREE}
@@ -231,12 +231,12 @@ def test_c36_half_uploaded_version_hides_no_good_one(shelf, models):
 
 
 @every_way
-def test_c36_version_is_served_once_it_is_whole(shelf, models):
+def test_c36_version_is_served_once_it_is_whole(stored, models):
     for path in TREE[:-1]:
-        shelf.put(f"iris/2/{path}", b"1")
-    repository = opened(shelf, models, TENSORFLOW)
+        stored.put(f"iris/2/{path}", b"1")
+    repository = opened(stored, models, TENSORFLOW)
     before = repository.versions("iris")
-    shelf.put(f"iris/2/{TREE[-1]}", b"1")
+    stored.put(f"iris/2/{TREE[-1]}", b"1")
 
     assert before == {}
     assert contents(repository, repository.describe("iris/2")).keys() == {
@@ -245,11 +245,11 @@ def test_c36_version_is_served_once_it_is_whole(shelf, models):
 
 
 @pytest.mark.parametrize("models", [paths(bert="bert", large="bert-large"), DIRECTORY])
-def test_c37_name_that_begins_another_is_kept_apart(shelf, models):
-    shelf.put("bert/1/a", b"1")
-    shelf.put("bert-large/1/a", b"22")
-    shelf.put("bert-large/2/a", b"333")
-    repository = opened(shelf, models)
+def test_c37_name_that_begins_another_is_kept_apart(stored, models):
+    stored.put("bert/1/a", b"1")
+    stored.put("bert-large/1/a", b"22")
+    stored.put("bert-large/2/a", b"333")
+    repository = opened(stored, models)
     large = "large" if models.paths else "bert-large"
 
     assert list(repository.catalogue()) == sorted(["bert", large])
@@ -262,28 +262,28 @@ def test_c37_name_that_begins_another_is_kept_apart(shelf, models):
 
 @pytest.mark.parametrize("change", ["rewrite", "add", "delete"])
 @pytest.mark.parametrize("folder", ["iris/1", "iris"], ids=["versioned", "unversioned"])
-def test_changed_version_gets_another_tag(shelf, folder, change):
-    shelf.put(f"{folder}/a", b"1")
-    shelf.put(f"{folder}/b", b"2")
-    repository = opened(shelf, DIRECTORY)
+def test_changed_version_gets_another_tag(stored, folder, change):
+    stored.put(f"{folder}/a", b"1")
+    stored.put(f"{folder}/b", b"2")
+    repository = opened(stored, DIRECTORY)
     before = repository.describe("iris/1")
 
-    _change(shelf, folder, change)
+    _change(stored, folder, change)
 
     assert repository.describe("iris/1").tag != before.tag
 
 
 @pytest.mark.parametrize("change", ["rewrite", "add", "delete"])
 @pytest.mark.parametrize("folder", ["iris/1", "iris"], ids=["versioned", "unversioned"])
-def test_version_changed_before_or_during_the_fetch_is_noticed(shelf, folder, change):
-    shelf.put(f"{folder}/a", b"1")
-    shelf.put(f"{folder}/b", b"2")
-    repository = opened(shelf, DIRECTORY)
+def test_version_changed_before_or_during_the_fetch_is_noticed(stored, folder, change):
+    stored.put(f"{folder}/a", b"1")
+    stored.put(f"{folder}/b", b"2")
+    repository = opened(stored, DIRECTORY)
     artifact = repository.describe("iris/1")
     fetching = repository.fetch(artifact)
     next(fetching).stream.read()
 
-    _change(shelf, folder, change)
+    _change(stored, folder, change)
 
     with pytest.raises(ArtifactChangedError):
         list(fetching)
@@ -291,30 +291,30 @@ def test_version_changed_before_or_during_the_fetch_is_noticed(shelf, folder, ch
         contents(repository, artifact)
 
 
-def _change(shelf, folder: str, change: str) -> None:
+def _change(stored, folder: str, change: str) -> None:
     if change == "delete":
-        shelf.delete(f"{folder}/b")
+        stored.delete(f"{folder}/b")
     else:
-        shelf.put(f"{folder}/{'b' if change == 'rewrite' else 'c'}", b"9")
+        stored.put(f"{folder}/{'b' if change == 'rewrite' else 'c'}", b"9")
 
 
-def test_change_of_another_version_changes_nothing(shelf):
-    shelf.put("iris/1/a", b"1")
-    shelf.put("iris/2/a", b"1")
-    repository = opened(shelf, DIRECTORY)
+def test_change_of_another_version_changes_nothing(stored):
+    stored.put("iris/1/a", b"1")
+    stored.put("iris/2/a", b"1")
+    repository = opened(stored, DIRECTORY)
     artifact = repository.describe("iris/1")
-    shelf.put("iris/2/a", b"2")
-    shelf.put("iris/3/a", b"3")
+    stored.put("iris/2/a", b"2")
+    stored.put("iris/3/a", b"3")
 
     assert repository.describe("iris/1") == artifact
     assert contents(repository, artifact) == {"iris/1/a": b"1"}
 
 
-def test_unversioned_model_that_gets_versions_has_changed(shelf):
-    shelf.put("iris/a", b"1")
-    repository = opened(shelf, DIRECTORY)
+def test_unversioned_model_that_gets_versions_has_changed(stored):
+    stored.put("iris/a", b"1")
+    repository = opened(stored, DIRECTORY)
     artifact = repository.describe("iris/1")
-    shelf.put("iris/2/a", b"1")
+    stored.put("iris/2/a", b"1")
 
     with pytest.raises(TargetModelNotFoundError):
         repository.describe("iris/1")
@@ -339,26 +339,26 @@ KEYS = ["a.b/1/x", "a/01/x", "a/1/x", "a/10/x", "a/2/s/y", "a/2/x", "a0/1/x"]
         ("a//1", []),
     ],
 )
-def test_servable_files_are_listed_in_key_order(shelf, under, keys):
+def test_servable_files_are_listed_in_key_order(stored, under, keys):
     for key in [*KEYS, "a/README", "loose"]:
-        shelf.put(key, key.encode())
+        stored.put(key, key.encode())
 
-    listed = list(opened(shelf, DIRECTORY).objects(under))
+    listed = list(opened(stored, DIRECTORY).objects(under))
 
     assert [item.key for item in listed] == keys
-    assert listed == [item for item in shelf.repository.objects() if item.key in keys]
+    assert listed == [item for item in stored.repository.objects() if item.key in keys]
 
 
-def test_catalogue_of_a_directory_has_its_folders_with_models(shelf):
+def test_catalogue_of_a_directory_has_its_folders_with_models(stored):
     for key in ["b/1/m.onnx", "a/m.onnx", "half/1/README", "loose.onnx"]:
-        shelf.put(key, b"1")
+        stored.put(key, b"1")
 
-    assert list(opened(shelf, DIRECTORY, ONNX).catalogue()) == ["a", "b"]
+    assert list(opened(stored, DIRECTORY, ONNX).catalogue()) == ["a", "b"]
 
 
-def test_configured_name_without_a_model_is_in_no_catalogue(shelf):
-    shelf.put("b/1/m", b"1")
-    repository = opened(shelf, paths(b="b", a="a"))
+def test_configured_name_without_a_model_is_in_no_catalogue(stored):
+    stored.put("b/1/m", b"1")
+    repository = opened(stored, paths(b="b", a="a"))
 
     assert list(repository.catalogue()) == ["b"]
     assert repository.versions("a") == {}
@@ -366,8 +366,8 @@ def test_configured_name_without_a_model_is_in_no_catalogue(shelf):
         repository.describe("a/1")
 
 
-def test_c38_empty_directory_serves_nothing(shelf):
-    repository = opened(shelf, DIRECTORY)
+def test_c38_empty_directory_serves_nothing(stored):
+    repository = opened(stored, DIRECTORY)
 
     assert list(repository.catalogue()) == []
     assert list(repository.objects()) == []
@@ -406,7 +406,7 @@ def test_version_that_may_not_be_read_stays_forbidden_without_a_word_of_where_it
     assert caught.value.message == "model iris has no version 1"
 
 
-def test_one_question_about_one_model_lists_its_folder_only(directory_shelf):
+def test_one_question_about_one_model_lists_its_folder_only(stored_directory):
     asked = []
 
     class Listening(DirectoryRepository):
@@ -414,10 +414,10 @@ def test_one_question_about_one_model_lists_its_folder_only(directory_shelf):
             asked.append(under)
             return super().objects(under)
 
-    directory_shelf.put("bert/1/a", b"1")
-    directory_shelf.put("bert-large/1/a", b"1")
+    stored_directory.put("bert/1/a", b"1")
+    stored_directory.put("bert-large/1/a", b"1")
     repository = VersionedRepository(
-        DIRECTORY, PYTHON, API, lambda _: Listening(directory_shelf.root)
+        DIRECTORY, PYTHON, API, lambda _: Listening(stored_directory.root)
     )
 
     repository.describe("bert/1")

@@ -15,8 +15,8 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from tests.faults import inspection, test_misbehaving_queue, test_residence_model
+from tests.faults.fault_run import KILL_POINTS, Account, FaultRun, errors, kills
 from tests.faults.schedules import one_interruption
-from tests.faults.siege import KILL_POINTS, Account, Siege, errors, kills
 from tests.faults.versions import Ledger, Publisher, S3Publisher
 
 KEYS = {
@@ -33,9 +33,9 @@ Round = Callable[[Path, int, float], Account]
 
 def killed(folder: Path, seed: int, seconds: float) -> Account:
     """Kill processes at every step, again and again, and at random times."""
-    siege = Siege(folder, seed)
-    _kill_for(siege, seconds)
-    return siege.judge()
+    run = FaultRun(folder, seed)
+    _kill_for(run, seconds)
+    return run.judge()
 
 
 def killed_over_s3(folder: Path, seed: int, seconds: float) -> Account:
@@ -45,29 +45,29 @@ def killed_over_s3(folder: Path, seed: int, seconds: float) -> Account:
         def publisher(ledger: Ledger) -> Publisher:
             return S3Publisher(client, BUCKET, "m/", ledger)
 
-        siege = Siege(folder, seed, f"s3://{BUCKET}/m/", publisher, environ)
-        _kill_for(siege, seconds)
-        return siege.judge()
+        run = FaultRun(folder, seed, f"s3://{BUCKET}/m/", publisher, environ)
+        _kill_for(run, seconds)
+        return run.judge()
 
 
 def refused(folder: Path, seed: int, seconds: float) -> Account:
     """Let disks be full, read-only and broken."""
-    siege = Siege(folder, seed)
-    siege.lay(errors(siege.dice), until=_after(seconds))
-    return siege.judge()
+    run = FaultRun(folder, seed)
+    run.keep_running(errors(run.dice), until=_after(seconds))
+    return run.judge()
 
 
 def half_written(folder: Path, seed: int, seconds: float) -> Account:
     """Damage entries between two runs of all workers, again and again."""
-    siege = Siege(folder, seed)
+    run = FaultRun(folder, seed)
     give_up = _after(seconds)
-    siege.lay(repeat(None), until=lambda: inspection.entries(siege.tree) >= 8 or give_up())
+    run.keep_running(repeat(None), until=lambda: inspection.entries(run.tree) >= 8 or give_up())
     while not give_up():
-        damaged = inspection.plant_damage(siege.tree, siege.planted)
-        siege.planted |= damaged
-        siege.account.faults["half-written entry"] += len(damaged)
-        siege.lay(repeat(None), until=_after(3))
-    return siege.judge()
+        damaged = inspection.plant_damage(run.tree, run.planted)
+        run.planted |= damaged
+        run.account.faults["half-written entry"] += len(damaged)
+        run.keep_running(repeat(None), until=_after(3))
+    return run.judge()
 
 
 def interrupted(_: Path, seed: int, seconds: float) -> Account:
@@ -116,7 +116,7 @@ def mounted(_: Path, seed: int, seconds: float) -> Account:
         account.answers[f"skipped: {MOUNTS} is not /one:/other"] += 1
         return account
     name = f"torture-{seed}"
-    command = [sys.executable, "-m", "tests.faults.outpost", "--seed", str(seed)]
+    command = [sys.executable, "-m", "tests.faults.shared_mount", "--seed", str(seed)]
     fights = []
     for number, mount in enumerate(mounts, 1):
         options = ["--machine", str(number), "--seconds", str(seconds)]
@@ -140,18 +140,18 @@ ROUNDS: dict[str, tuple[Round, float]] = {
 }
 
 
-def _kill_for(siege: Siege, seconds: float) -> None:
+def _kill_for(run: FaultRun, seconds: float) -> None:
     """Go round all points as often as there is time for it."""
     remaining = set(KILL_POINTS)
 
     def next_ones() -> set[str]:
-        remaining.difference_update(siege.account.killed_at)
+        remaining.difference_update(run.account.killed_at)
         if not remaining:
-            siege.account.killed_at.clear()
+            run.account.killed_at.clear()
             remaining.update(KILL_POINTS)
         return remaining
 
-    siege.lay(kills(siege.dice, remaining=next_ones), until=_after(seconds))
+    run.keep_running(kills(run.dice, remaining=next_ones), until=_after(seconds))
 
 
 def _after(seconds: float) -> Callable[[], bool]:

@@ -12,10 +12,10 @@ import pytest
 
 from modelyard.domain.errors import CapacityError, ModelyardError
 from tests.faults import inspection
-from tests.faults.crossings import ERRORS, Crossings, Fault
+from tests.faults.fault_points import ERRORS, Fault, FaultPoints
 from tests.faults.processes import processes
 from tests.models import archives
-from tests.unit.inference.residence.test_residence import Yard
+from tests.unit.inference.residence.test_residence import Scene
 
 BODIES = {"a.tar.gz": archives.tar_gz_of({"x/w": b"w" * 5000}), "net/w": b"w" * 5000}
 
@@ -28,51 +28,51 @@ def _try_every_write(root: Path, report: Path) -> None:
     """Be a process whose disk refuses each write once, in every way; report what came of it."""
     logging.disable()
     findings = []
-    crossings = Crossings(root, lambda _: None)
-    crossings.install()
-    points = sorted(filter(_is_write, _points_of_a_load(root / "first", crossings)))
+    fault_points = FaultPoints(root, lambda _: None)
+    fault_points.install()
+    points = sorted(filter(_is_write, _points_of_a_load(root / "first", fault_points)))
     for number, (point, kind) in enumerate((p, k) for p in points for k in ERRORS):
         for model in ("a.tar.gz", "net"):
             folder = root / f"{number}-{model}"
-            findings.append([point, kind, *_refuse_once(folder, crossings, model, point, kind)])
+            findings.append([point, kind, *_refuse_once(folder, fault_points, model, point, kind)])
     report.write_text(json.dumps(findings))
 
 
-def _points_of_a_load(folder: Path, crossings: Crossings) -> set[str]:
-    yard = _yard(folder)
-    crossings.watch(folder)
+def _points_of_a_load(folder: Path, fault_points: FaultPoints) -> set[str]:
+    scene = _scene(folder)
+    fault_points.watch(folder)
     for model in ("a.tar.gz", "net"):
-        yard.ask(model)
-        yard.artifacts.evict(next(iter(yard.models)).artifact)
-        yard.models.unload(yard.source(model).model_id)
-    return set(crossings.counts)
+        scene.ask(model)
+        scene.artifacts.evict(next(iter(scene.models)).artifact)
+        scene.models.unload(scene.source(model).model_id)
+    return set(fault_points.counts)
 
 
 def _refuse_once(
-    folder: Path, crossings: Crossings, model: str, point: str, kind: str
+    folder: Path, fault_points: FaultPoints, model: str, point: str, kind: str
 ) -> tuple[str, str, list[str]]:
     """Return what the call was answered, the next one after a second, and what is left behind."""
-    yard = _yard(folder)
-    crossings.watch(folder)
-    crossings.fault = Fault(point, kind)
-    first = _outcome(yard, model)
-    crossings.fault = None
-    yard.clock.advance(1.1)
-    second = _outcome(yard, model)
-    yard.artifacts._tree.sweep()
+    scene = _scene(folder)
+    fault_points.watch(folder)
+    fault_points.fault = Fault(point, kind)
+    first = _outcome(scene, model)
+    fault_points.fault = None
+    scene.clock.advance(1.1)
+    second = _outcome(scene, model)
+    scene.artifacts._tree.sweep()
     return first, second, inspection.orphans(folder)
 
 
-def _yard(folder: Path) -> Yard:
-    yard = Yard(folder, memory_limit=100)
+def _scene(folder: Path) -> Scene:
+    scene = Scene(folder, memory_limit=100)
     for key, body in BODIES.items():
-        yard.repository.put(key, body)
-    return yard
+        scene.repository.put(key, body)
+    return scene
 
 
-def _outcome(yard: Yard, model: str) -> str:
+def _outcome(scene: Scene, model: str) -> str:
     try:
-        return "answered" if yard.ask(model) else "empty"
+        return "answered" if scene.ask(model) else "empty"
     except ModelyardError as error:
         return type(error).__name__
 
@@ -110,24 +110,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_full_disk_is_a_capacity_error_until_there_is_room(small_disk: Path) -> None:
-    yard = Yard(small_disk / "cache", memory_limit=100)
-    yard.repository.put("large", b"w" * 90_000)
-    yard.repository.put("small", b"w" * 4_000)
+    scene = Scene(small_disk / "cache", memory_limit=100)
+    scene.repository.put("large", b"w" * 90_000)
+    scene.repository.put("small", b"w" * 4_000)
     (small_disk / "of others").write_bytes(bytes(980_000))
 
     with pytest.raises(CapacityError, match="no space is left"):
-        yard.ask("large")
+        scene.ask("large")
     assert inspection.orphans(small_disk / "cache") == []
-    assert yard.ask("small")
+    assert scene.ask("small")
 
     (small_disk / "of others").unlink()
-    yard.clock.advance(1.1)
-    assert yard.ask("large")
+    scene.clock.advance(1.1)
+    assert scene.ask("large")
 
 
 def test_disk_without_inodes_is_a_capacity_error_until_there_are_some(small_disk: Path) -> None:
-    yard = Yard(small_disk / "cache", memory_limit=100)
-    yard.repository.put("m", b"w" * 100)
+    scene = Scene(small_disk / "cache", memory_limit=100)
+    scene.repository.put("m", b"w" * 100)
     others = small_disk / "others"
     others.mkdir()
     with pytest.raises(OSError, match="No space"):
@@ -135,9 +135,9 @@ def test_disk_without_inodes_is_a_capacity_error_until_there_are_some(small_disk
             (others / str(number)).touch()
 
     with pytest.raises(CapacityError):
-        yard.ask("m")
+        scene.ask("m")
 
     for other in others.iterdir():
         other.unlink()
-    yard.clock.advance(1.1)
-    assert yard.ask("m")
+    scene.clock.advance(1.1)
+    assert scene.ask("m")

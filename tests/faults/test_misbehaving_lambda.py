@@ -79,17 +79,17 @@ FUNCTIONS = {
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
     from modelyard.aws.lambda_payload import render_answer_members
 
-    yard = EmulatedLambda(tmp_path_factory.mktemp("functions"))
+    functions = EmulatedLambda(tmp_path_factory.mktemp("functions"))
     marks = tmp_path_factory.mktemp("marks")
     good = f"GOOD = {render_answer_members(Answer())!r}\n"
     for name, code in FUNCTIONS.items():
         timeout_s = 1.5 if name.startswith("times-out") else 20.0
         lines = good + "\n".join(line[8:] for line in code.splitlines())
-        yard.define(f"{name}-0", lines, timeout_s=timeout_s, environ={"MARKS": str(marks)})
+        functions.define(f"{name}-0", lines, timeout_s=timeout_s, environ={"MARKS": str(marks)})
     busy = good + "import time\ndef handler(event, context):\n    time.sleep(1)\n    return GOOD\n"
-    yard.define("busy-0", busy, concurrency=1)
-    with yard:
-        yield yard
+    functions.define("busy-0", busy, concurrency=1)
+    with functions:
+        yield functions
 
 
 class Shard:

@@ -12,17 +12,17 @@ from modelyard.domain.errors import ArtifactChangedError, DependencyError, Targe
 from modelyard.inference.residence import revalidation
 from modelyard.repositories.s3 import S3Repository, build_client
 from tests.faults.s3_proxy import Fault, Script, proxy_before
-from tests.unit.inference.residence.test_residence import REVALIDATE_S, Yard
+from tests.unit.inference.residence.test_residence import REVALIDATE_S, Scene
 
 ATTEMPTS = 3
 """Of the SDK, for one request."""
 
 
 @dataclass
-class S3Yard:
+class S3Scene:
     """A residence over S3 behind a proxy, and hands that move what is in the bucket."""
 
-    yard: Yard
+    scene: Scene
     script: Script
     client: Any
     bucket: str
@@ -31,16 +31,16 @@ class S3Yard:
         self.client.put_object(Bucket=self.bucket, Key=f"models/{key}", Body=body)
 
     def ask(self, name: str = "m") -> bytes:
-        return self.yard.ask(name)
+        return self.scene.ask(name)
 
     def later(self, seconds: float = REVALIDATE_S) -> None:
-        self.yard.clock.advance(seconds)
+        self.scene.clock.advance(seconds)
 
     def settle(self) -> None:
         for thread in threading.enumerate():
             if thread.name == "check":
                 thread.join(30)
-        self.yard.settle()
+        self.scene.settle()
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def s3(
     s3_client: Any,
     s3_bucket: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[S3Yard]:
+) -> Iterator[S3Scene]:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)  # pauses of the SDK
     with proxy_before(s3_endpoint) as (url, script):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         repository: Any = S3Repository(s3_bucket, "models", build_client())
-        s3 = S3Yard(Yard(tmp_path, repository=repository), script, s3_client, s3_bucket)
+        s3 = S3Scene(Scene(tmp_path, repository=repository), script, s3_client, s3_bucket)
         s3.put("m", b"v1" * 1000)
         yield s3
         s3.script.clear()
@@ -80,7 +80,7 @@ LONG = [
 @pytest.mark.parametrize("fault", SHORT, ids=["SlowDown", "500"])
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 def test_trouble_that_is_over_before_the_sdk_gives_up_is_not_noticed(
-    s3: S3Yard, method: str, fault: Fault
+    s3: S3Scene, method: str, fault: Fault
 ) -> None:
     s3.script.add(method, fault, times=ATTEMPTS - 1)
 
@@ -89,7 +89,7 @@ def test_trouble_that_is_over_before_the_sdk_gives_up_is_not_noticed(
 
 @pytest.mark.parametrize(("method", "fault"), LONG)
 def test_cold_model_is_a_dependency_error_and_comes_by_itself_when_the_trouble_is_over(
-    s3: S3Yard, tmp_path: Path, method: str, fault: Fault
+    s3: S3Scene, tmp_path: Path, method: str, fault: Fault
 ) -> None:
     s3.script.add(method, fault, times=1000)
 
@@ -105,7 +105,7 @@ def test_cold_model_is_a_dependency_error_and_comes_by_itself_when_the_trouble_i
 
 @pytest.mark.parametrize(("method", "fault"), LONG)
 def test_loaded_model_answers_through_a_minute_of_trouble_and_is_updated_after_it(
-    s3: S3Yard, method: str, fault: Fault
+    s3: S3Scene, method: str, fault: Fault
 ) -> None:
     s3.ask()
     s3.put("m", V2)
@@ -123,7 +123,7 @@ def test_loaded_model_answers_through_a_minute_of_trouble_and_is_updated_after_i
     assert s3.ask() == V2
 
 
-def test_folder_whose_listing_is_no_listing_is_a_dependency_error(s3: S3Yard) -> None:
+def test_folder_whose_listing_is_no_listing_is_a_dependency_error(s3: S3Scene) -> None:
     s3.put("net/m", V1)
     s3.script.add("GET", Fault(body=b"<html><p>proxy error"), times=1000)
 
@@ -135,7 +135,7 @@ def test_folder_whose_listing_is_no_listing_is_a_dependency_error(s3: S3Yard) ->
 
 
 def test_hot_model_does_not_wait_for_a_slow_answer(
-    s3: S3Yard, monkeypatch: pytest.MonkeyPatch
+    s3: S3Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revalidation, "CHECK_PATIENCE_S", 0.01)
     go_on = threading.Event()
@@ -152,13 +152,13 @@ def test_hot_model_does_not_wait_for_a_slow_answer(
     assert s3.ask() == V2
 
 
-def test_object_replaced_between_head_and_get_is_loaded_in_its_new_version(s3: S3Yard) -> None:
+def test_object_replaced_between_head_and_get_is_loaded_in_its_new_version(s3: S3Scene) -> None:
     s3.script.add("GET", Fault(before=lambda: s3.put("m", V2)))
 
     assert s3.ask() == V2
 
 
-def test_object_deleted_between_head_and_get_is_not_found(s3: S3Yard) -> None:
+def test_object_deleted_between_head_and_get_is_not_found(s3: S3Scene) -> None:
     def delete() -> None:
         s3.client.delete_object(Bucket=s3.bucket, Key="models/m")
 
@@ -168,7 +168,7 @@ def test_object_deleted_between_head_and_get_is_not_found(s3: S3Yard) -> None:
         s3.ask()
 
 
-def test_file_of_a_folder_replaced_while_others_are_read_is_never_mixed(s3: S3Yard) -> None:
+def test_file_of_a_folder_replaced_while_others_are_read_is_never_mixed(s3: S3Scene) -> None:
     s3.put("net/a", b"a1")
     s3.put("net/b", b"b1")
 
@@ -183,7 +183,7 @@ def test_file_of_a_folder_replaced_while_others_are_read_is_never_mixed(s3: S3Ya
     assert [path.read_bytes() for path in sorted(_model_dir(s3).iterdir())] == [b"a2", b"b2"]
 
 
-def test_object_that_never_stands_still_is_a_dependency_error_until_it_does(s3: S3Yard) -> None:
+def test_object_that_never_stands_still_is_a_dependency_error_until_it_does(s3: S3Scene) -> None:
     versions = iter(range(100))
     s3.script.add("GET", Fault(before=lambda: s3.put("m", b"%d" % next(versions))), times=1000)
 
@@ -196,9 +196,9 @@ def test_object_that_never_stands_still_is_a_dependency_error_until_it_does(s3: 
     assert s3.ask() == V2
 
 
-def _model_dir(s3: S3Yard) -> Path:
-    artifact = next(iter(s3.yard.models)).artifact
-    lease = s3.yard.artifacts.lease(artifact)
+def _model_dir(s3: S3Scene) -> Path:
+    artifact = next(iter(s3.scene.models)).artifact
+    lease = s3.scene.artifacts.lease(artifact)
     assert lease is not None
     lease.release()
     return lease.model_dir

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.errors import DependencyError, ModelLoadError, TargetModelNotFoundError
-from tests.faults.residence_yard import REVALIDATE_S, SAID_GONE, Yard, stepped
+from tests.faults.residence_run import REVALIDATE_S, SAID_GONE, ResidenceRun, stepped
 from tests.faults.schedules import Schedule, one_interruption
 
 SEED = int(os.environ.get("MODELYARD_SEED", "1"))
@@ -25,134 +25,134 @@ ROUNDS = int(os.environ.get("MODELYARD_SCHEDULES", "25"))
 EVERY = int(os.environ.get("MODELYARD_EVERY", "20"))
 """Of the schedules of one interruption, every n-th is tried."""
 
-Scene = Callable[[Yard], None]
+Scene = Callable[[ResidenceRun], None]
 
 
-def two_cold_calls(yard: Yard) -> None:
-    yard.repository.source.put("a", b"a1")
+def two_cold_calls(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"a1")
 
-    yard.do(lambda: yard.ask("a"), lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"), lambda: run.ask("a"))
 
-    assert yard.answers == [b"a1", b"a1"]
-    assert yard.repository.source.fetched == ["a"]
+    assert run.answers == [b"a1", b"a1"]
+    assert run.repository.source.fetched == ["a"]
 
 
-def update_while_it_is_loaded(yard: Yard) -> None:
+def update_while_it_is_loaded(run: ResidenceRun) -> None:
     """What the repository was heard to say is served, without waiting for the next revalidation."""
-    yard.repository.source.put("a", b"a1")
+    run.repository.source.put("a", b"a1")
 
     def update() -> None:
-        yard.wait_for_fetch()
-        yard.repository.source.put("a", b"a2")
-        yard.clock.advance(REVALIDATE_S)
-        yard.ask("a")
+        run.wait_for_fetch()
+        run.repository.source.put("a", b"a2")
+        run.clock.advance(REVALIDATE_S)
+        run.ask("a")
 
-    yard.do(lambda: yard.ask("a"), update)
-    yard.do(lambda: yard.ask("a"))
-    yard.do(lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"), update)
+    run.do(lambda: run.ask("a"))
+    run.do(lambda: run.ask("a"))
 
-    assert yard.answers[-1] == b"a2"
+    assert run.answers[-1] == b"a2"
 
 
-def update_of_a_loaded_model(yard: Yard) -> None:
-    yard.repository.source.put("a", b"files a1")
-    yard.do(lambda: yard.ask("a"))
-    yard.clock.advance(REVALIDATE_S)
-    yard.do(
-        lambda: yard.ask("a"),
-        lambda: yard.repository.source.put("a", b"files a2"),
-        lambda: yard.ask("a"),
+def update_of_a_loaded_model(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"files a1")
+    run.do(lambda: run.ask("a"))
+    run.clock.advance(REVALIDATE_S)
+    run.do(
+        lambda: run.ask("a"),
+        lambda: run.repository.source.put("a", b"files a2"),
+        lambda: run.ask("a"),
     )
-    yard.do(lambda: yard.ask("a"))
-    yard.do(lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"))
+    run.do(lambda: run.ask("a"))
 
-    assert set(yard.answers) <= {b"files a1", b"files a2"}
-    assert yard.answers[-1] == yard.repository.said["a"]
+    assert set(run.answers) <= {b"files a1", b"files a2"}
+    assert run.answers[-1] == run.repository.said["a"]
 
 
-def deletion_while_it_is_loaded(yard: Yard) -> None:
+def deletion_while_it_is_loaded(run: ResidenceRun) -> None:
     """A model that was heard to be gone does not answer, not even while nobody can be asked."""
-    yard.repository.source.put("a", b"a1")
+    run.repository.source.put("a", b"a1")
 
     def delete() -> None:
-        yard.wait_for_fetch()
-        yard.repository.source.delete("a")
-        yard.clock.advance(REVALIDATE_S)
-        yard.ask("a")
+        run.wait_for_fetch()
+        run.repository.source.delete("a")
+        run.clock.advance(REVALIDATE_S)
+        run.ask("a")
 
-    yard.do(lambda: yard.ask("a"), delete)
-    yard.repository.is_down = True
-    yard.do(lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"), delete)
+    run.repository.is_down = True
+    run.do(lambda: run.ask("a"))
 
-    if yard.repository.said["a"] == SAID_GONE:
-        assert isinstance(yard.answers[-1], TargetModelNotFoundError | DependencyError)
+    if run.repository.said["a"] == SAID_GONE:
+        assert isinstance(run.answers[-1], TargetModelNotFoundError | DependencyError)
 
 
-def three_models_in_room_for_two(yard: Yard) -> None:
+def three_models_in_room_for_two(run: ResidenceRun) -> None:
     for name in "abc":
-        yard.repository.source.put(name, f"files {name}".encode())
+        run.repository.source.put(name, f"files {name}".encode())
 
-    yard.do(*(lambda name=name: yard.ask(name) for name in "abcab"))  # type: ignore[misc]
+    run.do(*(lambda name=name: run.ask(name) for name in "abcab"))  # type: ignore[misc]
 
     expected = sorted(f"files {name}".encode() for name in "abcab")
-    assert sorted(answer for answer in yard.answers if isinstance(answer, bytes)) == expected
+    assert sorted(answer for answer in run.answers if isinstance(answer, bytes)) == expected
 
 
-def unload_between_calls(yard: Yard) -> None:
-    yard.repository.source.put("a", b"a1")
+def unload_between_calls(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"a1")
 
-    yard.do(
-        lambda: yard.ask("a"),
-        lambda: yard.residence.unload(yard.source("a")),
-        lambda: yard.ask("a"),
-        lambda: yard.residence.unload(yard.source("a")),
+    run.do(
+        lambda: run.ask("a"),
+        lambda: run.residence.unload(run.source("a")),
+        lambda: run.ask("a"),
+        lambda: run.residence.unload(run.source("a")),
     )
 
-    assert yard.answers == [b"a1", b"a1"]
+    assert run.answers == [b"a1", b"a1"]
 
 
-def calls_that_keep_nothing(yard: Yard) -> None:
-    yard.repository.source.put("a", b"a1")
+def calls_that_keep_nothing(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"a1")
 
-    yard.do(*[lambda: yard.ask("a", keep_loaded=False)] * 3)
+    run.do(*[lambda: run.ask("a", keep_loaded=False)] * 3)
 
-    assert yard.answers == [b"a1"] * 3
-    assert yard.living == []
-
-
-def broken_update(yard: Yard) -> None:
-    yard.repository.source.put("a", b"a1")
-    yard.do(lambda: yard.ask("a"))
-    yard.repository.source.put("a", b"bad a2")
-    yard.clock.advance(REVALIDATE_S)
-
-    yard.do(lambda: yard.ask("a"), lambda: yard.ask("a"))
-
-    assert yard.answers == [b"a1"] * 3
+    assert run.answers == [b"a1"] * 3
+    assert run.living == []
 
 
-def repository_that_goes_away(yard: Yard) -> None:
-    yard.repository.source.put("a", b"a1")
+def broken_update(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"a1")
+    run.do(lambda: run.ask("a"))
+    run.repository.source.put("a", b"bad a2")
+    run.clock.advance(REVALIDATE_S)
+
+    run.do(lambda: run.ask("a"), lambda: run.ask("a"))
+
+    assert run.answers == [b"a1"] * 3
+
+
+def repository_that_goes_away(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"a1")
 
     def fall() -> None:
-        yard.repository.is_down = True
-        yard.scheduler.step()
-        yard.repository.is_down = False
+        run.repository.is_down = True
+        run.scheduler.step()
+        run.repository.is_down = False
 
-    yard.do(lambda: yard.ask("a"), fall, lambda: yard.ask("a"))
-    yard.clock.advance(REVALIDATE_S)
-    yard.do(lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"), fall, lambda: run.ask("a"))
+    run.clock.advance(REVALIDATE_S)
+    run.do(lambda: run.ask("a"))
 
-    assert yard.answers[-1] == b"a1"
+    assert run.answers[-1] == b"a1"
 
 
-def bad_model(yard: Yard) -> None:
-    yard.repository.source.put("a", b"bad a")
+def bad_model(run: ResidenceRun) -> None:
+    run.repository.source.put("a", b"bad a")
 
-    yard.do(lambda: yard.ask("a"), lambda: yard.ask("a"))
+    run.do(lambda: run.ask("a"), lambda: run.ask("a"))
 
-    assert [type(answer) for answer in yard.answers] == [ModelLoadError] * 2
-    assert yard.models.used_bytes == 0
+    assert [type(answer) for answer in run.answers] == [ModelLoadError] * 2
+    assert run.models.used_bytes == 0
 
 
 SCENES = [
@@ -173,10 +173,10 @@ def play(scene: Scene, schedule: Schedule) -> int:
     """Run a scene by a schedule; returns how many steps it took."""
     root = Path(tempfile.mkdtemp(dir=_fast_disk()))
     try:
-        with stepped(root, schedule) as yard:
-            scene(yard)
-            yard.assert_at_rest()
-            return yard.scheduler.steps
+        with stepped(root, schedule) as run:
+            scene(run)
+            run.assert_at_rest()
+            return run.scheduler.steps
     except BaseException as error:
         error.add_note(f"replay: play({scene.__name__}, {schedule})")
         raise

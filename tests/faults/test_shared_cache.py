@@ -11,17 +11,17 @@ import pytest
 from modelyard.inference.disk.ownership import Owner
 from modelyard.inference.disk.tree import CacheTree
 from tests.faults import inspection
-from tests.faults.siege import DISK_BYTES, KILL_POINTS, Siege, errors, kills
+from tests.faults.fault_run import DISK_BYTES, KILL_POINTS, FaultRun, errors, kills
 
 SEED = int(os.environ.get("MODELYARD_SEED", "1"))
 LONGEST_S = 150.0
-"""Of one siege, on a machine that has other work to do; mostly it takes a tenth of that."""
+"""The time limit of one fault run; a run mostly takes a tenth of that."""
 
 
 @pytest.fixture
-def siege(tmp_path: Path) -> Siege:
+def run(tmp_path: Path) -> FaultRun:
     """Its folder's name, and so every failure, tells the seed to replay it with."""
-    return Siege(tmp_path / f"MODELYARD_SEED={SEED}", SEED)
+    return FaultRun(tmp_path / f"MODELYARD_SEED={SEED}", SEED)
 
 
 def once(is_enough: Callable[[], bool]) -> Callable[[], bool]:
@@ -30,16 +30,16 @@ def once(is_enough: Callable[[], bool]) -> Callable[[], bool]:
     return lambda: is_enough() or time.monotonic() > give_up_at
 
 
-def has_entries(siege: Siege) -> Callable[[], bool]:
-    return once(lambda: inspection.entries(siege.tree) >= 8)
+def has_entries(run: FaultRun) -> Callable[[], bool]:
+    return once(lambda: inspection.entries(run.tree) >= 8)
 
 
-def test_nothing_is_lost_when_processes_are_killed_at_every_step(siege: Siege) -> None:
+def test_nothing_is_lost_when_processes_are_killed_at_every_step(run: FaultRun) -> None:
     def missing() -> set[str]:
-        return set(KILL_POINTS) - siege.account.killed_at
+        return set(KILL_POINTS) - run.account.killed_at
 
-    siege.lay(kills(siege.dice, remaining=missing), until=once(lambda: not missing()))
-    account = siege.judge()
+    run.keep_running(kills(run.dice, remaining=missing), until=once(lambda: not missing()))
+    account = run.judge()
 
     assert account.problems == []
     assert missing() == set()
@@ -48,29 +48,29 @@ def test_nothing_is_lost_when_processes_are_killed_at_every_step(siege: Siege) -
     assert account.frames > 10
 
 
-def test_disks_that_refuse_cost_answers_but_no_wrong_ones(siege: Siege) -> None:
-    account = siege.account
+def test_disks_that_refuse_cost_answers_but_no_wrong_ones(run: FaultRun) -> None:
+    account = run.account
     expected = {"ENOSPC", "EROFS", "EIO"}, {"DependencyError", "CapacityError", "loaded"}
 
     def has_all() -> bool:
         return expected[0] <= set(account.faults) and expected[1] <= set(account.answers)
 
-    siege.lay(errors(siege.dice), until=once(has_all))
-    siege.judge()
+    run.keep_running(errors(run.dice), until=once(has_all))
+    run.judge()
 
     assert account.problems == []
     assert has_all()
 
 
-def test_half_written_entries_are_never_served(siege: Siege) -> None:
-    siege.lay(repeat(None), until=has_entries(siege))
-    siege.planted = inspection.plant_damage(siege.tree)
-    siege.account.answers.clear()
+def test_half_written_entries_are_never_served(run: FaultRun) -> None:
+    run.keep_running(repeat(None), until=has_entries(run))
+    run.planted = inspection.plant_damage(run.tree)
+    run.account.answers.clear()
 
-    siege.lay(repeat(None), until=once(lambda: siege.account.answers["loaded"] > 20))
-    account = siege.judge()
+    run.keep_running(repeat(None), until=once(lambda: run.account.answers["loaded"] > 20))
+    account = run.judge()
 
-    assert len(siege.planted) >= 4
+    assert len(run.planted) >= 4
     assert account.problems == []
 
 
@@ -93,16 +93,16 @@ def test_debris_goes_when_its_owner_is_gone_for_sure(tmp_path: Path, machine: st
     assert inspection.orphans(tmp_path) == []
 
 
-def test_an_inspection_finds_what_is_wrong(siege: Siege) -> None:
+def test_an_inspection_finds_what_is_wrong(run: FaultRun) -> None:
     """The judge of all the others must be able to convict."""
-    siege.lay(repeat(None), until=has_entries(siege))
-    damaged = inspection.plant_damage(siege.tree)
-    inspection.plant_debris(siege.tree, str(Owner.current()))
+    run.keep_running(repeat(None), until=has_entries(run))
+    damaged = inspection.plant_damage(run.tree)
+    inspection.plant_debris(run.tree, str(Owner.current()))
 
-    wrong = list(inspection.wrong_entries(siege.tree, siege.ledger, frozenset()))
+    wrong = list(inspection.wrong_entries(run.tree, run.ledger, frozenset()))
 
     assert {problem.partition(":")[0] for problem in wrong} == damaged
-    assert len(inspection.orphans(siege.tree)) >= 5
+    assert len(inspection.orphans(run.tree)) >= 5
 
 
 def _all_below(tree: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.siege import Account
+from tests.faults.fault_run import Account
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""One process of a siege: asks for models over a shared cache tree, and says what it saw."""
+"""One process of a fault run: asks for models over a shared cache tree, and says what it saw."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from modelyard.inference.residence.residence import Residence
 from modelyard.repositories.opening import open_repository
 from modelyard.runtimes.base import LoadPlan
 from tests.fakes.metrics import RecordingMetrics
-from tests.faults.crossings import Crossings, Fault
+from tests.faults.fault_points import Fault, FaultPoints
 from tests.faults.versions import KEYS, Ledger, read_files
 
 REVALIDATE_S = 0.05
@@ -213,7 +213,7 @@ def work(orders: Orders) -> None:
         os.write(report, (json.dumps(what) + "\n").encode())
 
     logging.getLogger().addHandler(_Defects(tell))
-    Crossings(orders.tree, lambda name: tell(f"@{name}"), orders.fault).install()
+    FaultPoints(orders.tree, lambda name: tell(f"@{name}"), orders.fault).install()
     Worker(orders).run(tell)
     tell("ended")
 

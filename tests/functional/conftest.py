@@ -9,7 +9,7 @@ import yaml
 
 from tests.functional import artifacts
 from tests.functional.guarded import Guarded, serving
-from tests.functional.yard import DirectoryModels, Repository, S3Models, Yard
+from tests.functional.served import DirectoryModels, Repository, S3Models, Served
 from tests.serving import Server, body, clean_environment
 
 REVALIDATE_S = 0.5
@@ -37,23 +37,23 @@ def shared_server(
 
 
 @pytest.fixture(scope="session")
-def yard(shared_server: Server, repository: Repository) -> Yard:
+def served(shared_server: Server, repository: Repository) -> Served:
     """The shared server with its repository."""
-    return Yard(shared_server, repository)
+    return Served(shared_server, repository)
 
 
 @pytest.fixture(scope="module")
-def good_model(yard: Yard) -> str:
+def good_model(served: Served) -> str:
     """A model that answers 5.0."""
-    return yard.publish(artifacts.house(5.0))
+    return served.publish(artifacts.house(5.0))
 
 
 @pytest.fixture
-def unharmed(yard: Yard, good_model: str) -> Iterator[None]:
+def unharmed(served: Served, good_model: str) -> Iterator[None]:
     """Whatever the test did, nothing half-written stays and the next call is answered."""
     yield
-    assert yard.server.half_written() == []
-    assert body(yard.invoke(good_model)) == [5.0]
+    assert served.server.half_written() == []
+    assert body(served.invoke(good_model)) == [5.0]
 
 
 @pytest.fixture(scope="session")

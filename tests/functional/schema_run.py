@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels
+from tests.functional.served import DirectoryModels
 from tests.serving import Server
 
 SCHEMA = Path(__file__).with_name("openapi.yaml")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.models import archives, sklearn_models, xgboost_models
 from tests.serving import body
 
@@ -75,36 +75,40 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_row15_a_bad_archive_is_a_model_error_and_a_listed_failure(yard: Yard, name: str) -> None:
+def test_row15_a_bad_archive_is_a_model_error_and_a_listed_failure(
+    served: Served, name: str
+) -> None:
     build, message = HOSTILE[name]
-    target = yard.publish(build())
+    target = served.publish(build())
 
-    assert_refused(yard, target, message)
-    found = yard.server.models("safe")[target]
+    assert_refused(served, target, message)
+    found = served.server.models("safe")[target]
     assert (found["status"], message in found["detail"]) == ("LOADING_FAILED", True)
 
 
-def test_row15_a_wrapped_archive_is_served_with_a_warning(yard: Yard) -> None:
-    target = yard.publish(archives.tar_gz_of({"Houston_TX/xgboost-model": artifacts.booster(7.0)}))
+def test_row15_a_wrapped_archive_is_served_with_a_warning(served: Served) -> None:
+    target = served.publish(
+        archives.tar_gz_of({"Houston_TX/xgboost-model": artifacts.booster(7.0)})
+    )
 
-    answer = body(yard.invoke(target))
+    answer = body(served.invoke(target))
 
     assert answer == [7.0]
-    found = yard.server.models("safe")[target]
+    found = served.server.models("safe")[target]
     warning = 'the archive wraps its files in the folder "Houston_TX"'
     assert warning in found["detail"]
-    assert warning in yard.server.log
+    assert warning in served.server.log
 
 
 @pytest.mark.parametrize(
     "debris",
     [".DS_Store", "._xgboost-model", "__MACOSX/._xgboost-model", "MAR-INF/MANIFEST.json"],
 )
-def test_row15_what_packing_leaves_behind_does_no_harm(yard: Yard, debris: str) -> None:
+def test_row15_what_packing_leaves_behind_does_no_harm(served: Served, debris: str) -> None:
     files = {debris: b"{}", "xgboost-model": artifacts.booster(7.0)}
-    target = yard.publish(archives.tar_gz_of(files))
+    target = served.publish(archives.tar_gz_of(files))
 
-    assert body(yard.invoke(target)) == [7.0]
+    assert body(served.invoke(target)) == [7.0]
 
 
 def plain(build: Callable[..., object], name: str) -> bytes:
@@ -112,25 +116,25 @@ def plain(build: Callable[..., object], name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.ubj"])
-def test_row16_a_booster_is_served_in_both_formats(yard: Yard, name: str) -> None:
+def test_row16_a_booster_is_served_in_both_formats(served: Served, name: str) -> None:
     build = xgboost_models.json if name.endswith("json") else xgboost_models.ubj
-    target = yard.publish(archives.tar_gz_of({name: plain(build, name)}))
+    target = served.publish(archives.tar_gz_of({name: plain(build, name)}))
 
-    assert body(yard.invoke(target)) == [16.0]
+    assert body(served.invoke(target)) == [16.0]
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.ubj"])
-def test_row16_a_booster_is_served_without_an_archive(yard: Yard, name: str) -> None:
+def test_row16_a_booster_is_served_without_an_archive(served: Served, name: str) -> None:
     build = xgboost_models.json if name.endswith("json") else xgboost_models.ubj
-    target = yard.publish(plain(build, name), name)
+    target = served.publish(plain(build, name), name)
 
-    assert body(yard.invoke(target)) == [16.0]
+    assert body(served.invoke(target)) == [16.0]
 
 
-def test_row16_a_pickled_booster_is_served_where_code_is_allowed(yard: Yard) -> None:
-    target = yard.publish(artifacts.packed(lambda folder: xgboost_models.pickled(folder, 16.0)))
+def test_row16_a_pickled_booster_is_served_where_code_is_allowed(served: Served) -> None:
+    target = served.publish(artifacts.packed(lambda folder: xgboost_models.pickled(folder, 16.0)))
 
-    assert body(yard.invoke(target, endpoint="code")) == [16.0]
+    assert body(served.invoke(target, endpoint="code")) == [16.0]
 
 
 UNREADABLE: dict[str, tuple[Callable[[], dict[str, bytes]], str]] = {
@@ -162,24 +166,24 @@ UNREADABLE: dict[str, tuple[Callable[[], dict[str, bytes]], str]] = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_row16_a_booster_we_would_read_wrong_is_refused(yard: Yard, name: str) -> None:
+def test_row16_a_booster_we_would_read_wrong_is_refused(served: Served, name: str) -> None:
     files, message = UNREADABLE[name]
-    target = yard.publish(archives.tar_gz_of(files()))
+    target = served.publish(archives.tar_gz_of(files()))
 
-    assert_refused(yard, target, message)
-
-
-def test_a_json_booster_named_ubj_is_refused_without_an_archive(yard: Yard) -> None:
-    target = yard.publish(plain(xgboost_models.json, "model.ubj"), "model.ubj")
-
-    assert_refused(yard, target, "model.ubj contains XGBoost JSON: rename it to model.json")
+    assert_refused(served, target, message)
 
 
-def assert_refused(yard: Yard, target: str, message: str) -> None:
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target)
+def test_a_json_booster_named_ubj_is_refused_without_an_archive(served: Served) -> None:
+    target = served.publish(plain(xgboost_models.json, "model.ubj"), "model.ubj")
+
+    assert_refused(served, target, "model.ubj contains XGBoost JSON: rename it to model.json")
+
+
+def assert_refused(served: Served, target: str, message: str) -> None:
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target)
 
     said = caught.value.response["OriginalMessage"]
     assert message in said
-    assert str(yard.server.cache_dir) not in said
+    assert str(served.server.cache_dir) not in said
     assert caught.value.response["OriginalStatusCode"] == 500

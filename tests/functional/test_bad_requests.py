@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
 
-def post_raw(yard: Yard, path: str, *headers: tuple[bytes, bytes]) -> tuple[int, dict[str, Any]]:
+def post_raw(
+    served: Served, path: str, *headers: tuple[bytes, bytes]
+) -> tuple[int, dict[str, Any]]:
     """Send what no SDK would; returns the status and the error's members."""
-    address = urlsplit(yard.server.url)
+    address = urlsplit(served.server.url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
     try:
         connection.putrequest("POST", path)
@@ -47,25 +49,25 @@ TARGET = b"X-Amzn-SageMaker-Target-Model"
     ids=["empty", "non-ASCII", "not even UTF-8", "tab"],
 )
 def test_row09_a_header_no_sdk_sends_is_a_validation_error(
-    yard: Yard, value: bytes, message: str
+    served: Served, value: bytes, message: str
 ) -> None:
-    status, members = post_raw(yard, "/endpoints/safe/invocations", (TARGET, value))
+    status, members = post_raw(served, "/endpoints/safe/invocations", (TARGET, value))
 
     assert status == 400
     assert members["__type"] == "ValidationError"
     assert message in members["Message"]
 
 
-def test_row09_a_missing_target_model_is_a_validation_error(yard: Yard) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.sdk.invoke_endpoint(EndpointName="safe", Body=b"")
+def test_row09_a_missing_target_model_is_a_validation_error(served: Served) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.sdk.invoke_endpoint(EndpointName="safe", Body=b"")
 
     assert "is missing a target model header" in caught.value.response["Message"]
     assert caught.value.response["ResponseMetadata"]["RequestId"] in str(caught.value)
 
 
-def test_an_empty_endpoint_name_is_a_validation_error(yard: Yard) -> None:
-    status, members = post_raw(yard, "/endpoints//invocations", (TARGET, b"m.tar.gz"))
+def test_an_empty_endpoint_name_is_a_validation_error(served: Served) -> None:
+    status, members = post_raw(served, "/endpoints//invocations", (TARGET, b"m.tar.gz"))
 
     assert (status, members["__type"]) == (400, "ValidationError")
     assert "'endpointName' failed to satisfy constraint" in members["Message"]
@@ -76,9 +78,9 @@ def test_an_empty_endpoint_name_is_a_validation_error(yard: Yard) -> None:
     ["a/b", "a b", "größe", "e" * 64, "-a", ".."],
     ids=["slash", "blank", "non-ASCII", "64 characters", "leading hyphen", "dots"],
 )
-def test_an_impossible_endpoint_name_is_a_validation_error(yard: Yard, name: str) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError, match="'endpointName' failed"):
-        yard.sdk.invoke_endpoint(EndpointName=name, TargetModel="m.tar.gz", Body=b"")
+def test_an_impossible_endpoint_name_is_a_validation_error(served: Served, name: str) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError, match="'endpointName' failed"):
+        served.sdk.invoke_endpoint(EndpointName=name, TargetModel="m.tar.gz", Body=b"")
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,11 @@ def test_an_impossible_endpoint_name_is_a_validation_error(yard: Yard, name: str
         "backslash",
     ],
 )
-def test_row09_an_impossible_target_model_is_a_validation_error(yard: Yard, target: str) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke(target)
+def test_row09_an_impossible_target_model_is_a_validation_error(
+    served: Served, target: str
+) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke(target)
 
     message = caught.value.response["Message"]
     assert "1 validation error detected: Value at 'targetModel' failed to satisfy" in message
@@ -112,30 +116,30 @@ def test_row09_an_impossible_target_model_is_a_validation_error(yard: Yard, targ
 
 @pytest.mark.parametrize("character", ["\x01", "\x7f"], ids=["control character", "delete"])
 def test_row09_what_http_forbids_in_a_header_is_a_validation_error(
-    yard: Yard, character: str
+    served: Served, character: str
 ) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke(f"a{character}b.tar.gz")
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke(f"a{character}b.tar.gz")
 
     assert caught.value.response["Message"]
     assert caught.value.response["ResponseMetadata"]["RequestId"]
 
 
-def test_an_absent_key_says_where_it_was_looked_for(yard: Yard) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke("city/Atlantis.tar.gz")
+def test_an_absent_key_says_where_it_was_looked_for(served: Served) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke("city/Atlantis.tar.gz")
 
     message = caught.value.response["Message"]
     assert message.startswith("Failed to download model data (bucket: ")
     assert "city/Atlantis.tar.gz" in message
 
 
-def test_a_hidden_file_of_the_repository_is_absent(yard: Yard) -> None:
-    start = yard.publish(artifacts.house()).removesuffix("model.tar.gz")
-    yard.repository.put(f"{start}.hidden.tar.gz", artifacts.house())
+def test_a_hidden_file_of_the_repository_is_absent(served: Served) -> None:
+    start = served.publish(artifacts.house()).removesuffix("model.tar.gz")
+    served.repository.put(f"{start}.hidden.tar.gz", artifacts.house())
 
-    with pytest.raises(yard.sdk.exceptions.ValidationError, match="Failed to download"):
-        yard.invoke(f"{start}.hidden.tar.gz")
+    with pytest.raises(served.sdk.exceptions.ValidationError, match="Failed to download"):
+        served.invoke(f"{start}.hidden.tar.gz")
 
 
 @pytest.mark.parametrize(
@@ -149,16 +153,16 @@ def test_a_hidden_file_of_the_repository_is_absent(yard: Yard) -> None:
     ],
     ids=["text", "ragged", "too few features", "not UTF-8", "blank"],
 )
-def test_bad_csv_is_the_callers_fault(yard: Yard, data: bytes, message: str) -> None:
-    target = yard.publish(artifacts.house())
+def test_bad_csv_is_the_callers_fault(served: Served, data: bytes, message: str) -> None:
+    target = served.publish(artifacts.house())
 
-    assert_rejected(yard, target, data, message, 400)
+    assert_rejected(served, target, data, message, 400)
 
 
-def test_an_empty_body_gets_an_empty_answer_as_from_the_container(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_an_empty_body_gets_an_empty_answer_as_from_the_container(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    answer = yard.invoke(target, b"")
+    answer = served.invoke(target, b"")
 
     assert answer["Body"].read() == b""
 
@@ -190,32 +194,32 @@ JSON = {"ContentType": "application/json"}
     ],
 )
 def test_a_bad_body_is_the_callers_fault(
-    yard: Yard, data: bytes, members: dict[str, str], message: str
+    served: Served, data: bytes, members: dict[str, str], message: str
 ) -> None:
-    target = yard.publish(artifacts.onnx(), "model.onnx")
+    target = served.publish(artifacts.onnx(), "model.onnx")
 
-    assert_rejected(yard, target, data, message, 400, **members)
+    assert_rejected(served, target, data, message, 400, **members)
 
 
-def test_an_unknown_content_type_is_refused_by_name(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_an_unknown_content_type_is_refused_by_name(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
     message = "image/png is not an accepted ContentType: text/csv, text/libsvm."
-    assert_rejected(yard, target, artifacts.ROW, message, 415, ContentType="image/png")
+    assert_rejected(served, target, artifacts.ROW, message, 415, ContentType="image/png")
 
 
-def test_an_unknown_accept_is_refused_by_name(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_an_unknown_accept_is_refused_by_name(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
     message = "image/png is not an accepted Accept type: application/json, text/csv."
-    assert_rejected(yard, target, artifacts.ROW, message, 415, Accept="image/png")
+    assert_rejected(served, target, artifacts.ROW, message, 415, Accept="image/png")
 
 
 def assert_rejected(
-    yard: Yard, target: str, data: bytes, message: str, status: int, **members: str
+    served: Served, target: str, data: bytes, message: str, status: int, **members: str
 ) -> None:
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target, data, **members)
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target, data, **members)
 
     assert message in caught.value.response["OriginalMessage"]
     assert caught.value.response["OriginalStatusCode"] == status

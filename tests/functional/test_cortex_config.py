@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from tests.functional.cortex_project import Project, post
-from tests.functional.yard import S3Models
+from tests.functional.served import S3Models
 from tests.serving import COMMANDS, Server, clean_environment
 
 CLIENTLESS = "def __init__(self, config, {client}): ...\n    def predict(self): ..."

@@ -13,7 +13,13 @@ import psutil
 import pytest
 
 from tests.functional.cortex_project import Project, post
-from tests.functional.cortex_yard import GETTING, SEEN_WITHIN_S, Yard, open_repository, put
+from tests.functional.served_project import (
+    GETTING,
+    SEEN_WITHIN_S,
+    ServedProject,
+    open_repository,
+    put,
+)
 from tests.serving import eventually, is_deployed
 
 AT_ONCE_S = 5.0
@@ -35,9 +41,9 @@ DEFAULTING = """
 
 
 @pytest.fixture(scope="module", params=["directory", "s3"])
-def yard(
+def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Yard]:
+) -> Iterator[ServedProject]:
     folder = tmp_path_factory.mktemp("repository")
     repository = open_repository(
         request.param, folder, lambda: request.getfixturevalue("s3_endpoint")
@@ -57,98 +63,98 @@ def yard(
         limits = {"cache_size": cache_size, "disk_cache_size": disk_cache_size}
         project.api(name, GETTING, models={"dir": f"{where}/{name}/", **limits})
     with project.served(environment=repository.environment) as server:
-        yield Yard(server, repository)
+        yield ServedProject(server, repository)
 
 
 @pytest.fixture(autouse=True)
-def no_restart(yard: Yard) -> Iterator[None]:
+def no_restart(served: ServedProject) -> Iterator[None]:
     """Whatever becomes of the models, the workers stay."""
     yield
     if not is_deployed():  # else environments come as they are needed
-        assert psutil.Process(yard.server.pid).children() == yard.workers
+        assert psutil.Process(served.server.pid).children() == served.workers
 
 
-def test_c35_new_versions_and_models_are_seen_within_the_window(yard: Yard) -> None:
-    api, name = yard.api("folder"), yard.new("dir", v2=2)
+def test_c35_new_versions_and_models_are_seen_within_the_window(served: ServedProject) -> None:
+    api, name = served.api("folder"), served.new("dir", v2=2)
     assert api.slope(name) == 2
 
-    yard.put(f"dir/{name}/10", 10)
+    served.put(f"dir/{name}/10", 10)
 
     eventually(api.answers(10, name), SEEN_WITHIN_S)
     assert api.slope(name, "2") == 2
-    assert yard.api("folder").slope(yard.new("dir", v1=6)) == 6
+    assert served.api("folder").slope(served.new("dir", v1=6)) == 6
 
 
-def test_c35_an_overwritten_version_is_loaded_again(yard: Yard) -> None:
+def test_c35_an_overwritten_version_is_loaded_again(served: ServedProject) -> None:
     for api in ("folder", "cached", "tight"):
         folder = "dir" if api == "folder" else api
-        name = yard.new(folder, v1=1)
-        assert yard.api(api).slope(name) == 1
+        name = served.new(folder, v1=1)
+        assert served.api(api).slope(name) == 1
 
-        yard.put(f"{folder}/{name}/1", 2)
+        served.put(f"{folder}/{name}/1", 2)
 
-        eventually(yard.api(api).answers(2, name), SEEN_WITHIN_S)
+        eventually(served.api(api).answers(2, name), SEEN_WITHIN_S)
 
 
-def test_c35_a_model_may_become_one_with_versions(yard: Yard) -> None:
-    api, name = yard.api("folder"), yard.new("dir")
-    yard.put(f"dir/{name}", 1)
+def test_c35_a_model_may_become_one_with_versions(served: ServedProject) -> None:
+    api, name = served.api("folder"), served.new("dir")
+    served.put(f"dir/{name}", 1)
     assert api.slope(name, "1") == 1
 
-    yard.put(f"dir/{name}/7", 7)
-    yard.remove(f"dir/{name}")
+    served.put(f"dir/{name}/7", 7)
+    served.remove(f"dir/{name}")
 
     eventually(api.answers(7, name), SEEN_WITHIN_S)
     eventually(lambda: api.status(name, "1") == 404, SEEN_WITHIN_S)
 
 
-def test_c36_latest_falls_back_while_a_version_is_half_uploaded(yard: Yard) -> None:
-    api, name = yard.api("folder"), yard.new("dir", v1=1, v2=2)
+def test_c36_latest_falls_back_while_a_version_is_half_uploaded(served: ServedProject) -> None:
+    api, name = served.api("folder"), served.new("dir", v1=1, v2=2)
     assert api.slope(name) == 2
 
-    yard.put_file(f"dir/{name}/3/a.first.file")
+    served.put_file(f"dir/{name}/3/a.first.file")
     eventually(lambda: api.status(name, "3") == 500, SEEN_WITHIN_S)
 
     assert [api.slope(name), api.slope(name, "1")] == [2, 1]
-    yard.put(f"dir/{name}/3", 3)
+    served.put(f"dir/{name}/3", 3)
     eventually(api.answers(3, name), SEEN_WITHIN_S)
 
 
 @pytest.mark.parametrize("api", ["listed", "folder"])
-def test_c37_a_name_may_begin_with_another(yard: Yard, api: str) -> None:
+def test_c37_a_name_may_begin_with_another(served: ServedProject, api: str) -> None:
     folder = "" if api == "listed" else "dir/"
     for name in ("bert", "bert-large"):
-        yard.put(f"{folder}{name}/1", 1)
-    eventually(yard.api(api).answers(1, "bert"), SEEN_WITHIN_S)
-    eventually(yard.api(api).answers(1, "bert-large"), SEEN_WITHIN_S)
+        served.put(f"{folder}{name}/1", 1)
+    eventually(served.api(api).answers(1, "bert"), SEEN_WITHIN_S)
+    eventually(served.api(api).answers(1, "bert-large"), SEEN_WITHIN_S)
 
-    yard.put(f"{folder}bert/2", 2)
+    served.put(f"{folder}bert/2", 2)
 
-    eventually(yard.api(api).answers(2, "bert"), SEEN_WITHIN_S)
-    assert yard.api(api).slope("bert-large") == 1
-    yard.remove(f"{folder}bert/1")
-    yard.remove(f"{folder}bert/2")
-    eventually(lambda: yard.api(api).status("bert") == 404, SEEN_WITHIN_S)
-    assert yard.api(api).slope("bert-large") == 1
+    eventually(served.api(api).answers(2, "bert"), SEEN_WITHIN_S)
+    assert served.api(api).slope("bert-large") == 1
+    served.remove(f"{folder}bert/1")
+    served.remove(f"{folder}bert/2")
+    eventually(lambda: served.api(api).status("bert") == 404, SEEN_WITHIN_S)
+    assert served.api(api).slope("bert-large") == 1
 
 
-def test_c38_an_emptied_directory_is_404_until_models_are_back(yard: Yard) -> None:
-    api = yard.api("emptied")
+def test_c38_an_emptied_directory_is_404_until_models_are_back(served: ServedProject) -> None:
+    api = served.api("emptied")
     assert api.slope("only") == 1
 
-    yard.remove("emptied/only/1")
+    served.remove("emptied/only/1")
 
     eventually(lambda: api.status("only") == 404, SEEN_WITHIN_S)
-    assert yard.server.http.get("/emptied").json()["model_metadata"] == {}
-    yard.put("emptied/other/1", 2)
-    yard.put("emptied/only/1", 3)
+    assert served.server.http.get("/emptied").json()["model_metadata"] == {}
+    served.put("emptied/other/1", 2)
+    served.put("emptied/only/1", 3)
     assert api.slope("other") == 2
     eventually(api.answers(3, "only"), SEEN_WITHIN_S)
 
 
-def test_c39_limits_hold_at_once(yard: Yard) -> None:
-    api = yard.api("cached")
-    names = [yard.new("cached", v1=number) for number in range(4)]
+def test_c39_limits_hold_at_once(served: ServedProject) -> None:
+    api = served.api("cached")
+    names = [served.new("cached", v1=number) for number in range(4)]
 
     for number, name in enumerate(names * 2):
         assert api.slope(name) == number % 4
@@ -157,8 +163,8 @@ def test_c39_limits_hold_at_once(yard: Yard) -> None:
         assert len(places) <= 3
 
 
-def test_c39_versions_of_a_model_count_separately(yard: Yard) -> None:
-    api, name = yard.api("tight"), yard.new("tight", v1=1, v2=2)
+def test_c39_versions_of_a_model_count_separately(served: ServedProject) -> None:
+    api, name = served.api("tight"), served.new("tight", v1=1, v2=2)
 
     for _ in range(2):
         assert [api.slope(name, "1"), api.slope(name, "2")] == [1, 2]
@@ -167,8 +173,10 @@ def test_c39_versions_of_a_model_count_separately(yard: Yard) -> None:
     assert len(api.loads(name)) == 4
 
 
-def test_c39_a_call_that_uses_more_models_than_the_cache_holds_fails_at_once(yard: Yard) -> None:
-    api, name = yard.api("tight"), yard.new("tight", v1=1, v2=2)
+def test_c39_a_call_that_uses_more_models_than_the_cache_holds_fails_at_once(
+    served: ServedProject,
+) -> None:
+    api, name = served.api("tight"), served.new("tight", v1=1, v2=2)
     asked_at = time.monotonic()
 
     answer = api.ask((name, "1"), (name, "2"))
@@ -181,12 +189,12 @@ def test_c39_a_call_that_uses_more_models_than_the_cache_holds_fails_at_once(yar
 
 @pytest.mark.local_door("functions are frozen while nobody calls")
 def test_c40_a_removed_version_is_not_found_and_its_memory_free_though_nobody_calls(
-    yard: Yard,
+    served: ServedProject,
 ) -> None:
-    api, name = yard.api("folder"), yard.new("dir", v1=1, v2=2)
+    api, name = served.api("folder"), served.new("dir", v1=1, v2=2)
     assert [api.slope(name), api.slope(name, "1")] == [2, 1]
 
-    yard.remove(f"dir/{name}/2")
+    served.remove(f"dir/{name}/2")
 
     eventually(lambda: not api.is_alive(f"/{name}/2"), SEEN_WITHIN_S)
     assert api.is_alive(f"/{name}/1")
@@ -194,35 +202,37 @@ def test_c40_a_removed_version_is_not_found_and_its_memory_free_though_nobody_ca
     assert api.slope(name) == 1
 
 
-def test_c40_all_versions_of_a_listed_model_may_go_and_come_back(yard: Yard) -> None:
-    api = yard.api("listed")
+def test_c40_all_versions_of_a_listed_model_may_go_and_come_back(served: ServedProject) -> None:
+    api = served.api("listed")
     eventually(api.answers(1, "plain"), SEEN_WITHIN_S)
 
-    yard.remove("plain")
+    served.remove("plain")
 
     eventually(lambda: api.status("plain") == 404, SEEN_WITHIN_S)
     assert "has no versions now" in api.ask(("plain",)).json()["error"]
-    yard.put("plain", 1)
+    served.put("plain", 1)
     eventually(api.answers(1, "plain"), SEEN_WITHIN_S)
 
 
 @pytest.mark.parametrize("api", ["folder", "cached"])
-def test_c45_the_old_copy_answers_until_the_new_one_is_loaded(yard: Yard, api: str) -> None:
+def test_c45_the_old_copy_answers_until_the_new_one_is_loaded(
+    served: ServedProject, api: str
+) -> None:
     folder = "dir" if api == "folder" else api
-    name = yard.new(folder, v1=1)
-    assert yard.api(api).slope(name, "1") == 1
-    tried = len(yard.api(api).loads(name))
+    name = served.new(folder, v1=1)
+    assert served.api(api).slope(name, "1") == 1
+    tried = len(served.api(api).loads(name))
 
-    yard.put_broken(f"{folder}/{name}/1")
+    served.put_broken(f"{folder}/{name}/1")
 
     def was_tried() -> bool:
-        assert yard.api(api).slope(name, "1") == 1
-        return len(yard.api(api).loads(name)) > tried
+        assert served.api(api).slope(name, "1") == 1
+        return len(served.api(api).loads(name)) > tried
 
     eventually(was_tried, SEEN_WITHIN_S)
-    assert yard.api(api).slope(name, "1") == 1
-    yard.put(f"{folder}/{name}/1", 2)
-    eventually(yard.api(api).answers(2, name, "1"), SEEN_WITHIN_S)
+    assert served.api(api).slope(name, "1") == 1
+    served.put(f"{folder}/{name}/1", 2)
+    eventually(served.api(api).answers(2, name, "1"), SEEN_WITHIN_S)
 
 
 @pytest.mark.local_door("all execution environments of an API share its disk limit")

@@ -70,7 +70,7 @@ SIZE = SIZES[os.environ.get("MODELYARD_SCALE", "short")]
 
 
 @dataclass
-class Yard:
+class PublishedModels:
     """The models, and which version of each was the latest when."""
 
     project: Project
@@ -127,17 +127,17 @@ def name_of(model: int) -> str:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
+def published(tmp_path: Path) -> PublishedModels:
     project = Project(tmp_path)
     limits = {"cache_size": CACHE_SIZE, "disk_cache_size": DISK_CACHE_SIZE}
-    yard = Yard(project)
+    published = PublishedModels(project)
     for model in range(MODELS):
-        yard.publish(model, 1)
+        published.publish(model, 1)
     project.api("stores", COUNTING, models={"dir": "models", **limits}, threads_per_process=4)
-    return yard
+    return published
 
 
-def wrong_answers(server: Server, picks: Iterator[int], yard: Yard) -> list[str]:
+def wrong_answers(server: Server, picks: Iterator[int], published: PublishedModels) -> list[str]:
     """Call for each pick, its latest version or its first; return what is no right answer."""
     wrong = []
     for model in picks:
@@ -151,26 +151,26 @@ def wrong_answers(server: Server, picks: Iterator[int], yard: Yard) -> list[str]
         if "version" in query:
             is_right = version == 1
         else:
-            is_right = yard.is_right(model, version, asked_at, time.monotonic())
+            is_right = published.is_right(model, version, asked_at, time.monotonic())
         if answered != model or not is_right:
-            wrong.append(f"{query}: {answer.text}, latest {yard.versions[model]}")
+            wrong.append(f"{query}: {answer.text}, latest {published.versions[model]}")
     return wrong
 
 
-def change_versions(yard: Yard, ended: threading.Event) -> None:
+def change_versions(published: PublishedModels, ended: threading.Event) -> None:
     """Add versions to models and take some of them away again, spread over the calls."""
     chance = random.Random(5)
     for _ in range(SIZE.changes):
         model = chance.randrange(MODELS)
-        if len(yard.versions[model]) > 1 and chance.random() < 0.5:
-            yard.withdraw(model)
+        if len(published.versions[model]) > 1 and chance.random() < 0.5:
+            published.withdraw(model)
         else:
-            yard.publish(model, max(yard.versions[model]) + 1)
+            published.publish(model, max(published.versions[model]) + 1)
         if ended.wait(0.05):
             return
 
 
-def test_models_and_versions_come_and_go_within_the_limits(yard: Yard) -> None:
+def test_models_and_versions_come_and_go_within_the_limits(published: PublishedModels) -> None:
     chance = random.Random(3)
     popular = [int(chance.expovariate(8 / MODELS)) % MODELS for _ in range(SIZE.calls - MODELS)]
     everything = [*popular, *range(MODELS)]
@@ -187,13 +187,13 @@ def test_models_and_versions_come_and_go_within_the_limits(yard: Yard) -> None:
             yield pick
 
     ended = threading.Event()
-    with yard.project.served() as server, ThreadPoolExecutor(CLIENTS + 2) as threads:
+    with published.project.served() as server, ThreadPoolExecutor(CLIENTS + 2) as threads:
         workers = psutil.Process(server.pid).children()
         watch = LimitWatch(server)
         watching = threads.submit(watch.run)
-        changing = threads.submit(change_versions, yard, ended)
+        changing = threads.submit(change_versions, published, ended)
         calling = [
-            threads.submit(wrong_answers, server, shared_picks(), yard) for _ in range(CLIENTS)
+            threads.submit(wrong_answers, server, shared_picks(), published) for _ in range(CLIENTS)
         ]
         wrong = [line for future in calling for line in future.result()]
         ended.set()

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels
+from tests.functional.served import DirectoryModels
 from tests.serving import Server, body, eventually
 
 pytestmark = pytest.mark.local_door("about worker processes; functions have environments")

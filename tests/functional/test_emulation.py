@@ -106,25 +106,25 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory, starts: Path) -> Iterator[EmulatedLambda]:
-    yard = EmulatedLambda(tmp_path_factory.mktemp("functions"))
-    yard.define("echo", ECHO)
-    yard.define("faulty", FAULTY)
-    yard.define("sleeper", SLEEPER, concurrency=2)
-    yard.define("hurried", SLEEPER, timeout_s=1.0)
-    yard.define("counter", COUNTER)
-    yard.define("parent", PARENT, timeout_s=1.0)
-    yard.define("fat", FAT, memory_mb=128)
-    yard.define("big", BIG)
-    yard.define("unimportable", UNIMPORTABLE)
-    yard.define("slow-import", SLOW_IMPORT, init_limit_s=0.4, environ={"STARTS": str(starts)})
-    yard.define("tenant", TENANT, per_tenant=True)
-    with yard:
-        yield yard
+def emulated(tmp_path_factory: pytest.TempPathFactory, starts: Path) -> Iterator[EmulatedLambda]:
+    emulated = EmulatedLambda(tmp_path_factory.mktemp("functions"))
+    emulated.define("echo", ECHO)
+    emulated.define("faulty", FAULTY)
+    emulated.define("sleeper", SLEEPER, concurrency=2)
+    emulated.define("hurried", SLEEPER, timeout_s=1.0)
+    emulated.define("counter", COUNTER)
+    emulated.define("parent", PARENT, timeout_s=1.0)
+    emulated.define("fat", FAT, memory_mb=128)
+    emulated.define("big", BIG)
+    emulated.define("unimportable", UNIMPORTABLE)
+    emulated.define("slow-import", SLOW_IMPORT, init_limit_s=0.4, environ={"STARTS": str(starts)})
+    emulated.define("tenant", TENANT, per_tenant=True)
+    with emulated:
+        yield emulated
 
 
-def test_handler_is_told_of_its_invocation(yard: EmulatedLambda) -> None:
-    answer, whole = yard.invoke("echo", {"a": 1})
+def test_handler_is_told_of_its_invocation(emulated: EmulatedLambda) -> None:
+    answer, whole = emulated.invoke("echo", {"a": 1})
 
     assert answer["event"] == {"a": 1}
     assert 0 < answer["left_ms"] <= 20_000
@@ -134,20 +134,20 @@ def test_handler_is_told_of_its_invocation(yard: EmulatedLambda) -> None:
     assert "FunctionError" not in whole
 
 
-def test_calls_one_after_the_other_share_an_environment(yard: EmulatedLambda) -> None:
-    answers = [yard.invoke("echo")[0] for _ in range(5)]
+def test_calls_one_after_the_other_share_an_environment(emulated: EmulatedLambda) -> None:
+    answers = [emulated.invoke("echo")[0] for _ in range(5)]
 
     assert len({answer["pid"] for answer in answers}) == 1
 
 
-def test_name_may_be_an_arn_with_an_alias(yard: EmulatedLambda) -> None:
-    answer, _ = yard.invoke("arn:aws:lambda:us-east-1:000000000000:function:echo:live", 7)
+def test_name_may_be_an_arn_with_an_alias(emulated: EmulatedLambda) -> None:
+    answer, _ = emulated.invoke("arn:aws:lambda:us-east-1:000000000000:function:echo:live", 7)
 
     assert answer["event"] == 7
 
 
-def test_exception_is_the_genuine_error_payload(yard: EmulatedLambda) -> None:
-    payload, whole = yard.invoke("faulty", "raise")
+def test_exception_is_the_genuine_error_payload(emulated: EmulatedLambda) -> None:
+    payload, whole = emulated.invoke("faulty", "raise")
 
     assert whole["FunctionError"] == "Unhandled"
     assert (payload["errorType"], payload["errorMessage"]) == ("ValueError", "the reason")
@@ -159,11 +159,11 @@ def test_exception_is_the_genuine_error_payload(yard: EmulatedLambda) -> None:
     [("exit", "exit status 3"), ("segfault", "signal: segmentation fault")],
 )
 def test_runtime_that_ends_is_an_error_and_starts_again(
-    yard: EmulatedLambda, event: str, reason: str
+    emulated: EmulatedLambda, event: str, reason: str
 ) -> None:
-    before, _ = yard.invoke("faulty")
-    payload, whole = yard.invoke("faulty", event)
-    after, _ = yard.invoke("faulty")
+    before, _ = emulated.invoke("faulty")
+    payload, whole = emulated.invoke("faulty", event)
+    after, _ = emulated.invoke("faulty")
 
     request_id = whole["ResponseMetadata"]["RequestId"]
     assert payload == {
@@ -174,18 +174,18 @@ def test_runtime_that_ends_is_an_error_and_starts_again(
     assert after != before
 
 
-def test_function_that_cannot_be_imported_says_why(yard: EmulatedLambda) -> None:
-    payload, whole = yard.invoke("unimportable")
+def test_function_that_cannot_be_imported_says_why(emulated: EmulatedLambda) -> None:
+    payload, whole = emulated.invoke("unimportable")
 
     assert whole["FunctionError"] == "Unhandled"
     assert payload["errorType"] == "Runtime.ImportModuleError"
     assert "no_such_module" in payload["errorMessage"]
 
 
-def test_timeout_kills_and_the_next_call_initialises_again(yard: EmulatedLambda) -> None:
-    before, _ = yard.invoke("hurried", {"sleep": 0})
-    payload, whole = yard.invoke("hurried", {"sleep": 5})
-    after, _ = yard.invoke("hurried", {"sleep": 0})
+def test_timeout_kills_and_the_next_call_initialises_again(emulated: EmulatedLambda) -> None:
+    before, _ = emulated.invoke("hurried", {"sleep": 0})
+    payload, whole = emulated.invoke("hurried", {"sleep": 5})
+    after, _ = emulated.invoke("hurried", {"sleep": 0})
 
     request_id = whole["ResponseMetadata"]["RequestId"]
     assert payload["errorType"] == "Sandbox.Timedout"
@@ -194,20 +194,20 @@ def test_timeout_kills_and_the_next_call_initialises_again(yard: EmulatedLambda)
     assert after != before
 
 
-def test_timeout_kills_the_children_of_a_function_too(yard: EmulatedLambda) -> None:
-    child, _ = yard.invoke("parent")
+def test_timeout_kills_the_children_of_a_function_too(emulated: EmulatedLambda) -> None:
+    child, _ = emulated.invoke("parent")
     assert psutil.Process(child).status() == psutil.STATUS_STOPPED
 
-    yard.invoke("parent", "hang")
+    emulated.invoke("parent", "hang")
 
     eventually(lambda: _is_gone(child))
 
 
-def test_threads_stand_still_between_calls(yard: EmulatedLambda) -> None:
-    _, first_end, pid = yard.invoke("counter", 0.2)[0]
+def test_threads_stand_still_between_calls(emulated: EmulatedLambda) -> None:
+    _, first_end, pid = emulated.invoke("counter", 0.2)[0]
     eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     time.sleep(0.5)  # what is claimed is that nothing happens in this time
-    second_start, second_end, same_pid = yard.invoke("counter", 0.2)[0]
+    second_start, second_end, same_pid = emulated.invoke("counter", 0.2)[0]
 
     assert same_pid == pid
     assert second_start - first_end < 50  # a running thread counts hundreds in half a second
@@ -215,27 +215,27 @@ def test_threads_stand_still_between_calls(yard: EmulatedLambda) -> None:
 
 
 def test_init_beyond_its_limit_runs_again_inside_the_invocation(
-    yard: EmulatedLambda, starts: Path
+    emulated: EmulatedLambda, starts: Path
 ) -> None:
-    answer, _ = yard.invoke("slow-import")
+    answer, _ = emulated.invoke("slow-import")
 
     assert answer == "on-demand"
     assert starts.read_text() == ".."
 
 
-def test_memory_beyond_the_limit_ends_the_runtime(yard: EmulatedLambda) -> None:
-    payload, _ = yard.invoke("fat", 400)
-    within, _ = yard.invoke("fat", 20)
+def test_memory_beyond_the_limit_ends_the_runtime(emulated: EmulatedLambda) -> None:
+    payload, _ = emulated.invoke("fat", 400)
+    within, _ = emulated.invoke("fat", 20)
 
     assert payload["errorType"] == "Runtime.ExitError"
     assert payload["errorMessage"].endswith("signal: killed")
     assert within == 20 * 1024 * 1024
 
 
-def test_call_above_the_concurrency_is_refused(yard: EmulatedLambda) -> None:
+def test_call_above_the_concurrency_is_refused(emulated: EmulatedLambda) -> None:
     def call(_: int) -> Any:
         try:
-            return yard.invoke("sleeper", {"sleep": 1.5})[0]
+            return emulated.invoke("sleeper", {"sleep": 1.5})[0]
         except ClientError as error:
             return error.response
 
@@ -250,10 +250,12 @@ def test_call_above_the_concurrency_is_refused(yard: EmulatedLambda) -> None:
     assert refused["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
-def test_call_whose_client_hung_up_runs_to_its_end(yard: EmulatedLambda, tmp_path: Path) -> None:
+def test_call_whose_client_hung_up_runs_to_its_end(
+    emulated: EmulatedLambda, tmp_path: Path
+) -> None:
     done = tmp_path / "done"
     event = json.dumps({"sleep": 1, "touch": str(done)}).encode()
-    host, port = yard.url.removeprefix("http://").split(":")
+    host, port = emulated.url.removeprefix("http://").split(":")
 
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /2015-03-31/functions/sleeper/invocations HTTP/1.1\r\nHost: {host}\r\n"
@@ -266,28 +268,28 @@ def test_call_whose_client_hung_up_runs_to_its_end(yard: EmulatedLambda, tmp_pat
     eventually(done.exists)
 
 
-def test_event_is_accepted_at_once_and_done_later(yard: EmulatedLambda, tmp_path: Path) -> None:
+def test_event_is_accepted_at_once_and_done_later(emulated: EmulatedLambda, tmp_path: Path) -> None:
     done = tmp_path / "done"
     event = {"sleep": 0.5, "touch": str(done)}
 
-    _, whole = yard.invoke("sleeper", event, InvocationType="Event")
+    _, whole = emulated.invoke("sleeper", event, InvocationType="Event")
 
     assert whole["StatusCode"] == 202
     assert not done.exists()
     eventually(done.exists)
 
 
-def test_dry_run_runs_nothing(yard: EmulatedLambda, tmp_path: Path) -> None:
+def test_dry_run_runs_nothing(emulated: EmulatedLambda, tmp_path: Path) -> None:
     done = tmp_path / "done"
 
-    _, whole = yard.invoke("echo", {"touch": str(done)}, InvocationType="DryRun")
+    _, whole = emulated.invoke("echo", {"touch": str(done)}, InvocationType="DryRun")
 
     assert whole["StatusCode"] == 204
     assert not done.exists()
 
 
-def test_tail_has_what_this_call_printed(yard: EmulatedLambda) -> None:
-    _, whole = yard.invoke("echo", LogType="Tail")
+def test_tail_has_what_this_call_printed(emulated: EmulatedLambda) -> None:
+    _, whole = emulated.invoke("echo", LogType="Tail")
 
     log = base64.b64decode(whole["LogResult"]).decode()
     request_id = whole["ResponseMetadata"]["RequestId"]
@@ -309,28 +311,30 @@ def test_tail_has_what_this_call_printed(yard: EmulatedLambda) -> None:
     ids=["unknown", "no-json", "too-large", "tenant"],
 )
 def test_call_that_cannot_be_is_refused_as_by_lambda(
-    yard: EmulatedLambda, members: dict[str, Any], code: str, status: int
+    emulated: EmulatedLambda, members: dict[str, Any], code: str, status: int
 ) -> None:
     with pytest.raises(ClientError) as caught:
-        yard.client.invoke(**{"FunctionName": "echo", **members})
+        emulated.client.invoke(**{"FunctionName": "echo", **members})
 
     assert caught.value.response["Error"]["Code"] == code
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_largest_answer_comes_through_and_a_larger_one_is_an_error(yard: EmulatedLambda) -> None:
-    largest, _ = yard.invoke("big", MAX_PAYLOAD_BYTES - 2)
-    larger, whole = yard.invoke("big", MAX_PAYLOAD_BYTES)
+def test_largest_answer_comes_through_and_a_larger_one_is_an_error(
+    emulated: EmulatedLambda,
+) -> None:
+    largest, _ = emulated.invoke("big", MAX_PAYLOAD_BYTES - 2)
+    larger, whole = emulated.invoke("big", MAX_PAYLOAD_BYTES)
 
     assert len(largest) == MAX_PAYLOAD_BYTES - 2
     assert larger["errorType"] == "Function.ResponseSizeTooLarge"
     assert whole["FunctionError"] == "Unhandled"
 
 
-def test_tenants_share_no_environment(yard: EmulatedLambda) -> None:
-    first, _ = yard.invoke("tenant", TenantId="a")
-    second, _ = yard.invoke("tenant", TenantId="b")
-    again, _ = yard.invoke("tenant", TenantId="a")
+def test_tenants_share_no_environment(emulated: EmulatedLambda) -> None:
+    first, _ = emulated.invoke("tenant", TenantId="a")
+    second, _ = emulated.invoke("tenant", TenantId="b")
+    again, _ = emulated.invoke("tenant", TenantId="a")
 
     assert [first[0], second[0]] == ["a", "b"]
     assert first[1] != second[1]
@@ -338,12 +342,12 @@ def test_tenants_share_no_environment(yard: EmulatedLambda) -> None:
 
 
 def test_idle_environment_is_reaped_and_leaving_ends_all(tmp_path: Path) -> None:
-    yard = EmulatedLambda(tmp_path, idle_s=0.5)
-    yard.define("echo", ECHO)
-    with yard:
-        reaped = yard.invoke("echo")[0]["pid"]
+    emulated = EmulatedLambda(tmp_path, idle_s=0.5)
+    emulated.define("echo", ECHO)
+    with emulated:
+        reaped = emulated.invoke("echo")[0]["pid"]
         eventually(lambda: _is_gone(reaped))
-        ended = yard.invoke("echo")[0]["pid"]
+        ended = emulated.invoke("echo")[0]["pid"]
 
     assert ended != reaped
     assert _is_gone(ended)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels, Yard
+from tests.functional.served import DirectoryModels, Served
 from tests.models import archives
 from tests.serving import Server, body, eventually
 
@@ -80,27 +80,27 @@ class ExitsWhenOpened:
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     repository = DirectoryModels(tmp_path_factory.mktemp("hostile") / "models")
     repository.put(GOOD, artifacts.onnx(slope=0.0, bias=5.0))
     options = ("--endpoint", "code", "--allow-code", "--workers", "1", "--memory", "64MiB")
     with Server(repository.target, *options, environment={"PRIVATE": SECRET}) as server:
-        yield Yard(server, repository)
+        yield Served(server, repository)
         assert SECRET not in server.log
 
 
 @pytest.fixture(autouse=True)
-def others_are_answered(yard: Yard) -> Iterator[None]:
+def others_are_answered(served: Served) -> Iterator[None]:
     """Whatever a test's model did, another model of the same worker is answered afterwards."""
     yield
-    assert body(yard.invoke(GOOD, b"0,0,0,0", "code")) == [[5.0]]
-    assert yard.server.half_written() == []
+    assert body(served.invoke(GOOD, b"0,0,0,0", "code")) == [[5.0]]
+    assert served.server.half_written() == []
 
 
-def refused(yard: Yard, target: str) -> dict[str, Any]:
+def refused(served: Served, target: str) -> dict[str, Any]:
     """Return the answer to a call that must fail as the model's fault."""
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target, b"1", "code")
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target, b"1", "code")
     answer: dict[str, Any] = caught.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
     assert len(answer["Error"]["Message"]) <= 2048
@@ -108,8 +108,8 @@ def refused(yard: Yard, target: str) -> dict[str, Any]:
     return answer
 
 
-def worker_of(yard: Yard) -> int:
-    server = psutil.Process(yard.server.pid)
+def worker_of(served: Served) -> int:
+    server = psutil.Process(served.server.pid)
     eventually(lambda: len(server.children()) == 1)  # a worker that died is being replaced
     return server.children()[0].pid
 
@@ -126,106 +126,106 @@ def worker_of(yard: Yard) -> int:
     ],
 )
 def test_whatever_a_script_raises_is_a_model_error_and_ends_no_worker(
-    yard: Yard, moment: str, statement: str
+    served: Served, moment: str, statement: str
 ) -> None:
-    before = worker_of(yard)
-    target = yard.publish(artifacts.script(moment.format(statement=statement)))
+    before = worker_of(served)
+    target = served.publish(artifacts.script(moment.format(statement=statement)))
 
-    answer = refused(yard, target)
+    answer = refused(served, target)
 
     assert answer["OriginalStatusCode"] in (500, 507)
-    assert worker_of(yard) == before
+    assert worker_of(served) == before
 
 
-def test_exception_without_words_is_a_model_error(yard: Yard) -> None:
-    target = yard.publish(artifacts.script(AT_PREDICT.format(statement="raise Odd()")))
+def test_exception_without_words_is_a_model_error(served: Served) -> None:
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement="raise Odd()")))
 
-    assert refused(yard, target)["OriginalStatusCode"] == 500
+    assert refused(served, target)["OriginalStatusCode"] == 500
 
 
-def test_pickle_that_ends_the_process_when_it_is_opened_is_a_model_error(yard: Yard) -> None:
-    before = worker_of(yard)
+def test_pickle_that_ends_the_process_when_it_is_opened_is_a_model_error(served: Served) -> None:
+    before = worker_of(served)
     packed = archives.tar_gz_of({"model.pkl": pickle.dumps(ExitsWhenOpened())})
 
-    refused(yard, yard.publish(packed))
+    refused(served, served.publish(packed))
 
-    assert worker_of(yard) == before
+    assert worker_of(served) == before
 
 
 @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS)
-def test_bad_manners_are_answered_like_good_ones(yard: Yard, statement: str) -> None:
-    target = yard.publish(artifacts.script(AT_PREDICT.format(statement=statement)))
+def test_bad_manners_are_answered_like_good_ones(served: Served, statement: str) -> None:
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement=statement)))
 
-    assert [body(yard.invoke(target, b"1", "code")) for _ in range(3)] == [1, 1, 1]
+    assert [body(served.invoke(target, b"1", "code")) for _ in range(3)] == [1, 1, 1]
 
 
-def test_model_that_closes_every_descriptor_costs_its_callers_only(yard: Yard) -> None:
-    target = yard.publish(
+def test_model_that_closes_every_descriptor_costs_its_callers_only(served: Served) -> None:
+    target = served.publish(
         artifacts.script(AT_PREDICT.format(statement="os.closerange(0, 4096); os._exit(1)"))
     )
 
-    refused(yard, target)
+    refused(served, target)
 
 
-def test_model_that_allocates_without_end_is_ended_and_its_worker_replaced(yard: Yard) -> None:
-    before = worker_of(yard)
+def test_model_that_allocates_without_end_is_ended_and_its_worker_replaced(served: Served) -> None:
+    before = worker_of(served)
     hoard = "held = [bytearray(b'x') * (16 << 20) for _ in range(400)]"
-    target = yard.publish(artifacts.script(AT_PREDICT.format(statement=hoard)))
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement=hoard)))
 
-    assert "model process exited" in refused(yard, target)["OriginalMessage"]
+    assert "model process exited" in refused(served, target)["OriginalMessage"]
 
-    assert re.search(r"worker ended worker=worker-0 reason='it takes \d+ bytes", yard.server.log)
-    assert worker_of(yard) != before
+    assert re.search(r"worker ended worker=worker-0 reason='it takes \d+ bytes", served.server.log)
+    assert worker_of(served) != before
 
 
-def test_processes_that_a_model_starts_end_with_its_worker(yard: Yard) -> None:
+def test_processes_that_a_model_starts_end_with_its_worker(served: Served) -> None:
     fork = "os._exit(0) if os.fork() else time.sleep(600)"
-    target = yard.publish(artifacts.script(AT_PREDICT.format(statement=fork)))
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement=fork)))
 
-    refused(yard, target)
+    refused(served, target)
 
-    worker = worker_of(yard)
-    eventually(lambda: _named("modelyard.local.worker", yard) <= {worker})
+    worker = worker_of(served)
+    eventually(lambda: _named("modelyard.local.worker", served) <= {worker})
 
 
-def _named(module: str, yard: Yard) -> set[int]:
+def _named(module: str, served: Served) -> set[int]:
     """Return the live worker processes that were started for this test's server."""
-    cache = str(yard.server.cache_dir)
+    cache = str(served.server.cache_dir)
     found = set()
     for process in psutil.process_iter():
         try:
             is_ours = any(cache in file.path for file in process.open_files())
-            if module in process.cmdline() and (is_ours or process.ppid() == yard.server.pid):
+            if module in process.cmdline() and (is_ours or process.ppid() == served.server.pid):
                 found.add(process.pid)
         except psutil.Error:
             continue
     return found
 
 
-def test_two_predictions_that_never_end_hold_up_nobody(yard: Yard, tmp_path: Path) -> None:
+def test_two_predictions_that_never_end_hold_up_nobody(served: Served, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.slow_to_predict(gate))
+    target = served.publish(artifacts.slow_to_predict(gate))
     for _ in range(3):
         with pytest.raises(Exception, match="Read timeout"):
-            impatient(yard).invoke_endpoint(EndpointName="code", TargetModel=target, Body=b"1")
+            impatient(served).invoke_endpoint(EndpointName="code", TargetModel=target, Body=b"1")
 
-    answers = [body(yard.invoke(GOOD, b"0,0,0,0", "code")) for _ in range(5)]
+    answers = [body(served.invoke(GOOD, b"0,0,0,0", "code")) for _ in range(5)]
 
     gate.touch()
     assert answers == [[[5.0]]] * 5
 
 
-def impatient(yard: Yard) -> Any:
-    return yard.server.client(read_timeout=1, retries={"total_max_attempts": 1})
+def impatient(served: Served) -> Any:
+    return served.server.client(read_timeout=1, retries={"total_max_attempts": 1})
 
 
-def test_errors_of_models_tell_callers_no_folder_of_the_server(yard: Yard) -> None:
+def test_errors_of_models_tell_callers_no_folder_of_the_server(served: Served) -> None:
     whispering = "open(os.path.join(os.path.dirname(__file__), 'not', 'there'))"
-    target = yard.publish(artifacts.script(AT_PREDICT.format(statement=whispering)))
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement=whispering)))
 
-    answer = refused(yard, target)
+    answer = refused(served, target)
 
-    for folder in (str(yard.server.cache_dir), "/site-packages/", "/layers/", "/tmp/"):
+    for folder in (str(served.server.cache_dir), "/site-packages/", "/layers/", "/tmp/"):
         assert folder not in str(answer["Error"])
         assert folder not in answer["OriginalMessage"]
 

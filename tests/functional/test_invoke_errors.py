@@ -14,7 +14,7 @@ from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.responses import ErrorContext, render_error, render_untyped
 from tests.functional import artifacts
 from tests.functional.canned import answering
-from tests.functional.yard import DirectoryModels, Yard
+from tests.functional.served import DirectoryModels, Served
 from tests.serving import Server, body, eventually, sdk_client
 
 SCENE = ErrorContext("yard")
@@ -83,19 +83,19 @@ def test_row03_an_error_of_the_server_itself_keeps_its_class(status: int) -> Non
     assert error.response["Message"] == "sorry"
 
 
-def test_row01_an_unknown_endpoint_is_a_validation_error(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_row01_an_unknown_endpoint_is_a_validation_error(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke(target, endpoint="nowhere")
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke(target, endpoint="nowhere")
 
     assert caught.value.response["Message"] == "Endpoint nowhere of account 000000000000 not found."
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_row01_an_absent_model_is_a_validation_error(yard: Yard) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke("absent/model.tar.gz")
+def test_row01_an_absent_model_is_a_validation_error(served: Served) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke("absent/model.tar.gz")
 
     message = caught.value.response["Message"]
     assert message.startswith("Failed to download model data (bucket: ")
@@ -111,11 +111,11 @@ FAILING = """
 """
 
 
-def test_row02_a_model_error_carries_status_and_log_of_the_model(yard: Yard) -> None:
-    target = yard.publish(artifacts.script(FAILING))
+def test_row02_a_model_error_carries_status_and_log_of_the_model(served: Served) -> None:
+    target = served.publish(artifacts.script(FAILING))
 
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target, endpoint="code")
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target, endpoint="code")
 
     response = caught.value.response
     assert response["OriginalStatusCode"] == 500
@@ -128,24 +128,24 @@ def test_row02_a_model_error_carries_status_and_log_of_the_model(yard: Yard) -> 
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
 
 
-def test_row02_bad_input_is_a_model_error_of_the_client(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_row02_bad_input_is_a_model_error_of_the_client(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target, b"one,two")
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target, b"one,two")
 
     assert caught.value.response["OriginalStatusCode"] == 400
     assert "Received client error (400) from primary" in caught.value.response["Message"]
 
 
-def test_row02_the_model_chooses_the_original_status(yard: Yard) -> None:
+def test_row02_the_model_chooses_the_original_status(served: Served) -> None:
     chosen = FAILING.replace(
         'ValueError("the flux is off")', 'type("Teapot", (Exception,), {"status_code": 418})("tea")'
     )
-    target = yard.publish(artifacts.script(chosen))
+    target = served.publish(artifacts.script(chosen))
 
-    with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-        yard.invoke(target, endpoint="code")
+    with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+        served.invoke(target, endpoint="code")
 
     assert caught.value.response["OriginalStatusCode"] == 418
 
@@ -154,11 +154,11 @@ def test_row02_the_model_chooses_the_original_status(yard: Yard) -> None:
     ("mode", "status"), [("legacy", 429), ("standard", 503), ("adaptive", 503)]
 )
 def test_row01_a_model_on_its_way_is_not_ready(
-    yard: Yard, tmp_path: Path, mode: str, status: int
+    served: Served, tmp_path: Path, mode: str, status: int
 ) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.gated(gate))
-    client = yard.server.client(mode, retries={"total_max_attempts": 1})
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode, retries={"total_max_attempts": 1})
 
     with pytest.raises(client.exceptions.ModelNotReadyException) as caught:
         client.invoke_endpoint(EndpointName="brisk", TargetModel=target, Body=b"")

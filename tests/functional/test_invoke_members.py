@@ -6,17 +6,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.serving import body
 
 MIB = 1 << 20
 
 
-def test_row07_any_bytes_go_in_and_come_out(yard: Yard) -> None:
-    echo = yard.publish(artifacts.script(artifacts.ECHO))
+def test_row07_any_bytes_go_in_and_come_out(served: Served) -> None:
+    echo = served.publish(artifacts.script(artifacts.ECHO))
     data = bytes(range(256)) * 3
 
-    answer = yard.invoke(echo, data, "code", ContentType="application/octet-stream")
+    answer = served.invoke(echo, data, "code", ContentType="application/octet-stream")
 
     assert answer["Body"].read() == data
     assert answer["ContentType"] == "application/octet-stream"
@@ -36,41 +36,41 @@ LAMBDA_PAYLOAD = "Lambda takes 6 MB of payload, in which bodies travel as base64
         ),
     ],
 )
-def test_row07_bodies_of_every_allowed_size_go_in_and_come_out(yard: Yard, size: int) -> None:
-    echo = yard.publish(artifacts.script(artifacts.ECHO))
+def test_row07_bodies_of_every_allowed_size_go_in_and_come_out(served: Served, size: int) -> None:
+    echo = served.publish(artifacts.script(artifacts.ECHO))
     data = b"\xff" * size
 
-    answer = yard.invoke(echo, data, "code", ContentType="application/octet-stream")
+    answer = served.invoke(echo, data, "code", ContentType="application/octet-stream")
 
     assert answer["Body"].read() == data
 
 
 @pytest.mark.local_door(LAMBDA_PAYLOAD)
 @pytest.mark.parametrize("size", [6 * MIB + 1, 7 * MIB], ids=["one byte more", "7 MiB"])
-def test_row07_a_larger_body_is_a_validation_error(yard: Yard, size: int) -> None:
-    target = yard.publish(artifacts.house())
+def test_row07_a_larger_body_is_a_validation_error(served: Served, size: int) -> None:
+    target = served.publish(artifacts.house())
 
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.invoke(target, bytes(size))
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.invoke(target, bytes(size))
 
     assert "less than or equal to 6291456" in caught.value.response["Message"]
-    assert body(yard.invoke(target)) == [5.0]
+    assert body(served.invoke(target)) == [5.0]
 
 
-def test_row08_without_content_type_the_body_is_libsvm(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(8.0))
+def test_row08_without_content_type_the_body_is_libsvm(served: Served) -> None:
+    target = served.publish(artifacts.house(8.0))
 
-    answer = yard.sdk.invoke_endpoint(
+    answer = served.sdk.invoke_endpoint(
         EndpointName="safe", TargetModel=target, Body=b"0:1 2:3.5\n1:2\n"
     )
 
     assert body(answer) == [8.0, 8.0]
 
 
-def test_row08_without_accept_the_answer_is_a_json_array(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(8.0))
+def test_row08_without_accept_the_answer_is_a_json_array(served: Served) -> None:
+    target = served.publish(artifacts.house(8.0))
 
-    answer = yard.invoke(target)
+    answer = served.invoke(target)
 
     assert answer["ContentType"] == "application/json"
     assert body(answer) == [8.0]
@@ -81,11 +81,11 @@ def test_row08_without_accept_the_answer_is_a_json_array(yard: Yard) -> None:
     [("text/csv", b"8.0,8.0"), ("application/json", b"[8.0,8.0]"), ("*/*", b"[8.0,8.0]")],
 )
 def test_row08_accept_chooses_the_form_of_the_answer(
-    yard: Yard, accept: str, expected: bytes
+    served: Served, accept: str, expected: bytes
 ) -> None:
-    target = yard.publish(artifacts.house(8.0))
+    target = served.publish(artifacts.house(8.0))
 
-    answer = yard.invoke(target, artifacts.ROW * 2, Accept=accept)
+    answer = served.invoke(target, artifacts.ROW * 2, Accept=accept)
 
     assert answer["Body"].read() == expected
 
@@ -95,80 +95,82 @@ def test_row08_accept_chooses_the_form_of_the_answer(
     ["model.tar.gz", "region/city/model.tar.gz", "New York.tar.gz", "plain"],
     ids=["archive", "nested", "blank inside", "no extension"],
 )
-def test_row09_a_target_model_is_a_relative_name(yard: Yard, name: str) -> None:
-    target = yard.publish(artifacts.house(9.0), name)
+def test_row09_a_target_model_is_a_relative_name(served: Served, name: str) -> None:
+    target = served.publish(artifacts.house(9.0), name)
 
-    assert body(yard.invoke(target)) == [9.0]
-
-
-def test_row09_a_leading_slash_is_the_same_model(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(9.0))
-    yard.invoke(target)
-
-    assert body(yard.invoke(f"/{target}")) == [9.0]
-    assert yard.server.models("safe").keys().isdisjoint({f"/{target}"})
+    assert body(served.invoke(target)) == [9.0]
 
 
-def test_row09_1024_characters_are_looked_up(yard: Yard) -> None:
+def test_row09_a_leading_slash_is_the_same_model(served: Served) -> None:
+    target = served.publish(artifacts.house(9.0))
+    served.invoke(target)
+
+    assert body(served.invoke(f"/{target}")) == [9.0]
+    assert served.server.models("safe").keys().isdisjoint({f"/{target}"})
+
+
+def test_row09_1024_characters_are_looked_up(served: Served) -> None:
     name = "/".join(["n" * 127] * 8) + "n"
 
-    with pytest.raises(yard.sdk.exceptions.ValidationError, match="Failed to download model data"):
-        yard.invoke(name)
+    with pytest.raises(
+        served.sdk.exceptions.ValidationError, match="Failed to download model data"
+    ):
+        served.invoke(name)
 
     assert len(name) == 1024
 
 
 @pytest.mark.parametrize("repository", ["directory"], indirect=True)
-def test_row09_1024_characters_are_served(yard: Yard) -> None:
-    start = yard.publish(b"", "start").removesuffix("start")
+def test_row09_1024_characters_are_served(served: Served) -> None:
+    start = served.publish(b"", "start").removesuffix("start")
     name = "/".join(["n" * 127] * 7)
     target = start + name + "/" + "n" * (1023 - len(start) - len(name))
-    yard.repository.put(target, artifacts.house(9.0))
+    served.repository.put(target, artifacts.house(9.0))
 
     assert len(target) == 1024
-    assert body(yard.invoke(target)) == [9.0]
+    assert body(served.invoke(target)) == [9.0]
 
 
-def test_row10_custom_attributes_come_back_when_the_model_sets_them(yard: Yard) -> None:
-    echo = yard.publish(artifacts.script(artifacts.ECHO))
+def test_row10_custom_attributes_come_back_when_the_model_sets_them(served: Served) -> None:
+    echo = served.publish(artifacts.script(artifacts.ECHO))
 
-    silent = yard.invoke(echo, endpoint="code", CustomAttributes="keep this")
-    answered = yard.invoke(echo, endpoint="code", CustomAttributes="echo me")
+    silent = served.invoke(echo, endpoint="code", CustomAttributes="keep this")
+    answered = served.invoke(echo, endpoint="code", CustomAttributes="echo me")
 
     assert "CustomAttributes" not in silent
     assert answered["CustomAttributes"] == "echoed"
 
 
-def test_row10_custom_attributes_may_have_1024_characters(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_row10_custom_attributes_may_have_1024_characters(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    assert body(yard.invoke(target, CustomAttributes="c" * 1024)) == [5.0]
-    with pytest.raises(yard.sdk.exceptions.ValidationError, match="'customAttributes' failed"):
-        yard.invoke(target, CustomAttributes="c" * 1025)
+    assert body(served.invoke(target, CustomAttributes="c" * 1024)) == [5.0]
+    with pytest.raises(served.sdk.exceptions.ValidationError, match="'customAttributes' failed"):
+        served.invoke(target, CustomAttributes="c" * 1025)
 
 
-def test_row11_the_request_id_is_the_one_in_the_header(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_row11_the_request_id_is_the_one_in_the_header(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    metadata = yard.invoke(target)["ResponseMetadata"]
+    metadata = served.invoke(target)["ResponseMetadata"]
 
     assert len(metadata["RequestId"]) == 36
     assert metadata["RequestId"] == metadata["HTTPHeaders"]["x-amzn-requestid"]
 
 
-def test_row11_errors_have_a_request_id_too(yard: Yard) -> None:
+def test_row11_errors_have_a_request_id_too(served: Served) -> None:
     with pytest.raises(ClientError) as caught:
-        yard.invoke("nothing.tar.gz")
+        served.invoke("nothing.tar.gz")
 
     metadata = caught.value.response["ResponseMetadata"]
     assert len(metadata["RequestId"]) == 36
     assert metadata["RequestId"] == metadata["HTTPHeaders"]["x-amzn-requestid"]
 
 
-def test_row11_no_two_requests_share_an_id(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_row11_no_two_requests_share_an_id(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    ids = {yard.invoke(target)["ResponseMetadata"]["RequestId"] for _ in range(5)}
+    ids = {served.invoke(target)["ResponseMetadata"]["RequestId"] for _ in range(5)}
 
     assert len(ids) == 5
 
@@ -186,18 +188,18 @@ def test_row11_no_two_requests_share_an_id(yard: Yard) -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_members_that_ask_for_something_else_are_refused(
-    yard: Yard, members: dict[str, str], message: str
+    served: Served, members: dict[str, str], message: str
 ) -> None:
-    target = yard.publish(artifacts.house())
+    target = served.publish(artifacts.house())
 
-    with pytest.raises(yard.sdk.exceptions.ValidationError, match=message):
-        yard.invoke(target, **members)
+    with pytest.raises(served.sdk.exceptions.ValidationError, match=message):
+        served.invoke(target, **members)
 
 
-def test_the_members_a_multi_model_endpoint_knows_are_taken(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_the_members_a_multi_model_endpoint_knows_are_taken(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    answer = yard.invoke(
+    answer = served.invoke(
         target, TargetVariant="AllTraffic", InferenceId="trace-1", SessionId="NEW_SESSION"
     )
 
@@ -205,9 +207,9 @@ def test_the_members_a_multi_model_endpoint_knows_are_taken(yard: Yard) -> None:
     assert "; Expires=" in answer["NewSessionId"]
 
 
-def test_row17_the_cell_of_the_notebook_runs_unchanged(yard: Yard) -> None:
-    ENDPOINT_NAME, MODEL = "safe", yard.publish(artifacts.house(8.0), "Houston_TX.tar.gz")  # noqa: N806
-    runtime_sm_client = yard.server.client()
+def test_row17_the_cell_of_the_notebook_runs_unchanged(served: Served) -> None:
+    ENDPOINT_NAME, MODEL = "safe", served.publish(artifacts.house(8.0), "Houston_TX.tar.gz")  # noqa: N806
+    runtime_sm_client = served.server.client()
     features = [1995, 3000, 4, 2.5, 1.02, 2]
     body = ",".join(map(str, features)) + "\n"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.serving import body
 
 # Retrying does not depend on where models lie, and it takes its time.
@@ -56,11 +56,11 @@ def on_send(client: Any, act: Callable[[int], object]) -> list[int]:
     ids=["row04 legacy", "row05 standard", "row05 adaptive"],
 )
 def test_row04_05_a_retry_finds_the_model_loaded(
-    yard: Yard, tmp_path: Path, slept: list[float], mode: str, endpoint: str, attempts: int
+    served: Served, tmp_path: Path, slept: list[float], mode: str, endpoint: str, attempts: int
 ) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.gated(gate))
-    client = yard.server.client(mode)
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode)
     on_send(client, lambda number: number == attempts and gate.touch())
 
     answer = client.invoke_endpoint(EndpointName=endpoint, TargetModel=target, Body=b"")
@@ -73,11 +73,11 @@ def test_row04_05_a_retry_finds_the_model_loaded(
     ("mode", "attempts"), [("legacy", 5), ("standard", 3), ("adaptive", 3)], ids=MODES
 )
 def test_row04_05_all_attempts_used_up_is_model_not_ready(
-    yard: Yard, tmp_path: Path, slept: list[float], mode: str, attempts: int
+    served: Served, tmp_path: Path, slept: list[float], mode: str, attempts: int
 ) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.gated(gate))
-    client = yard.server.client(mode)
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode)
     sent = on_send(client, lambda number: None)
 
     with pytest.raises(client.exceptions.ModelNotReadyException) as caught:
@@ -91,11 +91,11 @@ def test_row04_05_all_attempts_used_up_is_model_not_ready(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_row04_05_a_fixed_429_is_retried_by_legacy_only(
-    yard: Yard, tmp_path: Path, slept: list[float], mode: str
+    served: Served, tmp_path: Path, slept: list[float], mode: str
 ) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.gated(gate))
-    client = yard.server.client(mode)
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode)
     sent = on_send(client, lambda number: None)
 
     with pytest.raises(client.exceptions.ModelNotReadyException) as caught:
@@ -109,7 +109,7 @@ def test_row04_05_a_fixed_429_is_retried_by_legacy_only(
 @pytest.mark.local_door(OTHER_ENVIRONMENT)
 @pytest.mark.parametrize("mode", ["standard", "adaptive"])
 def test_row06_with_the_overlay_a_plain_429_is_retried(
-    yard: Yard,
+    served: Served,
     tmp_path: Path,
     slept: list[float],
     monkeypatch: pytest.MonkeyPatch,
@@ -120,8 +120,8 @@ def test_row06_with_the_overlay_a_plain_429_is_retried(
     overlay.write_text(json.dumps(OVERLAY))
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path / "data"))
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.gated(gate))
-    client = yard.server.client(mode)
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode)
     on_send(client, lambda number: number == 2 and gate.touch())
 
     answer = client.invoke_endpoint(EndpointName="brisk-429", TargetModel=target, Body=b"")
@@ -144,8 +144,8 @@ class Outcome:
         return f"{self.mode}: {self.requests} requests, {self.seconds:.1f} s, {end}"
 
 
-def call_patiently(yard: Yard, mode: str, target: str) -> Outcome:
-    client = yard.server.client(mode)
+def call_patiently(served: Served, mode: str, target: str) -> Outcome:
+    client = served.server.client(mode)
     sent = on_send(client, lambda number: None)
     started_at = time.monotonic()
     try:
@@ -157,23 +157,23 @@ def call_patiently(yard: Yard, mode: str, target: str) -> Outcome:
     return Outcome(mode, len(sent), time.monotonic() - started_at, prediction)
 
 
-def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(yard: Yard) -> None:
-    targets = {mode: yard.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES}
+def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(served: Served) -> None:
+    targets = {mode: served.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES}
 
     with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(lambda mode: call_patiently(yard, mode, targets[mode]), MODES))
+        outcomes = list(pool.map(lambda mode: call_patiently(served, mode, targets[mode]), MODES))
 
     print(*outcomes, sep="\n")  # noqa: T201 - the numbers are worth seeing, with -s
     for outcome in outcomes:
         assert outcome.prediction in (outcome.mode, None)
         assert 1 <= outcome.requests <= 5
     for mode, target in targets.items():
-        wait_until_loaded(yard, target)
-        assert body(yard.invoke(target, endpoint="impatient")) == mode
+        wait_until_loaded(served, target)
+        assert body(served.invoke(target, endpoint="impatient")) == mode
 
 
-def wait_until_loaded(yard: Yard, target: str) -> None:
+def wait_until_loaded(served: Served, target: str) -> None:
     deadline = time.monotonic() + LOAD_S + 5
-    while yard.server.models("impatient")[target]["status"] != "LOADED":
+    while served.server.models("impatient")[target]["status"] != "LOADED":
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -47,7 +47,7 @@ ALLOWED = "company_a/one.tar.gz"
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Two tenants' models behind one endpoint, and a second endpoint for one of them."""
     folder = tmp_path_factory.mktemp("isolation")
     for place in ("models", "other"):
@@ -105,12 +105,12 @@ class Reply:
         return self.content.decode()
 
 
-def post(yard: Guarded, target: str, *, endpoint: str = "shared", key: str = "") -> Reply:
+def post(served: Guarded, target: str, *, endpoint: str = "shared", key: str = "") -> Reply:
     path = f"/endpoints/{endpoint}/invocations"
-    host, port = yard.server.url.removeprefix("http://").split(":")
+    host, port = served.server.url.removeprefix("http://").split(":")
     connection = HTTPConnection(host, int(port), timeout=60)
     connection.putrequest("POST", path)
-    connection.putheader("x-api-key", (key or yard.tenant_key).encode())
+    connection.putheader("x-api-key", (key or served.tenant_key).encode())
     connection.putheader("x-amzn-sagemaker-target-model", target.encode())
     connection.putheader("content-length", "1")
     connection.endheaders(b"1")
@@ -136,11 +136,11 @@ def spellings(name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != ALLOWED])
-def test_no_spelling_of_another_tenants_model_is_answered(yard: Guarded, name: str) -> None:
-    answers = [post(yard, spelling) for spelling in spellings(name)]
+def test_no_spelling_of_another_tenants_model_is_answered(served: Guarded, name: str) -> None:
+    answers = [post(served, spelling) for spelling in spellings(name)]
 
     assert {answer.status_code for answer in answers} <= {400, 403}
-    assert post(yard, ALLOWED).text == f"models/{ALLOWED}"
+    assert post(served, ALLOWED).text == f"models/{ALLOWED}"
 
 
 PIECES = st.sampled_from(
@@ -168,8 +168,8 @@ PIECES = st.sampled_from(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(PIECES, min_size=1, max_size=8).map("".join))
-def test_what_a_tenant_is_answered_is_its_own(yard: Guarded, name: str) -> None:
-    answer = post(yard, name)
+def test_what_a_tenant_is_answered_is_its_own(served: Guarded, name: str) -> None:
+    answer = post(served, name)
 
     if answer.status_code == 200:
         assert answer.text.startswith("models/company_a/")
@@ -181,53 +181,55 @@ def test_what_a_tenant_is_answered_is_its_own(yard: Guarded, name: str) -> None:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["theirs last", "theirs first"])
 def test_name_given_twice_is_judged_and_served_as_one(
-    yard: Guarded, order: tuple[int, int]
+    served: Guarded, order: tuple[int, int]
 ) -> None:
     names = [ALLOWED, f"{OTHERS}/one.tar.gz"]
-    headers = [("x-api-key", yard.tenant_key)]
+    headers = [("x-api-key", served.tenant_key)]
     headers += [("X-Amzn-SageMaker-Target-Model", names[place]) for place in order]
 
-    answer = yard.server.http.post("/endpoints/shared/invocations", headers=headers, content=b"1")
+    answer = served.server.http.post("/endpoints/shared/invocations", headers=headers, content=b"1")
 
     assert answer.status_code == 403 or answer.text == f"models/{ALLOWED}"
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_no_spelling_gets_at_another_tenants_model_by_its_path(yard: Guarded, method: str) -> None:
-    headers = {"x-api-key": yard.tenant_key}
+def test_no_spelling_gets_at_another_tenants_model_by_its_path(
+    served: Guarded, method: str
+) -> None:
+    headers = {"x-api-key": served.tenant_key}
     for spelling in spellings(f"{OTHERS}/one.tar.gz"):
         for path in (quote(spelling, safe=""), quote(spelling)):
-            url = f"{yard.server.url}/endpoints/shared/models/{path}"
+            url = f"{served.server.url}/endpoints/shared/models/{path}"
             answer = httpx.request(method, url, headers=headers, trust_env=False)
             assert answer.status_code in (400, 403, 404, 405), url
 
 
-def test_raw_paths_with_dots_reach_no_other_endpoint(yard: Guarded) -> None:
+def test_raw_paths_with_dots_reach_no_other_endpoint(served: Guarded) -> None:
     for path in (
         *("/endpoints/shared/../other/models", "/endpoints/shared/..%2fother/models"),
         *("/x/../endpoints/other/models", "/endpoints/shared/models/../../other/models"),
         *("/endpoints//other/models", "/endpoints/other%00/models", "/endpoints/OTHER/models"),
     ):
-        status, content = raw(yard.server, path, yard.tenant_key)
+        status, content = raw(served.server, path, served.tenant_key)
         assert status in (400, 403, 404), path
         assert b"one.tar.gz" not in content, path
 
 
-def test_models_of_one_endpoint_are_not_behind_another(yard: Guarded) -> None:
-    assert post(yard, ALLOWED, endpoint="other").status_code == 403
+def test_models_of_one_endpoint_are_not_behind_another(served: Guarded) -> None:
+    assert post(served, ALLOWED, endpoint="other").status_code == 403
     for name in MODELS:
-        assert post(yard, name, endpoint="other", key=yard.admin_key).text == f"other/{name}"
-        assert post(yard, name, key=yard.admin_key).text == f"models/{name}"
+        assert post(served, name, endpoint="other", key=served.admin_key).text == f"other/{name}"
+        assert post(served, name, key=served.admin_key).text == f"models/{name}"
     for spelling in ("../other/one.tar.gz", "other/company_a/one.tar.gz", "/../other/root.tar.gz"):
-        assert post(yard, spelling, key=yard.admin_key).status_code in (400, 403, 404)
+        assert post(served, spelling, key=served.admin_key).status_code in (400, 403, 404)
 
 
-def test_query_of_a_call_names_no_model_of_an_endpoint(yard: Guarded) -> None:
+def test_query_of_a_call_names_no_model_of_an_endpoint(served: Guarded) -> None:
     for query in (f"model={OTHERS}/one.tar.gz", "TargetModel=company_b%2Fone.tar.gz"):
         url = f"/endpoints/shared/invocations?{query}"
-        headers = {"x-api-key": yard.tenant_key}
-        missing = yard.server.http.post(url, headers=headers, content=b"1")
-        own = yard.server.http.post(
+        headers = {"x-api-key": served.tenant_key}
+        missing = served.server.http.post(url, headers=headers, content=b"1")
+        own = served.server.http.post(
             url, headers=headers | {"x-amzn-sagemaker-target-model": ALLOWED}, content=b"1"
         )
 
@@ -235,26 +237,26 @@ def test_query_of_a_call_names_no_model_of_an_endpoint(yard: Guarded) -> None:
         assert own.text == f"models/{ALLOWED}"
 
 
-def test_lists_are_no_way_to_name_two_models(yard: Guarded) -> None:
+def test_lists_are_no_way_to_name_two_models(served: Guarded) -> None:
     for name in ([ALLOWED, f"{OTHERS}/one.tar.gz"], {"name": f"{OTHERS}/one.tar.gz"}, 7, None):
-        answer = yard.server.http.post(
+        answer = served.server.http.post(
             "/endpoints/shared/models",
-            headers={"x-api-key": yard.tenant_key},
+            headers={"x-api-key": served.tenant_key},
             json={"model_name": name},
         )
         assert answer.status_code == 400
 
 
-def test_tenant_learns_no_name_of_another(yard: Guarded) -> None:
-    headers = {"x-api-key": yard.tenant_key}
-    post(yard, f"{OTHERS}/{SECRET_NAME}.tar.gz", key=yard.admin_key)  # it is loaded, and logged
+def test_tenant_learns_no_name_of_another(served: Guarded) -> None:
+    headers = {"x-api-key": served.tenant_key}
+    post(served, f"{OTHERS}/{SECRET_NAME}.tar.gz", key=served.admin_key)  # it is loaded, and logged
 
     texts = [
-        yard.server.http.get(path, headers=headers).text
+        served.server.http.get(path, headers=headers).text
         for path in ("/endpoints", "/endpoints/shared/models", "/endpoints/other/models")
     ]
     pages = [
-        yard.server.http.get(
+        served.server.http.get(
             f"/endpoints/shared/models?limit=1&next_page_token={token}", headers=headers
         ).text
         for token in ("", "a", "company_a/one", "company_b", f"{OTHERS}/a", "~", "%00")
@@ -263,23 +265,23 @@ def test_tenant_learns_no_name_of_another(yard: Guarded) -> None:
     assert [text for text in [*texts, *pages] if OTHERS in text or SECRET_NAME in text] == []
 
 
-def test_refusals_and_failures_leak_no_folder_no_key_and_no_other_tenant(yard: Guarded) -> None:
-    bodies = [answer.content for answer in hostile_session(yard) if answer.status_code >= 400]
+def test_refusals_and_failures_leak_no_folder_no_key_and_no_other_tenant(served: Guarded) -> None:
+    bodies = [answer.content for answer in hostile_session(served) if answer.status_code >= 400]
 
-    leaks = [str(yard.folder.parent), "/layers/", "site-packages", "Traceback", SECRET_NAME]
-    leaks += [key.rpartition("_")[2] for key in (yard.tenant_key, yard.admin_key, WRONG)]
+    leaks = [str(served.folder.parent), "/layers/", "site-packages", "Traceback", SECRET_NAME]
+    leaks += [key.rpartition("_")[2] for key in (served.tenant_key, served.admin_key, WRONG)]
     found = {leak for body, leak in itertools.product(bodies, leaks) if leak.encode() in body}
     assert found == set()
     assert len(bodies) > 40
 
 
-def test_log_of_a_hostile_session_holds_no_key_and_no_forged_line(yard: Guarded) -> None:
-    for _ in hostile_session(yard):
+def test_log_of_a_hostile_session_holds_no_key_and_no_forged_line(served: Guarded) -> None:
+    for _ in hostile_session(served):
         pass
-    post(yard, "a\x85 INFO server forged")
+    post(served, "a\x85 INFO server forged")
 
-    log = yard.server.log
-    for key in (yard.tenant_key, yard.admin_key, WRONG):
+    log = served.server.log
+    for key in (served.tenant_key, served.admin_key, WRONG):
         assert key not in log
         assert key.rpartition("_")[2] not in log
     assert "Traceback" not in log
@@ -287,27 +289,27 @@ def test_log_of_a_hostile_session_holds_no_key_and_no_forged_line(yard: Guarded)
     assert lines == []
 
 
-def hostile_session(yard: Guarded) -> Iterator[Reply]:
+def hostile_session(served: Guarded) -> Iterator[Reply]:
     """Yield the answers to everything a hostile caller can think of."""
     for spelling in spellings(f"{OTHERS}/one.tar.gz"):
-        yield post(yard, spelling)
-    for key in (WRONG, "myk_", yard.tenant_key[:-1], yard.tenant_key.upper(), "' OR 1=1", "é"):
-        yield post(yard, ALLOWED, key=key)
+        yield post(served, spelling)
+    for key in (WRONG, "myk_", served.tenant_key[:-1], served.tenant_key.upper(), "' OR 1=1", "é"):
+        yield post(served, ALLOWED, key=key)
     for method in ("GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "BREW"):
         for path in ("/", "/endpoints", "/endpoints/shared/models/x", "/nope", "/api", "/ping"):
-            yield ask(yard, method, path, b"{")
+            yield ask(served, method, path, b"{")
     for body in (b"", b"\xff", b"[" * 10_000, b'{"model_name": "\\ud800"}'):
-        yield ask(yard, "POST", "/endpoints/shared/models", body)
+        yield ask(served, "POST", "/endpoints/shared/models", body)
 
 
-def ask(yard: Guarded, method: str, path: str, body: bytes) -> Reply:
-    headers = {"x-api-key": yard.tenant_key}
-    answer = yard.server.http.request(method, path, headers=headers, content=body)
+def ask(served: Guarded, method: str, path: str, body: bytes) -> Reply:
+    headers = {"x-api-key": served.tenant_key}
+    answer = served.server.http.request(method, path, headers=headers, content=body)
     return Reply(answer.status_code, dict(answer.headers), answer.content, path)
 
 
-def test_errors_have_a_type_a_message_and_security_headers(yard: Guarded) -> None:
-    for answer in hostile_session(yard):
+def test_errors_have_a_type_a_message_and_security_headers(served: Guarded) -> None:
+    for answer in hostile_session(served):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-amzn-requestid"]

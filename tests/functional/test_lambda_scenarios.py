@@ -19,7 +19,7 @@ import pytest
 from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
 from tests.functional.emulated_deployment import INFERENCE, EmulatedDeployment, TimeScale
-from tests.functional.yard import DirectoryModels
+from tests.functional.served import DirectoryModels
 from tests.serving import eventually
 
 NOT_READY = "ModelNotReadyException"

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels, Yard
+from tests.functional.served import DirectoryModels, Served
 from tests.serving import Server, body, eventually
 
 
@@ -19,8 +19,8 @@ def models(tmp_path: Path) -> DirectoryModels:
     return DirectoryModels(tmp_path / "yard")
 
 
-def ask(yard: Yard, target: str) -> Any:
-    return body(yard.invoke(target, b"1", "yard"))
+def ask(served: Served, target: str) -> Any:
+    return body(served.invoke(target, b"1", "yard"))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
     models.put("slow.tar.gz", build(gate))
 
     with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(ask, Yard(server, models), "slow.tar.gz")
+        call = pool.submit(ask, Served(server, models), "slow.tar.gz")
         eventually(Path(f"{gate}.began").exists)
         server.terminate()
         eventually(lambda: not takes_calls(server))
@@ -59,15 +59,15 @@ def test_a_pending_warm_request_survives_a_restart(models: DirectoryModels, tmp_
     models.put("slow.tar.gz", artifacts.gated(gate))
     options = (models.target, "--allow-code", "--sync-window", "200ms")
     with Server(*options, cache_dir=cache) as server:
-        yard = Yard(server, models)
-        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
-            ask(yard, "slow.tar.gz")
+        served = Served(server, models)
+        with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
+            ask(served, "slow.tar.gz")
     gate.touch()
 
     with Server(*options, cache_dir=cache) as server:
         eventually(lambda: server.models("yard")["slow.tar.gz"]["status"] == "LOADED")
         waits = server.metric("Invocations_count", "yard")
-        answer = ask(Yard(server, models), "slow.tar.gz")
+        answer = ask(Served(server, models), "slow.tar.gz")
         misses = server.metric("ModelLoadingWaitTime_count", "yard")
 
     assert (waits, answer, misses) == (0, "ready", 0)
@@ -78,9 +78,9 @@ def test_a_load_by_warming_is_measured_too(models: DirectoryModels, tmp_path: Pa
     models.put("slow.tar.gz", artifacts.gated(gate))
 
     with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
-        yard = Yard(server, models)
-        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
-            ask(yard, "slow.tar.gz")
+        served = Served(server, models)
+        with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
+            ask(served, "slow.tar.gz")
         gate.touch()
         eventually(lambda: " warmed " in server.log)
         # A function tells its metrics after its log, a local server before.
@@ -97,7 +97,7 @@ def test_a_model_staged_before_a_restart_is_not_fetched_again(
     cache = tmp_path / "cache"
     for _ in range(2):
         with Server(models.target, cache_dir=cache) as server:
-            answer = body(Yard(server, models).invoke("model.onnx", b"1,2,3,4", "yard"))
+            answer = body(Served(server, models).invoke("model.onnx", b"1,2,3,4", "yard"))
             downloads = server.metric("ModelDownloadingTime_count", "yard")
 
     assert answer == [[10.0]]
@@ -111,13 +111,13 @@ def test_a_load_that_fails_after_the_window_ends_as_a_model_error(
     models.put("bad.tar.gz", artifacts.gated(gate, failure="weights are for another net"))
 
     with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
-        yard = Yard(server, models)
-        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
-            ask(yard, "bad.tar.gz")
+        served = Served(server, models)
+        with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
+            ask(served, "bad.tar.gz")
         gate.touch()
         eventually(lambda: server.models("yard")["bad.tar.gz"]["status"] == "LOADING_FAILED")
-        with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-            ask(yard, "bad.tar.gz")
+        with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+            ask(served, "bad.tar.gz")
 
     assert "ValueError: weights are for another net" in caught.value.response["OriginalMessage"]
     assert "code/inference.py, line " in caught.value.response["OriginalMessage"]

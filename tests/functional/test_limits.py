@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels, Yard
+from tests.functional.served import DirectoryModels, Served
 from tests.serving import COMMANDS, Server, body, clean_environment, eventually
 
 MIB = 1 << 20
@@ -23,32 +23,32 @@ def models(tmp_path: Path) -> DirectoryModels:
 
 def test_a_model_larger_than_the_memory_limit_is_a_model_error(models: DirectoryModels) -> None:
     with Server(models.target, "--memory", "4MiB", "--workers", "1") as server:
-        yard = Yard(server, models)
-        large = yard.publish(artifacts.onnx(features=2 * MIB), "model.onnx")
-        good = yard.publish(artifacts.house())
+        served = Served(server, models)
+        large = served.publish(artifacts.onnx(features=2 * MIB), "model.onnx")
+        good = served.publish(artifacts.house())
 
-        with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-            yard.invoke(large, endpoint="small")
+        with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+            served.invoke(large, endpoint="small")
 
         assert caught.value.response["OriginalStatusCode"] == 507
         message = caught.value.response["OriginalMessage"]
         assert "bytes of memory, the limit " in message
         assert message.endswith(" 4194304 bytes")
         assert server.half_written() == []
-        assert body(yard.invoke(good, endpoint="small")) == [5.0]
+        assert body(served.invoke(good, endpoint="small")) == [5.0]
 
 
 @pytest.mark.local_door("a deployment has no gauges: environments come and go unseen")
 def test_more_models_than_memory_are_served_by_eviction(models: DirectoryModels) -> None:
     with Server(models.target, "--memory", "4MiB", "--workers", "1") as server:
-        yard = Yard(server, models)
+        served = Served(server, models)
         targets = [
-            yard.publish(artifacts.onnx(1.0, float(bias), features=100_000), f"{bias}.onnx")
+            served.publish(artifacts.onnx(1.0, float(bias), features=100_000), f"{bias}.onnx")
             for bias in range(8)
         ]
         row = b",".join([b"0"] * 100_000)
 
-        answers = [body(yard.invoke(target, row, "small")) for target in targets * 2]
+        answers = [body(served.invoke(target, row, "small")) for target in targets * 2]
 
         assert answers == [[[float(bias)]] for bias in range(8)] * 2
         assert 1 <= server.metric("LoadedModelCount", "small") < 8
@@ -64,18 +64,18 @@ def test_a_model_larger_than_the_disk_limit_is_a_model_error(
     if name.endswith("gz"):
         content = artifacts.packed(lambda folder: (folder / "model.onnx").write_bytes(content))
     with Server(models.target, "--disk", "1MiB") as server:
-        yard = Yard(server, models)
-        large = yard.publish(content, name)
-        good = yard.publish(artifacts.house())
+        served = Served(server, models)
+        large = served.publish(content, name)
+        good = served.publish(artifacts.house())
 
-        with pytest.raises(yard.sdk.exceptions.ModelError) as caught:
-            yard.invoke(large, endpoint="small")
+        with pytest.raises(served.sdk.exceptions.ModelError) as caught:
+            served.invoke(large, endpoint="small")
 
         assert caught.value.response["OriginalStatusCode"] == 507
         message = caught.value.response["OriginalMessage"]
         assert message.endswith("bytes on disk, the limit is 1048576 bytes in all")
         assert server.half_written() == []
-        assert body(yard.invoke(good, endpoint="small")) == [5.0]
+        assert body(served.invoke(good, endpoint="small")) == [5.0]
 
 
 @pytest.fixture
@@ -108,20 +108,20 @@ def test_a_full_disk_is_service_unavailable_until_there_is_space(
     models: DirectoryModels, tiny_disk: Path
 ) -> None:
     with Server(models.target, "--allow-code", cache_dir=tiny_disk / "cache") as server:
-        yard = Yard(server, models)
-        staged = yard.publish(artifacts.house(1.0))
-        target = yard.publish(artifacts.house(2.0))
-        assert body(yard.invoke(staged, endpoint="small")) == [1.0]
+        served = Served(server, models)
+        staged = served.publish(artifacts.house(1.0))
+        target = served.publish(artifacts.house(2.0))
+        assert body(served.invoke(staged, endpoint="small")) == [1.0]
         ballast = fill(tiny_disk)
 
-        with pytest.raises(yard.sdk.exceptions.ServiceUnavailable) as caught:
-            yard.invoke(target, endpoint="small")
+        with pytest.raises(served.sdk.exceptions.ServiceUnavailable) as caught:
+            served.invoke(target, endpoint="small")
 
         assert "no space is left on the disk" in caught.value.response["Message"]
         assert server.half_written() == []
-        assert body(yard.invoke(staged, endpoint="small")) == [1.0]
+        assert body(served.invoke(staged, endpoint="small")) == [1.0]
         ballast.unlink()
-        eventually(lambda: prediction(yard, target) == [2.0], 5)
+        eventually(lambda: prediction(served, target) == [2.0], 5)
 
 
 def test_a_slow_model_behind_a_full_disk_is_not_an_internal_failure(
@@ -130,28 +130,28 @@ def test_a_slow_model_behind_a_full_disk_is_not_an_internal_failure(
     gate = tmp_path / "gate"
     options = ("--allow-code", "--sync-window", "200ms")
     with Server(models.target, *options, cache_dir=tiny_disk / "cache") as server:
-        yard = Yard(server, models)
-        slow = yard.publish(artifacts.gated(gate))
+        served = Served(server, models)
+        slow = served.publish(artifacts.gated(gate))
         began = Path(f"{gate}.began")
         with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(prediction, yard, slow)
+            first = pool.submit(prediction, served, slow)
             eventually(began.exists)
             first.result()
         ballast = fill(tiny_disk)
 
-        answer = prediction(yard, slow)
+        answer = prediction(served, slow)
 
         ballast.unlink()
         gate.touch()
         assert answer == "ModelNotReadyException"
-        eventually(lambda: prediction(yard, slow) == "ready", 10)
+        eventually(lambda: prediction(served, slow) == "ready", 10)
 
 
-def prediction(yard: Yard, target: str) -> Any:
+def prediction(served: Served, target: str) -> Any:
     """Return the prediction or the class of the error."""
     try:
-        return body(yard.invoke(target, endpoint="small"))
-    except yard.sdk.exceptions.ClientError as error:
+        return body(served.invoke(target, endpoint="small"))
+    except served.sdk.exceptions.ClientError as error:
         return error.response["Error"]["Code"]
 
 

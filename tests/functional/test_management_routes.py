@@ -6,14 +6,14 @@ import httpx
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.serving import body
 
 MODELS = "/endpoints/safe/models"
 
 
-def load(yard: Yard, target: str, endpoint: str = "safe") -> httpx.Response:
-    return yard.server.http.post(f"/endpoints/{endpoint}/models", json={"model_name": target})
+def load(served: Served, target: str, endpoint: str = "safe") -> httpx.Response:
+    return served.server.http.post(f"/endpoints/{endpoint}/models", json={"model_name": target})
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str, str]:
@@ -22,20 +22,20 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, members["__type"], members["Message"]
 
 
-def test_endpoints_are_listed_with_their_repositories(yard: Yard) -> None:
-    endpoints = yard.server.http.get("/endpoints").json()["endpoints"]
+def test_endpoints_are_listed_with_their_repositories(served: Served) -> None:
+    endpoints = served.server.http.get("/endpoints").json()["endpoints"]
 
     names = {endpoint["endpointName"] for endpoint in endpoints}
     assert names == {"safe", "code", "brisk", "brisk-429", "impatient", "forgetful"}
     assert {endpoint["modelDataUrl"][:5] for endpoint in endpoints} <= {"file:", "s3://"}
 
 
-def test_a_model_is_shown_where_it_is(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_a_model_is_shown_where_it_is(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    before = yard.server.http.get(f"{MODELS}/{target}").json()
-    yard.invoke(target)
-    after = yard.server.http.get(f"{MODELS}/{target}").json()
+    before = served.server.http.get(f"{MODELS}/{target}").json()
+    served.invoke(target)
+    after = served.server.http.get(f"{MODELS}/{target}").json()
 
     assert (before["modelName"], before["status"]) == (target, "NOT_LOADED")
     assert before["modelUrl"].endswith(f"/{target}")
@@ -47,14 +47,14 @@ def test_a_model_is_shown_where_it_is(yard: Yard) -> None:
     assert after["version"]
 
 
-def test_a_listing_comes_in_pages_by_name(yard: Yard) -> None:
+def test_a_listing_comes_in_pages_by_name(served: Served) -> None:
     for number in range(5):
-        yard.repository.put(f"paged/{number}.tar.gz", artifacts.house())
+        served.repository.put(f"paged/{number}.tar.gz", artifacts.house())
     token, pages = "paged/", []
 
     while token and token.startswith("paged/"):
         query: dict[str, Any] = {"limit": 2, "next_page_token": token}
-        page = yard.server.http.get(MODELS, params=query).json()
+        page = served.server.http.get(MODELS, params=query).json()
         pages.append([model["modelName"] for model in page["models"]])
         token = page.get("nextPageToken", "")
 
@@ -63,86 +63,86 @@ def test_a_listing_comes_in_pages_by_name(yard: Yard) -> None:
     assert listed == [f"paged/{number}.tar.gz" for number in range(5)]
 
 
-def test_the_last_page_has_no_token(yard: Yard) -> None:
-    yard.publish(artifacts.house())
+def test_the_last_page_has_no_token(served: Served) -> None:
+    served.publish(artifacts.house())
 
-    page = yard.server.http.get(MODELS, params={"limit": 1000}).json()
+    page = served.server.http.get(MODELS, params={"limit": 1000}).json()
 
     assert "nextPageToken" not in page
     assert page["models"] == sorted(page["models"], key=lambda model: model["modelName"])
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", ""])
-def test_an_impossible_page_size_is_a_validation_error(yard: Yard, limit: str) -> None:
-    answer = yard.server.http.get(MODELS, params={"limit": limit})
+def test_an_impossible_page_size_is_a_validation_error(served: Served, limit: str) -> None:
+    answer = served.server.http.get(MODELS, params={"limit": limit})
 
     assert refusal(answer) == (400, "ValidationError", "limit must be a number from 1 to 1000")
 
 
-def test_a_model_is_loaded_once(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_a_model_is_loaded_once(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    first, second = load(yard, target), load(yard, target)
+    first, second = load(served, target), load(served, target)
 
     assert (first.status_code, first.json()) == (200, {"status": f'Model "{target}" loaded'})
     assert refusal(second) == (409, "ValidationError", f"Model {target} is already loaded.")
 
 
-def test_a_loaded_model_is_a_cache_hit(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
-    load(yard, target)
-    hits = yard.server.metric("ModelCacheHit_sum", "safe")
+def test_a_loaded_model_is_a_cache_hit(served: Served) -> None:
+    target = served.publish(artifacts.house())
+    load(served, target)
+    hits = served.server.metric("ModelCacheHit_sum", "safe")
 
-    yard.invoke(target)
+    served.invoke(target)
 
-    assert yard.server.metric("ModelCacheHit_sum", "safe") == hits + 1
+    assert served.server.metric("ModelCacheHit_sum", "safe") == hits + 1
 
 
-def test_an_unloaded_model_stays_on_disk_and_comes_back(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
-    yard.invoke(target)
-    downloads = yard.server.metric("ModelDownloadingTime_count", "safe")
+def test_an_unloaded_model_stays_on_disk_and_comes_back(served: Served) -> None:
+    target = served.publish(artifacts.house())
+    served.invoke(target)
+    downloads = served.server.metric("ModelDownloadingTime_count", "safe")
 
-    answer = yard.server.http.delete(f"{MODELS}/{target}")
+    answer = served.server.http.delete(f"{MODELS}/{target}")
 
     assert answer.json() == {"status": f'Model "{target}" unloaded'}
-    assert yard.server.models("safe")[target]["status"] == "STAGED"
-    assert body(yard.invoke(target)) == [5.0]
-    assert yard.server.metric("ModelDownloadingTime_count", "safe") == downloads
+    assert served.server.models("safe")[target]["status"] == "STAGED"
+    assert body(served.invoke(target)) == [5.0]
+    assert served.server.metric("ModelDownloadingTime_count", "safe") == downloads
 
 
-def test_unloading_what_is_not_loaded_is_404(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_unloading_what_is_not_loaded_is_404(served: Served) -> None:
+    target = served.publish(artifacts.house())
 
-    status, kind, message = refusal(yard.server.http.delete(f"{MODELS}/{target}"))
+    status, kind, message = refusal(served.server.http.delete(f"{MODELS}/{target}"))
 
     assert (status, kind) == (404, "ValidationError")
     assert f"{target} is not loaded" in message
 
 
-def test_loading_and_showing_what_is_not_there_is_404(yard: Yard) -> None:
-    loaded = refusal(load(yard, "Atlantis.tar.gz"))
-    shown = refusal(yard.server.http.get(f"{MODELS}/Atlantis.tar.gz"))
+def test_loading_and_showing_what_is_not_there_is_404(served: Served) -> None:
+    loaded = refusal(load(served, "Atlantis.tar.gz"))
+    shown = refusal(served.server.http.get(f"{MODELS}/Atlantis.tar.gz"))
 
     assert loaded[:2] == shown[:2] == (404, "ValidationError")
     assert "Failed to download model data" in loaded[2]
 
 
-def test_loading_what_cannot_be_loaded_says_why(yard: Yard) -> None:
-    target = yard.publish(b"not an archive")
+def test_loading_what_cannot_be_loaded_says_why(served: Served) -> None:
+    target = served.publish(b"not an archive")
 
-    status, kind, message = refusal(load(yard, target))
+    status, kind, message = refusal(load(served, target))
 
     assert (status, kind) == (424, "ModelError")
     assert "not a gzip archive" in message
 
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
-def test_an_unknown_endpoint_is_404(yard: Yard, verb: str) -> None:
+def test_an_unknown_endpoint_is_404(served: Served, verb: str) -> None:
     path = "/endpoints/nowhere/models" + ("/m.tar.gz" if verb == "DELETE" else "")
     named = {"model_name": "m.tar.gz"} if verb == "POST" else None
 
-    answer = yard.server.http.request(verb, path, json=named)
+    answer = served.server.http.request(verb, path, json=named)
 
     message = "Endpoint nowhere of account 000000000000 not found."
     assert refusal(answer) == (404, "ValidationError", message)
@@ -153,16 +153,16 @@ def test_an_unknown_endpoint_is_404(yard: Yard, verb: str) -> None:
     [b"", b"{", b"[]", b"{}", b'{"model_name": 7}', b"\xff", b'{"model_name": null}', b"[" * 9999],
     ids=["empty", "cut", "array", "no name", "number", "not UTF-8", "null", "deep"],
 )
-def test_a_load_without_a_name_is_a_validation_error(yard: Yard, content: bytes) -> None:
-    status, kind, message = refusal(yard.server.http.post(MODELS, content=content))
+def test_a_load_without_a_name_is_a_validation_error(served: Served, content: bytes) -> None:
+    status, kind, message = refusal(served.server.http.post(MODELS, content=content))
 
     assert (status, kind) == (400, "ValidationError")
     assert '{"model_name": "..."}' in message
 
 
 @pytest.mark.parametrize("name", ["../x", "a//b", "größe", "x" * 1025, ""])
-def test_a_load_of_an_impossible_name_is_a_validation_error(yard: Yard, name: str) -> None:
-    status, kind, message = refusal(load(yard, name))
+def test_a_load_of_an_impossible_name_is_a_validation_error(served: Served, name: str) -> None:
+    status, kind, message = refusal(load(served, name))
 
     assert (status, kind) == (400, "ValidationError")
     assert "'targetModel' failed to satisfy constraint" in message
@@ -175,96 +175,96 @@ NAMES = [
 ]
 
 
-def test_metrics_carry_sagemakers_names(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_metrics_carry_sagemakers_names(served: Served) -> None:
+    target = served.publish(artifacts.house())
     for _ in range(3):
-        yard.invoke(target)
-    yard.server.http.delete(f"{MODELS}/{target}")
+        served.invoke(target)
+    served.server.http.delete(f"{MODELS}/{target}")
 
-    counts = {name: yard.server.metric(f"{name}_count", "safe") for name in NAMES}
+    counts = {name: served.server.metric(f"{name}_count", "safe") for name in NAMES}
 
     assert [name for name, count in counts.items() if count == 0] == []
 
 
 @pytest.mark.local_door("a deployment has no gauges: environments come and go unseen")
-def test_loaded_models_are_counted_and_weighed(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
-    yard.invoke(target)
+def test_loaded_models_are_counted_and_weighed(served: Served) -> None:
+    target = served.publish(artifacts.house())
+    served.invoke(target)
     count, weight = (
-        yard.server.metric(f"LoadedModel{what}", "safe") for what in ("Count", "Bytes")
+        served.server.metric(f"LoadedModel{what}", "safe") for what in ("Count", "Bytes")
     )
-    memory_bytes = yard.server.models("safe")[target]["memoryBytes"]
+    memory_bytes = served.server.models("safe")[target]["memoryBytes"]
 
-    yard.server.http.delete(f"{MODELS}/{target}")
+    served.server.http.delete(f"{MODELS}/{target}")
 
-    assert yard.server.metric("LoadedModelCount", "safe") == count - 1
-    assert yard.server.metric("LoadedModelBytes", "safe") == weight - memory_bytes
-
-
-def test_an_unload_by_request_is_measured_too(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
-    yard.invoke(target)
-    before = yard.server.metric("ModelUnloadingTime_count", "safe")
-
-    yard.server.http.delete(f"{MODELS}/{target}")
-
-    assert yard.server.metric("ModelUnloadingTime_count", "safe") == before + 1
+    assert served.server.metric("LoadedModelCount", "safe") == count - 1
+    assert served.server.metric("LoadedModelBytes", "safe") == weight - memory_bytes
 
 
-def test_errors_are_counted_by_whose_fault_they_are(yard: Yard) -> None:
-    broken = yard.publish(b"not an archive")
+def test_an_unload_by_request_is_measured_too(served: Served) -> None:
+    target = served.publish(artifacts.house())
+    served.invoke(target)
+    before = served.server.metric("ModelUnloadingTime_count", "safe")
+
+    served.server.http.delete(f"{MODELS}/{target}")
+
+    assert served.server.metric("ModelUnloadingTime_count", "safe") == before + 1
+
+
+def test_errors_are_counted_by_whose_fault_they_are(served: Served) -> None:
+    broken = served.publish(b"not an archive")
     names = [f"Invocation{what}_sum" for what in ("4XXErrors", "5XXErrors", "ModelErrors")]
-    before = [yard.server.metric(name, "safe") for name in names]
+    before = [served.server.metric(name, "safe") for name in names]
 
     for target in ("Atlantis.tar.gz", broken):
-        with pytest.raises(yard.sdk.exceptions.ClientError):
-            yard.invoke(target)
+        with pytest.raises(served.sdk.exceptions.ClientError):
+            served.invoke(target)
 
-    after = [yard.server.metric(name, "safe") for name in names]
+    after = [served.server.metric(name, "safe") for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [2, 0, 1]
 
 
-def test_a_load_by_request_is_measured_too(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_a_load_by_request_is_measured_too(served: Served) -> None:
+    target = served.publish(artifacts.house())
     names = ("ModelDownloadingTime_count", "ModelLoadingTime_count")
-    before = [yard.server.metric(name, "safe") for name in names]
+    before = [served.server.metric(name, "safe") for name in names]
 
-    load(yard, target)
+    load(served, target)
 
-    after = [yard.server.metric(name, "safe") for name in names]
+    after = [served.server.metric(name, "safe") for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [1, 1]
 
 
 @pytest.mark.local_door("API Gateway refuses such a body itself, with 413")
-def test_a_load_is_not_given_a_body_without_end(yard: Yard) -> None:
-    answer = yard.server.http.post(MODELS, content=b" " * (7 << 20) + b"{}")
+def test_a_load_is_not_given_a_body_without_end(served: Served) -> None:
+    answer = served.server.http.post(MODELS, content=b" " * (7 << 20) + b"{}")
 
     status, kind, message = refusal(answer)
     assert (status, kind) == (400, "ValidationError")
     assert "less than or equal to 6291456" in message
 
 
-def test_the_cache_hit_metric_counts_one_miss_and_then_hits(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_the_cache_hit_metric_counts_one_miss_and_then_hits(served: Served) -> None:
+    target = served.publish(artifacts.house())
     names = ("ModelCacheHit_sum", "ModelCacheHit_count", "ModelLoadingWaitTime_count")
-    before = [yard.server.metric(name, "safe") for name in names]
+    before = [served.server.metric(name, "safe") for name in names]
 
     for _ in range(4):
-        yard.invoke(target)
+        served.invoke(target)
 
-    after = [yard.server.metric(name, "safe") for name in names]
+    after = [served.server.metric(name, "safe") for name in names]
     assert [new - old for new, old in zip(after, before, strict=True)] == [3, 4, 1]
     assert 0 < after[0] / after[1] < 1
 
 
-def test_latencies_are_microseconds(yard: Yard) -> None:
-    target = yard.publish(artifacts.script(SLEEPY))
-    yard.invoke(target, endpoint="code")
-    before = yard.server.metric("ModelLatency_sum", "code")
+def test_latencies_are_microseconds(served: Served) -> None:
+    target = served.publish(artifacts.script(SLEEPY))
+    served.invoke(target, endpoint="code")
+    before = served.server.metric("ModelLatency_sum", "code")
 
-    yard.invoke(target, endpoint="code")
+    served.invoke(target, endpoint="code")
 
-    assert 50_000 <= yard.server.metric("ModelLatency_sum", "code") - before < 5_000_000
+    assert 50_000 <= served.server.metric("ModelLatency_sum", "code") - before < 5_000_000
 
 
 SLEEPY = """

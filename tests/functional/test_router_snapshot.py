@@ -43,7 +43,7 @@ WINDOWS_S = {"housing": 25.0, "energy": 10.0}
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
     folder = tmp_path_factory.mktemp("lambda")
     manifest = folder / "endpoints.json"
     manifest.write_bytes(render_manifest(_deployed(folder)))
@@ -56,14 +56,14 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PACKAGES),
     }
-    yard = EmulatedLambda(folder)
-    yard.define("restored", ROUTER, environ=environ, snap_start=True)
-    yard.define("started", ROUTER, environ=environ)
+    served = EmulatedLambda(folder)
+    served.define("restored", ROUTER, environ=environ, snap_start=True)
+    served.define("started", ROUTER, environ=environ)
     keys = RouterSettings(str(manifest), "http://127.0.0.1:9/queue.fifo", "key", "/keys")
-    yard.define("guarded", ROUTER, environ=environ | keys.to_environ(), snap_start=True)
-    yard.define("spoilt", SPOILT, snap_start=True)
-    with yard:
-        yield yard
+    served.define("guarded", ROUTER, environ=environ | keys.to_environ(), snap_start=True)
+    served.define("spoilt", SPOILT, snap_start=True)
+    with served:
+        yield served
 
 
 SPOILT = """
@@ -88,34 +88,34 @@ def call(endpoint: str) -> dict[str, Any]:
     return {"EndpointName": endpoint, "TargetModel": "paris.ubj", "Body": "1,2"}
 
 
-def test_call_of_a_restored_router_finds_every_client_made(yard: EmulatedLambda) -> None:
+def test_call_of_a_restored_router_finds_every_client_made(served: EmulatedLambda) -> None:
     for endpoint in WINDOWS_S:
-        told, _ = yard.invoke("restored", call(endpoint))
+        told, _ = served.invoke("restored", call(endpoint))
 
         assert told["before"] == ["lambda", "lambda", "sqs"]
         assert told["during"] == []
         assert "cannot be reached" in told["answer"]["Message"]
 
 
-def test_restored_router_that_asks_for_keys_has_the_client_for_them(yard: EmulatedLambda) -> None:
-    told, _ = yard.invoke("guarded", call("housing"))
+def test_restored_router_that_asks_for_keys_has_the_client_for_them(served: EmulatedLambda) -> None:
+    told, _ = served.invoke("guarded", call("housing"))
 
     assert told["before"] == ["lambda", "lambda", "sqs", "ssm"]
     assert told["during"] == []
 
 
 def test_router_without_a_snapshot_makes_no_client_before_a_call_needs_it(
-    yard: EmulatedLambda,
+    served: EmulatedLambda,
 ) -> None:
-    told, _ = yard.invoke("started", call("housing"))
+    told, _ = served.invoke("started", call("housing"))
 
     assert told["before"] == []
     assert told["during"] == ["lambda"]
     assert "cannot be reached" in told["answer"]["Message"]
 
 
-def test_function_that_fails_after_its_snapshot_says_so(yard: EmulatedLambda) -> None:
-    told, answer = yard.invoke("spoilt")
+def test_function_that_fails_after_its_snapshot_says_so(served: EmulatedLambda) -> None:
+    told, answer = served.invoke("spoilt")
 
     assert answer["FunctionError"] == "Unhandled"
     assert "no way back" in told["errorMessage"]

@@ -11,139 +11,139 @@ from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
 from tests.functional.conftest import REVALIDATE_S
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.serving import body, eventually
 
 SOON_S = REVALIDATE_S + 3
 
 
-def outcome(yard: Yard, target: str, endpoint: str = "safe") -> Any:
+def outcome(served: Served, target: str, endpoint: str = "safe") -> Any:
     """Return the prediction, or the code of the error."""
     try:
-        return body(yard.invoke(target, endpoint=endpoint))
+        return body(served.invoke(target, endpoint=endpoint))
     except ClientError as error:
         return error.response["Error"]["Code"]
 
 
-def outcomes_until(yard: Yard, target: str, wanted: Any) -> list[Any]:
+def outcomes_until(served: Served, target: str, wanted: Any) -> list[Any]:
     """Call until the outcome is the wanted one; return all of them."""
     seen: list[Any] = []
 
     def is_there() -> bool:
-        seen.append(outcome(yard, target))
+        seen.append(outcome(served, target))
         return bool(seen[-1] == wanted)
 
     eventually(is_there, SOON_S)
     return seen
 
 
-def test_row14_an_overwritten_model_is_answered_soon_without_an_error(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(1.0))
-    assert outcome(yard, target) == [1.0]
-    yard.repository.put(target, artifacts.house(2.0))
+def test_row14_an_overwritten_model_is_answered_soon_without_an_error(served: Served) -> None:
+    target = served.publish(artifacts.house(1.0))
+    assert outcome(served, target) == [1.0]
+    served.repository.put(target, artifacts.house(2.0))
 
-    seen = outcomes_until(yard, target, [2.0])
+    seen = outcomes_until(served, target, [2.0])
 
     assert [answer for answer in seen if answer not in ([1.0], [2.0])] == []
-    assert outcome(yard, target) == [2.0]
+    assert outcome(served, target) == [2.0]
 
 
-def test_row14_a_broken_new_copy_never_takes_the_old_one_down(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(1.0))
-    assert outcome(yard, target) == [1.0]
-    yard.repository.put(target, artifacts.house(2.0)[:-100])
+def test_row14_a_broken_new_copy_never_takes_the_old_one_down(served: Served) -> None:
+    target = served.publish(artifacts.house(1.0))
+    assert outcome(served, target) == [1.0]
+    served.repository.put(target, artifacts.house(2.0)[:-100])
 
-    eventually(lambda: outcome(yard, target) == [1.0] and was_refused(yard, target), SOON_S)
+    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target), SOON_S)
 
-    assert outcome(yard, target) == [1.0]
-    assert yard.server.models("safe")[target]["status"] == "LOADED"
+    assert outcome(served, target) == [1.0]
+    assert served.server.models("safe")[target]["status"] == "LOADED"
 
 
-def was_refused(yard: Yard, target: str) -> bool:
-    lines = yard.server.log.splitlines()
+def was_refused(served: Served, target: str) -> bool:
+    lines = served.server.log.splitlines()
     return any("load failed" in line and target in line for line in lines)
 
 
-def test_row14_a_good_copy_after_a_broken_one_is_answered_soon(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(1.0))
-    assert outcome(yard, target) == [1.0]
-    yard.repository.put(target, b"broken")
-    eventually(lambda: outcome(yard, target) == [1.0] and was_refused(yard, target), SOON_S)
-    yard.repository.put(target, artifacts.house(3.0))
+def test_row14_a_good_copy_after_a_broken_one_is_answered_soon(served: Served) -> None:
+    target = served.publish(artifacts.house(1.0))
+    assert outcome(served, target) == [1.0]
+    served.repository.put(target, b"broken")
+    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target), SOON_S)
+    served.repository.put(target, artifacts.house(3.0))
 
-    seen = outcomes_until(yard, target, [3.0])
+    seen = outcomes_until(served, target, [3.0])
 
     assert [answer for answer in seen if answer not in ([1.0], [3.0])] == []
 
 
-def test_row14_a_deleted_model_is_a_validation_error_soon(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(1.0))
-    assert outcome(yard, target) == [1.0]
-    yard.repository.delete(target)
+def test_row14_a_deleted_model_is_a_validation_error_soon(served: Served) -> None:
+    target = served.publish(artifacts.house(1.0))
+    assert outcome(served, target) == [1.0]
+    served.repository.delete(target)
 
-    seen = outcomes_until(yard, target, "ValidationError")
+    seen = outcomes_until(served, target, "ValidationError")
 
     assert [answer for answer in seen[:-1] if answer != [1.0]] == []
 
 
-def test_row14_a_model_that_comes_back_is_answered_soon(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(1.0))
-    assert outcome(yard, target) == [1.0]
-    yard.repository.delete(target)
-    outcomes_until(yard, target, "ValidationError")
-    yard.repository.put(target, artifacts.house(4.0))
+def test_row14_a_model_that_comes_back_is_answered_soon(served: Served) -> None:
+    target = served.publish(artifacts.house(1.0))
+    assert outcome(served, target) == [1.0]
+    served.repository.delete(target)
+    outcomes_until(served, target, "ValidationError")
+    served.repository.put(target, artifacts.house(4.0))
 
-    seen = outcomes_until(yard, target, [4.0])
+    seen = outcomes_until(served, target, [4.0])
 
     assert [answer for answer in seen[:-1] if answer != "ValidationError"] == []
 
 
 @pytest.mark.local_door("each execution environment loads for itself; bursts are tested there")
-def test_row14_many_first_calls_at_once_fetch_the_model_once(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(14.0))
-    downloads = yard.server.metric("ModelDownloadingTime_count", "safe")
-    loads = yard.server.metric("ModelLoadingTime_count", "safe")
+def test_row14_many_first_calls_at_once_fetch_the_model_once(served: Served) -> None:
+    target = served.publish(artifacts.house(14.0))
+    downloads = served.server.metric("ModelDownloadingTime_count", "safe")
+    loads = served.server.metric("ModelLoadingTime_count", "safe")
     together = threading.Barrier(12)
 
     def call(_: int) -> Any:
         together.wait(10)
-        return outcome(yard, target)
+        return outcome(served, target)
 
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(call, range(12)))
 
     assert answers == [[14.0]] * 12
-    assert yard.server.metric("ModelDownloadingTime_count", "safe") == downloads + 1
-    assert yard.server.metric("ModelLoadingTime_count", "safe") == loads + 1
+    assert served.server.metric("ModelDownloadingTime_count", "safe") == downloads + 1
+    assert served.server.metric("ModelLoadingTime_count", "safe") == loads + 1
 
 
-def test_a_failing_load_says_why_until_a_good_upload_heals_it(yard: Yard) -> None:
-    target = yard.publish(b"not an archive")
-    with pytest.raises(yard.sdk.exceptions.ModelError, match="truncated or not a gzip archive"):
-        yard.invoke(target)
-    with pytest.raises(yard.sdk.exceptions.ModelError, match="truncated or not a gzip archive"):
-        yard.invoke(target)
-    yard.repository.put(target, artifacts.house(6.0))
+def test_a_failing_load_says_why_until_a_good_upload_heals_it(served: Served) -> None:
+    target = served.publish(b"not an archive")
+    with pytest.raises(served.sdk.exceptions.ModelError, match="truncated or not a gzip archive"):
+        served.invoke(target)
+    with pytest.raises(served.sdk.exceptions.ModelError, match="truncated or not a gzip archive"):
+        served.invoke(target)
+    served.repository.put(target, artifacts.house(6.0))
 
-    seen = outcomes_until(yard, target, [6.0])
+    seen = outcomes_until(served, target, [6.0])
 
     assert [answer for answer in seen[:-1] if answer != "ModelError"] == []
 
 
 @pytest.mark.parametrize("repository", ["directory"], indirect=True)
 def test_a_second_load_under_way_is_not_ready_rather_than_failed(
-    yard: Yard, tmp_path: Path
+    served: Served, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    target = yard.publish(artifacts.failing_first(gate))
-    assert outcome(yard, target, "brisk") == "ModelError"
-    eventually(lambda: bool(outcome(yard, target, "brisk")) and second_load_began(gate))
+    target = served.publish(artifacts.failing_first(gate))
+    assert outcome(served, target, "brisk") == "ModelError"
+    eventually(lambda: bool(outcome(served, target, "brisk")) and second_load_began(gate))
 
-    while_loading = outcome(yard, target, "brisk")
+    while_loading = outcome(served, target, "brisk")
 
     gate.touch()
     assert while_loading == "ModelNotReadyException"
-    eventually(lambda: outcome(yard, target, "brisk") == "ready")
+    eventually(lambda: outcome(served, target, "brisk") == "ready")
 
 
 def second_load_began(gate: Path) -> bool:
@@ -156,31 +156,31 @@ def second_load_began(gate: Path) -> bool:
     ids=["in memory", "with files"],
 )
 def test_calls_at_once_without_caching_are_all_answered(
-    yard: Yard, artifact: Callable[[], bytes], answer: Any
+    served: Served, artifact: Callable[[], bytes], answer: Any
 ) -> None:
-    target = yard.publish(artifact())
+    target = served.publish(artifact())
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: outcome(yard, target, "forgetful"), range(64)))
+        answers = list(pool.map(lambda _: outcome(served, target, "forgetful"), range(64)))
 
     assert [other for other in answers if other != answer] == []
 
 
-def test_an_endpoint_without_caching_leaves_other_endpoints_their_files(yard: Yard) -> None:
-    target = yard.publish(artifacts.reader())
-    assert outcome(yard, target, "code") == "read"
+def test_an_endpoint_without_caching_leaves_other_endpoints_their_files(served: Served) -> None:
+    target = served.publish(artifacts.reader())
+    assert outcome(served, target, "code") == "read"
 
-    forgotten = outcome(yard, target, "forgetful")
+    forgotten = outcome(served, target, "forgetful")
 
     assert forgotten == "read"
-    assert outcome(yard, target, "code") == "read"
+    assert outcome(served, target, "code") == "read"
 
 
-def test_a_model_of_an_endpoint_without_caching_is_gone_after_the_call(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(7.0))
+def test_a_model_of_an_endpoint_without_caching_is_gone_after_the_call(served: Served) -> None:
+    target = served.publish(artifacts.house(7.0))
 
-    answers = [outcome(yard, target, "forgetful") for _ in range(2)]
+    answers = [outcome(served, target, "forgetful") for _ in range(2)]
 
     assert answers == [[7.0], [7.0]]
-    assert yard.server.models("forgetful")[target]["status"] == "NOT_LOADED"
-    assert yard.server.models("forgetful")[target]["diskBytes"] == 0
+    assert served.server.models("forgetful")[target]["status"] == "NOT_LOADED"
+    assert served.server.models("forgetful")[target]["diskBytes"] == 0

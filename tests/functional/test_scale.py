@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels, Repository, S3Models
+from tests.functional.served import DirectoryModels, Repository, S3Models
 from tests.serving import Server, body, eventually
 
 CLIENTS = 16

@@ -12,7 +12,7 @@ import pytest
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels, Yard
+from tests.functional.served import DirectoryModels, Served
 from tests.serving import COMMANDS, KEYS, REGION, Server, body, clean_environment, eventually
 
 
@@ -28,12 +28,12 @@ def test_model_too_slow_for_its_call_is_loaded_by_the_functions(
     models.put("slow.tar.gz", artifacts.gated(gate))
 
     with Server(models.target, "--lambda", "--allow-code", "--sync-window", "200ms") as server:
-        yard = Yard(server, models)
-        with pytest.raises(yard.sdk.exceptions.ModelNotReadyException):
-            yard.invoke("slow.tar.gz", endpoint="yard")
+        served = Served(server, models)
+        with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
+            served.invoke("slow.tar.gz", endpoint="yard")
         gate.touch()
         eventually(lambda: server.metric("ModelLoadingTime_count", "yard") == 1, 30)
-        answer = body(yard.invoke("slow.tar.gz", endpoint="yard"))
+        answer = body(served.invoke("slow.tar.gz", endpoint="yard"))
         hits = server.metric("ModelCacheHit_sum", "yard")
         eventually(lambda: " warmed " in server.log)
         runtimes = psutil.Process(server.pid).children()

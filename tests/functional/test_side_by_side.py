@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import DirectoryModels
+from tests.functional.served import DirectoryModels
 from tests.serving import Server, body
 
 MODELS = 20

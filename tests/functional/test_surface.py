@@ -3,38 +3,38 @@
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.yard import Yard
+from tests.functional.served import Served
 from tests.serving import body
 
 pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
 
 
-def test_async_invocations_are_refused_with_a_type(yard: Yard) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.sdk.invoke_endpoint_async(EndpointName="safe", InputLocation="s3://bucket/input")
+def test_async_invocations_are_refused_with_a_type(served: Served) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.sdk.invoke_endpoint_async(EndpointName="safe", InputLocation="s3://bucket/input")
 
     message = caught.value.response["Message"]
     assert message == "Endpoint safe does not support async-invocations: call invocations instead."
 
 
-def test_response_streams_are_refused_with_a_type(yard: Yard) -> None:
-    with pytest.raises(yard.sdk.exceptions.ValidationError) as caught:
-        yard.sdk.invoke_endpoint_with_response_stream(EndpointName="safe", Body=b"1,2")
+def test_response_streams_are_refused_with_a_type(served: Served) -> None:
+    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
+        served.sdk.invoke_endpoint_with_response_stream(EndpointName="safe", Body=b"1,2")
 
     assert "does not support invocations-response-stream" in caught.value.response["Message"]
 
 
 @pytest.mark.parametrize("operation", ["async-invocations", "invocations-response-stream"])
-def test_what_is_refused_is_refused_below_a_stage_too(yard: Yard, operation: str) -> None:
-    answer = yard.server.http.post(f"/prod/endpoints/safe/{operation}", content=b"1")
+def test_what_is_refused_is_refused_below_a_stage_too(served: Served, operation: str) -> None:
+    answer = served.server.http.post(f"/prod/endpoints/safe/{operation}", content=b"1")
 
     assert answer.status_code == 400
     assert answer.headers["x-amzn-errortype"] == answer.json()["__type"] == "ValidationError"
 
 
-def test_the_stage_of_an_endpoint_url_is_a_prefix(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(3.0))
-    client = yard.server.client_at(f"{yard.server.url}/prod")
+def test_the_stage_of_an_endpoint_url_is_a_prefix(served: Served) -> None:
+    target = served.publish(artifacts.house(3.0))
+    client = served.server.client_at(f"{served.server.url}/prod")
 
     answer = client.invoke_endpoint(
         EndpointName="safe", TargetModel=target, Body=artifacts.ROW, ContentType="text/csv"
@@ -59,8 +59,8 @@ def test_the_stage_of_an_endpoint_url_is_a_prefix(yard: Yard) -> None:
         ("GET", "/endpoints/nowhere/models", 404),
     ],
 )
-def test_every_answer_has_a_request_id(yard: Yard, method: str, path: str, status: int) -> None:
-    answer = yard.server.http.request(method, path)
+def test_every_answer_has_a_request_id(served: Served, method: str, path: str, status: int) -> None:
+    answer = served.server.http.request(method, path)
 
     assert answer.status_code == status
     assert len(answer.headers["x-amzn-requestid"]) == 36
@@ -75,19 +75,19 @@ def test_every_answer_has_a_request_id(yard: Yard, method: str, path: str, statu
     ],
 )
 def test_unknown_routes_answer_with_a_typed_json_object(
-    yard: Yard, method: str, path: str, kind: str
+    served: Served, method: str, path: str, kind: str
 ) -> None:
-    answer = yard.server.http.request(method, path)
+    answer = served.server.http.request(method, path)
 
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-amzn-errortype"] == answer.json()["__type"] == kind
     assert answer.json()["Message"].endswith(f"{method} {path}")
 
 
-def test_an_error_names_its_code_for_those_who_read_the_body(yard: Yard) -> None:
-    target = yard.publish(artifacts.house())
+def test_an_error_names_its_code_for_those_who_read_the_body(served: Served) -> None:
+    target = served.publish(artifacts.house())
     named = {"X-Amzn-SageMaker-Target-Model": target, "Content-Type": "text/csv"}
-    http = yard.server.http
+    http = served.server.http
 
     nowhere = http.post("/endpoints/nowhere/invocations", headers=named, content=b"")
     rejected = http.post("/endpoints/safe/invocations", headers=named, content=b"one")
@@ -96,11 +96,11 @@ def test_an_error_names_its_code_for_those_who_read_the_body(yard: Yard) -> None
     assert rejected.json()["ErrorCode"] == "CLIENT_ERROR_FROM_MODEL"
 
 
-def test_a_body_sent_in_chunks_is_a_body(yard: Yard) -> None:
-    target = yard.publish(artifacts.house(3.0))
+def test_a_body_sent_in_chunks_is_a_body(served: Served) -> None:
+    target = served.publish(artifacts.house(3.0))
     named = {"X-Amzn-SageMaker-Target-Model": target, "Content-Type": "text/csv"}
 
-    answer = yard.server.http.post(
+    answer = served.server.http.post(
         "/endpoints/safe/invocations", headers=named, content=iter([b"1,2,3", b",4,5,6"])
     )
 

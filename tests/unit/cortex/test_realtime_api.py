@@ -38,13 +38,13 @@ from modelyard.domain.requests import (
     Unload,
 )
 from modelyard.domain.values import HttpResponse, ModelStatus, Payload, Prediction, Timings
-from tests.unit.cortex.clients.api_yard import (
+from tests.unit.cortex.clients.api_under_test import (
     API,
     DIRECTORY,
     PATIENT_S,
     REVALIDATE_S,
     SINGLE,
-    ApiYard,
+    ApiUnderTest,
     in_thread,
 )
 
@@ -62,17 +62,17 @@ class Scene:
     def __init__(
         self, folder: Path, models: ApiModels | None = DIRECTORY, *, threads: int = 1
     ) -> None:
-        self.yard = ApiYard(folder, models or ApiModels(), OBJECTS)
+        self.client = ApiUnderTest(folder, models or ApiModels(), OBJECTS)
         self.predict: Predict = self.content
         self.afterwards: Afterwards | None = None
         self.requests: list[tuple[str, tuple[tuple[str, str], ...], bytes]] = []
         self.make: Callable[[], object] = lambda: None
         self.api = RealtimeApi(
             make_class=self.make_class,
-            models=None if models is None else self.yard.models,
-            residence=self.yard.residence,
-            samples=self.yard.metrics,
-            clock=self.yard.clock,
+            models=None if models is None else self.client.models,
+            residence=self.client.residence,
+            samples=self.client.metrics,
+            clock=self.client.clock,
             threads=threads,
         )
 
@@ -92,11 +92,11 @@ class Scene:
 
     def content(self, query: Query) -> HttpResponse:
         """Answer with the content of the model that the query names."""
-        content = self.yard.get(query.get("model"), query.get("version"))
+        content = self.client.get(query.get("model"), query.get("version"))
         return HttpResponse(200, TEXT, content.encode())
 
     def call(self, query: str = "", *, window_s: float = PATIENT_S) -> Answer:
-        return self.api.handle(CallApi(self.yard.source(""), query, TEXT, b"body", window_s))
+        return self.api.handle(CallApi(self.client.source(""), query, TEXT, b"body", window_s))
 
     def body(self, query: str = "") -> bytes:
         answer = self.call(query)
@@ -107,17 +107,17 @@ class Scene:
         return self.call(query, window_s=window_s).error
 
     def invoke(self, target: str, payload: Payload = PAYLOAD) -> Answer:
-        source = self.yard.source(target)
+        source = self.client.source(target)
         return self.api.handle(Invoke(source, payload, PATIENT_S, PATIENT_S))
 
     def load(self, target: str, *, fresh: bool = False, window_s: float = PATIENT_S) -> Answer:
-        return self.api.handle(Load(self.yard.source(target), window_s, fresh))
+        return self.api.handle(Load(self.client.source(target), window_s, fresh))
 
     def unload(self, target: str) -> Answer:
-        return self.api.handle(Unload(self.yard.source(target)))
+        return self.api.handle(Unload(self.client.source(target)))
 
     def leases(self) -> int:
-        return sum(model.leases for model in self.yard.cache)
+        return sum(model.leases for model in self.client.cache)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def new_scene(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
 
     yield new
     for scene in scenes:
-        scene.yard.settle()
+        scene.client.settle()
 
 
 @pytest.fixture
@@ -206,10 +206,10 @@ def test_first_call_of_a_model_is_a_miss_the_second_a_hit(scene: Scene) -> None:
 
 def test_time_in_the_class_is_told_apart_from_waiting_for_models(scene: Scene) -> None:
     def slow(query: Query) -> HttpResponse:
-        scene.yard.clock.advance(0.25)
+        scene.client.clock.advance(0.25)
         return scene.content(query)
 
-    scene.yard.on_load = lambda folder: scene.yard.clock.advance(4.0)
+    scene.client.on_load = lambda folder: scene.client.clock.advance(4.0)
     scene.predict = slow
 
     assert scene.call("model=a").timings == Timings(cache_hit=False, wait_s=4.0, predict_s=0.25)
@@ -224,7 +224,7 @@ def test_metrics_travel_with_the_answer(scene: Scene) -> None:
 def test_cold_model_takes_no_thread_of_the_class(scene: Scene) -> None:
     cold, released = threading.Event(), threading.Event()
     scene.body("model=a")
-    scene.yard.on_load = lambda folder: (cold.set(), released.wait(PATIENT_S))
+    scene.client.on_load = lambda folder: (cold.set(), released.wait(PATIENT_S))
 
     waiting = in_thread(lambda: scene.body("model=b"))
     assert cold.wait(PATIENT_S)
@@ -239,12 +239,12 @@ def test_single_model_is_leased_ahead_whatever_the_query_says(
     new_scene: Callable[..., Scene],
 ) -> None:
     scene = new_scene(SINGLE).started()
-    scene.yard.repository.put("mpg/1/weights", b"one")
+    scene.client.repository.put("mpg/1/weights", b"one")
     scene.predict = always(200)
 
     scene.call("x=1")
 
-    assert scene.yard.loads == ["_cortex_default/1"]
+    assert scene.client.loads == ["_cortex_default/1"]
 
 
 def test_model_is_not_loaded_ahead_once_that_was_in_vain(scene: Scene) -> None:
@@ -253,7 +253,7 @@ def test_model_is_not_loaded_ahead_once_that_was_in_vain(scene: Scene) -> None:
     scene.call("model=a")
     scene.call("model=b")
 
-    assert scene.yard.loads == ["a/1"]
+    assert scene.client.loads == ["a/1"]
 
 
 def test_model_is_not_loaded_ahead_once_another_was_meant(scene: Scene) -> None:
@@ -262,7 +262,7 @@ def test_model_is_not_loaded_ahead_once_another_was_meant(scene: Scene) -> None:
     scene.call("model=b&version=1")
     scene.call("model=b&version=2")
 
-    assert scene.yard.loads == ["b/1", "a/1"]
+    assert scene.client.loads == ["b/1", "a/1"]
 
 
 def test_refused_call_says_nothing_of_what_the_class_means_by_its_query(scene: Scene) -> None:
@@ -271,7 +271,7 @@ def test_refused_call_says_nothing_of_what_the_class_means_by_its_query(scene: S
     scene.call("model=a")
     scene.call("model=b")
 
-    assert scene.yard.loads == ["a/1", "b/10"]
+    assert scene.client.loads == ["a/1", "b/10"]
 
 
 def test_failed_call_says_nothing_of_what_the_class_means_by_its_query(scene: Scene) -> None:
@@ -280,7 +280,7 @@ def test_failed_call_says_nothing_of_what_the_class_means_by_its_query(scene: Sc
     scene.call("model=a")
     scene.call("model=b")
 
-    assert scene.yard.loads == ["a/1", "b/10"]
+    assert scene.client.loads == ["a/1", "b/10"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_failed_call_says_nothing_of_what_the_class_means_by_its_query(scene: Sc
     ["", "model=", "model=nobody", "model=a&version=7", "model=a&version=abc", "model=broken"],
 )
 def test_model_that_cannot_be_had_is_for_the_class_to_judge(scene: Scene, query: str) -> None:
-    scene.yard.repository.put("broken/1/weights", b"bad")
+    scene.client.repository.put("broken/1/weights", b"bad")
     scene.predict = always(200)
 
     assert scene.body(query) == b"what the class says"
@@ -297,20 +297,20 @@ def test_model_that_cannot_be_had_is_for_the_class_to_judge(scene: Scene, query:
 def test_last_of_repeated_parameters_is_the_model(scene: Scene) -> None:
     scene.body("model=a&model=b&version=1")
 
-    assert scene.yard.loads == ["b/1"]
+    assert scene.client.loads == ["b/1"]
 
 
 def test_c30_model_that_cannot_be_loaded_fails_the_call(scene: Scene) -> None:
-    scene.yard.repository.put("a/1/weights", b"bad")
+    scene.client.repository.put("a/1/weights", b"bad")
 
     errors = [scene.error("model=a") for _ in range(2)]
 
     assert [type(error) for error in errors] == [ModelLoadError] * 2
-    assert scene.yard.loads == ["a/1"] * 2
+    assert scene.client.loads == ["a/1"] * 2
 
 
 def test_model_that_is_not_loaded_in_time_is_not_ready(scene: Scene) -> None:
-    with scene.yard.closed_gate():
+    with scene.client.closed_gate():
         error = scene.error("model=a", window_s=0)
 
     assert isinstance(error, ModelNotReadyError)
@@ -321,7 +321,7 @@ def test_model_that_is_not_loaded_in_time_is_not_ready(scene: Scene) -> None:
 def test_model_that_the_class_asks_for_itself_has_the_same_window(scene: Scene) -> None:
     scene.predict = lambda query: scene.content({"model": "a"})
 
-    with scene.yard.closed_gate():
+    with scene.client.closed_gate():
         error = scene.error(window_s=0)
 
     assert isinstance(error, ModelNotReadyError)
@@ -329,7 +329,7 @@ def test_model_that_the_class_asks_for_itself_has_the_same_window(scene: Scene) 
 
 
 def test_repository_that_is_down_fails_the_call(scene: Scene) -> None:
-    scene.yard.repository.is_down = True
+    scene.client.repository.is_down = True
 
     assert isinstance(scene.error("model=a"), DependencyError)
     assert scene.requests == []
@@ -348,7 +348,7 @@ def test_c18_post_predict_runs_after_the_answer(scene: Scene) -> None:
 
 def test_c18_post_predict_is_no_part_of_the_call(scene: Scene) -> None:
     content: Future[str] = Future()
-    scene.afterwards = lambda: content.set_result(scene.yard.get("b"))
+    scene.afterwards = lambda: content.set_result(scene.client.get("b"))
 
     scene.call("model=a")
 
@@ -428,7 +428,7 @@ def test_class_never_runs_more_often_at_once_than_it_has_threads(
 def test_c31_class_may_get_models_while_it_is_made(new_scene: Callable[..., Scene]) -> None:
     scene = new_scene()
     contents: list[str] = []
-    scene.make = lambda: contents.append(scene.yard.get("a"))
+    scene.make = lambda: contents.append(scene.client.get("a"))
 
     scene.started()
 
@@ -448,7 +448,7 @@ def test_class_is_made_where_it_will_run(new_scene: Callable[..., Scene]) -> Non
 
 
 def requests(scene: Scene) -> list[Request]:
-    source = scene.yard.source("a")
+    source = scene.client.source("a")
     return [
         CallApi(source, "", (), b"", PATIENT_S),
         Invoke(source, Payload(b""), PATIENT_S, PATIENT_S),
@@ -536,7 +536,7 @@ def test_class_without_models_makes_what_it_likes_of_the_target_model(
 def test_loaded_model_is_warm_for_the_next_call(scene: Scene, target: str, loaded: str) -> None:
     assert scene.load(target).error is None
 
-    assert scene.yard.loaded == [loaded]
+    assert scene.client.loaded == [loaded]
     assert scene.leases() == 0
     assert scene.call(f"model=b&version={loaded[2:]}").timings.cache_hit
 
@@ -552,14 +552,14 @@ def test_fresh_load_of_a_loaded_model_is_refused(scene: Scene) -> None:
 
 
 def test_load_that_takes_longer_than_its_window_is_not_ready(scene: Scene) -> None:
-    with scene.yard.closed_gate():
+    with scene.client.closed_gate():
         assert isinstance(scene.load("a", window_s=0).error, ModelNotReadyError)
 
-    assert scene.yard.loaded == ["a/1"]
+    assert scene.client.loaded == ["a/1"]
 
 
 def test_load_says_what_is_wrong_with_a_model(scene: Scene) -> None:
-    scene.yard.repository.put("a/1/weights", b"bad weights")
+    scene.client.repository.put("a/1/weights", b"bad weights")
 
     error = scene.load("a").error
 
@@ -572,7 +572,7 @@ def test_one_version_is_unloaded(scene: Scene) -> None:
     scene.load("b/2")
 
     assert scene.unload("b/2").error is None
-    assert scene.yard.loaded == ["b/1"]
+    assert scene.client.loaded == ["b/1"]
 
 
 @pytest.mark.parametrize("target", ["b", "b/latest"])
@@ -582,7 +582,7 @@ def test_name_unloads_every_version_there_is(scene: Scene, target: str) -> None:
     scene.load("b/10")
 
     assert scene.unload(target).error is None
-    assert scene.yard.loaded == ["a/1"]
+    assert scene.client.loaded == ["a/1"]
 
 
 def test_unload_of_a_model_that_is_not_loaded(scene: Scene) -> None:
@@ -631,23 +631,23 @@ def test_models_that_the_class_makes_itself_are_not_managed(
 
 def test_c40_refresh_frees_what_is_gone(scene: Scene) -> None:
     scene.load("b/2")
-    scene.yard.repository.delete("b/2/weights")
-    scene.yard.clock.advance(REVALIDATE_S)
+    scene.client.repository.delete("b/2/weights")
+    scene.client.clock.advance(REVALIDATE_S)
 
     scene.api.refresh()
 
-    assert scene.yard.loaded == []
+    assert scene.client.loaded == []
 
 
 def test_refresh_survives_whatever_happens(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.load("a")
-    scene.yard.repository.objects = raising(RuntimeError("broken pipe"))
-    scene.yard.clock.advance(REVALIDATE_S)
+    scene.client.repository.objects = raising(RuntimeError("broken pipe"))
+    scene.client.clock.advance(REVALIDATE_S)
 
     scene.api.refresh()
 
     assert "broken pipe" in caplog.text
-    assert scene.yard.loaded == ["a/1"]
+    assert scene.client.loaded == ["a/1"]
 
 
 def test_refresh_without_models_does_nothing(new_scene: Callable[..., Scene]) -> None:
@@ -655,4 +655,4 @@ def test_refresh_without_models_does_nothing(new_scene: Callable[..., Scene]) ->
 
     scene.api.refresh()
 
-    assert scene.yard.repository.listed == []
+    assert scene.client.repository.listed == []

@@ -1,4 +1,4 @@
-"""A yard of models whose loads all end with the test."""
+"""An API of models whose loads all end with the test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cortex.clients.api_yard import ApiYard
+from tests.unit.cortex.clients.api_under_test import ApiUnderTest
 
 
 @pytest.fixture
-def new_yard(tmp_path: Path) -> Iterator[Callable[..., ApiYard]]:
-    """Make the yards of a test; arguments are those of `ApiYard` without its folder."""
-    yards: list[ApiYard] = []
+def new_api(tmp_path: Path) -> Iterator[Callable[..., ApiUnderTest]]:
+    """Return a factory; its arguments are those of `ApiUnderTest` without the folder."""
+    made: list[ApiUnderTest] = []
 
-    def new(*args: Any, **options: Any) -> ApiYard:
-        yards.append(ApiYard(tmp_path / str(len(yards)), *args, **options))
-        return yards[-1]
+    def new(*args: Any, **options: Any) -> ApiUnderTest:
+        made.append(ApiUnderTest(tmp_path / str(len(made)), *args, **options))
+        return made[-1]
 
     yield new
-    for yard in yards:
-        yard.settle()
+    for api in made:
+        api.settle()

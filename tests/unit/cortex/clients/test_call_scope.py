@@ -11,47 +11,47 @@ from modelyard.cortex.clients.call_scope import CallScope, current_scope, entere
 from modelyard.domain.errors import CapacityError, ModelLoadError, ModelNotReadyError
 from modelyard.domain.ports import Resident
 from modelyard.domain.values import TargetModel
-from tests.unit.cortex.clients.api_yard import DIRECTORY, ApiYard, directory
+from tests.unit.cortex.clients.api_under_test import DIRECTORY, ApiUnderTest, directory
 
 A, B, C, BAD = (TargetModel(f"{name}/1") for name in ("a", "b", "c", "bad"))
 OBJECTS = {f"{target}/weights": target.encode() for target in (A, B, C, BAD)}
 
-NewYard = Callable[..., ApiYard]
+NewApi = Callable[..., ApiUnderTest]
 
 
 @pytest.fixture
-def yard(new_yard: NewYard) -> ApiYard:
-    return new_yard(DIRECTORY, OBJECTS)
+def api(new_api: NewApi) -> ApiUnderTest:
+    return new_api(DIRECTORY, OBJECTS)
 
 
-def leases(yard: ApiYard) -> dict[str, int]:
-    return {model.model_id.target_model: model.leases for model in yard.cache}
+def leases(api: ApiUnderTest) -> dict[str, int]:
+    return {model.model_id.target_model: model.leases for model in api.cache}
 
 
-def test_model_is_leased_once_however_often_it_is_asked_for(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_model_is_leased_once_however_often_it_is_asked_for(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         assert scope.hold(A) is scope.hold(A)
-        assert leases(yard) == {A: 1}
+        assert leases(api) == {A: 1}
 
 
-def test_everything_is_given_back_when_the_call_ends(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_everything_is_given_back_when_the_call_ends(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         scope.hold(A)
         scope.hold(B)
-        assert leases(yard) == {A: 1, B: 1}
+        assert leases(api) == {A: 1, B: 1}
 
-    assert leases(yard) == {A: 0, B: 0}
+    assert leases(api) == {A: 0, B: 0}
 
 
-def test_model_loaded_ahead_is_not_leased_until_it_is_asked_for(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_model_loaded_ahead_is_not_leased_until_it_is_asked_for(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         scope.look_ahead(A)
-        assert leases(yard) == {A: 0}
+        assert leases(api) == {A: 0}
 
         scope.hold(A)
-        assert leases(yard) == {A: 1}
+        assert leases(api) == {A: 1}
 
-    assert yard.loads == [A]
+    assert api.loads == [A]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_model_loaded_ahead_is_not_leased_until_it_is_asked_for(yard: ApiYard) -
     ids=["it", "it-first", "it-last", "nothing", "another"],
 )
 def test_what_was_loaded_ahead_in_vain_is_known(
-    yard: ApiYard, asked: tuple[TargetModel, ...], used_all: bool
+    api: ApiUnderTest, asked: tuple[TargetModel, ...], used_all: bool
 ) -> None:
-    with yard.call() as scope:
+    with api.call() as scope:
         scope.look_ahead(A)
         for target in asked:
             scope.hold(target)
@@ -70,24 +70,24 @@ def test_what_was_loaded_ahead_in_vain_is_known(
     assert scope.used_all is used_all
 
 
-def test_call_that_loaded_nothing_ahead_used_all(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_call_that_loaded_nothing_ahead_used_all(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         scope.hold(A)
 
     assert scope.used_all
 
 
-def test_failure_is_the_answer_for_the_rest_of_the_call(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_failure_is_the_answer_for_the_rest_of_the_call(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         for _ in range(3):
             with pytest.raises(ModelLoadError):
                 scope.hold(BAD)
 
-    assert yard.loads == [BAD]
+    assert api.loads == [BAD]
 
 
-def test_failure_ahead_is_what_the_call_gets(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_failure_ahead_is_what_the_call_gets(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         with pytest.raises(ModelLoadError) as ahead:
             scope.look_ahead(BAD)
         with pytest.raises(ModelLoadError) as asked:
@@ -97,44 +97,44 @@ def test_failure_ahead_is_what_the_call_gets(yard: ApiYard) -> None:
     assert scope.used_all
 
 
-def test_model_that_was_not_ready_may_be_ready_later_in_the_call(yard: ApiYard) -> None:
-    with yard.call(window_s=0) as scope:
-        with yard.closed_gate(), pytest.raises(ModelNotReadyError):
+def test_model_that_was_not_ready_may_be_ready_later_in_the_call(api: ApiUnderTest) -> None:
+    with api.call(window_s=0) as scope:
+        with api.closed_gate(), pytest.raises(ModelNotReadyError):
             scope.hold(A)
 
         assert scope.hold(A).resident is not None
 
 
-def test_window_is_for_all_the_waiting_of_a_call_and_for_nothing_else(yard: ApiYard) -> None:
+def test_window_is_for_all_the_waiting_of_a_call_and_for_nothing_else(api: ApiUnderTest) -> None:
     windows: list[float] = []
 
     def lease(target: TargetModel, *, window_s: float, patience_s: float):
         windows.append(window_s)
-        return yard.residence.lease(yard.source(target), window_s=30.0, patience_s=patience_s)
+        return api.residence.lease(api.source(target), window_s=30.0, patience_s=patience_s)
 
-    scope: CallScope[Resident] = CallScope(lease, yard.clock, window_s=5.0, patience_s=30.0)
-    yard.on_load = lambda folder: yard.clock.advance(4.0)
+    scope: CallScope[Resident] = CallScope(lease, api.clock, window_s=5.0, patience_s=30.0)
+    api.on_load = lambda folder: api.clock.advance(4.0)
     for target in (A, B, C):
-        yard.clock.advance(60.0)  # the class works
+        api.clock.advance(60.0)  # the class works
         scope.hold(target)
     scope.close()
 
     assert windows == [5.0, 1.0, 0.0]
 
 
-def test_call_of_a_cold_model_is_a_miss(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_call_of_a_cold_model_is_a_miss(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         scope.hold(A)
         scope.hold(B)
 
     assert not scope.cache_hit
 
 
-def test_call_of_loaded_models_is_a_hit(yard: ApiYard) -> None:
-    yard.get("a")
-    yard.get("b")
+def test_call_of_loaded_models_is_a_hit(api: ApiUnderTest) -> None:
+    api.get("a")
+    api.get("b")
 
-    with yard.call() as scope:
+    with api.call() as scope:
         scope.hold(A)
         scope.hold(B)
 
@@ -142,51 +142,51 @@ def test_call_of_loaded_models_is_a_hit(yard: ApiYard) -> None:
 
 
 @pytest.mark.parametrize("target", [A, BAD])
-def test_time_that_a_load_takes_is_waiting(yard: ApiYard, target: TargetModel) -> None:
-    yard.on_load = lambda folder: yard.clock.advance(4.0)
+def test_time_that_a_load_takes_is_waiting(api: ApiUnderTest, target: TargetModel) -> None:
+    api.on_load = lambda folder: api.clock.advance(4.0)
 
-    with yard.call() as scope, contextlib.suppress(ModelLoadError):
+    with api.call() as scope, contextlib.suppress(ModelLoadError):
         scope.hold(target)
 
     assert scope.wait_s == 4.0
 
 
-def test_call_that_uses_more_models_than_fit_fails_at_once(new_yard: NewYard) -> None:
-    yard = new_yard(directory(cache_size=1), OBJECTS)
+def test_call_that_uses_more_models_than_fit_fails_at_once(new_api: NewApi) -> None:
+    api = new_api(directory(cache_size=1), OBJECTS)
 
-    with yard.call() as scope:
+    with api.call() as scope:
         scope.hold(A)
         with pytest.raises(CapacityError, match=r"room for b/1: .* uses a/1 .* raise cache_size"):
             scope.hold(B)
 
-    assert yard.loads == [A]
+    assert api.loads == [A]
 
 
-def test_model_loaded_ahead_is_no_reason_to_refuse_another(new_yard: NewYard) -> None:
-    yard = new_yard(directory(cache_size=1), OBJECTS)
+def test_model_loaded_ahead_is_no_reason_to_refuse_another(new_api: NewApi) -> None:
+    api = new_api(directory(cache_size=1), OBJECTS)
 
-    with yard.call() as scope:
+    with api.call() as scope:
         scope.look_ahead(A)
         scope.hold(B)
 
-        assert yard.loaded == [B]
+        assert api.loaded == [B]
 
 
-def test_call_may_use_as_many_models_as_fit(new_yard: NewYard) -> None:
-    yard = new_yard(directory(cache_size=2), OBJECTS)
+def test_call_may_use_as_many_models_as_fit(new_api: NewApi) -> None:
+    api = new_api(directory(cache_size=2), OBJECTS)
 
-    with yard.call() as scope:
+    with api.call() as scope:
         scope.hold(A)
         scope.hold(B)
         scope.hold(A)
         with pytest.raises(CapacityError):
             scope.hold(C)
 
-    assert yard.loaded == [A, B]
+    assert api.loaded == [A, B]
 
 
-def test_scope_is_current_in_the_context_of_its_call_only(yard: ApiYard) -> None:
-    with ThreadPoolExecutor(1) as others, yard.call() as scope:
+def test_scope_is_current_in_the_context_of_its_call_only(api: ApiUnderTest) -> None:
+    with ThreadPoolExecutor(1) as others, api.call() as scope:
         assert current_scope() is scope
         assert others.submit(current_scope).result() is None
         assert others.submit(copy_context().run, current_scope).result() is scope
@@ -194,25 +194,25 @@ def test_scope_is_current_in_the_context_of_its_call_only(yard: ApiYard) -> None
     assert current_scope() is None
 
 
-def test_calls_may_be_nested(yard: ApiYard) -> None:
-    with yard.call() as outer:
-        with yard.call() as inner:
+def test_calls_may_be_nested(api: ApiUnderTest) -> None:
+    with api.call() as outer:
+        with api.call() as inner:
             assert current_scope() is inner
         assert current_scope() is outer
 
 
-def test_work_that_the_call_left_behind_leases_for_itself(yard: ApiYard) -> None:
-    with yard.call() as scope:
+def test_work_that_the_call_left_behind_leases_for_itself(api: ApiUnderTest) -> None:
+    with api.call() as scope:
         left_behind = copy_context()
 
     assert scope.is_closed
     assert left_behind.run(current_scope) is None
-    left_behind.run(yard.get, "a")
-    assert leases(yard) == {A: 0}
+    left_behind.run(api.get, "a")
+    assert leases(api) == {A: 0}
 
 
-def test_scope_is_left_when_the_call_fails(yard: ApiYard) -> None:
-    scope = yard.models.new_scope(1.0, 1.0)
+def test_scope_is_left_when_the_call_fails(api: ApiUnderTest) -> None:
+    scope = api.models.new_scope(1.0, 1.0)
 
     with pytest.raises(ValueError, match="boom"), entered(scope):
         raise ValueError("boom")

@@ -15,9 +15,15 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
 )
 from tests.models.onnx_models import linear_onnx
-from tests.unit.cortex.clients.api_yard import DIRECTORY, PATHS, SINGLE, ApiYard, directory
+from tests.unit.cortex.clients.api_under_test import (
+    DIRECTORY,
+    PATHS,
+    SINGLE,
+    ApiUnderTest,
+    directory,
+)
 
-NewYard = Callable[..., ApiYard]
+NewApi = Callable[..., ApiUnderTest]
 ROW = [[1.0, 2.0, 3.0, 4.0]]
 
 
@@ -41,84 +47,84 @@ def files_below(folder: Path, prefix: str) -> dict[str, bytes]:
     ],
 )
 def test_class_asks_for_its_client_by_this_name(
-    new_yard: NewYard, kind: PredictorType, name: str
+    new_api: NewApi, kind: PredictorType, name: str
 ) -> None:
-    assert new_yard(DIRECTORY, kind=kind).client_name == name
+    assert new_api(DIRECTORY, kind=kind).client_name == name
 
 
-def test_c20_single_model_needs_no_name(new_yard: NewYard) -> None:
-    yard = new_yard(SINGLE, {"mpg/1/weights": b"one"})
+def test_c20_single_model_needs_no_name(new_api: NewApi) -> None:
+    api = new_api(SINGLE, {"mpg/1/weights": b"one"})
 
-    assert yard.client.get_model().content == "one"
-    assert yard.client.get_model("whatever").content == "one"
-    assert yard.client.get_model(model_version="1").content == "one"
+    assert api.client.get_model().content == "one"
+    assert api.client.get_model("whatever").content == "one"
+    assert api.client.get_model(model_version="1").content == "one"
 
 
-def test_c21_name_is_needed_where_there_are_several(new_yard: NewYard) -> None:
+def test_c21_name_is_needed_where_there_are_several(new_api: NewApi) -> None:
     with pytest.raises(TargetModelMissingError):
-        new_yard(PATHS).client.get_model()
+        new_api(PATHS).client.get_model()
 
 
-def test_c22_unknown_model_is_not_found(new_yard: NewYard) -> None:
+def test_c22_unknown_model_is_not_found(new_api: NewApi) -> None:
     with pytest.raises(TargetModelNotFoundError):
-        new_yard(PATHS).client.get_model("gpt")
+        new_api(PATHS).client.get_model("gpt")
 
 
 @pytest.mark.parametrize("version", ["latest", "10", 10, None])
-def test_c23_latest_is_the_numerically_highest(new_yard: NewYard, version: str | int) -> None:
+def test_c23_latest_is_the_numerically_highest(new_api: NewApi, version: str | int) -> None:
     objects = {f"mpg/{version}/weights": b"%d" % version for version in (1, 2, 10)}
-    yard = new_yard(SINGLE, objects)
+    api = new_api(SINGLE, objects)
 
-    assert yard.client.get_model(model_version=version).content == "10"
+    assert api.client.get_model(model_version=version).content == "10"
 
 
-def test_c26_version_that_is_no_number_is_refused(new_yard: NewYard) -> None:
-    yard = new_yard(SINGLE, {"mpg/1/weights": b"one"})
+def test_c26_version_that_is_no_number_is_refused(new_api: NewApi) -> None:
+    api = new_api(SINGLE, {"mpg/1/weights": b"one"})
 
     with pytest.raises(InvalidRequestError, match="allowed: a whole number or 'latest'"):
-        yard.client.get_model(model_version="abc")
+        api.client.get_model(model_version="abc")
 
 
-def test_c28_python_client_hands_out_the_very_object_of_load_model(new_yard: NewYard) -> None:
-    yard = new_yard(SINGLE, {"mpg/1/weights": b"one"})
+def test_c28_python_client_hands_out_the_very_object_of_load_model(new_api: NewApi) -> None:
+    api = new_api(SINGLE, {"mpg/1/weights": b"one"})
 
-    assert yard.client.get_model() is yard.client.get_model()
+    assert api.client.get_model() is api.client.get_model()
 
 
 @pytest.mark.parametrize(("models", "is_caching"), [(DIRECTORY, False), (directory(2), True)])
 def test_class_can_tell_whether_models_are_limited(
-    new_yard: NewYard, models: ApiModels, is_caching: bool
+    new_api: NewApi, models: ApiModels, is_caching: bool
 ) -> None:
-    assert new_yard(models).client.caching is is_caching
+    assert new_api(models).client.caching is is_caching
 
 
-def test_c42_metadata_is_a_copy_with_versions_and_times(new_yard: NewYard) -> None:
-    yard = new_yard(DIRECTORY, {"bert/1/weights": b"1"})
+def test_c42_metadata_is_a_copy_with_versions_and_times(new_api: NewApi) -> None:
+    api = new_api(DIRECTORY, {"bert/1/weights": b"1"})
 
-    yard.client.metadata.clear()
+    api.client.metadata.clear()
 
-    assert yard.client.metadata == {"bert": {"versions": ["1"], "timestamps": [1.0]}}
+    assert api.client.metadata == {"bert": {"versions": ["1"], "timestamps": [1.0]}}
 
 
 def test_onnx_client_predicts_with_the_version_it_is_asked_for(
-    new_yard: NewYard, onnx_bytes: Callable[[float], bytes]
+    new_api: NewApi, onnx_bytes: Callable[[float], bytes]
 ) -> None:
     objects = {"sum/1/m.onnx": onnx_bytes(0.0), "sum/2/m.onnx": onnx_bytes(100.0)}
-    yard = new_yard(DIRECTORY, objects, kind=PredictorType.ONNX)
+    api = new_api(DIRECTORY, objects, kind=PredictorType.ONNX)
 
-    [latest] = yard.client.predict(ROW, "sum")
-    [first] = yard.client.predict(ROW, "sum", 1)
+    [latest] = api.client.predict(ROW, "sum")
+    [first] = api.client.predict(ROW, "sum", 1)
 
     assert isinstance(latest, np.ndarray)
     assert (latest.tolist(), first.tolist()) == ([[110.0]], [[10.0]])
 
 
 def test_onnx_client_shows_the_session_and_its_inputs(
-    new_yard: NewYard, onnx_bytes: Callable[[float], bytes]
+    new_api: NewApi, onnx_bytes: Callable[[float], bytes]
 ) -> None:
-    yard = new_yard(SINGLE, {"mpg/m.onnx": onnx_bytes(0.0)}, kind=PredictorType.ONNX)
+    api = new_api(SINGLE, {"mpg/m.onnx": onnx_bytes(0.0)}, kind=PredictorType.ONNX)
 
-    model = yard.client.get_model()
+    model = api.client.get_model()
 
     assert set(model) == {"session", "signatures", "input_signatures"}
     assert model["input_signatures"] == {"x": {"shape": [None, 4], "type": "float32"}}
@@ -135,30 +141,30 @@ def test_onnx_client_shows_the_session_and_its_inputs(
     ids=["named", "single"],
 )
 def test_onnx_client_says_which_model_refuses_an_input(
-    new_yard: NewYard,
+    new_api: NewApi,
     onnx_bytes: Callable[[float], bytes],
     models: ApiModels,
     key: str,
     name: str | None,
     words: str,
 ) -> None:
-    yard = new_yard(models, {key: onnx_bytes(0.0)}, kind=PredictorType.ONNX)
+    api = new_api(models, {key: onnx_bytes(0.0)}, kind=PredictorType.ONNX)
 
     with pytest.raises(InputRejectedError, match=f"^{words}") as raised:
-        yard.client.predict({"y": ROW}, name)
+        api.client.predict({"y": ROW}, name)
 
     assert "_cortex_default" not in raised.value.message
 
 
-def test_file_that_is_no_onnx_model_is_not_loaded(new_yard: NewYard) -> None:
-    yard = new_yard(SINGLE, {"mpg/m.onnx": b"no graph"}, kind=PredictorType.ONNX)
+def test_file_that_is_no_onnx_model_is_not_loaded(new_api: NewApi) -> None:
+    api = new_api(SINGLE, {"mpg/m.onnx": b"no graph"}, kind=PredictorType.ONNX)
 
     with pytest.raises(ModelLoadError):
-        yard.client.predict(ROW)
+        api.client.predict(ROW)
 
 
 def test_tensorflow_client_calls_the_signature_of_each_model(
-    new_yard: NewYard, tmp_path: Path
+    new_api: NewApi, tmp_path: Path
 ) -> None:
     from tests.models import tensorflow_models  # seconds, and only for this test
 
@@ -171,12 +177,12 @@ def test_tensorflow_client_calls_the_signature_of_each_model(
         }
     )
     objects = files_below(saved, "net/4")
-    yard = new_yard(models, objects, kind=PredictorType.TENSORFLOW)
+    api = new_api(models, objects, kind=PredictorType.TENSORFLOW)
 
-    answer = yard.client.predict({"a": [[1.0, 2.0]], "b": [[3.0, 5.0]]}, "good")
+    answer = api.client.predict({"a": [[1.0, 2.0]], "b": [[3.0, 5.0]]}, "good")
     with pytest.raises(ModelLoadError, match="other"):
-        yard.client.predict({}, "bad")
+        api.client.predict({}, "bad")
     with pytest.raises(InputRejectedError, match=r"^model good, version 4: "):
-        yard.client.predict({"a": [[1.0, 2.0]]}, "good", "latest")
+        api.client.predict({"a": [[1.0, 2.0]]}, "good", "latest")
 
     assert answer == {"sum": [4.0, 7.0], "difference": [-2.0, -3.0]}

@@ -18,9 +18,9 @@ from modelyard.domain.errors import (
 )
 from modelyard.runtimes.memory import FIXED_BYTES
 from tests.models.onnx_models import linear_onnx
-from tests.unit.cortex.clients.api_yard import DIRECTORY, PATHS, SINGLE, ApiYard
+from tests.unit.cortex.clients.api_under_test import DIRECTORY, PATHS, SINGLE, ApiUnderTest
 
-NewYard = Callable[..., ApiYard]
+NewApi = Callable[..., ApiUnderTest]
 
 
 @pytest.fixture
@@ -48,13 +48,13 @@ def by_user(load_model: Callable[[str], Any]) -> ModelLoading:
     ids=["single", "single-unversioned", "paths", "paths-unversioned", "directory"],
 )
 def test_c29_load_model_gets_the_folder_of_name_and_version(
-    new_yard: NewYard, models: ApiModels, key: str, name: str | None, folder: str
+    new_api: NewApi, models: ApiModels, key: str, name: str | None, folder: str
 ) -> None:
-    yard = new_yard(models, {key: b"one"})
+    api = new_api(models, {key: b"one"})
 
-    yard.client.get_model(name)
+    api.client.get_model(name)
 
-    assert yard.loads == [folder]
+    assert api.loads == [folder]
 
 
 def test_c29_path_is_absolute_without_a_slash_at_its_end(staged: Path) -> None:
@@ -91,14 +91,14 @@ def test_closing_a_user_model_drops_it() -> None:
     assert model.native is None
 
 
-def test_load_model_that_returns_none_is_told_so(new_yard: NewYard) -> None:
-    yard = new_yard(SINGLE, {"mpg/1/weights": b"none"})
+def test_load_model_that_returns_none_is_told_so(new_api: NewApi) -> None:
+    api = new_api(SINGLE, {"mpg/1/weights": b"none"})
 
     for _ in range(2):
         with pytest.raises(ModelLoadError, match="load_model returned None"):
-            yard.get()
+            api.get()
 
-    assert len(yard.loads) == 2
+    assert len(api.loads) == 2
 
 
 @pytest.mark.parametrize("native", [0, "", [], False], ids=repr)
@@ -117,16 +117,16 @@ def test_anything_but_none_is_a_model(staged: Path, native: Any) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_c30_what_load_model_met_is_what_the_call_gets(
-    new_yard: NewYard, error: ModelyardError
+    new_api: NewApi, error: ModelyardError
 ) -> None:
-    yard = new_yard(SINGLE, {"mpg/1/weights": b"one"})
+    api = new_api(SINGLE, {"mpg/1/weights": b"one"})
 
     def fail(_: str) -> None:
         raise error
 
-    yard.on_load = fail
+    api.on_load = fail
     with pytest.raises(type(error)) as raised:
-        yard.get()
+        api.get()
 
     assert raised.value is error
 

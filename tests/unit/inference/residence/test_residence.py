@@ -73,7 +73,7 @@ class Repository(MemoryRepository):
 
 
 @dataclass
-class Yard:
+class Scene:
     """A residence over fakes, with a gate in front of every load."""
 
     root: Path
@@ -164,51 +164,51 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
-    yard = Yard(tmp_path)
-    yard.repository.put("m", b"v1")
-    yield yard
-    yard.gate.set()
-    yard.settle()
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    scene.repository.put("m", b"v1")
+    yield scene
+    scene.gate.set()
+    scene.settle()
 
 
-def test_first_call_loads_the_second_hits(yard: Yard) -> None:
-    assert yard.outcome("m") == (b"v1", False)
-    assert yard.outcome("m") == (b"v1", True)
-    assert yard.loads == [b"v1"]
+def test_first_call_loads_the_second_hits(scene: Scene) -> None:
+    assert scene.outcome("m") == (b"v1", False)
+    assert scene.outcome("m") == (b"v1", True)
+    assert scene.loads == [b"v1"]
 
 
-def test_fifty_first_calls_share_one_fetch_one_load(yard: Yard) -> None:
+def test_fifty_first_calls_share_one_fetch_one_load(scene: Scene) -> None:
     answers: list[bytes] = []
-    callers = [threading.Thread(target=lambda: answers.append(yard.ask("m"))) for _ in range(50)]
+    callers = [threading.Thread(target=lambda: answers.append(scene.ask("m"))) for _ in range(50)]
 
-    with yard.closed_gate():
+    with scene.closed_gate():
         for caller in callers:
             caller.start()
     for caller in callers:
         caller.join(PATIENT_S)
 
     assert answers == [b"v1"] * 50
-    assert (yard.repository.fetched, yard.loads) == (["m"], [b"v1"])
-    assert yard.repository.described == ["m"]
+    assert (scene.repository.fetched, scene.loads) == (["m"], [b"v1"])
+    assert scene.repository.described == ["m"]
 
 
 def test_cold_models_do_not_wait_for_each_other(tmp_path: Path) -> None:
     together = threading.Barrier(20)
-    yard = Yard(tmp_path, memory_limit=10_000)
-    load = yard._load
+    scene = Scene(tmp_path, memory_limit=10_000)
+    load = scene._load
 
     def load_together(plan: LoadPlan) -> Echo:
         together.wait(PATIENT_S)
         return load(plan)
 
-    yard.residence._loader._load = load_together
+    scene.residence._loader._load = load_together
     names = [f"m{number}" for number in range(20)]
     answers: list[bytes] = []
     for name in names:
-        yard.repository.put(name, name.encode())
+        scene.repository.put(name, name.encode())
     callers = [
-        threading.Thread(target=lambda name=name: answers.append(yard.ask(name))) for name in names
+        threading.Thread(target=lambda name=name: answers.append(scene.ask(name))) for name in names
     ]
 
     for caller in callers:
@@ -219,294 +219,294 @@ def test_cold_models_do_not_wait_for_each_other(tmp_path: Path) -> None:
     assert sorted(answers) == sorted(name.encode() for name in names)
 
 
-def test_model_that_is_not_loaded_in_time_is_not_ready(yard: Yard) -> None:
-    with yard.closed_gate(), pytest.raises(ModelNotReadyError):
-        yard.ask("m", window_s=0)
+def test_model_that_is_not_loaded_in_time_is_not_ready(scene: Scene) -> None:
+    with scene.closed_gate(), pytest.raises(ModelNotReadyError):
+        scene.ask("m", window_s=0)
 
-    assert yard.outcome("m") == (b"v1", True)
+    assert scene.outcome("m") == (b"v1", True)
 
 
-def test_known_long_load_is_not_waited_for_beyond_the_clients_patience(yard: Yard) -> None:
-    yard.ask("m")
-    slot = yard.residence._slots.of(yard.source("m").model_id)
+def test_known_long_load_is_not_waited_for_beyond_the_clients_patience(scene: Scene) -> None:
+    scene.ask("m")
+    slot = scene.residence._slots.of(scene.source("m").model_id)
     assert slot.artifact is not None
     slot.last_load = (slot.artifact.tag, 100.0)
-    yard.models.unload(yard.source("m").model_id)
+    scene.models.unload(scene.source("m").model_id)
 
-    with yard.closed_gate(), pytest.raises(ModelNotReadyError) as caught:
-        yard.ask("m", window_s=PATIENT_S, patience_s=60.0)
+    with scene.closed_gate(), pytest.raises(ModelNotReadyError) as caught:
+        scene.ask("m", window_s=PATIENT_S, patience_s=60.0)
 
     assert caught.value.retry_after_s == pytest.approx(100.0)
 
 
-def test_repository_is_asked_once_per_revalidation(yard: Yard) -> None:
-    yard.ask("m")
-    yard.clock.advance(REVALIDATE_S - 0.1)
-    yard.ask("m")
-    assert len(yard.repository.described) == 1
+def test_repository_is_asked_once_per_revalidation(scene: Scene) -> None:
+    scene.ask("m")
+    scene.clock.advance(REVALIDATE_S - 0.1)
+    scene.ask("m")
+    assert len(scene.repository.described) == 1
 
-    yard.clock.advance(0.1)
-    yard.ask("m")
-    assert len(yard.repository.described) == 2
-    assert yard.loads == [b"v1"]
-
-
-def test_old_copy_answers_until_the_update_is_loaded(yard: Yard) -> None:
-    yard.ask("m")
-    yard.repository.put("m", b"v2")
-    yard.clock.advance(REVALIDATE_S)
-
-    with yard.closed_gate():
-        assert yard.outcome("m") == (b"v1", True)
-    assert yard.ask("m") == b"v2"
+    scene.clock.advance(0.1)
+    scene.ask("m")
+    assert len(scene.repository.described) == 2
+    assert scene.loads == [b"v1"]
 
 
-def test_update_during_a_load_is_noticed_by_the_next_call(yard: Yard) -> None:
-    with yard.closed_gate():
+def test_old_copy_answers_until_the_update_is_loaded(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.put("m", b"v2")
+    scene.clock.advance(REVALIDATE_S)
+
+    with scene.closed_gate():
+        assert scene.outcome("m") == (b"v1", True)
+    assert scene.ask("m") == b"v2"
+
+
+def test_update_during_a_load_is_noticed_by_the_next_call(scene: Scene) -> None:
+    with scene.closed_gate():
         with pytest.raises(ModelNotReadyError):
-            yard.ask("m", window_s=0)
-        yard.repository.put("m", b"v2")
-        yard.clock.advance(REVALIDATE_S)
+            scene.ask("m", window_s=0)
+        scene.repository.put("m", b"v2")
+        scene.clock.advance(REVALIDATE_S)
         with pytest.raises(ModelNotReadyError):
-            yard.ask("m", window_s=0)
+            scene.ask("m", window_s=0)
 
-    yard.ask("m")
-    yard.settle()
-    assert yard.ask("m") == b"v2"
+    scene.ask("m")
+    scene.settle()
+    assert scene.ask("m") == b"v2"
 
 
-def test_broken_update_never_takes_the_old_copy_down(yard: Yard) -> None:
-    yard.ask("m")
-    yard.repository.put("m", b"bad v2")
+def test_broken_update_never_takes_the_old_copy_down(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.put("m", b"bad v2")
 
     for _ in range(3):
-        yard.clock.advance(REVALIDATE_S)
-        assert yard.ask("m") == b"v1"
-        yard.settle()
-        assert yard.ask("m") == b"v1"
+        scene.clock.advance(REVALIDATE_S)
+        assert scene.ask("m") == b"v1"
+        scene.settle()
+        assert scene.ask("m") == b"v1"
 
 
-def test_good_upload_after_a_broken_one_recovers_by_itself(yard: Yard) -> None:
-    yard.ask("m")
+def test_good_upload_after_a_broken_one_recovers_by_itself(scene: Scene) -> None:
+    scene.ask("m")
     for content in (b"bad v2", b"v3"):
-        yard.repository.put("m", content)
-        yard.clock.advance(REVALIDATE_S)
-        yard.ask("m")
-        yard.settle()
+        scene.repository.put("m", content)
+        scene.clock.advance(REVALIDATE_S)
+        scene.ask("m")
+        scene.settle()
 
-    assert yard.ask("m") == b"v3"
+    assert scene.ask("m") == b"v3"
 
 
-def test_failed_load_says_why_and_is_not_tried_again_at_once(yard: Yard) -> None:
-    yard.repository.put("m", b"bad")
+def test_failed_load_says_why_and_is_not_tried_again_at_once(scene: Scene) -> None:
+    scene.repository.put("m", b"bad")
 
     for _ in range(3):
         with pytest.raises(ModelLoadError, match="cannot load bad"):
-            yard.ask("m")
+            scene.ask("m")
 
-    assert yard.loads == [b"bad"]
+    assert scene.loads == [b"bad"]
 
 
-def test_failing_model_is_never_only_not_ready(yard: Yard) -> None:
-    yard.repository.put("m", b"bad")
+def test_failing_model_is_never_only_not_ready(scene: Scene) -> None:
+    scene.repository.put("m", b"bad")
     for _ in range(2):
         with pytest.raises(ModelLoadError):
-            yard.ask("m")
-        yard.clock.advance(1000)
+            scene.ask("m")
+        scene.clock.advance(1000)
 
-    with yard.closed_gate(), pytest.raises(ModelLoadError, match="cannot load bad"):
-        yard.ask("m", window_s=0)
+    with scene.closed_gate(), pytest.raises(ModelLoadError, match="cannot load bad"):
+        scene.ask("m", window_s=0)
 
-    assert yard.loads == [b"bad"] * 3
+    assert scene.loads == [b"bad"] * 3
 
 
-def test_failed_model_leaves_nothing_on_disk_or_in_memory(yard: Yard, tmp_path: Path) -> None:
-    yard.repository.put("m", b"bad")
+def test_failed_model_leaves_nothing_on_disk_or_in_memory(scene: Scene, tmp_path: Path) -> None:
+    scene.repository.put("m", b"bad")
     with pytest.raises(ModelLoadError):
-        yard.ask("m")
+        scene.ask("m")
 
-    assert yard.models.used_bytes == 0
+    assert scene.models.used_bytes == 0
     assert list((tmp_path / "entries").iterdir()) == []
-    assert yard.status("m").status is ModelStatus.LOADING_FAILED
+    assert scene.status("m").status is ModelStatus.LOADING_FAILED
 
 
-def test_good_upload_recovers_a_model_that_never_loaded(yard: Yard) -> None:
-    yard.repository.put("m", b"bad")
+def test_good_upload_recovers_a_model_that_never_loaded(scene: Scene) -> None:
+    scene.repository.put("m", b"bad")
     with pytest.raises(ModelLoadError):
-        yard.ask("m")
-    yard.repository.put("m", b"v2")
-    yard.clock.advance(REVALIDATE_S)
+        scene.ask("m")
+    scene.repository.put("m", b"v2")
+    scene.clock.advance(REVALIDATE_S)
 
-    assert yard.ask("m") == b"v2"
+    assert scene.ask("m") == b"v2"
 
 
-def test_missing_model_is_asked_for_again_after_a_few_seconds(yard: Yard) -> None:
+def test_missing_model_is_asked_for_again_after_a_few_seconds(scene: Scene) -> None:
     for _ in range(3):
         with pytest.raises(TargetModelNotFoundError):
-            yard.ask("new")
-    assert yard.repository.described == ["new"]
+            scene.ask("new")
+    assert scene.repository.described == ["new"]
 
-    yard.repository.put("new", b"v1")
-    yard.clock.advance(MISSING_TTL_S)
+    scene.repository.put("new", b"v1")
+    scene.clock.advance(MISSING_TTL_S)
 
-    assert yard.ask("new") == b"v1"
+    assert scene.ask("new") == b"v1"
 
 
-def test_deletion_upstream_is_noticed(yard: Yard) -> None:
-    yard.ask("m")
-    yard.repository.delete("m")
-    assert yard.ask("m") == b"v1"
+def test_deletion_upstream_is_noticed(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.delete("m")
+    assert scene.ask("m") == b"v1"
 
-    yard.clock.advance(REVALIDATE_S)
+    scene.clock.advance(REVALIDATE_S)
 
     with pytest.raises(TargetModelNotFoundError):
-        yard.ask("m")
-    assert yard.models.used_bytes == 0
+        scene.ask("m")
+    assert scene.models.used_bytes == 0
 
 
-def test_loaded_model_answers_while_the_repository_is_out_of_reach(yard: Yard) -> None:
-    yard.ask("m")
-    yard.repository.is_down = True
-    yard.clock.advance(REVALIDATE_S)
+def test_loaded_model_answers_while_the_repository_is_out_of_reach(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.is_down = True
+    scene.clock.advance(REVALIDATE_S)
 
-    assert yard.ask("m") == b"v1"
+    assert scene.ask("m") == b"v1"
 
 
-def test_loaded_model_answers_while_the_repository_forbids_to_look(yard: Yard) -> None:
+def test_loaded_model_answers_while_the_repository_forbids_to_look(scene: Scene) -> None:
     """Expired credentials are no deletion of every model there is."""
-    yard.ask("m")
-    yard.repository.is_forbidden = True
-    yard.clock.advance(REVALIDATE_S)
+    scene.ask("m")
+    scene.repository.is_forbidden = True
+    scene.clock.advance(REVALIDATE_S)
 
-    assert yard.ask("m") == b"v1"
+    assert scene.ask("m") == b"v1"
 
 
-def test_cold_model_of_a_forbidding_repository_is_not_found(yard: Yard) -> None:
-    yard.repository.is_forbidden = True
+def test_cold_model_of_a_forbidding_repository_is_not_found(scene: Scene) -> None:
+    scene.repository.is_forbidden = True
 
     with pytest.raises(TargetModelForbiddenError):
-        yard.ask("m")
+        scene.ask("m")
 
 
-def test_cold_model_of_an_unreachable_repository_is_a_dependency_error(yard: Yard) -> None:
-    yard.repository.is_down = True
+def test_cold_model_of_an_unreachable_repository_is_a_dependency_error(scene: Scene) -> None:
+    scene.repository.is_down = True
 
     with pytest.raises(DependencyError):
-        yard.ask("m")
+        scene.ask("m")
 
-    yard.repository.is_down = False
-    assert yard.ask("m") == b"v1"
+    scene.repository.is_down = False
+    assert scene.ask("m") == b"v1"
 
 
 def test_model_that_can_never_fit_is_an_error(tmp_path: Path) -> None:
-    yard = Yard(tmp_path, memory_of=lambda content: 101)
-    yard.repository.put("m", b"v1")
+    scene = Scene(tmp_path, memory_of=lambda content: 101)
+    scene.repository.put("m", b"v1")
 
     with pytest.raises(ModelTooLargeError):
-        yard.ask("m")
+        scene.ask("m")
 
-    assert yard.loads == []
+    assert scene.loads == []
 
 
-def test_evicted_model_comes_back_from_disk(yard: Yard) -> None:
+def test_evicted_model_comes_back_from_disk(scene: Scene) -> None:
     for name in ("a", "b", "c"):
-        yard.repository.put(name, name.encode())
-        yard.ask(name)
-    yard.repository.fetched.clear()
+        scene.repository.put(name, name.encode())
+        scene.ask(name)
+    scene.repository.fetched.clear()
 
-    assert yard.outcome("a") == (b"a", False)
-    assert yard.repository.fetched == []
+    assert scene.outcome("a") == (b"a", False)
+    assert scene.repository.fetched == []
 
 
-def test_artifact_that_rotted_on_disk_is_staged_again(yard: Yard, tmp_path: Path) -> None:
-    yard.ask("m")
-    yard.models.unload(yard.source("m").model_id)
+def test_artifact_that_rotted_on_disk_is_staged_again(scene: Scene, tmp_path: Path) -> None:
+    scene.ask("m")
+    scene.models.unload(scene.source("m").model_id)
     (rotten,) = (tmp_path / "entries").glob("*/model/m")
     rotten.write_bytes(b"bad sectors")
 
-    assert yard.ask("m") == b"v1"
+    assert scene.ask("m") == b"v1"
 
 
 def test_artifact_that_changes_while_it_is_fetched_is_loaded_in_its_new_version(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    describe = yard.repository.describe
+    describe = scene.repository.describe
     late = iter([b"v2"])
 
     def describe_then_change(key: str) -> ModelArtifact:
         artifact = describe(key)
         for content in late:
-            yard.repository.put(key, content)
+            scene.repository.put(key, content)
         return artifact
 
-    monkeypatch.setattr(yard.repository, "describe", describe_then_change)
+    monkeypatch.setattr(scene.repository, "describe", describe_then_change)
 
-    assert yard.ask("m") == b"v2"
+    assert scene.ask("m") == b"v2"
 
 
-def test_caching_disabled_unloads_and_deletes_after_each_call(yard: Yard, tmp_path: Path) -> None:
-    yard.outcome("m", keep_loaded=False)
+def test_caching_disabled_unloads_and_deletes_after_each_call(scene: Scene, tmp_path: Path) -> None:
+    scene.outcome("m", keep_loaded=False)
 
-    assert yard.models.used_bytes == 0
+    assert scene.models.used_bytes == 0
     assert list((tmp_path / "entries").iterdir()) == []
-    assert yard.outcome("m", keep_loaded=False) == (b"v1", False)
+    assert scene.outcome("m", keep_loaded=False) == (b"v1", False)
 
 
 def test_calls_that_share_a_model_without_caching_delete_its_files_once_at_the_end(
-    yard: Yard, tmp_path: Path
+    scene: Scene, tmp_path: Path
 ) -> None:
-    source = yard.source("m", keep_loaded=False)
+    source = scene.source("m", keep_loaded=False)
     with ExitStack() as last:
-        last.enter_context(yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S))
-        with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+        last.enter_context(scene.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S))
+        with scene.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
             pass
 
         assert len(list((tmp_path / "entries").iterdir())) == 1
     assert list((tmp_path / "entries").iterdir()) == []
-    assert yard.models.used_bytes == 0
+    assert scene.models.used_bytes == 0
 
 
-def test_a_call_without_caching_leaves_the_version_that_came_after_its_own(yard: Yard) -> None:
-    source = yard.source("m", keep_loaded=False)
-    with yard.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
-        yard.repository.put("m", b"v2")
-        yard.clock.advance(REVALIDATE_S)
-        assert yard.ask("m") == b"v1"
-        yard.settle()
+def test_a_call_without_caching_leaves_the_version_that_came_after_its_own(scene: Scene) -> None:
+    source = scene.source("m", keep_loaded=False)
+    with scene.residence.lease(source, window_s=PATIENT_S, patience_s=PATIENT_S):
+        scene.repository.put("m", b"v2")
+        scene.clock.advance(REVALIDATE_S)
+        assert scene.ask("m") == b"v1"
+        scene.settle()
 
-    assert yard.outcome("m") == (b"v2", True)
+    assert scene.outcome("m") == (b"v2", True)
 
 
-def test_load_that_never_ends_is_a_model_error_after_six_minutes(yard: Yard) -> None:
-    with yard.closed_gate():
+def test_load_that_never_ends_is_a_model_error_after_six_minutes(scene: Scene) -> None:
+    with scene.closed_gate():
         with pytest.raises(ModelNotReadyError):
-            yard.ask("m", window_s=0)
-        yard.clock.advance(MAX_LOAD_S + 1)
+            scene.ask("m", window_s=0)
+        scene.clock.advance(MAX_LOAD_S + 1)
 
         with pytest.raises(ModelError, match="still loading after 360 s"):
-            yard.ask("m", window_s=0)
+            scene.ask("m", window_s=0)
 
 
-def test_survey_tells_where_each_model_is(yard: Yard) -> None:
+def test_survey_tells_where_each_model_is(scene: Scene) -> None:
     for name in ("a", "b", "c"):
-        yard.repository.put(name, name.encode())
-        yard.ask(name)
+        scene.repository.put(name, name.encode())
+        scene.ask(name)
 
-    assert yard.status("a").status is ModelStatus.STAGED
-    assert yard.status("c").status is ModelStatus.LOADED
-    assert yard.status("c").memory_bytes == 40
-    assert yard.status("c").disk_bytes > 1
-    with yard.closed_gate():
+    assert scene.status("a").status is ModelStatus.STAGED
+    assert scene.status("c").status is ModelStatus.LOADED
+    assert scene.status("c").memory_bytes == 40
+    assert scene.status("c").disk_bytes > 1
+    with scene.closed_gate():
         with pytest.raises(ModelNotReadyError):
-            yard.ask("m", window_s=0)
-        assert yard.status("m").status is ModelStatus.LOADING
+            scene.ask("m", window_s=0)
+        assert scene.status("m").status is ModelStatus.LOADING
 
 
-def test_downloads_loads_and_unloads_are_measured(yard: Yard) -> None:
-    yard.ask("m")
-    yard.models.unload(yard.source("m").model_id)
+def test_downloads_loads_and_unloads_are_measured(scene: Scene) -> None:
+    scene.ask("m")
+    scene.models.unload(scene.source("m").model_id)
 
-    recorded = [sample.name for sample in yard.metrics.samples]
+    recorded = [sample.name for sample in scene.metrics.samples]
     assert recorded == ["ModelDownloadingTime", "ModelLoadingTime", "ModelUnloadingTime"]
 
 

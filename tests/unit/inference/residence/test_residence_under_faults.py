@@ -15,22 +15,22 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.residence import revalidation
-from tests.unit.inference.residence.test_residence import REVALIDATE_S, Yard
+from tests.unit.inference.residence.test_residence import REVALIDATE_S, Scene
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
-    yard = Yard(tmp_path)
-    yard.repository.put("m", b"v1")
-    yield yard
-    yard.gate.set()
-    yard.settle()
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    scene.repository.put("m", b"v1")
+    yield scene
+    scene.gate.set()
+    scene.settle()
 
 
 @pytest.fixture
-def slow_repository(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def slow_repository(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A repository that says nothing until the event is set."""
-    answer, describe = threading.Event(), yard.repository.describe
+    answer, describe = threading.Event(), scene.repository.describe
     asked = threading.Event()
 
     def describe_late(key: str) -> ModelArtifact:
@@ -38,51 +38,51 @@ def slow_repository(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Iterator[thr
         assert answer.wait(30)
         return describe(key)
 
-    yard.ask("m")
-    yard.clock.advance(REVALIDATE_S)
-    monkeypatch.setattr(yard.repository, "describe", describe_late)
+    scene.ask("m")
+    scene.clock.advance(REVALIDATE_S)
+    monkeypatch.setattr(scene.repository, "describe", describe_late)
     monkeypatch.setattr(revalidation, "CHECK_PATIENCE_S", 0.01)
     yield answer
     answer.set()
 
 
 def test_slow_repository_holds_up_no_call_of_a_loaded_model(
-    yard: Yard, slow_repository: threading.Event
+    scene: Scene, slow_repository: threading.Event
 ) -> None:
     for _ in range(3):
-        assert yard.outcome("m") == (b"v1", True)
+        assert scene.outcome("m") == (b"v1", True)
 
 
 def test_late_answer_of_a_slow_repository_counts(
-    yard: Yard, slow_repository: threading.Event
+    scene: Scene, slow_repository: threading.Event
 ) -> None:
-    yard.repository.put("m", b"v2")
-    assert yard.ask("m") == b"v1"
+    scene.repository.put("m", b"v2")
+    assert scene.ask("m") == b"v1"
 
     slow_repository.set()
     for thread in threading.enumerate():
         if thread.name == "check":
             thread.join(30)
-    yard.settle()
+    scene.settle()
 
-    assert yard.ask("m") == b"v2"
+    assert scene.ask("m") == b"v2"
 
 
 def test_failing_check_of_a_loaded_model_fails_no_call(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(key: str) -> ModelArtifact:
         raise KeyError("ETag")
 
-    yard.ask("m")
-    yard.clock.advance(REVALIDATE_S)
-    monkeypatch.setattr(yard.repository, "describe", defect)
+    scene.ask("m")
+    scene.clock.advance(REVALIDATE_S)
+    monkeypatch.setattr(scene.repository, "describe", defect)
 
-    assert yard.ask("m") == b"v1"
+    assert scene.ask("m") == b"v1"
 
 
 def test_load_that_gets_no_thread_is_tried_again(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -90,89 +90,89 @@ def test_load_that_gets_no_thread_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(CapacityError):
-            yard.ask("m")
+            scene.ask("m")
 
-    assert yard.ask("m") == b"v1"
+    assert scene.ask("m") == b"v1"
 
 
 def test_check_that_gets_no_thread_is_made_later(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    yard.ask("m")
-    yard.repository.put("m", b"v2")
-    yard.clock.advance(REVALIDATE_S)
+    scene.ask("m")
+    scene.repository.put("m", b"v2")
+    scene.clock.advance(REVALIDATE_S)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        assert yard.ask("m") == b"v1"
+        assert scene.ask("m") == b"v1"
 
-    yard.ask("m")
-    yard.settle()
-    assert yard.ask("m") == b"v2"
+    scene.ask("m")
+    scene.settle()
+    assert scene.ask("m") == b"v2"
 
 
 @pytest.mark.parametrize(
     ("name", "error"), [("missing", TargetModelNotFoundError), ("bad", ModelLoadError)]
 )
 def test_error_that_is_given_to_many_calls_does_not_grow(
-    yard: Yard, name: str, error: type[Exception]
+    scene: Scene, name: str, error: type[Exception]
 ) -> None:
     """Its traceback would keep every call's body in memory until the model is tried again."""
-    yard.repository.put("bad", b"bad")
+    scene.repository.put("bad", b"bad")
     depths = []
 
     for _ in range(50):
         with pytest.raises(error) as caught:
-            yard.ask(name)
+            scene.ask(name)
         depths.append(len(traceback.extract_tb(caught.value.__traceback__)))
 
     assert max(depths[1:]) == min(depths[1:])
 
 
 def test_model_that_is_deleted_while_it_loads_does_not_answer_when_nobody_can_be_asked(
-    yard: Yard,
+    scene: Scene,
 ) -> None:
-    source = yard.source("m")
-    with yard.closed_gate():
-        slot = yard.residence._slots.of(source.model_id)
-        yard.residence._revalidation.revalidate(slot, source)
-        yard.residence._join_flight(slot, source)
-        yard.repository.delete("m")
-        yard.clock.advance(REVALIDATE_S)
+    source = scene.source("m")
+    with scene.closed_gate():
+        slot = scene.residence._slots.of(source.model_id)
+        scene.residence._revalidation.revalidate(slot, source)
+        scene.residence._join_flight(slot, source)
+        scene.repository.delete("m")
+        scene.clock.advance(REVALIDATE_S)
         with pytest.raises(TargetModelNotFoundError):
-            yard.ask("m")
-    yard.repository.is_down = True
+            scene.ask("m")
+    scene.repository.is_down = True
 
     with pytest.raises((TargetModelNotFoundError, DependencyError)):
-        yard.ask("m")
+        scene.ask("m")
 
 
 def test_model_whose_files_may_be_gone_is_loaded_again(
-    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine was silent, frozen say, until others took its lease for abandoned."""
     monkeypatch.setattr("tests.unit.inference.residence.test_residence.Echo.needs_files", True)
-    yard.ask("m")
+    scene.ask("m")
     for lease in (tmp_path / "leases").iterdir():
         lease.unlink()
-    yard.clock.advance(REVALIDATE_S)
+    scene.clock.advance(REVALIDATE_S)
 
-    assert yard.outcome("m") == (b"v1", False)
+    assert scene.outcome("m") == (b"v1", False)
 
 
 def test_staged_files_that_cannot_be_read_are_not_held_against_the_model(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(yard.residence._loader, "_load", fail)
+        patch.setattr(scene.residence._loader, "_load", fail)
         with pytest.raises(DependencyError, match="Input/output error"):
-            yard.ask("m")
-    yard.clock.advance(1.1)
+            scene.ask("m")
+    scene.clock.advance(1.1)
 
-    assert yard.ask("m") == b"v1"
-    assert yard.models.used_bytes == 40
+    assert scene.ask("m") == b"v1"
+    assert scene.models.used_bytes == 40

@@ -11,7 +11,7 @@ import pytest
 from modelyard.domain.errors import ModelCrashedError
 from modelyard.local.workers.worker_guard import MOST_STUCK_CALLS, WorkerLimits, overstepped
 from modelyard.local.workers.worker_pool import WorkerPool
-from tests.fakes.worker_yard import AT_PREDICT, WorkerYard, body_of, until, worker_yard
+from tests.worker_processes import AT_PREDICT, WorkerProcesses, body_of, until, worker_processes
 
 MIB = 1 << 20
 HOARDING = "held = [bytearray(8 << 20) for _ in range(500)]"
@@ -27,13 +27,15 @@ FORKING = """
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[WorkerYard]:
-    with worker_yard(tmp_path) as yard:
-        yield yard
+def processes(tmp_path: Path) -> Iterator[WorkerProcesses]:
+    with worker_processes(tmp_path) as processes:
+        yield processes
 
 
-async def call(pool: WorkerPool, yard: WorkerYard, name: str, body: bytes = b"1") -> bytes | None:
-    return body_of(await pool.call(0, yard.request(name, body), 60.0))
+async def call(
+    pool: WorkerPool, processes: WorkerProcesses, name: str, body: bytes = b"1"
+) -> bytes | None:
+    return body_of(await pool.call(0, processes.request(name, body), 60.0))
 
 
 @pytest.mark.parametrize(
@@ -45,19 +47,21 @@ async def call(pool: WorkerPool, yard: WorkerYard, name: str, body: bytes = b"1"
     ids=["allocates without end", "never lets go of the interpreter"],
 )
 def test_worker_above_its_limits_is_replaced_and_other_calls_are_answered(
-    yard: WorkerYard, statement: str, limits: WorkerLimits
+    processes: WorkerProcesses, statement: str, limits: WorkerLimits
 ) -> None:
-    hostile = yard.model("hostile", AT_PREDICT, statement)
-    slow = yard.model("slow", AT_PREDICT, f"{yard.leave('slow')}; {yard.wait_for('go')}")
+    hostile = processes.model("hostile", AT_PREDICT, statement)
+    slow = processes.model(
+        "slow", AT_PREDICT, f"{processes.leave('slow')}; {processes.wait_for('go')}"
+    )
 
     async def scenario() -> None:
-        async with asyncio.timeout(120), yard.pool(limits=limits) as pool:
-            innocent = asyncio.create_task(call(pool, yard, slow, b"7"))
-            await yard.seen("slow")
+        async with asyncio.timeout(120), processes.pool(limits=limits) as pool:
+            innocent = asyncio.create_task(call(pool, processes, slow, b"7"))
+            await processes.seen("slow")
             (before,) = pool.pids
-            convicted = asyncio.create_task(call(pool, yard, hostile))
+            convicted = asyncio.create_task(call(pool, processes, hostile))
             await until(lambda: pool.pids != [before])
-            yard.put("go")
+            processes.put("go")
 
             assert await innocent == b"7"
             with pytest.raises(ModelCrashedError):
@@ -66,21 +70,21 @@ def test_worker_above_its_limits_is_replaced_and_other_calls_are_answered(
     asyncio.run(scenario())
 
 
-def test_processes_that_a_model_left_behind_end_with_its_worker(yard: WorkerYard) -> None:
+def test_processes_that_a_model_left_behind_end_with_its_worker(processes: WorkerProcesses) -> None:
     steps = {"leave": "pathlib.Path({0!r}).write_text(str(os.getpid()))", "wait": "{1}"}
-    pid_file = yard.markers / "child"
+    pid_file = processes.markers / "child"
     source = AT_PREDICT.replace("{statement}", "").replace(
         "        return data",
         FORKING.replace("{leave}", steps["leave"].format(str(pid_file))).replace(
-            "{wait}", yard.wait_for("child")
+            "{wait}", processes.wait_for("child")
         ),
     )
-    forking = yard.model("forking", source)
+    forking = processes.model("forking", source)
 
     async def scenario() -> None:
-        async with asyncio.timeout(60), yard.pool() as pool:
+        async with asyncio.timeout(60), processes.pool() as pool:
             with pytest.raises(ModelCrashedError):
-                await call(pool, yard, forking)
+                await call(pool, processes, forking)
             child = int(pid_file.read_text())
             await until(lambda: not _is_alive(child))
 

@@ -1,4 +1,4 @@
-"""One of several machines that share a cache tree over NFS: `python -m tests.faults.outpost -h`.
+"""One of several machines that share a cache tree over NFS: python -m tests.faults.shared_mount -h.
 
 Run it on each with the same folder, which lies on the shared mount, and another `--machine`; the
 first one, `--machine 1`, also moves the source. What the machines leave is judged by
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from modelyard.inference.disk.tree import CacheTree
 from tests.faults import inspection
-from tests.faults.crossings import Fault
-from tests.faults.siege import DISK_BYTES, KILL_POINTS, Siege, errors, kills
+from tests.faults.fault_points import Fault
+from tests.faults.fault_run import DISK_BYTES, KILL_POINTS, FaultRun, errors, kills
 from tests.faults.versions import Ledger
 from tests.faults.worker import Orders
 
 
 @dataclass
-class Outpost(Siege):
+class MachineRun(FaultRun):
     """The workers of one machine; nobody can stop those of the others to look at the tree."""
 
     machine: int = 1
@@ -40,7 +40,7 @@ class Outpost(Siege):
 
 def main() -> int:
     """Be one machine for a while, or judge what all have left; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="outpost", description=__doc__)
+    parser = argparse.ArgumentParser(prog="shared_mount", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--machine", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60)
@@ -48,12 +48,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--judge", action="store_true")
     options = parser.parse_args()
-    problems = _judge(options.folder) if options.judge else _fight(options)
+    problems = _judge(options.folder) if options.judge else _run(options)
     return _tell(f"{len(problems)} problems", *problems[:20], failed=bool(problems))
 
 
-def _fight(options: argparse.Namespace) -> list[str]:
-    outpost = Outpost(
+def _run(options: argparse.Namespace) -> list[str]:
+    run = MachineRun(
         options.folder,
         options.seed * 100 + options.machine,
         workers=options.workers,
@@ -61,15 +61,15 @@ def _fight(options: argparse.Namespace) -> list[str]:
         machine=options.machine,
     )
     give_up_at = time.monotonic() + options.seconds
-    outpost.lay(_faults(outpost), until=lambda: time.monotonic() > give_up_at)
-    account = outpost.account
+    run.keep_running(_faults(run), until=lambda: time.monotonic() > give_up_at)
+    account = run.account
     _tell(str(dict(account.faults)), str(dict(account.answers)))
     return account.problems
 
 
-def _faults(outpost: Outpost) -> Iterator[Fault | None]:
-    refusals = errors(outpost.dice)
-    for number, fault in enumerate(kills(outpost.dice, remaining=lambda: set(KILL_POINTS))):
+def _faults(run: MachineRun) -> Iterator[Fault | None]:
+    refusals = errors(run.dice)
+    for number, fault in enumerate(kills(run.dice, remaining=lambda: set(KILL_POINTS))):
         yield next(refusals) if number % 5 == 4 else fault
 
 

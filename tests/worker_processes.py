@@ -46,7 +46,7 @@ AT_LOAD = """
 """
 
 
-class WorkerYard:
+class WorkerProcesses:
     """A pool of workers, the models they serve, and markers that models leave and wait for."""
 
     def __init__(self, folder: Path, sockets: Path) -> None:
@@ -110,10 +110,10 @@ class WorkerYard:
 
 
 @contextmanager
-def worker_yard(folder: Path) -> Iterator[WorkerYard]:
+def worker_processes(folder: Path) -> Iterator[WorkerProcesses]:
     # Paths of sockets must be short; those of tests are not.
-    with tempfile.TemporaryDirectory(prefix="yard-") as sockets:
-        yield WorkerYard(folder, Path(sockets))
+    with tempfile.TemporaryDirectory(prefix="workers-") as sockets:
+        yield WorkerProcesses(folder, Path(sockets))
 
 
 async def until(is_so: Callable[[], object], timeout_s: float = WINDOW_S) -> None:

@@ -1,4 +1,4 @@
-"""A siege of one cache tree: workers that are killed and replaced, a source that keeps moving.
+"""A fault run over one cache tree: workers are killed and replaced, the source keeps changing.
 
 Everything random comes from one seed. The order in which the processes run does not, so a seed
 replays the same faults at the same points, not the same interleaving.
@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.faults import inspection
-from tests.faults.crossings import KILL, Fault
+from tests.faults.fault_points import KILL, Fault
 from tests.faults.processes import processes
 from tests.faults.versions import KEYS, DirectoryPublisher, Ledger, Publisher, Source
 from tests.faults.worker import Orders, Worker, work
@@ -66,7 +66,7 @@ KILL_POINTS = (
 
 @dataclass
 class Account:
-    """What happened in a siege, to be judged afterwards."""
+    """What happened in a fault run, to be judged afterwards."""
 
     faults: Counter[str] = field(default_factory=Counter)
     reached: set[str] = field(default_factory=set)
@@ -91,7 +91,7 @@ class Account:
         for line in report.read_text().splitlines():
             said = json.loads(line)
             if said.startswith("@"):
-                self._crossed(said.removeprefix("@"))
+                self._reach(said.removeprefix("@"))
             elif said.startswith("wrong"):
                 self.wrong.append(said)
             elif said.startswith("unexpected"):
@@ -99,7 +99,7 @@ class Account:
             else:
                 self.answers[said] += 1
 
-    def _crossed(self, name: str) -> None:
+    def _reach(self, name: str) -> None:
         kind, _, point = name.partition(" at ")
         if not point:
             self.reached.add(name)
@@ -110,7 +110,7 @@ class Account:
 
 
 @dataclass
-class Siege:
+class FaultRun:
     """Eight workers over one tree under `folder`, and the source they are served from."""
 
     folder: Path
@@ -142,7 +142,7 @@ class Siege:
         self._living: dict[BaseProcess, tuple[Path, float]] = {}
         self._processes = processes()
 
-    def lay(self, faults: Iterator[Fault | None], until: Callable[[], bool]) -> None:
+    def keep_running(self, faults: Iterator[Fault | None], until: Callable[[], bool]) -> None:
         """Keep eight workers alive, each with the next fault, until it is enough."""
         try:
             while not until():
@@ -223,14 +223,14 @@ class Siege:
             if worker.is_alive() and now >= die_at:
                 self._kill(worker)
             if not worker.is_alive():
-                self._bury(worker, report)
+                self._collect(worker, report)
 
     def _kill(self, worker: BaseProcess) -> None:
         worker.kill()
         worker.join()
         self.account.faults["kill at random"] += 1
 
-    def _bury(self, worker: BaseProcess, report: Path) -> None:
+    def _collect(self, worker: BaseProcess, report: Path) -> None:
         worker.join()
         if worker.exitcode not in (0, -signal.SIGKILL):
             self.account.unexpected.append(f"a worker ended with {worker.exitcode}")
@@ -243,7 +243,7 @@ class Siege:
         for worker, (report, _) in list(self._living.items()):
             worker.kill()
             worker.join()
-            self._bury(worker, report)
+            self._collect(worker, report)
 
 
 def survive(orders: Orders) -> None:

@@ -66,7 +66,7 @@ class S3Models:
         self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
 
-class Yard:
+class Served:
     """A running server, its repository, and a client that does not retry.
 
     Its endpoints serve the same models by different rules: `safe` runs no code of artifacts,

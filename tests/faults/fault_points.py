@@ -1,7 +1,7 @@
-"""Fault points by name: every step of a process across its cache tree, and what befalls it there.
+"""Fault points by name: every step of a process on its cache tree, and the fault injected there.
 
 Python tells an audit hook of each call to the file system before it is made. So production code
-needs no hooks: a crossing is named after the call and the part of the tree it is about to touch.
+needs no hooks: a fault point is named after the call and the part of the tree it is about to touch.
 """
 
 import errno
@@ -32,7 +32,7 @@ _LEAVES = {"manifest.json": "manifest"}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens at the `nth` crossing of this name, and at the `times - 1` after it."""
+    """What happens at the `nth` time this point is reached, and at the `times - 1` after it."""
 
     point: str
     kind: str = KILL
@@ -40,8 +40,8 @@ class Fault:
     times: int = 1
 
 
-class Crossings:
-    """Names the crossings of this process and strikes at one of them, once installed."""
+class FaultPoints:
+    """Names the fault points that a process reaches and injects a fault at one of them."""
 
     def __init__(self, root: Path, tell: Callable[[str], None], fault: Fault | None = None) -> None:
         self.watch(root)
@@ -50,7 +50,7 @@ class Crossings:
         self._lock = threading.Lock()
 
     def watch(self, root: Path) -> None:
-        """Count the crossings of this tree from now on, and from nought."""
+        """Count the fault points of this tree from now on, starting at zero."""
         self._root = f"{root}/"
         self.counts: Counter[str] = Counter()
 

@@ -69,7 +69,7 @@ class Tracked:
         self._living.remove(self)
 
 
-class Yard:
+class ResidenceRun:
     """One residence, its repository, and the tasks of one run."""
 
     def __init__(self, root: Path, schedule: Schedule) -> None:
@@ -168,19 +168,19 @@ class Yard:
 
 
 @contextmanager
-def stepped(root: Path, schedule: Schedule) -> Iterator[Yard]:
-    """A yard whose modules use the scheduler's threads and locks while the block runs."""
-    yard = Yard(root, schedule)
-    fake = yard.scheduler.threading()
+def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
+    """A residence whose modules use the scheduler's threads and locks while the block runs."""
+    run = ResidenceRun(root, schedule)
+    fake = run.scheduler.threading()
     make_slot, make_flight = slots.Slot, residence.Flight
     real = [(module, module.threading) for module in MODULES if hasattr(module, "threading")]
     for module, _ in real:
         module.threading = fake  # type: ignore[attr-defined]
-    slots.Slot = lambda: make_slot(checking=Lock(yard.scheduler))  # type: ignore
-    residence.Flight = lambda *facts: make_flight(*facts, landed=Event(yard.scheduler))  # type: ignore
+    slots.Slot = lambda: make_slot(checking=Lock(run.scheduler))  # type: ignore
+    residence.Flight = lambda *facts: make_flight(*facts, landed=Event(run.scheduler))  # type: ignore
     try:
-        yard.build()
-        yield yard
+        run.build()
+        yield run
     finally:
         slots.Slot, residence.Flight = make_slot, make_flight  # type: ignore[misc]
         for module, threads in real:

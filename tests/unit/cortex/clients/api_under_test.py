@@ -68,7 +68,7 @@ class Repository(MemoryRepository):
             raise DependencyError("the repository is out of reach")
 
 
-class ApiYard:
+class ApiUnderTest:
     """The client of one API and everything below it.
 
     `load_model` answers with the content of the model's files; content that begins with `bad`

@@ -11,7 +11,7 @@ import httpx
 import psutil
 
 from tests.functional.cortex_project import post
-from tests.functional.yard import DirectoryModels, Repository, S3Models
+from tests.functional.served import DirectoryModels, Repository, S3Models
 from tests.serving import Server
 
 SEEN_WITHIN_S = 0.5 + 5.0
@@ -89,7 +89,7 @@ class Api:
         return [status for status in statuses if status != "NOT_LOADED"]
 
 
-class Yard:
+class ServedProject:
     """A served project and the repository of its models."""
 
     def __init__(self, server: Server, repository: Repository) -> None:
