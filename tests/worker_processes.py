@@ -54,7 +54,7 @@ class WorkerProcesses:
         self.markers = folder / "markers"
         self.markers.mkdir()
         self._cache = folder / "cache"
-        self._sockets = sockets
+        self.sockets = sockets
 
     def pool(
         self,
@@ -64,7 +64,7 @@ class WorkerProcesses:
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> WorkerPool:
         commands = [self._command(index, limits or WorkerLimits()) for index in range(workers)]
-        return WorkerPool(commands, self._sockets, clock or SystemClock(), max_in_flight)
+        return WorkerPool(commands, self.sockets, clock or SystemClock(), max_in_flight)
 
     def model(self, name: str, source: str = ECHO, statement: str = "") -> str:
         script(self.models / name, source.replace("{statement}", statement))

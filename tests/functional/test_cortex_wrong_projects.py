@@ -184,43 +184,51 @@ IN_MODELS = {
 
 
 @pytest.mark.parametrize("name", IN_CLASS)
-def test_a_wrong_class_is_refused_by_serve_and_check(tmp_path: Path, name: str) -> None:
+def test_check_refuses_a_wrong_class(tmp_path: Path, name: str) -> None:
     wrong = IN_CLASS[name]
-    project = wrong.write(tmp_path)
 
-    refusal, verdict = project.refusal(), project.verdict()
+    verdict = wrong.write(tmp_path).verdict()
 
     for fragment in ("shop", *wrong.said):
         assert fragment in verdict
-    for fragment in wrong.said:
-        assert fragment in refusal
     assert str(tmp_path) not in verdict
 
 
 @pytest.mark.parametrize("name", IN_CONFIG)
-def test_a_wrong_config_is_refused_by_serve_and_check(tmp_path: Path, name: str) -> None:
+def test_check_refuses_a_wrong_config(tmp_path: Path, name: str) -> None:
     wrong = IN_CONFIG[name]
-    project = wrong.write(tmp_path)
 
-    refusal = project.refusal()
+    verdict = wrong.write(tmp_path).verdict()
 
     for fragment in ("cortex.yaml: shop (RealtimeAPI): ", *wrong.said):
-        assert fragment in refusal
-    assert str(tmp_path) not in refusal
-    assert project.verdict() == refusal
+        assert fragment in verdict
+    assert str(tmp_path) not in verdict
 
 
 @pytest.mark.parametrize("name", IN_MODELS)
-def test_wrong_models_are_refused_by_serve_and_check(tmp_path: Path, name: str) -> None:
+def test_check_refuses_wrong_models(tmp_path: Path, name: str) -> None:
     wrong = IN_MODELS[name]
-    project = wrong.write(tmp_path)
 
-    refusal, verdict = project.refusal(), project.verdict()
+    verdict = wrong.write(tmp_path).verdict()
 
     for fragment in ("cortex.yaml: shop (RealtimeAPI): predictor: ", *wrong.said):
-        assert fragment in refusal
         assert fragment in verdict
-    assert str(tmp_path) not in refusal + verdict
+    assert str(tmp_path) not in verdict
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(IN_CLASS["unknown parameter"], id="class"),
+        pytest.param(IN_CONFIG["unknown key"], id="config"),
+        pytest.param(IN_MODELS["a file beside versions"], id="models"),
+    ],
+)
+def test_serve_refuses_what_check_refuses(tmp_path: Path, wrong: Wrong) -> None:
+    refusal = wrong.write(tmp_path).refusal()
+
+    for fragment in wrong.said:
+        assert fragment in refusal
 
 
 def test_two_apis_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -228,10 +236,9 @@ def test_two_apis_of_one_name_are_refused(tmp_path: Path) -> None:
     project.api("shop", PLAIN)
     project.api("shop", PLAIN)
 
-    refusal = project.refusal()
+    verdict = project.verdict()
 
-    assert "cortex.yaml: shop: name: given to 2 resources" in refusal
-    assert project.verdict() == refusal
+    assert "cortex.yaml: shop: name: given to 2 resources" in verdict
 
 
 def test_two_apis_of_one_route_are_refused(tmp_path: Path) -> None:
@@ -239,11 +246,10 @@ def test_two_apis_of_one_route_are_refused(tmp_path: Path) -> None:
     project.api("shop", PLAIN)
     project.api("till", PLAIN, networking={"endpoint": "shop"})
 
-    refusal = project.refusal()
+    verdict = project.verdict()
 
-    assert "cortex.yaml: till (RealtimeAPI): networking: endpoint: found '/shop'" in refusal
-    assert "the path of shop, too" in refusal
-    assert project.verdict() == refusal
+    assert "cortex.yaml: till (RealtimeAPI): networking: endpoint: found '/shop'" in verdict
+    assert "the path of shop, too" in verdict
 
 
 def test_all_problems_of_a_config_are_told_at_once(tmp_path: Path) -> None:
@@ -251,9 +257,9 @@ def test_all_problems_of_a_config_are_told_at_once(tmp_path: Path) -> None:
     project.api("shop", PLAIN, threads_per_process=0, env={"CORTEX_MODE": "1"})
     project.api("till", PLAIN, path="gone.py")
 
-    refusal = project.refusal().splitlines()
+    verdict = project.verdict().splitlines()
 
-    assert [line.partition(": found")[0] for line in refusal] == [
+    assert [line.partition(": found")[0] for line in verdict] == [
         "cortex.yaml: shop (RealtimeAPI): predictor: threads_per_process",
         "cortex.yaml: shop (RealtimeAPI): predictor: env: CORTEX_MODE",
         "cortex.yaml: till (RealtimeAPI): predictor: path",

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from modelyard.domain.requests import Survey
 from modelyard.domain.values import ModelStatus
 from modelyard.local.workers import worker_process
 from modelyard.local.workers.worker_pool import WorkerPool
+from modelyard.local.workers.worker_process import WorkerCommand
 from modelyard.router.suspects import FIRST_SENTENCE_S
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.fakes.clock import FakeClock
@@ -442,3 +444,29 @@ def test_stop_while_a_worker_is_being_replaced_leaves_no_process(
     run(processes.pool(), act)
 
     assert workers_left() == []
+
+
+def test_process_that_never_came_up_is_replaced_after_a_pause(
+    processes: WorkerProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it took: a class whose imports take long may end its process, too."""
+    monkeypatch.setattr(worker_process, "_HEALTHY_AFTER_S", 0.0)
+    died_at: list[float] = []
+
+    async def scenario() -> None:
+        command = WorkerCommand("short-lived", "this", b"")
+        worker = worker_process.WorkerProcess(0, processes.sockets, command)
+        await worker.start()
+        keeper = asyncio.create_task(
+            worker.keep_running(lambda _: died_at.append(time.monotonic()))
+        )
+        await until(lambda: len(died_at) == 3)
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await worker.stop(1.0)
+
+    asyncio.run(scenario())
+
+    first, second, third = died_at
+    assert second - first >= 0.1
+    assert third - second >= 0.2

@@ -20,7 +20,7 @@ ENDED = Answer(prediction=Prediction(b"done"))
 Handle = Callable[[Request], Answer]
 
 
-class Yard:
+class Scene:
     """A server under test and connections to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,17 +47,20 @@ class Yard:
         for client in self.opened:
             client.close()
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join(timeout=30)  # from here on no connection is accepted
         self.listener.close()
-        for thread in {*threading.enumerate()} - {*self.others}:
-            thread.join(timeout=30)
-            assert not thread.is_alive()
+        while left := {*threading.enumerate()} - {*self.others}:
+            # A thread that has just been made is listed before it can be joined.
+            for thread in (thread for thread in left if thread.ident is not None):
+                thread.join(timeout=30)
+                assert not thread.is_alive()
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
-    yard = Yard(tmp_path)
-    yield yard
-    yard.close()
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
 
 
 def ask(client: socket.socket, stream: BinaryIO, name: str = "housing") -> Answer | None:
@@ -66,9 +69,9 @@ def ask(client: socket.socket, stream: BinaryIO, name: str = "housing") -> Answe
     return None if numbered is None else parse_answer(numbered[1])
 
 
-def test_every_request_of_a_connection_is_answered(yard: Yard) -> None:
-    yard.serve(lambda request: Answer(prediction=Prediction(repr(request).encode())))
-    client, stream = yard.connect()
+def test_every_request_of_a_connection_is_answered(scene: Scene) -> None:
+    scene.serve(lambda request: Answer(prediction=Prediction(repr(request).encode())))
+    client, stream = scene.connect()
 
     answers = [ask(client, stream, name) for name in ("a", "b")]
 
@@ -77,7 +80,7 @@ def test_every_request_of_a_connection_is_answered(yard: Yard) -> None:
     ]
 
 
-def test_slow_call_does_not_hold_up_another_connection(yard: Yard) -> None:
+def test_slow_call_does_not_hold_up_another_connection(scene: Scene) -> None:
     release = threading.Event()
 
     def handle(request: Request) -> Answer:
@@ -85,31 +88,31 @@ def test_slow_call_does_not_hold_up_another_connection(yard: Yard) -> None:
             assert release.wait(timeout=30)
         return ENDED
 
-    yard.serve(handle)
-    slow_client, slow_stream = yard.connect()
+    scene.serve(handle)
+    slow_client, slow_stream = scene.connect()
     slow_client.sendall(pack(1, render_request(Survey("slow", "memory:"))))
 
-    answer = ask(*yard.connect())
+    answer = ask(*scene.connect())
 
     release.set()
     assert answer == ENDED
     assert read_frame(slow_stream) is not None
 
 
-def test_answer_that_cannot_be_rendered_is_an_error_answer(yard: Yard) -> None:
+def test_answer_that_cannot_be_rendered_is_an_error_answer(scene: Scene) -> None:
     unrenderable = Answer(prediction=Prediction(b"1", content_type=object()))  # type: ignore[arg-type]
-    yard.serve(lambda _: unrenderable)
+    scene.serve(lambda _: unrenderable)
 
-    answer = ask(*yard.connect())
+    answer = ask(*scene.connect())
 
     assert answer is not None
     assert answer.error is not None
     assert "internal error" in answer.error.message
 
 
-def test_request_that_cannot_be_parsed_is_an_error_answer(yard: Yard) -> None:
-    yard.serve(lambda _: ENDED)
-    client, stream = yard.connect()
+def test_request_that_cannot_be_parsed_is_an_error_answer(scene: Scene) -> None:
+    scene.serve(lambda _: ENDED)
+    client, stream = scene.connect()
 
     client.sendall(pack(1, Frame(b"no json")))
 
@@ -118,24 +121,24 @@ def test_request_that_cannot_be_parsed_is_an_error_answer(yard: Yard) -> None:
     assert parse_answer(numbered[1]).error is not None
 
 
-def test_caller_that_left_does_not_disturb_the_server(yard: Yard) -> None:
+def test_caller_that_left_does_not_disturb_the_server(scene: Scene) -> None:
     left = threading.Event()
 
     def handle(_: Request) -> Answer:
         assert left.wait(timeout=30)
         return ENDED
 
-    yard.serve(handle)
-    impatient, stream = yard.connect()
+    scene.serve(handle)
+    impatient, stream = scene.connect()
     impatient.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     stream.close()
     impatient.close()
     left.set()
 
-    assert ask(*yard.connect()) == ENDED
+    assert ask(*scene.connect()) == ENDED
 
 
-def test_stop_waits_for_the_running_call(yard: Yard) -> None:
+def test_stop_waits_for_the_running_call(scene: Scene) -> None:
     begun, release = threading.Event(), threading.Event()
 
     def handle(_: Request) -> Answer:
@@ -143,8 +146,8 @@ def test_stop_waits_for_the_running_call(yard: Yard) -> None:
         assert release.wait(timeout=30)
         return ENDED
 
-    server = yard.serve(handle)
-    client, stream = yard.connect()
+    server = scene.serve(handle)
+    client, stream = scene.connect()
     client.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     assert begun.wait(timeout=30)
     stopping = threading.Thread(target=server.stop, args=(30.0,))
@@ -157,7 +160,7 @@ def test_stop_waits_for_the_running_call(yard: Yard) -> None:
     assert read_frame(stream) is not None
 
 
-def test_stop_gives_up_on_a_call_that_takes_too_long(yard: Yard) -> None:
+def test_stop_gives_up_on_a_call_that_takes_too_long(scene: Scene) -> None:
     begun, release = threading.Event(), threading.Event()
 
     def handle(_: Request) -> Answer:
@@ -165,8 +168,8 @@ def test_stop_gives_up_on_a_call_that_takes_too_long(yard: Yard) -> None:
         assert release.wait(timeout=30)
         return ENDED
 
-    server = yard.serve(handle)
-    client, stream = yard.connect()
+    server = scene.serve(handle)
+    client, stream = scene.connect()
     client.sendall(pack(1, render_request(Survey("housing", "memory:"))))
     assert begun.wait(timeout=30)
 
@@ -176,9 +179,9 @@ def test_stop_gives_up_on_a_call_that_takes_too_long(yard: Yard) -> None:
     assert read_frame(stream) is not None
 
 
-def test_stopped_server_takes_no_call(yard: Yard) -> None:
-    server = yard.serve(lambda _: ENDED)
-    client, stream = yard.connect()
+def test_stopped_server_takes_no_call(scene: Scene) -> None:
+    server = scene.serve(lambda _: ENDED)
+    client, stream = scene.connect()
 
     server.stop(1.0)
 
@@ -189,7 +192,7 @@ def invoke(model: str) -> Invoke:
     return Invoke(ModelSource("housing", TargetModel(model), "memory:"), Payload(b""), 1.0, 1.0)
 
 
-def test_calls_of_a_connection_do_not_hold_each_other_up(yard: Yard) -> None:
+def test_calls_of_a_connection_do_not_hold_each_other_up(scene: Scene) -> None:
     release = threading.Event()
 
     def handle(request: Request) -> Answer:
@@ -197,8 +200,8 @@ def test_calls_of_a_connection_do_not_hold_each_other_up(yard: Yard) -> None:
             assert release.wait(timeout=30)
         return ENDED
 
-    yard.serve(handle)
-    client, stream = yard.connect()
+    scene.serve(handle)
+    client, stream = scene.connect()
     calls = ["slow", "quick", "slow", "quick"]
     client.sendall(b"".join(pack(n, render_request(invoke(m))) for n, m in enumerate(calls)))
 
@@ -209,7 +212,7 @@ def test_calls_of_a_connection_do_not_hold_each_other_up(yard: Yard) -> None:
     assert (first, rest) == ([1, 3], [0, 2])
 
 
-def test_model_that_was_quick_and_is_slow_now_does_not_hold_others_up(yard: Yard) -> None:
+def test_model_that_was_quick_and_is_slow_now_does_not_hold_others_up(scene: Scene) -> None:
     is_slow, release = threading.Event(), threading.Event()
 
     def handle(request: Request) -> Answer:
@@ -217,8 +220,8 @@ def test_model_that_was_quick_and_is_slow_now_does_not_hold_others_up(yard: Yard
             assert release.wait(timeout=30)
         return ENDED
 
-    yard.serve(handle)
-    client, stream = yard.connect()
+    scene.serve(handle)
+    client, stream = scene.connect()
     for number in range(3):
         client.sendall(pack(number, render_request(invoke("moody"))))
         assert read_frame(stream)
@@ -234,9 +237,9 @@ def test_model_that_was_quick_and_is_slow_now_does_not_hold_others_up(yard: Yard
     assert (first[0], second[0]) == (8, 7)
 
 
-def test_many_calls_at_once_are_all_answered(yard: Yard) -> None:
-    yard.serve(lambda request: ENDED)
-    client, stream = yard.connect()
+def test_many_calls_at_once_are_all_answered(scene: Scene) -> None:
+    scene.serve(lambda request: ENDED)
+    client, stream = scene.connect()
     numbers = range(1_000)
     frames = (pack(n, render_request(invoke(f"model-{n % 7}"))) for n in numbers)
 
@@ -249,7 +252,7 @@ def test_many_calls_at_once_are_all_answered(yard: Yard) -> None:
 
 
 def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_channel, "MOST_CALLS", 10)
     threads: list[threading.Thread] = []
@@ -258,8 +261,8 @@ def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
         threads.append(threading.current_thread())
         return ENDED
 
-    yard.serve(handle)
-    client, stream = yard.connect()
+    scene.serve(handle)
+    client, stream = scene.connect()
     numbers = range(200)
     client.sendall(b"".join(pack(n, render_request(invoke(f"model-{n % 7}"))) for n in numbers))
     answered = sorted(numbered[0] for _ in numbers if (numbered := read_frame(stream)))
@@ -271,11 +274,11 @@ def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
 
 
 def test_thread_goes_on_when_no_other_can_be_started(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_channel, "MOST_CALLS", 2)
-    yard.serve(lambda _: ENDED)
-    client, stream = yard.connect()
+    scene.serve(lambda _: ENDED)
+    client, stream = scene.connect()
     assert ask(client, stream) == ENDED
 
     def refuse(thread: threading.Thread) -> None:
@@ -325,7 +328,7 @@ class LateWatch:
 
 
 def test_call_that_ends_while_the_watch_looks_keeps_its_thread_the_reader(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The watch has seen a call run for long; before it acts, the call ends."""
     watch, is_slow = LateWatch(), threading.Event()
@@ -337,8 +340,8 @@ def test_call_that_ends_while_the_watch_looks_keeps_its_thread_the_reader(
             assert watch.looked.wait(timeout=30)
         return ENDED
 
-    yard.serve(handle)
-    client, stream = yard.connect()
+    scene.serve(handle)
+    client, stream = scene.connect()
 
     def call() -> int | None:
         client.sendall(pack(1, render_request(invoke("moody"))))

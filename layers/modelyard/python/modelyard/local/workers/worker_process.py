@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 _HEALTHY_AFTER_S = 5.0
+"""How long a process has to run after its first beat to be replaced without a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class WorkerProcess:
         self._beats = -1
         """The reading end of the pipe on which the process beats."""
         self._process: asyncio.subprocess.Process | None = None
+        self._up_since_s: float | None = None
+        """When the running process beat for the first time, by the loop's clock."""
 
     @property
     def pid(self) -> int | None:
@@ -104,13 +107,14 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         pause_s = 0.0
         while True:
-            started_at = loop.time()
+            self._up_since_s = None
             assert self._process is not None
             code = await self._guarded(self._process)
             logger.error("worker died", extra={"worker": self.name, "exit_code": code})
             on_death(self)
             self._tell_of_death()
-            is_healthy = loop.time() - started_at > _HEALTHY_AFTER_S
+            up_since_s = self._up_since_s
+            is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
             await self.start()
@@ -129,7 +133,13 @@ class WorkerProcess:
         self, process: asyncio.subprocess.Process, descriptor: int
     ) -> None:
         async with beats_of(descriptor) as next_beat:
-            reason = await overstepped(process.pid, self._command.limits, next_beat)
+
+            async def noted_beat() -> int:
+                stuck_calls = await next_beat()
+                self._up_since_s = self._up_since_s or asyncio.get_running_loop().time()
+                return stuck_calls
+
+            reason = await overstepped(process.pid, self._command.limits, noted_beat)
         logger.error("worker ended", extra={"worker": self.name, "reason": reason})
         with contextlib.suppress(ProcessLookupError):
             process.kill()
