@@ -49,7 +49,7 @@ def test_numbers_of_the_templates_are_told() -> None:
     assert constant("infra/inference.py", "TMP_BYTES") == "10 << 30"
     assert "9 GiB in each execution environment" in PAGE
     assert constant("infra/warming.py", "SIDE_BY_SIDE") == "10"
-    assert "Ten warm messages are worked off side by side" in PAGE
+    assert "Up to ten warm messages are processed at the same time" in PAGE
     assert constant("infra/router.py", "TIMEOUT_S") == "29"
     assert "| a call in all | 29 s | API Gateway |" in PAGE
 
