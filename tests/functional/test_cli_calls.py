@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard.cli.main import app
-from modelyard.client.management import EndpointAnswerError, ManagementClient, warm
+from modelyard.clients.management import EndpointError, ManagementClient, warm
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -127,7 +127,7 @@ def test_unload_encodes_the_slashes_of_a_name() -> None:
     assert script.calls == [("DELETE", "/endpoints/e/models/region%2Fa%20b.onnx", b"")]
 
 
-def test_an_error_answer_is_one_line() -> None:
+def test_an_error_response_is_one_line() -> None:
     with scripted(error("ValidationError", 404, "not loaded")) as (url, _):
         result = run("unload", "e", "a", "--url", url)
 
@@ -145,23 +145,23 @@ def test_an_error_answer_is_one_line() -> None:
     ],
     ids=["html", "empty", "array", "no message"],
 )
-def test_an_error_answer_of_any_shape_is_told(answer: Reply, message: str) -> None:
+def test_an_error_response_of_any_shape_is_told(answer: Reply, message: str) -> None:
     with (
         scripted(answer) as (url, _),
         ManagementClient(url) as client,
-        pytest.raises(EndpointAnswerError) as caught,
+        pytest.raises(EndpointError) as caught,
     ):
         client.unload("e", "a")
 
     assert caught.value.message.startswith(message)
 
 
-def test_a_listing_that_is_no_listing_is_one_line() -> None:
+def test_a_response_that_is_not_a_listing_is_one_line() -> None:
     with scripted(reply("hello")) as (url, _):
         result = run("models", "e", "--url", url)
 
     assert result.exit_code == 1
-    assert result.stderr == f"{url} does not answer like Modelyard\n"
+    assert result.stderr == f"the response of {url} is not one of Modelyard\n"
 
 
 def test_warm_counts_what_is_loaded_already_as_success() -> None:

@@ -83,8 +83,9 @@ def test_session_token_travels_with_the_signature() -> None:
     assert script.headers[0]["x-amz-security-token"] == "token"
 
 
-def test_gateway_is_signed_for_unasked_and_needs_credentials() -> None:
-    result = run("models", "home", "--url", GATEWAY)
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
+def test_gateway_is_signed_for_unasked_and_needs_credentials(verb: tuple[str, ...]) -> None:
+    result = run(*verb, "--url", GATEWAY)
 
     assert result.exit_code == 1
-    assert "no AWS credentials to sign with" in result.stderr
+    assert "No AWS credentials found; configure them, or pass --key or --no-sign." in result.stderr

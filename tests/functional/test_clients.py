@@ -10,9 +10,11 @@ import boto3
 import pytest
 
 import modelyard
+from modelyard.domain.errors import ConfigurationError
+from tests.functional import artifacts
 from tests.functional.guarded import WRONG, modelyard_says
 from tests.functional.test_cli_calls import reply, scripted
-from tests.serving import COMMANDS, KEYS, REGION, clean_environment
+from tests.serving import COMMANDS, KEYS, REGION, Server, clean_environment
 
 GATEWAY = "https://abc123.execute-api.eu-west-1.amazonaws.com/prod"
 NOT_READY = {"__type": "ModelNotReadyException", "Message": "it is being loaded"}
@@ -27,6 +29,54 @@ def test_our_client_sends_the_key_and_needs_no_credentials(guarded):
 
     assert answer["Body"].read() == b"None"
     client.close()
+
+
+def test_our_client_needs_no_credentials_for_a_local_server(tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "house.tar.gz").write_bytes(artifacts.house(5.0))
+    with Server(models) as server:
+        client = modelyard.client(server.url)
+        answer = client.invoke_endpoint(
+            EndpointName="models",
+            TargetModel="house.tar.gz",
+            Body=b"1,2,3,4,5,6",
+            ContentType="text/csv",
+        )
+
+        assert json.load(answer["Body"]) == [5.0]
+        client.close()
+
+
+def test_the_function_is_not_hidden_by_a_room_of_its_name(guarded):
+    for _ in range(2):
+        modelyard.client(guarded.server.url).close()
+
+
+def test_our_client_sends_no_signature_when_there_are_no_credentials():
+    with scripted((200, {}, b"fine")) as (url, script):
+        client = modelyard.client(url)
+        answer = client.invoke_endpoint(EndpointName="housing", TargetModel="x", Body=b"1")
+
+        assert answer["Body"].read() == b"fine"
+        assert "authorization" not in script.headers[0]
+        client.close()
+
+
+def test_our_client_signs_for_a_local_server_with_the_credentials_there_are():
+    session = boto3.session.Session(region_name=REGION, **KEYS)
+    with scripted((200, {}, b"fine")) as (url, script):
+        client = modelyard.client(url, session=session)
+        client.invoke_endpoint(EndpointName="housing", TargetModel="x", Body=b"1")
+
+        scope = signed_scope(script.headers[0]["authorization"])
+        assert scope == f"{REGION}/execute-api/aws4_request"
+        client.close()
+
+
+def test_our_client_that_must_sign_names_what_is_missing():
+    with pytest.raises(ConfigurationError, match="No AWS credentials found"):
+        modelyard.client("http://127.0.0.1:1", sign=True)
 
 
 def signed_scope(authorization: str) -> str:

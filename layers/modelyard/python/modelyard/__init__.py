@@ -9,7 +9,7 @@ The rooms, in the order of the rows of the import contract:
 - `cortex`       a Cortex project: its class, its clients, its versions, its environment
 - `router`       the callers' side: HTTP, access rules, shards, warming
 - `inference`    the models' side: models in memory, artifacts on disk, archives
-- `client`       the AWS SDK for those who call: `modelyard.client(url)`
+- `clients`      for programs that call endpoints: `modelyard.client(url)`, the management client
 - `repositories` where models are stored: a folder or an S3 prefix
 - `runtimes`     one framework each; `runtimes.codecs` turns bodies into arrays
 - `sagemaker`    SageMaker's protocol: headers, names, statuses
@@ -22,7 +22,10 @@ __version__ = "0.1.0"
 
 
 def client(url: str, **options: Any) -> Any:
-    """Return a boto3 client of the endpoints behind `url`; `client.sdk.client` has the options."""
-    from modelyard.client import sdk
+    """Return a boto3 client of the endpoints behind `url`.
+
+    `clients.sdk.client` documents the options.
+    """
+    from modelyard.clients import sdk
 
     return sdk.client(url, **options)

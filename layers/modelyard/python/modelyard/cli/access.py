@@ -85,7 +85,7 @@ def client_setup(
 ) -> None:
     """Write settings for the AWS CLI and boto3, and print what to export."""
     from modelyard.cli.console import errors_as_red_lines
-    from modelyard.client.setup import render_exports, write_client_setup
+    from modelyard.clients.setup import render_exports, write_client_setup
 
     with errors_as_red_lines():
         for line in render_exports(write_client_setup(folder, url, profile)):
@@ -100,9 +100,9 @@ def _store(path: str | None, folder: Path | None) -> "KeyStore":
 
         return FileKeys(folder)
     assert path is not None
-    try:
-        from modelyard.aws.ssm_keys import SsmKeys, build_client
-    except ImportError as error:
-        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+    from modelyard.clients.sdk import import_boto3
+
+    import_boto3()
+    from modelyard.aws.ssm_keys import SsmKeys, build_client
 
     return SsmKeys(path, build_client)

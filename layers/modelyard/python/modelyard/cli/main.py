@@ -79,7 +79,7 @@ def invoke(
     from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
-        from modelyard.client.management import invoke_endpoint
+        from modelyard.clients.management import invoke_endpoint
 
         members = {
             "EndpointName": endpoint,
@@ -95,7 +95,7 @@ def invoke(
 
 
 def _signs(url: str, key: str | None, wanted: bool | None) -> bool:
-    from modelyard.client.sdk import region_in
+    from modelyard.clients.sdk import region_in
 
     return wanted if wanted is not None else key is None and region_in(url) is not None
 
@@ -122,7 +122,7 @@ def models(
     """Show the models of an endpoint and where each is."""
     from modelyard.cli.console import errors_as_red_lines
     from modelyard.cli.tables import print_models
-    from modelyard.client.management import ManagementClient
+    from modelyard.clients.management import ManagementClient
 
     with (
         errors_as_red_lines(),
@@ -152,7 +152,7 @@ def warm(
     """Load models now and wait until they are ready."""
     from modelyard.cli.console import errors_as_red_lines, print_problem
     from modelyard.cli.tables import progress
-    from modelyard.client import management
+    from modelyard.clients import management
 
     failures = 0
     with (
@@ -182,7 +182,7 @@ def unload(
 ) -> None:
     """Unload a model; its next call loads it again."""
     from modelyard.cli.console import errors_as_red_lines
-    from modelyard.client.management import ManagementClient
+    from modelyard.clients.management import ManagementClient
 
     with (
         errors_as_red_lines(),

@@ -19,7 +19,7 @@ from modelyard.cortex.project import ApiProject
 from modelyard.domain.units import render_size
 
 if TYPE_CHECKING:  # it brings an HTTP client, which most verbs have no use for
-    from modelyard.client.management import ListedModel
+    from modelyard.clients.management import ListedModel
 
 _WHERE = {
     "LOADED": "[green]loaded",

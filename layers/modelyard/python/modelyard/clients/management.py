@@ -1,6 +1,5 @@
-"""The management routes of a running endpoint, from the caller's side."""
+"""A client of the management routes, and one call of InvokeEndpoint for the command line."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -11,15 +10,15 @@ from urllib.parse import quote
 
 import httpx
 
-from modelyard.client.sdk import SIGNING_NAME, region_in, sign_for_gateway
-from modelyard.domain.errors import ConfigurationError, ModelyardError
+from modelyard.clients import sdk
+from modelyard.clients.sdk import SIGNING_NAME, region_of
+from modelyard.domain.errors import ModelyardError
 
 _POLL_S = 1.0
-_REGION = "us-east-1"
 
 
-class EndpointAnswerError(ModelyardError):
-    """The endpoint answered with an error, or did not answer (`status` 0)."""
+class EndpointError(ModelyardError):
+    """The endpoint responded with an error, or not at all (`status` is 0 then)."""
 
     def __init__(
         self, message: str, kind: str, status: int, retry_after_s: float = _POLL_S
@@ -32,7 +31,7 @@ class EndpointAnswerError(ModelyardError):
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """One line of an endpoint's listing."""
+    """One model in the listing of an endpoint."""
 
     name: str
     status: str
@@ -44,7 +43,7 @@ class ListedModel:
 
     @classmethod
     def parse(cls, line: dict[str, Any]) -> Self:
-        """Return the typed form of one member of `models`."""
+        """Return one item of `models` in the JSON response."""
         return cls(
             name=line["modelName"],
             status=line.get("status", ""),
@@ -59,20 +58,20 @@ class ListedModel:
 class ManagementClient:
     """Lists, loads and unloads the models of the endpoints behind one URL.
 
-    Every method raises EndpointAnswerError when the answer is not a success.
+    Every method raises EndpointError unless the response is a success.
     """
 
     def __init__(
         self, url: str, timeout_s: float = 70.0, *, key: str | None = None, sign: bool = False
     ) -> None:
-        """Send a key, or sign with the AWS credentials that are configured, or neither.
+        """With `key`, requests carry this API key; with `sign`, they are signed for API Gateway.
 
         Raises:
-            ConfigurationError: there is nothing to sign with.
+            ConfigurationError: `sign` is set and there are no AWS credentials, or no boto3.
         """
         self._url = url.rstrip("/")
         headers = {"x-api-key": key} if key else {}
-        auth = GatewaySignature.with_credentials(_region_of(url)) if sign else None
+        auth = GatewaySignature.with_credentials(region_of(url)) if sign else None
         self._http = httpx.Client(timeout=timeout_s, headers=headers, auth=auth)
 
     def __enter__(self) -> Self:
@@ -92,7 +91,7 @@ class ManagementClient:
         while True:
             page = _members(self._send("GET", _models_path(endpoint_name), params=query))
             if "models" not in page:
-                raise EndpointAnswerError(f"{self._url} does not answer like Modelyard", "", 0)
+                raise EndpointError(f"the response of {self._url} is not one of Modelyard", "", 0)
             yield from map(ListedModel.parse, page["models"])
             token = page.get("nextPageToken")
             if not token:
@@ -100,10 +99,10 @@ class ManagementClient:
             query["next_page_token"] = token
 
     def load(self, endpoint_name: str, target_model: str) -> None:
-        """Load a model; that it is loaded already is a success."""
+        """Load a model; a model that is loaded already is a success."""
         try:
             self._send("POST", _models_path(endpoint_name), json={"model_name": target_model})
-        except EndpointAnswerError as error:
+        except EndpointError as error:
             if error.status != httpx.codes.CONFLICT:
                 raise
 
@@ -115,8 +114,8 @@ class ManagementClient:
         try:
             response = self._http.request(method, self._url + path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise EndpointAnswerError(
-                f"no answer from {self._url}: {error or type(error).__name__}", "", 0
+            raise EndpointError(
+                f"no response from {self._url}: {error or type(error).__name__}", "", 0
             ) from error
         if not response.is_success:
             raise _error(response)
@@ -124,7 +123,7 @@ class ManagementClient:
 
 
 class GatewaySignature(httpx.Auth):
-    """Signs requests for API Gateway (AWS Signature Version 4)."""
+    """Signs httpx requests for API Gateway (AWS Signature Version 4)."""
 
     requires_request_body = True
 
@@ -134,20 +133,15 @@ class GatewaySignature(httpx.Auth):
 
     @classmethod
     def with_credentials(cls, region: str) -> Self:
-        """Return the signature of the AWS credentials that are configured.
+        """Return a signature with the AWS credentials that boto3 finds.
 
         Raises:
-            ConfigurationError: there are none, or the SDK is not installed.
+            ConfigurationError: there are none, or boto3 is not installed.
         """
-        credentials = _boto3().session.Session().get_credentials()
-        if credentials is None:
-            raise ConfigurationError(
-                "no AWS credentials to sign with; allowed: what boto3 finds, or --key, or --no-sign"
-            )
-        return cls(credentials, region)
+        return cls(sdk.credentials_of(sdk.import_boto3().session.Session()), region)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the signature's headers (httpx)."""
+        """Add the headers of the signature to the request (called by httpx)."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
@@ -165,10 +159,11 @@ def warm(
     timeout_s: float,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Iterator[tuple[str, EndpointAnswerError | None]]:
-    """Load models, yielding each when it is done: with None, or with what stopped it.
+) -> Iterator[tuple[str, EndpointError | None]]:
+    """Load models; yield each name when its load ends, with None or with its error.
 
-    A model that is not ready yet goes to the end of the line until `timeout_s` have passed.
+    A model that is not ready yet is tried again after the others, until `timeout_s` have passed
+    since the start.
     """
     deadline = monotonic() + timeout_s
     waiting = deque(target_models)
@@ -176,7 +171,7 @@ def warm(
         target_model = waiting.popleft()
         try:
             client.load(endpoint_name, target_model)
-        except EndpointAnswerError as error:
+        except EndpointError as error:
             left_s = deadline - monotonic()
             if error.kind == "ModelNotReadyException" and left_s > 0:
                 waiting.append(target_model)
@@ -190,65 +185,39 @@ def warm(
 def invoke_endpoint(
     url: str, members: Mapping[str, Any], *, key: str | None = None, sign: bool = False
 ) -> bytes:
-    """Return the body of one InvokeEndpoint call made with an unmodified SDK.
-
-    A key is sent where such an SDK can: at the start of the custom attributes.
+    """Call InvokeEndpoint once with `members` and return the body of the response.
 
     Raises:
-        ConfigurationError: the SDK is not installed.
-        EndpointAnswerError: the answer is not a success, also after the SDK's retries.
+        ConfigurationError: boto3 is not installed, or there are no credentials to sign with.
+        EndpointError: the response is an error, also after the SDK's retries.
     """
-    boto3 = _boto3()
-    from botocore import UNSIGNED
-    from botocore.config import Config
+    # Legacy mode retries "not ready" with either status that the server may choose for it.
+    runtime = sdk.client(
+        url, region=region_of(url), key=key, sign=sign, wait_s=0, retries={"mode": "legacy"}
+    )
     from botocore.exceptions import BotoCoreError, ClientError
 
-    signature = {} if sign else {"signature_version": UNSIGNED}
-    runtime = boto3.client(
-        "sagemaker-runtime",
-        endpoint_url=url,
-        region_name=_region_of(url),
-        # Legacy mode retries "not ready" whatever status the server chose for it.
-        config=Config(retries={"mode": "legacy"}, read_timeout=70, **signature),
-    )
-    if sign:
-        runtime.meta.events.register("before-sign.sagemaker-runtime", sign_for_gateway)
-    attributes = ",".join(filter(None, (key, members.get("CustomAttributes"))))
-    given = {**members, "CustomAttributes": attributes} if key else members
     try:
-        body: bytes = runtime.invoke_endpoint(**given)["Body"].read()
+        body: bytes = runtime.invoke_endpoint(**members)["Body"].read()
     except ClientError as error:
-        answer, facts = error.response["Error"], error.response["ResponseMetadata"]
-        raise EndpointAnswerError(
-            answer["Message"], answer["Code"], facts["HTTPStatusCode"]
+        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
+        raise EndpointError(
+            details["Message"], details["Code"], metadata["HTTPStatusCode"]
         ) from error
     except (BotoCoreError, ValueError) as error:
-        raise EndpointAnswerError(str(error), "", 0) from error
+        raise EndpointError(str(error), "", 0) from error
     return body
-
-
-def _boto3() -> Any:
-    try:
-        import boto3
-    except ImportError as error:
-        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
-    return boto3
-
-
-def _region_of(url: str) -> str:
-    configured = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return region_in(url) or configured or _REGION
 
 
 def _models_path(endpoint_name: str) -> str:
     return f"/endpoints/{quote(endpoint_name, safe='')}/models"
 
 
-def _error(response: httpx.Response) -> EndpointAnswerError:
+def _error(response: httpx.Response) -> EndpointError:
     body = _members(response)
     kind = response.headers.get("x-amzn-errortype") or body.get("__type") or "Error"
     retry_after = response.headers.get("retry-after", "")
-    return EndpointAnswerError(
+    return EndpointError(
         message=body.get("Message") or response.text[:200] or response.reason_phrase,
         kind=kind,
         status=response.status_code,
@@ -257,7 +226,7 @@ def _error(response: httpx.Response) -> EndpointAnswerError:
 
 
 def _members(response: httpx.Response) -> dict[str, Any]:
-    """Return the members of a JSON answer; whatever else may answer at that URL has none."""
+    """Return the members of a JSON object; an empty dictionary for any other response."""
     try:
         content = response.json()
     except ValueError:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard.client.sdk import SIGNING_NAME
+from modelyard.clients.sdk import SIGNING_NAME
 from modelyard.domain.errors import ConfigurationError
 
 DEFAULT_PROFILE = "default"

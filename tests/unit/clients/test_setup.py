@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.client.setup import render_exports, write_client_setup
+from modelyard.clients.setup import render_exports, write_client_setup
 from modelyard.domain.errors import ConfigurationError
 
 
