@@ -17,7 +17,7 @@ def run(*options: str) -> Result:
     return CliRunner().invoke(app, ["cost", *options], env={"COLUMNS": "100"})
 
 
-def test_table_has_the_sum_the_alternatives_and_the_date(tmp_path: Path) -> None:
+def test_table_has_the_total_the_alternatives_and_the_date(tmp_path: Path) -> None:
     done = subprocess.run(
         [COMMANDS / "modelyard", "cost", *WORKLOAD],
         cwd=tmp_path,
@@ -28,7 +28,7 @@ def test_table_has_the_sum_the_alternatives_and_the_date(tmp_path: Path) -> None
     )
 
     words = " ".join(done.stdout.replace("\u2502", " ").split())
-    assert "sum 31.44" in words
+    assert "total 31.44" in words
     assert "SageMaker MME, 1 x ml.m5.xlarge 168.13" in words
     assert "SageMaker Serverless, 512 endpoints 2.29" in words
     assert "Prices of us-east-1 as of 2026-03-07" in words
@@ -97,4 +97,4 @@ def test_loads_that_the_file_system_cannot_sustain_are_a_warning() -> None:
 
     assert done.exit_code == 0
     assert "more than the 192,480 that EFS sustains" in done.stderr
-    assert "sum" in done.stdout
+    assert "total" in done.stdout

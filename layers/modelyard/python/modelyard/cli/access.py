@@ -1,4 +1,4 @@
-"""The verbs about who may call: `keys` and `client-setup`."""
+"""The commands `keys` and `client-setup`: API keys and settings for clients."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,19 +13,26 @@ if TYPE_CHECKING:
     from modelyard.domain.ports import KeyStore
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-keys = typer.Typer(no_args_is_help=True, help="Make, list and delete the API keys of callers.")
+keys = typer.Typer(no_args_is_help=True, help="Create, list and delete API keys.")
 _Path = Annotated[
     str | None,
-    typer.Option(metavar="/PATH", help="Keys of a deployment: the path of its parameters."),
+    typer.Option(
+        metavar="/PATH", help="SSM path of the keys of a deployment: /modelyard/NAME/keys."
+    ),
 ]
 _Folder = Annotated[
-    Path | None, typer.Option(file_okay=False, help="Keys of a local server: their folder.")
+    Path | None, typer.Option(file_okay=False, help="Folder of the keys of a local server.")
 ]
 
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What access rules call its holder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the key; access rules use it as the principal."
+        ),
+    ],
     path: _Path = None,
     folder: _Folder = None,
     expires: Annotated[
@@ -34,11 +41,11 @@ def create(
             parser=parsed(parse_lifetime),
             metavar="DURATION",
             show_default="never",
-            help="How long it is valid: 90d, 12h.",
+            help="Time until the key expires: 90d, 12h.",
         ),
     ] = None,
 ) -> None:
-    """Make a key and print it: this once, it is not stored."""
+    """Create a key and print it. It is not stored and cannot be shown again."""
     from modelyard.cli.console import errors_as_red_lines, print_step
     from modelyard.domain.keys import issue
     from modelyard.domain.system_clock import SystemClock
@@ -47,13 +54,13 @@ def create(
         store = _store(path, folder)
         key, stored = issue(name, SystemClock().time(), expires)
         store.add(stored)
-        print_step("keep it: it is shown only now")
+        print_step("Store this key now: it cannot be shown again.")
     typer.echo(key.text)
 
 
 @keys.command("list")
 def list_keys(path: _Path = None, folder: _Folder = None) -> None:
-    """Show id, name, time of creation and time of expiry of every key."""
+    """List the id, name, creation time and expiry time of every key."""
     from modelyard.cli.console import errors_as_red_lines
     from modelyard.domain.keys import render_moment
 
@@ -67,11 +74,13 @@ def list_keys(path: _Path = None, folder: _Folder = None) -> None:
 
 @keys.command()
 def delete(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As shown by list.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of the key, as shown by keys list.")
+    ],
     path: _Path = None,
     folder: _Folder = None,
 ) -> None:
-    """Delete a key: its next call is refused, on AWS within a minute."""
+    """Delete a key. On AWS, calls with it may still succeed for up to a minute."""
     from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
@@ -79,11 +88,15 @@ def delete(
 
 
 def client_setup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="For the files.")],
-    url: Annotated[str, typer.Option(help="Where the endpoint is served.")] = DEFAULT_URL,
-    profile: Annotated[str, typer.Option(help="The profile of the config file.")] = "default",
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="Folder for the files.")
+    ],
+    url: Annotated[
+        str, typer.Option(help="URL of the server or of the deployed API.")
+    ] = DEFAULT_URL,
+    profile: Annotated[str, typer.Option(help="Name of the AWS profile to write.")] = "default",
 ) -> None:
-    """Write settings for the AWS CLI and boto3, and print what to export."""
+    """Write settings for the AWS CLI and boto3, and print the variables to export."""
     from modelyard.cli.console import errors_as_red_lines
     from modelyard.clients.setup import render_exports, write_client_setup
 
@@ -94,7 +107,9 @@ def client_setup(
 
 def _store(path: str | None, folder: Path | None) -> "KeyStore":
     if (path is None) == (folder is None):
-        raise ConfigurationError("say where the keys are: either --path or --folder")
+        raise ConfigurationError(
+            "Pass either --path (keys of a deployment) or --folder (keys of a local server)."
+        )
     if folder is not None:
         from modelyard.local.file_keys import FileKeys
 

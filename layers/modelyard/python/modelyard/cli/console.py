@@ -1,6 +1,6 @@
-"""What the command line says: one line for each thing, in red for a problem.
+"""Messages of the command line: one line each, problems in red.
 
-Rich is imported with the first line: a server starts its workers before.
+Rich is imported when the first message is printed: a server has started its workers by then.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @cache
 def out() -> "Console":
-    """Return the console that is standard output."""
+    """Return the console for standard output."""
     from rich.console import Console
 
     return Console(highlight=False)
@@ -28,7 +28,7 @@ def out() -> "Console":
 
 @cache
 def err() -> "Console":
-    """Return the console that is standard error."""
+    """Return the console for standard error."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -36,7 +36,7 @@ def err() -> "Console":
 
 @contextmanager
 def errors_as_red_lines() -> Iterator[None]:
-    """Turn an expected error into one red line per problem and exit code 1."""
+    """Print a ModelyardError in red, one line per problem, and exit with code 1."""
     try:
         yield
     except ModelyardError as error:
@@ -45,22 +45,22 @@ def errors_as_red_lines() -> Iterator[None]:
 
 
 def print_problem(message: str) -> None:
-    """Print a problem to standard error, in red where there is colour."""
+    """Print a problem to standard error, in red if the terminal has colours."""
     _print_styled(message, "red")
 
 
 def print_warning(message: str) -> None:
-    """Print what is odd, but no obstacle, to standard error."""
+    """Print a warning to standard error."""
     _print_styled(message, "yellow")
 
 
 def print_step(message: str) -> None:
-    """Print what is going on to standard error."""
+    """Print a progress message to standard error."""
     _print_styled(message, "dim")
 
 
 def print_ready(url: str, endpoints: Iterable["Endpoint"], lambda_url: str = "") -> None:
-    """Print where the server listens, what its endpoints are called and where Lambda's API is."""
+    """Print the URL of the server, its endpoints and APIs, and the URL of the emulated Lambda."""
     _print_plain(f"Modelyard is ready on {url}")
     for endpoint in endpoints:
         is_api = endpoint.route is not None

@@ -1,4 +1,4 @@
-"""The verb `cost`: what a deployment comes to, beside SageMaker."""
+"""The command `cost`: estimated cost of a deployment, compared with SageMaker."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ _share = parsed(parse_share)
 
 
 class Span(StrEnum):
-    """What --requests are counted for."""
+    """The period that --requests counts."""
 
     SECOND = "second"
     HOUR = "hour"
@@ -38,18 +38,22 @@ _PER_MONTH = {
 
 def cost(
     requests: Annotated[
-        int, typer.Option(parser=_count, metavar="COUNT", help="Calls: 1000000, 250k, 1.5M.")
+        int,
+        typer.Option(
+            parser=_count, metavar="COUNT", help="Number of requests: 1000000, 250k, 1.5M."
+        ),
     ],
-    models: Annotated[
-        int, typer.Option(parser=_count, metavar="COUNT", help="Models of the endpoint.")
-    ],
+    models: Annotated[int, typer.Option(parser=_count, metavar="COUNT", help="Number of models.")],
     model_size: Annotated[
-        int, typer.Option("--size", parser=size, metavar="SIZE", help="Of one model.")
+        int, typer.Option("--size", parser=size, metavar="SIZE", help="Average size of a model.")
     ],
     miss_rate: Annotated[
         float,
         typer.Option(
-            parser=_share, metavar="SHARE", show_default="5%", help="Calls that wait for a load."
+            parser=_share,
+            metavar="SHARE",
+            show_default="5%",
+            help="Share of requests that wait for a load.",
         ),
     ] = 0.05,
     predict_time: Annotated[
@@ -59,26 +63,33 @@ def cost(
             parser=duration,
             metavar="DURATION",
             show_default="50ms",
-            help="Of a prediction.",
+            help="Average time of a prediction.",
         ),
     ] = 0.05,
     load: Annotated[
         float,
-        typer.Option(parser=duration, metavar="DURATION", show_default="2s", help="Of a load."),
+        typer.Option(
+            parser=duration, metavar="DURATION", show_default="2s", help="Average time of a load."
+        ),
     ] = 2.0,
     memory: Annotated[
         int,
-        typer.Option(parser=size, metavar="SIZE", show_default="2048MiB", help="Of a shard."),
+        typer.Option(
+            parser=size, metavar="SIZE", show_default="2048MiB", help="Memory of a shard."
+        ),
     ] = 2048 * 1024**2,
-    shards: Annotated[int, typer.Option(min=1, help="Functions of the endpoint.")] = 8,
+    shards: Annotated[int, typer.Option(min=1, help="Number of shards: inference functions.")] = 8,
     cache: Annotated[
-        Cache, typer.Option(help="EFS with bursting or elastic throughput, or tmp.")
+        Cache,
+        typer.Option(
+            help="Artifact cache: EFS with bursting or elastic throughput, or tmp of Lambda."
+        ),
     ] = Cache.BURSTING,
-    requests_per: Annotated[Span, typer.Option(help="What --requests counts.")] = Span.MONTH,
-    region: Annotated[str, typer.Option(help="Whose prices to take.")] = "us-east-1",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    requests_per: Annotated[Span, typer.Option(help="Period that --requests counts.")] = Span.MONTH,
+    region: Annotated[str, typer.Option(help="AWS region of the prices.")] = "us-east-1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Estimate the USD of a month on AWS, beside SageMaker."""
+    """Estimate the monthly cost on AWS in USD, compared with SageMaker."""
     from modelyard.aws.cost.comparison import compare
     from modelyard.aws.cost.price_list import load_prices
     from modelyard.cli.console import errors_as_red_lines

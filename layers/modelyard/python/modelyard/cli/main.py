@@ -1,4 +1,4 @@
-"""The `modelyard` command. Verbs import what they need, so that `--help` is quick."""
+"""The command line `modelyard`. Each command imports what it needs, so that `--help` is fast."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ try:
     import typer
 except ImportError as missing:
     raise SystemExit(
-        "the modelyard command needs an extra: pip install 'modelyard[serve]'"
+        "the command modelyard needs more packages: pip install 'modelyard[serve]'"
     ) from missing
 
 from modelyard import __version__
@@ -27,19 +27,20 @@ app = typer.Typer(
     help="Serve thousands of models behind one endpoint.",
 )
 _Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
-_Url = Annotated[str, typer.Option(help="Where the endpoint is served.")]
+_Url = Annotated[str, typer.Option(help="URL of the server or of the deployed API.")]
 _Key = Annotated[
-    str | None, typer.Option(envvar="MODELYARD_KEY", help="A key, where one is asked for.")
+    str | None,
+    typer.Option(envvar="MODELYARD_KEY", help="API key to send, if the endpoint requires one."),
 ]
 _Sign = Annotated[
     bool | None,
     typer.Option(
         "--sign/--no-sign",
-        show_default="for API Gateway's own host names, without a key",
-        help="Sign with the AWS credentials that are configured.",
+        show_default="sign for host names of API Gateway, unless --key is given",
+        help="Sign requests with your AWS credentials.",
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -51,7 +52,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Serve thousands of models behind one endpoint."""
@@ -66,16 +70,23 @@ app.add_typer(keys, name="keys")
 @app.command()
 def invoke(
     endpoint: _Name,
-    body: Annotated[str, typer.Argument(metavar="BODY", help="The payload, @file, or - (stdin).")],
-    target_model: Annotated[str | None, typer.Option(help="Model to ask.")] = None,
-    content_type: Annotated[str | None, typer.Option(help="What the payload is.")] = None,
-    accept: Annotated[str | None, typer.Option(help="What to answer.")] = None,
-    custom_attributes: Annotated[str | None, typer.Option(help="For the model.")] = None,
+    body: Annotated[
+        str,
+        typer.Argument(metavar="BODY", help="Request body: text, @FILE, or - for standard input."),
+    ],
+    target_model: Annotated[
+        str | None, typer.Option(help="Model to call, relative to the repository.")
+    ] = None,
+    content_type: Annotated[str | None, typer.Option(help="MIME type of BODY.")] = None,
+    accept: Annotated[str | None, typer.Option(help="MIME type wanted for the response.")] = None,
+    custom_attributes: Annotated[
+        str | None, typer.Option(help="Text that is passed on to the model.")
+    ] = None,
     url: _Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
-    """Call an endpoint once, through boto3, and print the answer's bytes."""
+    """Call an endpoint once, with boto3, and print the body of the response."""
     from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
@@ -119,7 +130,7 @@ def models(
     sign: _Sign = None,
     as_json: _Json = False,
 ) -> None:
-    """Show the models of an endpoint and where each is."""
+    """List the models of an endpoint: status, version, memory, disk, last use."""
     from modelyard.cli.console import errors_as_red_lines
     from modelyard.cli.tables import print_models
     from modelyard.clients.management import ManagementClient
@@ -138,18 +149,21 @@ def models(
 @app.command()
 def warm(
     endpoint: _Name,
-    target_models: Annotated[list[str], typer.Argument(metavar="MODEL...")],
+    target_models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models to load.")],
     timeout: Annotated[
         float,
         typer.Option(
-            parser=duration, metavar="DURATION", show_default="360s", help="For all of them."
+            parser=duration,
+            metavar="DURATION",
+            show_default="360s",
+            help="Total time to wait for all models, such as 30s or 10m.",
         ),
     ] = 360.0,
     url: _Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
-    """Load models now and wait until they are ready."""
+    """Load models and wait until they are ready."""
     from modelyard.cli.console import errors_as_red_lines, print_problem
     from modelyard.cli.tables import progress
     from modelyard.clients import management
@@ -175,7 +189,7 @@ def warm(
 @app.command()
 def unload(
     endpoint: _Name,
-    target_model: Annotated[str, typer.Argument(metavar="MODEL")],
+    target_model: Annotated[str, typer.Argument(metavar="MODEL", help="Model to unload.")],
     url: _Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
@@ -193,9 +207,10 @@ def unload(
 
 @app.command()
 def check(
-    config: Annotated[Path, typer.Argument(help="Config file.")], as_json: _Json = False
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Path of the config file.")],
+    as_json: _Json = False,
 ) -> None:
-    """Validate a config file, every model of its endpoints, every class of its APIs."""
+    """Validate a config file, the models of its endpoints and the classes of its Cortex APIs."""
     from modelyard.cli.console import errors_as_red_lines, print_warning
     from modelyard.cli.model_check import check_models
     from modelyard.cli.serve import user_cache_dir

@@ -1,4 +1,4 @@
-"""The `serve` verb: options into the endpoints and limits of a local server."""
+"""The command `serve`: turn its options into the endpoints and limits of a local server."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 class NotReadyStatus(StrEnum):
-    """The choices of --not-ready-status."""
+    """The values of --not-ready-status."""
 
     AUTO = "auto"
     TOO_MANY_REQUESTS = "429"
@@ -28,7 +28,7 @@ class NotReadyStatus(StrEnum):
 
 
 def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
-    """Return the parser of an option whose errors are usage errors."""
+    """Return an option parser that reports a ConfigurationError of `parse` as a usage error."""
 
     def parse_option(value: Any) -> _T:
         try:
@@ -52,24 +52,45 @@ def serve(
     ],
     endpoint: Annotated[
         str | None,
-        typer.Option(help="Name of the endpoint.", show_default="name of the folder or prefix"),
+        typer.Option(
+            help="Name of the endpoint; cannot be used with a config file.",
+            show_default="name of the folder or prefix",
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that hold models.")] = 2,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")
+    ] = 8080,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of worker processes; each holds models.")
+    ] = 2,
     memory: Annotated[
-        int, typer.Option(parser=size, metavar="SIZE", show_default="2GiB", help="For models.")
+        int,
+        typer.Option(
+            parser=size,
+            metavar="SIZE",
+            show_default="2GiB",
+            help="Memory for loaded models, shared by all workers, such as 512MB or 4GiB.",
+        ),
     ] = 2 * 1024**3,
     disk: Annotated[
         int,
-        typer.Option(parser=size, metavar="SIZE", show_default="10GiB", help="For artifacts."),
+        typer.Option(
+            parser=size,
+            metavar="SIZE",
+            show_default="10GiB",
+            help="Disk space for staged artifacts, such as 512MB or 4GiB.",
+        ),
     ] = 10 * 1024**3,
     max_in_flight: Annotated[
-        int, typer.Option(min=1, help="Calls a worker takes before it refuses more.")
+        int,
+        typer.Option(min=1, help="Concurrent calls per worker; more are refused with status 503."),
     ] = 256,
     cache_dir: Annotated[
         Path | None,
-        typer.Option(file_okay=False, show_default="~/.cache/modelyard", help="For artifacts."),
+        typer.Option(
+            file_okay=False, show_default="~/.cache/modelyard", help="Folder for staged artifacts."
+        ),
     ] = None,
     sync_window: Annotated[
         float | None,
@@ -77,7 +98,7 @@ def serve(
             parser=duration,
             metavar="DURATION",
             show_default="25s",
-            help="How long a call may wait for its model.",
+            help="Longest time that a call waits for its model, such as 500ms or 10s.",
         ),
     ] = None,
     revalidate: Annotated[
@@ -86,7 +107,7 @@ def serve(
             parser=duration,
             metavar="DURATION",
             show_default="10s",
-            help="How long an update may go unnoticed.",
+            help="Longest time until an update of a model is noticed, such as 500ms or 10s.",
         ),
     ] = None,
     allow_code: Annotated[
@@ -94,20 +115,23 @@ def serve(
         typer.Option(
             "--allow-code/--no-allow-code",
             show_default="no",
-            help="Let artifacts run code of their own: pickles, code/inference.py.",
+            help="Load artifacts that contain code: pickles, code/inference.py.",
         ),
     ] = None,
     not_ready_status: Annotated[
         NotReadyStatus | None,
-        typer.Option(show_default="auto", help="HTTP status while a model is loaded."),
+        typer.Option(
+            show_default="auto",
+            help="HTTP status of the response while a model loads; auto: what the client retries.",
+        ),
     ] = None,
     keys_folder: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
-            show_default="nobody needs a key",
-            help="Let only callers in whose key is in this folder.",
+            show_default="no keys required",
+            help="Require an API key from this folder.",
         ),
     ] = None,
     install: Annotated[
@@ -115,7 +139,7 @@ def serve(
         typer.Option(
             "--install",
             show_default="no",
-            help="Install what requirements.txt of a Cortex project asks for.",
+            help="Install the requirements.txt of Cortex projects, in environments of their own.",
         ),
     ] = False,
     as_lambda: Annotated[
@@ -123,7 +147,8 @@ def serve(
         typer.Option(
             "--lambda",
             show_default="no",
-            help="Run the functions of a deployment as AWS Lambda would; workers are shards.",
+            help="Run the functions of a deployment in an emulation of AWS Lambda;"
+            " --workers sets the number of shards.",
         ),
     ] = False,
 ) -> None:
@@ -149,7 +174,9 @@ def serve(
         from modelyard.local import server as local
         from modelyard.local.options import Limits, ServeOptions
 
-        folder = (cache_dir or user_cache_dir()).absolute()  # workers may run elsewhere
+        folder = (
+            cache_dir or user_cache_dir()
+        ).absolute()  # workers may have another working directory
         limits = Limits(workers, memory, disk, folder, max_in_flight)
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if found.project is None)
@@ -166,7 +193,7 @@ def serve(
 def _prepared(
     resources: list["EndpointConfig"], cache_dir: Path, *, install: bool
 ) -> tuple["ServedApi", ...]:
-    """Return the Cortex APIs among the resources, each with the interpreter for its worker."""
+    """Return the Cortex APIs of the resources, with the Python interpreter of each worker."""
     projects = [(found.endpoint, found.project) for found in resources if found.project is not None]
     if not projects:
         return ()
@@ -192,12 +219,14 @@ def _resources(location: str, name: str | None) -> list["EndpointConfig"]:
 
         return [resource_for_path(location, name)]
     if name is not None:
-        raise typer.BadParameter("a config file names its own endpoints", param_hint="--endpoint")
+        raise typer.BadParameter(
+            "--endpoint cannot be used with a config file.", param_hint="--endpoint"
+        )
     from modelyard.config.files import load_config
 
     return load_config(path)
 
 
 def user_cache_dir() -> Path:
-    """Return where artifacts and environments are kept when no option says otherwise."""
+    """Return the default folder for artifacts and environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"

@@ -1,4 +1,4 @@
-"""What the command line shows of models, projects and costs: tables, trees and a progress bar."""
+"""Tables, trees and the progress bar of the command line."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,21 +18,24 @@ from modelyard.cortex.layout_check import Findings
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.units import render_size
 
-if TYPE_CHECKING:  # it brings an HTTP client, which most verbs have no use for
+if TYPE_CHECKING:  # it imports an HTTP client, which most commands do not need
     from modelyard.clients.management import ListedModel
 
-_WHERE = {
+_STATUSES = {
     "LOADED": "[green]loaded",
     "LOADING": "[yellow]loading",
     "LOADING_FAILED": "[red]failed",
     "STAGED": "[cyan]staged",
-    "NOT_LOADED": "[dim]repository",
+    "NOT_LOADED": "[dim]not loaded",
 }
 _SHOWN_PROBLEMS = 20
 
 
 def print_models(endpoint_name: str, models: Sequence["ListedModel"]) -> None:
-    """Print where each model of an endpoint is, and below it what was odd about one."""
+    """Print a table of the models of an endpoint, and below it their errors and warnings."""
+    if not models:
+        out().print(f"The endpoint {escape(endpoint_name)} has no models.", soft_wrap=True)
+        return
     out().print(_models_table(endpoint_name, models))
     for model in models:
         if model.detail:
@@ -43,14 +46,14 @@ def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:
     table = Table(title=escape(endpoint_name), title_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("version", overflow="ellipsis")
-    table.add_column("where", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     for heading in ("memory", "disk", "last used"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         table.add_row(
             escape(model.name),
             escape(model.version),
-            _WHERE.get(model.status, escape(model.status)),
+            _STATUSES.get(model.status, escape(model.status)),
             render_size(model.memory_bytes) if model.memory_bytes else "",
             render_size(model.disk_bytes) if model.disk_bytes else "",
             _ago(model.last_used_at),
@@ -60,21 +63,21 @@ def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on standard error; the yielded function moves it one step."""
+    """Show a progress bar on standard error; yield a function that advances it by one."""
     with Progress(console=err(), transient=True, disable=not err().is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print what a workload costs, line by line, and what SageMaker takes for it."""
-    table = Table(title="USD a month", title_justify="left")
+    """Print the cost of a workload, item by item, and the cost of the same on SageMaker."""
+    table = Table(title="Cost per month", title_justify="left")
     table.add_column("Modelyard", no_wrap=True)
     table.add_column("USD", justify="right")
     for line in comparison.modelyard.lines:
         table.add_row(line.what, f"{line.usd:,.2f}")
     table.add_section()
-    table.add_row("sum", f"{comparison.modelyard.usd:,.2f}", style="bold")
+    table.add_row("total", f"{comparison.modelyard.usd:,.2f}", style="bold")
     out().print(table)
     out().print(_alternatives_table(comparison))
     out().print(
@@ -87,11 +90,11 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _alternatives_table(comparison: Comparison) -> Table:
     table = Table()
-    table.add_column("instead", no_wrap=True)
+    table.add_column("alternative", no_wrap=True)
     table.add_column("USD", justify="right", no_wrap=True)
-    table.add_column("no dearer from", justify="right", no_wrap=True)
+    table.add_column("break-even", justify="right", no_wrap=True)
     for item in comparison.multi_model:
-        requests = "-" if item.break_even is None else f"{item.break_even:,} requests"
+        requests = "never" if item.break_even is None else f"{item.break_even:,} requests"
         table.add_row(item.bill.name, f"{item.bill.usd:,.2f}", requests)
     if comparison.serverless is not None:
         table.add_row(comparison.serverless.name, f"{comparison.serverless.usd:,.2f}", "")
@@ -99,15 +102,18 @@ def _alternatives_table(comparison: Comparison) -> Table:
 
 
 def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
-    """Print the models of each endpoint and, for a faulty one, what was expected instead."""
+    """Print the models of each endpoint; if some are faulty, also the expected and actual tree."""
     for endpoint_name, found in reports.items():
+        if not found:
+            out().print(f"The endpoint {escape(endpoint_name)} has no models.", soft_wrap=True)
+            continue
         out().print(_reports_table(endpoint_name, found))
         if any(report.problems for report in found):
             out().print(_expected_and_actual(endpoint_name, found))
 
 
 def print_findings(findings: Iterable[tuple[ApiProject, Findings]]) -> None:
-    """Print what is wrong or odd about each Cortex API."""
+    """Print the problems and warnings of each Cortex API."""
     for project, found in findings:
         for warning in found.warnings:
             print_warning(f"{project.label}: {warning}")
@@ -122,11 +128,11 @@ def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:
     table.add_column("model", no_wrap=True)
     table.add_column("kind")
     table.add_column("size", justify="right")
-    table.add_column("verdict")
+    table.add_column("result")
     for report in reports:
-        verdict = f"[red]{escape('; '.join(report.problems))}" if report.problems else "[green]ok"
+        result = f"[red]{escape('; '.join(report.problems))}" if report.problems else "[green]ok"
         table.add_row(
-            escape(report.target_model), report.kind, render_size(report.size_bytes), verdict
+            escape(report.target_model), report.kind, render_size(report.size_bytes), result
         )
     return table
 
@@ -155,9 +161,9 @@ def _actual_tree(endpoint_name: str, reports: Sequence[ModelReport]) -> Tree:
         branch = tree.add(f"{escape(report.target_model)}{'/' if report.files else ''}   {mark}")
         for name in report.files:
             branch.add(escape(name))
-    hidden = len(reports) - min(len(faulty), _SHOWN_PROBLEMS)
-    if hidden:
-        tree.add(f"[dim]... and {hidden} more")
+    omitted = len(reports) - min(len(faulty), _SHOWN_PROBLEMS)
+    if omitted:
+        tree.add(f"[dim]... and {omitted} more")
     return tree
 
 

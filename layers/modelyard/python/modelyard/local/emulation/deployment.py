@@ -62,8 +62,7 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
         )
     if options.keys_folder is not None:
         raise ConfigurationError(
-            "--keys-folder: deployed functions read keys from SSM, not from a folder; allowed:"
-            " --lambda without --keys-folder"
+            "--keys-folder cannot be used with --lambda: deployed functions read keys from SSM."
         )
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
