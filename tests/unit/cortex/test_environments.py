@@ -180,7 +180,7 @@ def test_each_requirement_is_met_or_missing(
         "pandas-1.0-py3-none-any.whl",
         "lib.tar.gz",
         "https://host.invalid/pandas.zip",
-        "git+ssh://git@host.invalid/lib.git@main#egg=lib",
+        "git+ssh://git@host.invalid/lib.git@main",
         "-r https://host.invalid/requirements.txt",
     ],
 )
@@ -244,20 +244,55 @@ def test_remains_of_an_uninstalled_package_do_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["pandas 2", "pandas=>2", "pandas; python_version ~= 'a'", "a; 'b' == 'c'", "(x)"]
 )
-def test_line_that_cannot_be_read_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
+def test_line_that_pip_will_refuse_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
     file = write_requirements(tmp_path, "-r base.txt\n")
-    (tmp_path / "base.txt").write_text(f"# first\nok \\\n  >=1\n{line}\n")
+    (tmp_path / "base.txt").write_text(f"# first\npytest \\\n  >=1\n{line}\n")
 
-    message = refusal(file)
+    [message] = missing_requirements(file)
 
-    assert message.startswith("base.txt: line 4: ")
-    assert "allowed: a requirement such as pandas>=2" in message
+    assert message.startswith(f"base.txt: line 4: {line!r} is not a requirement: ")
+
+
+def test_line_that_pip_refuses_is_refused_in_pips_words(tmp_path: Path) -> None:
+    file = write_requirements(tmp_path, "--no-index\npandas 2\n")
+
+    with pytest.raises(ConfigurationError, match="Invalid requirement: 'pandas 2'"):
+        Environments(tmp_path / "cache").create(file, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "git+https://host.invalid/lib.git@v1#egg=lib",
+        "git+ssh://git@host.invalid/lib.git#subdirectory=python&egg=lib",
+        "https://host.invalid/lib.zip#egg=lib[extra]",
+        "-e git+https://host.invalid/lib.git#egg=lib",
+        "--editable=./lib#egg=lib  # why",
+    ],
+)
+def test_url_counts_by_the_name_of_its_egg(tmp_path: Path, line: str) -> None:
+    file = write_requirements(tmp_path, f"{line}\n")
+    write_installed(tmp_path / "installed", "lib", "1.0")
+
+    assert missing_requirements(file, []) == ["lib: not installed"]
+    assert missing_requirements(file, [str(tmp_path / "installed")]) == []
 
 
 def test_nested_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     file = write_requirements(tmp_path, "-r base.txt\n")
 
-    assert refusal(file) == "base.txt: cannot be read as UTF-8 text"
+    assert refusal(file) == "base.txt: this file does not exist"
+
+
+def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    file = write_requirements(tmp_path, "")
+    file.write_bytes(b"\xff\xfe\xff")
+
+    assert refusal(file) == "requirements.txt: cannot be read as UTF-8 text"
+
+
+def test_device_named_as_requirements_is_not_read(tmp_path: Path) -> None:
+    assert refusal(write_requirements(tmp_path, "-r /dev/zero\n")).startswith("zero: ")
 
 
 @given(text=LINES | st.text(max_size=60))
@@ -270,7 +305,9 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
     except ConfigurationError:
         return
 
-    assert all(line.endswith(": not installed") for line in missing)
+    assert all(
+        line.endswith(": not installed") or " is not a requirement: " in line for line in missing
+    )
 
 
 @given(
@@ -413,7 +450,7 @@ def test_cache_folder_that_cannot_be_written_is_a_configuration_error(tmp_path: 
     (tmp_path / "cache").touch()
     file = write_requirements(tmp_path, "tinypkg\n")
 
-    with pytest.raises(ConfigurationError, match="no environment can be made: Not a directory"):
+    with pytest.raises(ConfigurationError, match="cannot create an environment: Not a directory"):
         Environments(tmp_path / "cache").create(file, no_report)
 
 
@@ -490,8 +527,8 @@ def test_what_is_missing_is_said_with_the_remedy(tmp_path: Path) -> None:
 
     assert caught.value.message == (
         f"requirements.txt: no-such-package>=2: not installed; pytest==1.0: {pytest.__version__} "
-        "is installed. Run again with --install, which puts them into an environment of their "
-        "own, or: pip install -r requirements.txt"
+        "is installed. Run again with --install, which installs them into a separate "
+        "environment, or: pip install -r requirements.txt"
     )
 
 

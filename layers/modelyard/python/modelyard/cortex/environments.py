@@ -1,7 +1,9 @@
-"""What a Cortex project's requirements.txt asks for, and the interpreter that has it.
+"""The Python interpreter of a Cortex project: one that has what its requirements.txt asks for.
 
-What the running interpreter lacks goes into a virtual environment layered over it, whose packages
-come first. The interpreter's own never change, and two projects may differ in their versions.
+What the running interpreter lacks is installed by pip into a virtual environment layered over it,
+whose packages come first. The interpreter's own packages never change, and two projects may use
+different versions. A requirements.txt is trusted like the project's class: with `--install`, pip
+obeys all of it, options such as `--index-url` and paths outside the project included.
 """
 
 import fcntl
@@ -27,12 +29,13 @@ from modelyard.cortex.project import ApiProject
 from modelyard.domain.errors import ConfigurationError
 
 Report = Callable[[str], None]
-"""Is told what happens, line by line."""
+"""Called with each line of progress."""
 
-_ALLOWED = "a requirement such as pandas>=2, a URL or path, or an option of pip"
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _LOCATION = re.compile(r"\.|[^@;\[\s]*([/\\:]|\.(whl|zip|tgz|tar\.\w+)(?=[\[;\s]|$))")
-_FOLLOWED = re.compile(r"(-r|--requirement|-c|--constraint|-e|--editable)[\s=]*(.+)")
+_EGG = re.compile(r"[#&]egg=([\w.-]+)", re.ASCII)
+_NESTED = re.compile(r"(-r|--requirement|-c|--constraint)[\s=]*(?!.*://)(.+)")
+_EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
 _PRINT_SITE_PATHS = """import json, site, sys; bare = set(sys.path); site.main()
 print(json.dumps([path for path in sys.path if path not in bare]))"""
 
@@ -44,7 +47,7 @@ def requirements_file(project_folder: Path, predictor_file: str) -> Path | None:
 
 
 def ignored_files(project_folder: Path) -> list[str]:
-    """Return the files at the root of a project that Cortex installs from and we do not."""
+    """Return the files of a project that Cortex installs from and Modelyard does not."""
     names = ("conda-packages.txt", "dependencies.sh")
     return [name for name in names if (project_folder / name).is_file()]
 
@@ -52,14 +55,17 @@ def ignored_files(project_folder: Path) -> list[str]:
 def missing_requirements(file: Path, search: Sequence[str] | None = None) -> list[str]:
     """Return one line per requirement that `search` (default: `sys.path`) does not meet.
 
-    Environment markers are heeded, files named by `-r` followed; a URL counts by its name. What
-    only pip can tell is not in it: an extra's packages, what a URL or path without name installs.
+    Names with versions and environment markers are compared here, in the file and in those it
+    names by `-r`; a URL counts by its name or its `#egg=`. Everything else only pip can tell: a
+    path, a URL without a name, the packages of an extra. It counts as installed.
 
     Raises:
-        ConfigurationError: a line that cannot be read, by its file's name and its number.
+        ConfigurationError: a file that cannot be read.
     """
     paths = list(sys.path if search is None else search)
-    return [line for asked in _read(file).named if (line := _unmet(asked, paths))]
+    asked = _read(file)
+    unmet = [line for one in asked.named if (line := _unmet(one, paths))]
+    return [*unmet, *asked.not_understood]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +76,14 @@ class Environment:
     python: Path
     site_packages: Path
     mark: Path
-    """Is there once the environment is complete."""
+    """A file that exists once the environment is complete."""
 
 
 class Environments:
-    """The environments under a cache folder: one per content of a requirements file.
+    """The environments in a cache folder, one for each content of the requirements files.
 
-    Comments do not count. A file with URLs, paths or options of pip has its own per folder.
-    A line that cannot be read is a ConfigurationError in every method.
+    Projects with equal requirements share one, unless paths or options of pip may mean something
+    else in each folder. Every method raises ConfigurationError if a file cannot be read.
     """
 
     def __init__(self, cache_dir: Path) -> None:
@@ -94,11 +100,11 @@ class Environments:
     def create(self, file: Path, report: Report) -> Environment:
         """Return the environment of a requirements file; install it unless `find` has it.
 
-        The file's folder is pip's working folder. `report` is given every line pip prints. A
-        second process that wants the same environment waits and then finds it.
+        The file's folder is pip's working folder. `report` is called with every line that pip
+        prints. A second process that wants the same environment waits and then finds it.
 
         Raises:
-            ConfigurationError: it cannot be installed; nothing is left of the try.
+            ConfigurationError: the installation failed; its files are removed.
         """
         environment = self._environment(file)
         try:
@@ -108,13 +114,13 @@ class Environments:
                 if self.find(file) is None:
                     _build(environment, file, report)
         except OSError as error:
-            reason = f"no environment can be made: {error.strerror}"
+            reason = f"cannot create an environment: {error.strerror}"
             raise ConfigurationError(f"{file.name}: {reason}") from error
         return environment
 
     def _environment(self, file: Path) -> Environment:
         asked = _read(file)
-        folder = "" if asked.is_portable else str(file.parent.resolve())
+        folder = str(file.parent.resolve()) if asked.needs_pip else ""
         identity = json.dumps([sys.version, _layer(), asked.lines, folder]).encode()
         home = self._root / hashlib.blake2b(identity, digest_size=16).hexdigest()
         paths = sysconfig.get_paths("venv", {"base": str(home)})
@@ -127,11 +133,11 @@ def python_for(
 ) -> Path:
     """Return the interpreter that has what a project's requirements.txt asks for.
 
-    That is the running one if it meets them, else an environment; with `install` it is made.
+    That is the running one if it meets them, else an environment; `install` creates it.
 
     Raises:
-        ConfigurationError: something is missing and `install` is not given; the install failed;
-            a line that cannot be read.
+        ConfigurationError: something is missing and `install` is false; pip failed; a file that
+            cannot be read.
     """
     running = Path(sys.executable)
     file = requirements_file(Path(project.folder), project.predictor_file)
@@ -147,30 +153,38 @@ def python_for(
         return running
     name = os.path.relpath(file, project.folder)
     raise ConfigurationError(
-        f"{name}: {'; '.join(missing)}. Run again with --install, which puts them into an "
-        f"environment of their own, or: pip install -r {name}"
+        f"{name}: {'; '.join(missing)}. Run again with --install, which installs them into a "
+        f"separate environment, or: pip install -r {name}"
     )
 
 
 @dataclass(slots=True)
 class _Asked:
-    """What a requirements file and the files it names say."""
+    """What a requirements file and the files it names say, as far as it can be told without pip."""
 
     lines: list[str] = field(default_factory=list)
+    """All lines without comments, which identify the environment."""
     named: list[Requirement] = field(default_factory=list)
-    """Those whose environment marker holds here."""
+    """Requirements with a name whose environment marker holds here."""
+    not_understood: list[str] = field(default_factory=list)
+    """A message for each line that pip will refuse."""
     needs_pip: bool = False
-    """Whether only pip can tell if all of it is installed."""
-    is_portable: bool = True
-    """Whether it means the same in every folder."""
+    """Whether only pip can tell if everything is installed."""
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, where: str) -> None:
         if _LOCATION.match(text):
-            self.needs_pip, self.is_portable = True, False
+            self.needs_pip = True
+            if egg := _EGG.search(text):
+                self.named.append(Requirement(egg[1]))
             return
-        requirement = Requirement(text)
-        self.is_portable &= requirement.url is None
-        if requirement.marker is None or requirement.marker.evaluate():
+        try:
+            requirement = Requirement(text)
+            applies = requirement.marker is None or requirement.marker.evaluate()
+        except (ValueError, LookupError) as error:  # LookupError: an unknown marker
+            reason = str(error).partition("\n")[0]
+            self.not_understood.append(f"{where}: {text!r} is not a requirement: {reason}")
+            return
+        if applies:
             self.named.append(requirement)
             self.needs_pip |= bool(requirement.extras)
 
@@ -187,45 +201,36 @@ def _collect(file: Path, asked: _Asked, seen: set[Path]) -> None:
     seen.add(file.resolve())
     for number, line in _logical_lines(_text(file)):
         asked.lines.append(line)
-        try:
-            if line.startswith("-"):
-                _follow(line, file.parent, asked, seen)
+        requirement = _EDITABLE.sub("", line, count=1) if _EDITABLE.match(line) else line
+        if nested := _NESTED.fullmatch(line):
+            option, path = nested[1], file.parent / nested[2].strip("'\"")
+            if option in ("-r", "--requirement"):
+                _collect(path, asked, seen)
             else:
-                asked.add(re.split(r"\s-", line, maxsplit=1)[0])  # options of one requirement
-        except (ValueError, LookupError) as error:  # LookupError: an unknown marker
-            where = f"{file.name}: line {number}"
-            reason = str(error).partition("\n")[0]
-            raise ConfigurationError(f"{where}: {reason}; allowed: {_ALLOWED}") from error
-
-
-def _follow(line: str, folder: Path, asked: _Asked, seen: set[Path]) -> None:
-    match = _FOLLOWED.fullmatch(line)
-    if match is None:
-        asked.is_portable = False
-        return
-    option, name = match[1], match[2].strip("'\"")
-    if option in ("-e", "--editable") or "://" in name:
-        asked.needs_pip, asked.is_portable = True, False
-    elif option in ("-r", "--requirement"):
-        _collect(folder / name, asked, seen)
-    else:
-        asked.lines.append(_text(folder / name))
+                asked.lines.append(_text(path))
+        elif requirement.startswith("-"):
+            asked.needs_pip = True
+        else:
+            said = re.split(r"\s-", requirement, maxsplit=1)[0]  # options follow a requirement
+            asked.add(said, f"{file.name}: line {number}")
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
+        if file.is_file():  # a device such as /dev/zero never ends
+            return file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file.name}: cannot be read as UTF-8 text") from error
+    raise ConfigurationError(f"{file.name}: this file does not exist")
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what pip takes for one line and where it starts: continued by a backslash."""
+    """Yield each line with its number; a backslash at its end joins the next, as in pip."""
     parts: list[str] = []
     for number, line in enumerate([*text.splitlines(), ""], start=1):
-        said = _COMMENT.sub("", line)
-        parts.append(said.removesuffix("\\"))
-        if said.endswith("\\"):
+        kept = _COMMENT.sub("", line)
+        parts.append(kept.removesuffix("\\"))
+        if kept.endswith("\\"):
             continue
         if joined := "".join(parts).strip():
             yield number - len(parts) + 1, joined
@@ -250,7 +255,8 @@ def _layer() -> list[str]:
 
 
 def _build(environment: Environment, file: Path, report: Report) -> None:
-    # Under a lock and with a mark set last, but where it stays: its scripts name their folder.
+    # Built in its final place, because its scripts contain their path: the caller's lock and the
+    # mark, created last, keep others from using it half-made.
     environment.mark.unlink(missing_ok=True)
     try:
         _create_layered(environment)
@@ -262,13 +268,13 @@ def _build(environment: Environment, file: Path, report: Report) -> None:
 
 
 def _create_layered(environment: Environment) -> None:
-    # pip is found through the layer; an interpreter without it (uv makes such) needs it here.
+    # The layer brings pip; where the interpreter has none (as uv installs it), it goes in here.
     has_pip = importlib.util.find_spec("pip") is not None
     try:
         venv.create(environment.home, clear=True, symlinks=True, with_pip=not has_pip)
     except subprocess.CalledProcessError as error:
         raise ConfigurationError("--install needs pip: install it into this interpreter") from error
-    # Plain paths, no code: pip takes them away while it builds a package in isolation.
+    # Only paths, no code: pip removes them while it builds a package in isolation.
     layer = environment.site_packages / "modelyard-layer.pth"
     layer.write_text("".join(f"{path}\n" for path in _layer()), encoding="utf-8")
 
@@ -290,11 +296,11 @@ def _pip_install(environment: Environment, file: Path, report: Report) -> None:
                 report(said[-1])
         except BaseException:
             process.kill()
-            process.wait()  # it writes no more when what it wrote is taken away
+            process.wait()  # before the environment is removed
             raise
     if process.returncode != 0:
         end = "\n".join(said[-8:])
         raise ConfigurationError(
-            f"{file.name}: pip cannot install it:\n{end}\nCorrect {file.name}, or install what "
-            "it names into this interpreter and run again without --install"
+            f"{file.name}: pip cannot install it:\n{end}\nCorrect {file.name}, or install its "
+            "packages into this interpreter and run again without --install"
         )

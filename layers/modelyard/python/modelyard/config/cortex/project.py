@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelyard.config.cortex.api import RealtimeAPI
 from modelyard.config.schema import Section
+from modelyard.cortex.env_file import read_env_file
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
 _NOT_HERE = {
@@ -33,15 +34,20 @@ _NOT_HERE = {
 
 
 def project_of(api: RealtimeAPI, config_file: Path) -> ApiProject:
-    """Return the project of an API of a config file."""
+    """Return the project of an API of a config file.
+
+    Raises:
+        ConfigurationError: its `.env` file is not one.
+    """
     predictor = api.predictor
+    folder = config_file.parent.resolve()
     return ApiProject(
         name=api.name,
         type=predictor.type,
-        folder=str(config_file.parent.resolve()),
+        folder=str(folder),
         predictor_file=predictor.path,
         config=predictor.config,
-        env=predictor.env,
+        env={**predictor.env, **read_env_file(folder, predictor.env)},
         python_path=predictor.python_path,
         threads=predictor.threads_per_process,
         text_as_str=predictor.is_later_spelling,
