@@ -4,7 +4,7 @@ from modelyard.domain.values import Sample
 
 
 class RecordingMetrics:
-    """`Metrics` that keeps every sample, and `SampleSource` over the same."""
+    """`Metrics` that keeps every sample; `drain` works as that of `BufferedMetrics`."""
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []

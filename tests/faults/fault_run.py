@@ -258,7 +258,7 @@ def survive(orders: Orders) -> None:
             said = worker.ask(key)
         if said not in ("hit", "loaded"):
             stuck.append(f"{key}: {said}")
-    worker.residence.wait_until_landed(20)
+    worker.residence.wait_for_loads(20)
     for key in KEYS:
         worker.unload(key)
     lines = [*stuck, "answered"]

@@ -9,14 +9,14 @@ from modelyard.domain.ports import ArtifactFile
 from modelyard.domain.values import ModelArtifact, ModelSource, TargetModel
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.tree import CacheTree
-from modelyard.inference.residence import loading, model_cache, residence, revalidation, slots
+from modelyard.inference.residence import loading, model_cache, residence, slots
 from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.runtimes.base import LoadPlan
 from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
 from tests.faults.schedules import Event, Lock, Schedule, Scheduler
 
-MODULES = (model_cache, loading, residence, revalidation, slots)
+MODULES = (model_cache, loading, residence, slots)
 MODEL_BYTES, MEMORY_BYTES = 40, 100
 REVALIDATE_S = 10.0
 SAID_GONE = b"gone"
@@ -146,7 +146,7 @@ class ResidenceRun:
         assert {id(model.resident) for model in models} == {id(model) for model in self.living}
         for _, slot in self.residence._slots.all():
             assert not slot.checking.locked()
-            assert slot.flight is None
+            assert slot.load is None
         leased = sum(model.resident.needs_files for model in models)
         assert len(list((self.root / "leases").iterdir())) == leased
         for room in ("staging", "reserved", "claims", "evictions"):
@@ -172,17 +172,17 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
     """A residence whose modules use the scheduler's threads and locks while the block runs."""
     run = ResidenceRun(root, schedule)
     fake = run.scheduler.threading()
-    make_slot, make_flight = slots.Slot, residence.Flight
+    make_slot, make_load = slots.Slot, residence.PendingLoad
     real = [(module, module.threading) for module in MODULES if hasattr(module, "threading")]
     for module, _ in real:
         module.threading = fake  # type: ignore[attr-defined]
     slots.Slot = lambda: make_slot(checking=Lock(run.scheduler))  # type: ignore
-    residence.Flight = lambda *facts: make_flight(*facts, landed=Event(run.scheduler))  # type: ignore
+    residence.PendingLoad = lambda *facts: make_load(*facts, ended=Event(run.scheduler))  # type: ignore
     try:
         run.build()
         yield run
     finally:
-        slots.Slot, residence.Flight = make_slot, make_flight  # type: ignore[misc]
+        slots.Slot, residence.PendingLoad = make_slot, make_load  # type: ignore[misc]
         for module, threads in real:
             module.threading = threads  # type: ignore[attr-defined]
 

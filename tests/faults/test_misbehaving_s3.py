@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelyard.domain.errors import ArtifactChangedError, DependencyError, TargetModelNotFoundError
-from modelyard.inference.residence import revalidation
+from modelyard.inference.residence import residence
 from modelyard.repositories.s3 import S3Repository, build_client
 from tests.faults.s3_proxy import Fault, Script, proxy_before
 from tests.unit.inference.residence.test_residence import REVALIDATE_S, Scene
@@ -137,7 +137,7 @@ def test_folder_whose_listing_is_no_listing_is_a_dependency_error(s3: S3Scene) -
 def test_hot_model_does_not_wait_for_a_slow_answer(
     s3: S3Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revalidation, "CHECK_PATIENCE_S", 0.01)
+    monkeypatch.setattr(residence, "CHECK_PATIENCE_S", 0.01)
     go_on = threading.Event()
     s3.ask()
     s3.put("m", V2)

@@ -132,7 +132,7 @@ class Worker:
             thread.start()
         for thread in threads:
             thread.join()
-        self.residence.wait_until_landed(20)
+        self.residence.wait_for_loads(20)
 
     def ask(self, key: str, window_s: float = 1.0) -> str:
         """Return "ok", the class of a typed error, or what is wrong."""

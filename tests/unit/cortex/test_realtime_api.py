@@ -71,7 +71,7 @@ class Scene:
             make_class=self.make_class,
             models=None if models is None else self.client.models,
             residence=self.client.residence,
-            samples=self.client.metrics,
+            metrics=self.client.metrics,
             clock=self.client.clock,
             threads=threads,
         )

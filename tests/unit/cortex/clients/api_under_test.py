@@ -155,7 +155,7 @@ class ApiUnderTest:
 
     @contextmanager
     def closed_gate(self) -> Iterator[None]:
-        """Hold every load until the block ends, then wait until all have landed."""
+        """Hold every load until the block ends, then wait until all have ended."""
         self.gate.clear()
         try:
             yield
@@ -165,7 +165,7 @@ class ApiUnderTest:
     def settle(self) -> None:
         """Let the loads that are on their way end."""
         self.gate.set()
-        self.residence.wait_until_landed(PATIENT_S)
+        self.residence.wait_for_loads(PATIENT_S)
 
     def _residence(
         self, versions: VersionedRepository, loading: ModelLoading

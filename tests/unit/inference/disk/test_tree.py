@@ -13,8 +13,7 @@ from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.disk.marks import Mark
 from modelyard.inference.disk.ownership import Owner
-from modelyard.inference.disk.staging import Staging
-from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.disk.tree import CacheTree, Staging
 
 KILO = 1000
 

@@ -10,8 +10,7 @@ import pytest
 from modelyard.inference.disk import tree as tree_module
 from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.disk.ownership import Owner
-from modelyard.inference.disk.staging import Staging
-from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.disk.tree import CacheTree, Staging
 
 LIMIT = 100_000
 ELSEWHERE = "0badcafe-0-1-1"
@@ -66,16 +65,16 @@ def test_entry_removed_while_bytes_are_counted_is_counted_until_it_is_gone(
     tree: CacheTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(fill(tree, 60_000), size=60_000)
-    bytes_by_name = tree._reserved.bytes_by_name
+    bytes_by_name = tree.reservations.bytes_by_name
 
     def hide_after_look() -> dict[str, int]:
         found = bytes_by_name()
         monkeypatch.undo()
-        grave = tree._stage(60_000)
-        (tree._entries / "a").rename(grave.path)
+        trash = tree._new_staging(60_000)
+        (tree._entries / "a").rename(trash.path)
         return found
 
-    monkeypatch.setattr(tree._reserved, "bytes_by_name", hide_after_look)
+    monkeypatch.setattr(tree.reservations, "bytes_by_name", hide_after_look)
 
     assert tree.used_bytes() >= 60_000
 
@@ -90,7 +89,7 @@ def test_growing_artifact_is_never_without_a_reservation(tmp_path: Path) -> None
         seen.append(len(list((tmp_path / "reserved").iterdir())))
         evict_to_limit()
 
-    staging._shelf.evict_to_limit = look  # type: ignore[method-assign]
+    tree.evict_to_limit = look  # type: ignore[method-assign]
     staging.reserve(60_000)
 
     assert seen == [2]
@@ -174,7 +173,7 @@ def test_what_the_disk_kept_is_removed_by_the_next_sweep(
     assert tree.claims.take("a")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refusing)
-        patch.setattr("modelyard.inference.disk.staging.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("modelyard.inference.disk.tree.shutil.rmtree", lambda *_, **__: None)
         lease.release()
         staging.discard()
         tree.claims.give_up("a")

@@ -110,7 +110,7 @@ def test_growing_reservation_counts_what_it_holds(cache: ModelCache) -> None:
 def test_failed_load_gives_its_reservation_back(cache: ModelCache) -> None:
     room = cache.reserve(identity("a"), 60, timeout_s=0)
 
-    cache.give_back(room)
+    cache.cancel(room)
 
     assert (cache.used_bytes, cache.used_places) == (0, 0)
 

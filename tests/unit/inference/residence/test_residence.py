@@ -30,8 +30,7 @@ from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.tree import CacheTree
 from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import ModelCache
-from modelyard.inference.residence.residence import MAX_LOAD_S, Residence
-from modelyard.inference.residence.revalidation import MISSING_TTL_S
+from modelyard.inference.residence.residence import MAX_LOAD_S, MISSING_TTL_S, Residence
 from modelyard.inference.residence.slots import next_failure
 from modelyard.runtimes.base import LoadPlan
 from tests.fakes.clock import FakeClock
@@ -137,7 +136,7 @@ class Scene:
 
     @contextmanager
     def closed_gate(self) -> Iterator[None]:
-        """Hold every load until the block ends, then wait until all have landed."""
+        """Hold every load until the block ends, then wait until all have ended."""
         self.gate.clear()
         try:
             yield
@@ -147,7 +146,7 @@ class Scene:
 
     def settle(self) -> None:
         """Wait for the loads that are on their way."""
-        self.residence.wait_until_landed(PATIENT_S)
+        self.residence.wait_for_loads(PATIENT_S)
 
     def _plan(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
         file = next(model_dir.iterdir())

@@ -14,7 +14,7 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
 )
 from modelyard.domain.values import ModelArtifact
-from modelyard.inference.residence import revalidation
+from modelyard.inference.residence import residence
 from tests.unit.inference.residence.test_residence import REVALIDATE_S, Scene
 
 
@@ -41,7 +41,7 @@ def slow_repository(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
     scene.ask("m")
     scene.clock.advance(REVALIDATE_S)
     monkeypatch.setattr(scene.repository, "describe", describe_late)
-    monkeypatch.setattr(revalidation, "CHECK_PATIENCE_S", 0.01)
+    monkeypatch.setattr(residence, "CHECK_PATIENCE_S", 0.01)
     yield answer
     answer.set()
 
@@ -137,8 +137,8 @@ def test_model_that_is_deleted_while_it_loads_does_not_answer_when_nobody_can_be
     source = scene.source("m")
     with scene.closed_gate():
         slot = scene.residence._slots.of(source.model_id)
-        scene.residence._revalidation.revalidate(slot, source)
-        scene.residence._join_flight(slot, source)
+        scene.residence._revalidate(slot, source)
+        scene.residence._ensure_loading(slot, source)
         scene.repository.delete("m")
         scene.clock.advance(REVALIDATE_S)
         with pytest.raises(TargetModelNotFoundError):

@@ -95,7 +95,7 @@ def build_api(settings: ApiSettings, worker: WorkerSettings) -> RealtimeApi:
         make_class=make_class,
         models=client_models if project.models is not None else None,
         residence=residence,
-        samples=metrics,
+        metrics=metrics,
         clock=clock,
         threads=project.threads,
     )

@@ -44,7 +44,8 @@ from modelyard.domain.values import (
     TargetModel,
     Timings,
 )
-from modelyard.inference.answering import SampleSource, answered
+from modelyard.inference.answering import answered
+from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.residence.residence import Residence
 
 logger = logging.getLogger(__name__)
@@ -77,14 +78,14 @@ class RealtimeApi:
         make_class: Callable[[], ApiClass],
         models: ClientModels[Resident] | None,
         residence: Residence[Resident],
-        samples: SampleSource,
+        metrics: BufferedMetrics,
         clock: Clock,
         threads: int,
     ) -> None:
         self._make_class = make_class
         self._models = models
         self._residence = residence
-        self._samples = samples
+        self._metrics = metrics
         self._clock = clock
         self._threads = threads
         self._class_threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
@@ -116,11 +117,11 @@ class RealtimeApi:
 
     def finish_loads(self, timeout_s: float) -> None:
         """Wait until no load is on its way any more, but no longer than `timeout_s`."""
-        self._residence.wait_until_landed(timeout_s)
+        self._residence.wait_for_loads(timeout_s)
 
     def handle(self, request: Request) -> Answer:
         """Return the answer; errors are part of it."""
-        return answered(self._handle, request, self._samples)
+        return answered(self._handle, request, self._metrics)
 
     def _handle(self, request: Request) -> Answer:
         if self._failure is not None:

@@ -1,51 +1,44 @@
-"""Every request that reaches the inference side gets an answer: errors are part of it."""
+"""Turns every request of the inference side into an answer; an error is an answer, too."""
 
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Protocol
 
 from modelyard.domain.errors import ModelError, ModelyardError
 from modelyard.domain.requests import Answer, Request
-from modelyard.domain.values import Sample
+from modelyard.inference.buffered_metrics import BufferedMetrics
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""The request that is being answered here, for the log."""
-
+"""The id of the request that the current thread answers, for log lines."""
 
 MAX_ANSWER_BYTES = 64 << 20
-"""Of one answer's body: the server holds it whole, and everybody's answers pass through there."""
-
-
-class SampleSource(Protocol):
-    """Metrics gathered since they were last drained."""
-
-    def drain(self) -> tuple[Sample, ...]:
-        """Return and forget them."""
-        ...
+"""Largest response body in bytes. The server buffers responses whole."""
 
 
 def answered(
-    handle: Callable[[Request], Answer], request: Request, samples: SampleSource
+    handle: Callable[[Request], Answer], request: Request, metrics: BufferedMetrics
 ) -> Answer:
-    """Return the answer of a handler, or its error as one, with the metrics gathered so far."""
+    """Call a handler and return its answer, together with the metrics recorded so far.
+
+    Whatever the handler raises becomes the answer's error.
+    """
     REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
-        answer = _limited(handle(request))
+        answer = handle(request)
+        _refuse_too_large(answer)
     except ModelyardError as error:
         answer = Answer(error=error)
     except BaseException:
         logger.exception("inference failed")
         answer = Answer(error=ModelyardError("internal error, see the log"))
-    return replace(answer, samples=samples.drain())
+    return replace(answer, samples=metrics.drain())
 
 
-def _limited(answer: Answer) -> Answer:
+def _refuse_too_large(answer: Answer) -> None:
     content = answer.prediction or answer.response
-    if content is None or len(content.body) <= MAX_ANSWER_BYTES:
-        return answer
-    size_bytes = len(content.body)
-    raise ModelError(f"the model's answer is {size_bytes} bytes; allowed: {MAX_ANSWER_BYTES}")
+    if content is not None and len(content.body) > MAX_ANSWER_BYTES:
+        size_bytes = len(content.body)
+        raise ModelError(f"the model's answer is {size_bytes} bytes; allowed: {MAX_ANSWER_BYTES}")

@@ -1,4 +1,4 @@
-"""The wiring of the models' side of SageMaker endpoints."""
+"""Wires the inference service of a worker for SageMaker endpoints."""
 
 from modelyard.domain.ports import Predictor
 from modelyard.domain.system_clock import SystemClock

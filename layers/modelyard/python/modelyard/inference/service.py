@@ -1,10 +1,9 @@
-"""The use cases beside the models: invoke, load, unload, survey. Every request gets an answer."""
+"""The requests that a worker answers: invoke, load, unload and survey models."""
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from modelyard.domain.errors import (
     ModelAlreadyLoadedError,
@@ -17,31 +16,33 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Clock, Predictor
 from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
 from modelyard.domain.values import ModelSource, Payload, Prediction, Timings
-from modelyard.inference.answering import SampleSource, answered
+from modelyard.inference.answering import answered
+from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.residence.residence import Residence
 
 logger = logging.getLogger(__name__)
 
 MAX_SLOT_WAIT_S = 0.25
+"""How long a call waits for a slot before it predicts without one."""
 MAX_SLOT_HOLD_S = 2.0
-"""A call that takes longer gives its slot up: it may never end."""
+"""A prediction that takes longer no longer counts as holding its slot: it may never end."""
 INSUFFICIENT_STORAGE = 507
-"""What SageMaker's container contract answers when memory runs out."""
+"""The status for lack of memory in SageMaker's container contract."""
 
 
 class PredictSlots:
-    """Keep the threads that predict few, but let no slow model hold up the others."""
+    """Limit how many threads predict at once, without letting slow models block the others."""
 
     def __init__(self, slots: int, clock: Clock) -> None:
         self._slots = slots
         self._clock = clock
         self._left = threading.Condition()
         self._taken: dict[int, float] = {}
-        """Since when the thread of each slot has had it."""
+        """When each thread that holds a slot took it, by thread id."""
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a slot, or go without one when none is free for a while."""
+        """Hold a slot; go on without one when none becomes free within `MAX_SLOT_WAIT_S`."""
         thread = threading.get_ident()
         with self._left:
             if self._left.wait_for(self._is_one_free, MAX_SLOT_WAIT_S):
@@ -56,33 +57,33 @@ class PredictSlots:
     def _is_one_free(self) -> bool:
         if len(self._taken) < self._slots:
             return True
-        given_up = self._clock.monotonic() - MAX_SLOT_HOLD_S
-        return sum(since > given_up for since in self._taken.values()) < self._slots
+        oldest = self._clock.monotonic() - MAX_SLOT_HOLD_S
+        return sum(since > oldest for since in self._taken.values()) < self._slots
 
 
 class InferenceService:
-    """Answers the requests of an envelope; called from many threads at once."""
+    """Answers requests about the models of one worker. Safe to share between threads."""
 
     def __init__(
         self,
         residence: Residence[Predictor],
-        samples: SampleSource,
+        metrics: BufferedMetrics,
         clock: Clock,
         *,
         predict_slots: int,
     ) -> None:
         self._residence = residence
-        self._samples = samples
+        self._metrics = metrics
         self._clock = clock
         self._slots = PredictSlots(predict_slots, clock)
 
     def handle(self, request: Request) -> Answer:
-        """Return the answer; errors are part of it."""
-        return answered(self._handle, request, self._samples)
+        """Return the answer to a request. Errors are returned in it, never raised."""
+        return answered(self._handle, request, self._metrics)
 
     def finish_loads(self, timeout_s: float) -> None:
-        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
-        self._residence.wait_until_landed(timeout_s)
+        """Wait until the loads in progress have ended, but no longer than `timeout_s`."""
+        self._residence.wait_for_loads(timeout_s)
 
     def _handle(self, request: Request) -> Answer:
         match request:
@@ -130,17 +131,13 @@ class InferenceService:
         return Answer()
 
 
-class _Predict(Protocol):
-    def __call__(self, payload: Payload) -> Prediction: ...
-
-
-def _predict(predict: _Predict, payload: Payload) -> Prediction:
+def _predict(predict: Callable[[Payload], Prediction], payload: Payload) -> Prediction:
     try:
         return predict(payload)
     except ModelyardError:
         raise
     except MemoryError as error:
         raise ModelError("the model ran out of memory", INSUFFICIENT_STORAGE) from error
-    except BaseException as error:  # code of models may raise anything, SystemExit for one
+    except BaseException as error:  # code in a model may raise anything, also SystemExit
         logger.exception("predictor failed")
         raise PredictionError("the model failed while predicting, see the log") from error

@@ -1,4 +1,4 @@
-"""What `modelyard serve`, or the image of a function, tells a worker: a line of JSON, read once."""
+"""The settings of an inference worker, passed to it as one line of JSON when it starts."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What `modelyard serve` tells each inference worker, in one line of JSON."""
+    """What `modelyard serve`, or the image of a function, tells one inference worker."""
 
     name: str
     cache_dir: str
@@ -17,18 +17,18 @@ class WorkerSettings:
     disk_bytes: int
     predict_slots: int
     machine: str = ""
-    """Tells this process's machine from others that share the cache; empty for its host name."""
+    """A name of this machine, unique among those that share the cache; empty for its host name."""
 
     def to_line(self) -> bytes:
-        """Return the line the worker reads."""
+        """Return the settings as one line of JSON."""
         return orjson.dumps(asdict(self))
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Return the settings of a line made by `to_line`."""
+        """Return the settings of a line that `to_line` wrote."""
         return cls(**orjson.loads(line))
 
     @property
     def artifacts_dir(self) -> Path:
-        """Where artifacts are staged, shared by all workers."""
+        """The folder of staged artifacts, shared by all workers."""
         return Path(self.cache_dir) / "artifacts"

@@ -1,4 +1,4 @@
-"""Staging: from the model repository to the shared disk, complete or not at all."""
+"""Copies artifacts from the model repository to the shared disk, completely or not at all."""
 
 import errno
 import hashlib
@@ -14,9 +14,8 @@ from modelyard.domain.errors import ArtifactInvalidError, CapacityError, Depende
 from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.archives.archive import archive_kind, extract
-from modelyard.inference.disk.entry import DiskLease, Manifest, weigh
-from modelyard.inference.disk.staging import Staging
-from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.disk.entry import DiskLease, Manifest, size_of
+from modelyard.inference.disk.tree import CacheTree, Staging
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +26,10 @@ _PUBLISH_TRIES = 4
 
 
 class ArtifactCache:
-    """Artifacts on disk, by content: one entry per (repository, key, tag)."""
+    """The artifacts on disk: one entry for each repository, key and content tag.
+
+    Safe to share between threads, and the tree between processes.
+    """
 
     def __init__(
         self,
@@ -38,7 +40,10 @@ class ArtifactCache:
         claim_patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`prepare` may change the files of an artifact before it is published."""
+        """`prepare` may change the files of an artifact before it is published.
+
+        A call waits up to `claim_patience_s` for another one that stages the same artifact.
+        """
         self._tree = tree
         self._clock = clock
         self._prepare = prepare
@@ -47,7 +52,7 @@ class ArtifactCache:
 
     def lease(self, artifact: ModelArtifact) -> DiskLease | None:
         """Return a lease on the staged artifact, or None when it is not staged."""
-        with _on_disk():
+        with _disk_errors():
             return self._tree.lease(_digest(artifact))
 
     def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
@@ -61,7 +66,7 @@ class ArtifactCache:
             ArtifactChangedError: from the repository.
         """
         digest = _digest(artifact)
-        with _on_disk(), self._claimed(digest):
+        with _disk_errors(), self._claimed(digest):
             for _ in range(_PUBLISH_TRIES):
                 lease = self._tree.lease(digest)
                 if lease is not None:
@@ -70,28 +75,31 @@ class ArtifactCache:
             raise CapacityError("the staged artifact was evicted each time before it could be used")
 
     def is_staged(self, artifact: ModelArtifact) -> bool:
-        """Return whether the artifact is on disk now."""
-        with _on_disk():
+        """Return whether the artifact is on disk. It may be evicted at any time."""
+        with _disk_errors():
             return self._tree.has(_digest(artifact))
 
     def touch(self, artifact: ModelArtifact) -> None:
-        """Say that the artifact is in use now, so that others are evicted before it."""
+        """Set the last use of the artifact to now, so that others are evicted before it."""
         self._tree.touch(_digest(artifact))
 
     def evict(self, artifact: ModelArtifact) -> None:
-        """Remove the staged artifact unless somebody leases it, or the disk refuses."""
+        """Remove the staged artifact unless it is leased. A disk error is only logged."""
         try:
             self._tree.evict(_digest(artifact))
         except OSError as error:
-            logger.warning("not evicted", extra={"model": artifact.key, "reason": error.strerror})
+            logger.warning(
+                "eviction failed", extra={"model": artifact.key, "reason": error.strerror}
+            )
 
     def staged(self, repository: str) -> Iterator[Manifest]:
-        """Yield what is staged from one repository."""
-        with _on_disk():
+        """Yield the manifests of the artifacts staged from one repository."""
+        with _disk_errors():
             yield from (found for found in self._tree.manifests() if found.repository == repository)
 
     @contextmanager
     def _claimed(self, digest: str) -> Iterator[None]:
+        """Hold the claim to stage an artifact; go on without it after `claim_patience_s`."""
         is_ours = self._wait_for_claim(digest)
         try:
             yield
@@ -117,7 +125,7 @@ class ArtifactCache:
                 repository=artifact.repository,
                 key=artifact.key,
                 tag=artifact.tag,
-                model_bytes=weigh(staging.model_dir),
+                model_bytes=size_of(staging.model_dir),
                 staged_at=self._clock.time(),
                 warnings=tuple(warnings),
             )
@@ -128,8 +136,8 @@ class ArtifactCache:
 
 
 @contextmanager
-def _on_disk() -> Iterator[None]:
-    """Turn what the disk refuses into errors that say: try again."""
+def _disk_errors() -> Iterator[None]:
+    """Report errors of the cache disk as CapacityError or DependencyError, which can be retried."""
     try:
         yield
     except OSError as error:
@@ -139,6 +147,7 @@ def _on_disk() -> Iterator[None]:
 
 
 def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Staging) -> list[str]:
+    """Fetch the artifact into a staging folder. Returns warnings about its archive."""
     warnings: list[str] = []
     written = 0
     for file in repository.fetch(artifact):
@@ -164,7 +173,7 @@ def _unpack_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
 
 
 class _Rewound:
-    """A stream whose first bytes were read already and are given once more."""
+    """A stream whose first bytes were already read, and are returned again."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head = head
@@ -174,10 +183,10 @@ class _Rewound:
         if not self._head:
             return self._rest.read(size)
         if size < 0:
-            given, self._head = self._head + self._rest.read(), b""
-            return given
-        given, self._head = self._head[:size], self._head[size:]
-        return given
+            chunk, self._head = self._head + self._rest.read(), b""
+            return chunk
+        chunk, self._head = self._head[:size], self._head[size:]
+        return chunk
 
 
 def _copy(file: ArtifactFile, staging: Staging) -> None:

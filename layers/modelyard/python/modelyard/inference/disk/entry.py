@@ -1,4 +1,4 @@
-"""One entry of the artifact cache: its manifest, its lease, and how it gets to the platter."""
+"""One entry of the artifact cache: its manifest, its lease, and how it is flushed to disk."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ MODEL = "model"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one entry holds; written last, so its presence says the entry is complete."""
+    """What one entry holds. It is written last, so an entry with a manifest is complete."""
 
     repository: str
     key: str
@@ -38,18 +38,21 @@ class Manifest:
 
     @classmethod
     def read_complete(cls, entry: Path) -> Self | None:
-        """Return the manifest when every byte it speaks of is there; a power failure takes some."""
+        """Return the manifest if the files have the size that it states, or else None.
+
+        They may be shorter after a power failure.
+        """
         manifest = cls.read(entry)
-        is_complete = manifest is not None and weigh(entry / MODEL) == manifest.model_bytes
+        is_complete = manifest is not None and size_of(entry / MODEL) == manifest.model_bytes
         return manifest if is_complete else None
 
     @property
     def total_bytes(self) -> int:
-        """What the entry weighs, the manifest included."""
+        """The size of the entry, including the manifest."""
         return self.model_bytes + len(orjson.dumps(self))
 
     def write(self, entry: Path) -> None:
-        """Write and flush the manifest, whose empty file must be there."""
+        """Write and flush the manifest. Its empty file must exist."""
         with (entry / MANIFEST).open("r+b") as file:
             file.write(orjson.dumps(self))
             file.flush()
@@ -57,7 +60,7 @@ class Manifest:
 
 
 class DiskLease:
-    """A staged artifact that is not evicted until `release`."""
+    """A lease on a staged artifact, which is not evicted until `release`."""
 
     def __init__(self, path: Path, manifest: Manifest, mark: Mark) -> None:
         self.path = path
@@ -70,31 +73,35 @@ class DiskLease:
         return self.path / MODEL
 
     def touch(self) -> bool:
-        """Say that the entry is in use now: for eviction order and for the lease's age.
+        """Set the last use of the entry, and the age of the lease, to now.
 
-        Returns False when others took the lease for abandoned: the files may be gone.
+        Returns False when the lease is gone because another machine considered it abandoned: the
+        files may be gone, too.
         """
         touch(self.path)
         return touch(self._mark.path)
 
     def release(self) -> None:
         """Allow eviction again."""
-        self._mark.withdraw()
+        self._mark.remove()
 
 
 def touch(path: Path) -> bool:
-    """Set a path's time to now; returns whether it is there. A disk that refuses is no error."""
+    """Set a path's modification time to now. Returns whether the path exists.
+
+    A disk that refuses is logged and is no error.
+    """
     try:
         os.utime(path)
     except FileNotFoundError:
         return False
     except OSError as error:
-        logger.warning("no sign of life", extra={"reason": error.strerror})
+        logger.warning("modification time not set", extra={"reason": error.strerror})
     return True
 
 
-def weigh(folder: Path) -> int:
-    """Return the bytes of all files below a folder; one that is not there weighs nothing."""
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder; 0 when it does not exist."""
     files = (Path(path, name) for path, _, names in os.walk(folder) for name in names)
     total = 0
     for file in files:
@@ -104,7 +111,7 @@ def weigh(folder: Path) -> int:
 
 
 def flush(folder: Path) -> None:
-    """Write every file and directory below a folder, and the folder, to the disk itself."""
+    """Call fsync for a folder and for every file and directory below it."""
     for path, _, names in os.walk(folder):
         for name in names:
             descriptor = os.open(os.path.join(path, name), os.O_RDONLY)  # noqa: PTH118
@@ -116,7 +123,7 @@ def flush(folder: Path) -> None:
 
 
 def flush_directory(folder: Path) -> None:
-    """Write the names in one directory to the disk itself."""
+    """Call fsync for one directory, so that the names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

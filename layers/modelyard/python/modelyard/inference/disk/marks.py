@@ -1,4 +1,4 @@
-"""Names in the shared tree that say who does what, and which of them nobody means any more.
+"""Files in the shared tree whose names say which process uses what, and whether it still does.
 
 A mark is an empty file `<subject>@<owner>.<id>`: a lease, or the announcement of an eviction.
 """
@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,17 @@ _SERIES_CHARACTERS = 6
 
 
 class Names:
-    """Makes the names of one tree in this process, and judges the names of all.
+    """Makes unique names that say which process made them, and tells which ones are abandoned.
 
-    What this process has dropped but could not remove counts as abandoned, too.
+    A name is abandoned when its process has ended, or when this process dropped it but could not
+    remove the file. Safe to share between threads.
     """
 
     def __init__(self, machine: str, ttl_s: float, now: Callable[[], float]) -> None:
-        """`now` is the time of the machine the disk belongs to, whose times the files have."""
+        """`now` returns the time of the machine that has the disk: it sets the files' times.
+
+        A file of another machine is abandoned when its time is more than `ttl_s` ago.
+        """
         self._owner = Owner.current(machine)
         self._ttl_s = ttl_s
         self._now = now
@@ -31,19 +35,19 @@ class Names:
         self._in_use: set[str] = set()
 
     def new(self) -> str:
-        """Return a name nobody else has, in use until it is dropped."""
+        """Return a unique name `<owner>.<id>`, in use until it is dropped."""
         name = f"{self._owner}.{self._series}{uuid.uuid4().hex[:12]}"
         self._in_use.add(name)
         return name
 
     def drop(self, name: str) -> None:
-        """Say that a name is not in use any more."""
+        """End the use of a name: a file that still has it is abandoned."""
         self._in_use.discard(name)
 
-    def look(self) -> Callable[[Path, str], bool]:
-        """Return what tells whether nobody means the thing at a path, which a name made.
+    def abandoned(self) -> Callable[[Path, str], bool]:
+        """Return a predicate: has the file at this path, made under this name, been abandoned?
 
-        It reads the disk's clock at first need, and once.
+        The predicate reads the disk's clock at most once, and only for files of other machines.
         """
         now = functools.cache(self._now)
 
@@ -64,14 +68,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One announcement."""
+    """One file that says: this process uses the subject, or is about to remove it."""
 
     path: Path
     name: str
     names: Names
 
-    def withdraw(self) -> None:
-        """End it; a disk that refuses leaves it to the next sweep."""
+    def remove(self) -> None:
+        """Remove the mark. One that the disk keeps is removed by the next sweep."""
         self.names.drop(self.name)
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
@@ -85,32 +89,31 @@ class Marks:
         self._names = names
 
     def make(self, subject: str) -> Mark:
-        """Announce something about a subject."""
+        """Mark a subject and return the mark."""
         name = self._names.new()
         mark = Mark(self._folder / f"{subject}@{name}", name, self._names)
         try:
             mark.path.touch(exist_ok=False)
         except OSError:
-            mark.withdraw()
+            mark.remove()
             raise
         return mark
 
     def subjects(self) -> set[str]:
-        """Return what living processes speak of; removes the marks of the dead."""
-        return set(self._living())
-
-    def _living(self) -> Iterator[str]:
-        is_abandoned = self._names.look()
+        """Return the subjects that running processes have marked; remove abandoned marks."""
+        subjects = set()
+        is_abandoned = self._names.abandoned()
         for item in names_in(self._folder):
             subject, _, name = item.partition("@")
             if not is_abandoned(self._folder / item, name):
-                yield subject
+                subjects.add(subject)
             else:
                 with contextlib.suppress(OSError):
                     (self._folder / item).unlink(missing_ok=True)
+        return subjects
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names in a folder now: to list it makes NFS clients look again."""
+    """Return the names in a folder now. Listing it makes NFS clients refresh what they cache."""
     with os.scandir(folder) as found:
         return [item.name for item in found]

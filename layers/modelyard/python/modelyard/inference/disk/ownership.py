@@ -1,7 +1,7 @@
-"""Who made a temporary name, and whether they still live.
+"""Which process made a temporary name, and whether it still runs.
 
-Names in the shared tree carry their owner, so that what a killed process left behind is
-recognised at once on the same machine, and by age from any other.
+Names in the shared tree contain their owner. So files of a killed process are recognised at once
+on the same machine, and by their age on any other.
 """
 
 import functools
@@ -19,9 +19,9 @@ _START_TOLERANCE_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process on one host, by a start time that tells it from a later one of the same pid.
+    """One process on one host. Its start time distinguishes it from later ones of the same pid.
 
-    The start counts from the host's own start: the time of day may be set while a process runs.
+    `started` is in seconds since the host started: the time of day may be set meanwhile.
     """
 
     host: str
@@ -34,16 +34,17 @@ class Owner:
 
     @classmethod
     def current(cls, machine: str = "") -> "Owner":
-        """Return the calling process, on a machine that other machines know by this name.
+        """Return the calling process as owner.
 
-        Without a name it is the host name; where those repeat, the living would look dead.
+        `machine` is a name that is unique among the machines that share the tree; when empty, the
+        host name is used. With equal names, running processes would seem to have ended.
         """
         host = _digest(machine or socket.gethostname())
         return cls(host, _boot(), os.getpid(), int(_started_s(os.getpid())))
 
     @classmethod
     def parse(cls, text: str) -> "Owner | None":
-        """Return the owner `str` wrote, or None when `text` is something else."""
+        """Return the owner that `str()` wrote, or None for any other text."""
         try:
             host, boot, pid, started = text.split("-")
         except ValueError:
@@ -53,7 +54,7 @@ class Owner:
         return cls(host, boot, int(pid), int(started))
 
     def is_gone(self, here: "Owner") -> bool:
-        """Return whether the process, which is of the host of `here`, has ended."""
+        """Return whether the process has ended; `here` is a running process of the same host."""
         if self.boot != here.boot:
             return True
         try:
@@ -69,7 +70,7 @@ def _started_s(pid: int) -> float:
 
 @functools.cache
 def _boot() -> str:
-    """Return what tells one run of this host from the next, where the system says it."""
+    """Return a digest that changes with each start of this host; "0" where it is not known."""
     try:
         return _digest(_BOOT_ID.read_text())
     except OSError:

@@ -1,48 +1,57 @@
-"""The directory tree of the artifact cache: many processes share it, nobody coordinates.
+"""The directory tree of the artifact cache. Many processes share it; nothing coordinates them.
 
-    entries/<digest>/              published by rename, therefore complete; never changed after
-        manifest.json              what it is and what it weighs
+    entries/<digest>/              published by rename, so always complete; never changed after
+        manifest.json              what the entry is and how large
         model/...                  the artifact's files
     staging/<owner>.<id>/          being written, or hidden and being deleted
-    reserved/<owner>.<id>.<bytes>  what a staging directory may weigh, in the file's name
+    reserved/<owner>.<id>.<bytes>  the bytes a staging folder may take, in the file's name
     leases/<digest>@<owner>.<id>   forbids eviction while it exists
-    evictions/<digest>@<owner>.<id>   somebody is about to remove this
-    claims/<digest>                somebody is staging this: saves duplicate work, nothing else
+    evictions/<digest>@<owner>.<id>   a process is about to remove this entry
+    claims/<digest>                a process is staging this: avoids duplicate work, nothing else
 
-The byte limit holds without a lock because a writer announces its bytes, by the name of its
-reservation, *before* it looks at the sum. Of two that announce at once at least one sees both.
-A limit of entries holds in the same way: what is being written or deleted counts, too.
-Eviction and leases meet in the same way: each announces itself, then looks for the other, and
-gives way when it sees it. So the files of a lease never go away under it.
-What is abandoned is taken out of sight in one step before it is deleted: its owner may live
-after all, on another machine, and must not publish half of it. Its age is told by the clock of
-the disk, which all of them share.
-Directories are opened before existence checks: NFS clients remember for up to a minute that a
-name did not exist, and opening the parent makes them look again.
+The byte limit holds without a lock because a writer creates its reservation *before* it adds up
+what all processes use. Of two writers that reserve at once, at least one sees both reservations.
+The limit of entries holds in the same way: entries being written or deleted count, too.
+Evictions and leases work in the same way: each creates its mark, then looks for marks of the other
+kind, and gives way when it finds one. So the files of a lease are never removed under it.
+An abandoned folder is hidden by a rename before it is deleted: its owner may still run, on another
+machine, and must not publish half of it. Its age is measured by the clock of the disk, which all
+machines share.
+Directories are opened before existence checks: NFS clients remember for up to a minute that a name
+did not exist, and opening the parent directory makes them look again.
 """
 
 import contextlib
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.claims import Claims
-from modelyard.inference.disk.entry import DiskLease, Manifest, flush_directory, touch, weigh
+from modelyard.inference.disk.entry import (
+    MANIFEST,
+    MODEL,
+    DiskLease,
+    Manifest,
+    flush,
+    flush_directory,
+    size_of,
+    touch,
+)
 from modelyard.inference.disk.marks import Mark, Marks, Names, names_in
 from modelyard.inference.disk.reservations import Reservations
-from modelyard.inference.disk.staging import Staging
 
 logger = logging.getLogger(__name__)
 
 _RESERVE_STEP_BYTES = 1 << 20
-_LOOKS_FOR_VICTIMS = 3
+_EVICTION_ROUNDS = 3
 
 
 class CacheTree:
-    """Names, sizes, leases and eviction; knows nothing of repositories or archives."""
+    """Entries, sizes, leases and eviction. Knows nothing about repositories or archives."""
 
     def __init__(
         self,
@@ -53,16 +62,20 @@ class CacheTree:
         lease_ttl_s: float = 900.0,
         machine: str = "",
     ) -> None:
+        """`machine` is a name of this machine, unique among those that share the tree.
+
+        Files of other machines are abandoned when they were not touched for `lease_ttl_s`.
+        """
         self.limit_bytes = limit_bytes
         self.limit_entries = limit_entries
-        self._names = Names(machine, lease_ttl_s, self._disk_time)
+        self.names = Names(machine, lease_ttl_s, self._disk_time)
+        self.reservations = Reservations(_made(root / "reserved"), self.names)
+        self.claims = Claims(_made(root / "claims"), self.names)
         self._entries = _made(root / "entries")
         self._staging = _made(root / "staging")
-        self._reserved = Reservations(_made(root / "reserved"))
-        self.claims = Claims(_made(root / "claims"), self._names)
-        self._leases = Marks(_made(root / "leases"), self._names)
-        self._evictions = Marks(_made(root / "evictions"), self._names)
-        self._weights: dict[str, int] = {}
+        self._leases = Marks(_made(root / "leases"), self.names)
+        self._evictions = Marks(_made(root / "evictions"), self.names)
+        self._sizes: dict[str, int] = {}
         self.sweep()
 
     def lease(self, digest: str) -> DiskLease | None:
@@ -71,20 +84,20 @@ class CacheTree:
         try:
             lease = self._leased_entry(digest, mark)
         except OSError:
-            mark.withdraw()
+            mark.remove()
             raise
         if lease is None:
-            mark.withdraw()
+            mark.remove()
         return lease
 
     def has(self, digest: str) -> bool:
-        """Return whether an entry is published; it may be gone by the time it is leased."""
+        """Return whether an entry is published. It may be gone by the time it is leased."""
         _refresh(self._entries)
         return (self._entries / digest).exists()
 
-    def new_staging(self) -> Staging:
-        """Return an empty staging directory with nothing reserved yet."""
-        staging = self._stage(0)
+    def new_staging(self) -> "Staging":
+        """Return a new staging folder with nothing reserved yet."""
+        staging = self._new_staging(0)
         try:
             staging.make()
         except OSError:
@@ -92,12 +105,8 @@ class CacheTree:
             raise
         return staging
 
-    def announce(self, name: str, reserved_bytes: int) -> Path:
-        """Say what the staging directory of this name may weigh."""
-        return self._reserved.make(name, reserved_bytes)
-
     def publish(self, staged: Path, digest: str) -> None:
-        """Rename `staged` to its final name; when somebody was first, theirs stays."""
+        """Rename a complete folder to its final name. If the entry exists already, that stays."""
         if not self._rename(staged, digest) and not Manifest.read_complete(self._entries / digest):
             logger.warning("incomplete entry", extra={"entry": digest})
             self.evict(digest)
@@ -109,87 +118,86 @@ class CacheTree:
         announced = self._evictions.make(digest)
         try:
             if digest not in self._leases.subjects():
-                self._remove(digest)
+                self._delete(self._entries / digest, self._entry_bytes(digest))
         finally:
-            announced.withdraw()
-
-    def forget(self, name: str) -> None:
-        """Leave what is still there under this name to the next sweep."""
-        self._names.drop(name)
+            announced.remove()
 
     def touch(self, digest: str) -> None:
-        """Make an entry the last to be evicted."""
+        """Set the last use of an entry to now: it becomes the last to be evicted."""
         touch(self._entries / digest)
 
     def manifests(self) -> Iterator[Manifest]:
-        """Yield what every published entry holds."""
+        """Yield the manifest of every published entry."""
         for digest in names_in(self._entries):
             manifest = Manifest.read(self._entries / digest)
             if manifest is not None:
                 yield manifest
 
     def used_bytes(self) -> int:
-        """Return the bytes on disk, published and reserved, by all processes."""
-        before = (
-            self._reserved.bytes_by_name()
-        )  # what is published or removed meanwhile counts twice, or
-        known, digests = self._weights, names_in(self._entries)
-        self._weights = {digest: known.get(digest) or self._weigh(digest) for digest in digests}
-        after = self._reserved.bytes_by_name()  # else not at all
-        announced = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
-        return sum(self._weights.values()) + sum(announced)
+        """Return the bytes on disk, published and reserved, by all processes.
+
+        An entry that is published or removed meanwhile counts twice rather than not at all: the
+        reservations are read before and after the entries.
+        """
+        before = self.reservations.bytes_by_name()
+        known, digests = self._sizes, names_in(self._entries)
+        self._sizes = {digest: known.get(digest) or self._entry_bytes(digest) for digest in digests}
+        after = self.reservations.bytes_by_name()
+        reserved = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
+        return sum(self._sizes.values()) + sum(reserved)
 
     def used_entries(self) -> int:
         """Return how many entries are on disk, being written or being deleted.
 
-        One that moves meanwhile may count twice: the limit is kept rather than used up.
+        An entry that moves meanwhile may count twice rather than not at all.
         """
         moving = {*names_in(self._staging)}
         published = names_in(self._entries)
         return len(published) + len(moving.union(names_in(self._staging)))
 
-    def rounded(self, total_bytes: int) -> int:
-        """Return `total_bytes` in coarse steps: each step costs a look at the whole tree."""
-        step = max(1, min(_RESERVE_STEP_BYTES, self.limit_bytes >> 8))
-        return min(-(-total_bytes // step) * step, self.limit_bytes)
+    def bytes_to_reserve(self, total_bytes: int) -> int:
+        """Return `total_bytes` rounded up: each reservation costs a scan of the whole tree.
 
-    def refuse_too_large(self, total_bytes: int) -> None:
-        """Raise ModelTooLargeError when `total_bytes` exceed the whole limit."""
+        Raises:
+            ModelTooLargeError: more than the whole limit.
+        """
         if total_bytes > self.limit_bytes:
             raise ModelTooLargeError(
                 f"the artifact needs {total_bytes} bytes on disk, the limit is"
                 f" {self.limit_bytes} bytes in all"
             )
+        step = max(1, min(_RESERVE_STEP_BYTES, self.limit_bytes >> 8))
+        return min(-(-total_bytes // step) * step, self.limit_bytes)
 
     def evict_to_limit(self) -> None:
-        """Remove the least recently used entries until all that is announced fits.
+        """Remove the least recently used entries until everything reserved fits.
 
         Raises:
-            CapacityError: what is left is leased or being written by others.
+            CapacityError: the remaining entries are leased or being written.
         """
-        if not self._is_over():
+        if not self._is_over_limit():
             return
         self.sweep()
-        for _ in range(_LOOKS_FOR_VICTIMS):
+        for _ in range(_EVICTION_ROUNDS):
             for digest in self._victims():
-                if not self._is_over():
+                if not self._is_over_limit():
                     return
                 self.evict(digest)
-            if not self._is_over():
+            if not self._is_over_limit():
                 return
         raise CapacityError(f"the artifact cache is full: all of its {self._limits()} are in use")
 
     def sweep(self) -> None:
-        """Remove what nobody means any more; what the disk keeps, the next sweep takes."""
+        """Remove abandoned files. What the disk keeps is removed by the next sweep."""
         try:
             self._leases.subjects()
             self._evictions.subjects()
             self.claims.sweep()
             self._sweep_staging()
         except OSError as error:
-            logger.warning("not swept", extra={"reason": error.strerror})
+            logger.warning("abandoned files not removed", extra={"reason": error.strerror})
 
-    def _is_over(self) -> bool:
+    def _is_over_limit(self) -> bool:
         if self.limit_entries is not None and self.used_entries() > self.limit_entries:
             return True
         return self.used_bytes() > self.limit_bytes
@@ -199,6 +207,7 @@ class CacheTree:
         return f"{entries}{self.limit_bytes} bytes"
 
     def _victims(self) -> Iterator[str]:
+        """Yield the entries that are not leased, least recently used first."""
         leased = self._leases.subjects()
         aged = []
         for digest in names_in(self._entries):
@@ -222,6 +231,7 @@ class CacheTree:
         return lease
 
     def _rename(self, staged: Path, digest: str) -> bool:
+        """Return whether the folder got its final name; False when an entry has it already."""
         try:
             staged.rename(self._entries / digest)
         except OSError as error:
@@ -230,21 +240,17 @@ class CacheTree:
             return False
         return True
 
-    def _remove(self, digest: str) -> None:
-        """Take an entry out of sight, then delete it; its bytes stay reserved until then."""
-        self._bury(self._entries / digest, self._weigh(digest))
-
-    def _bury(self, folder: Path, reserved_bytes: int) -> None:
-        grave = self._stage(reserved_bytes)
+    def _delete(self, folder: Path, size_bytes: int) -> None:
+        """Hide a folder by a rename, then delete it. Its bytes stay reserved until it is gone."""
+        trash = self._new_staging(size_bytes)
         try:
             with contextlib.suppress(FileNotFoundError):
-                folder.rename(grave.path)
+                folder.rename(trash.path)
         finally:
-            grave.discard()
+            trash.discard()
 
-    def _stage(self, reserved_bytes: int) -> Staging:
-        name = self._names.new()
-        staging = Staging(self, self._staging / name)
+    def _new_staging(self, reserved_bytes: int) -> "Staging":
+        staging = Staging(self, self._staging / self.names.new())
         try:
             staging.announce(reserved_bytes)
         except OSError:
@@ -253,23 +259,100 @@ class CacheTree:
         return staging
 
     def _sweep_staging(self) -> None:
-        is_abandoned = self._names.look()
+        is_abandoned = self.names.abandoned()
         for name in names_in(self._staging):
             if is_abandoned(self._staging / name, name):
-                self._bury(self._staging / name, weigh(self._staging / name))
-        self._reserved.sweep({*names_in(self._staging)}, self._names)
+                self._delete(self._staging / name, size_of(self._staging / name))
+        self.reservations.sweep({*names_in(self._staging)})
 
     def _disk_time(self) -> float:
-        """Return the time of the machine that has the disk, which stamps every file."""
+        """Return the time of the machine that has the disk, which sets the times of all files."""
         probe = self._evictions.make("clock")
         try:
             return probe.path.stat().st_mtime
         finally:
-            probe.withdraw()
+            probe.remove()
 
-    def _weigh(self, digest: str) -> int:
+    def _entry_bytes(self, digest: str) -> int:
         manifest = Manifest.read(self._entries / digest)
-        return weigh(self._entries / digest) if manifest is None else manifest.total_bytes
+        return size_of(self._entries / digest) if manifest is None else manifest.total_bytes
+
+
+class Staging:
+    """One folder of the tree while an artifact is written to it, with the bytes reserved for it."""
+
+    def __init__(self, tree: CacheTree, path: Path) -> None:
+        self.path = path
+        self._tree = tree
+        self._reservations: list[Path] = []
+        self._reserved_bytes = 0
+
+    @property
+    def model_dir(self) -> Path:
+        """The folder for the artifact's files."""
+        return self.path / MODEL
+
+    def make(self) -> None:
+        """Create the folder, with an empty manifest.
+
+        `publish` fails when that file is missing: so a folder that another machine took for
+        abandoned and removed is never published in part.
+        """
+        self.model_dir.mkdir(parents=True)
+        (self.path / MANIFEST).touch(exist_ok=False)
+
+    def touch(self) -> None:
+        """Show other machines that the folder is in use."""
+        touch(self.path)
+
+    def reserve(self, total_bytes: int) -> None:
+        """Reserve `total_bytes` in all for the artifact, and evict others for it if necessary.
+
+        Raises:
+            ModelTooLargeError: more than the whole limit.
+            CapacityError: everything else on disk is in use.
+        """
+        self.touch()
+        if total_bytes <= self._reserved_bytes:
+            return
+        reserved_bytes = self._tree.bytes_to_reserve(total_bytes)
+        self.announce(reserved_bytes)
+        self._tree.evict_to_limit()
+        self._reserved_bytes = reserved_bytes
+        self._unreserve(len(self._reservations) - 1)
+
+    def announce(self, reserved_bytes: int) -> None:
+        """Create a reservation for other processes to see.
+
+        A smaller one stays until the larger one is granted: there is always one to see.
+        """
+        made = self._tree.reservations.make(self.path.name, reserved_bytes)
+        self._reservations.append(made)
+
+    def publish(self, digest: str, manifest: Manifest) -> None:
+        """Flush everything and make it visible under `digest` in one step."""
+        self.reserve(manifest.total_bytes)
+        flush(self.model_dir)
+        manifest.write(self.path)
+        flush_directory(self.path)
+        self._tree.publish(self.path, digest)
+
+    def discard(self) -> None:
+        """Remove the folder if it is still here, then its reservations.
+
+        What the disk keeps is removed by the next sweep.
+        """
+        self._tree.names.drop(self.path.name)
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if not self.path.exists():
+                self._unreserve(len(self._reservations))
+
+    def _unreserve(self, count: int) -> None:
+        """Remove the oldest `count` reservations."""
+        for _ in range(count):
+            self._reservations[0].unlink(missing_ok=True)
+            del self._reservations[0]
 
 
 def _made(folder: Path) -> Path:
@@ -278,4 +361,5 @@ def _made(folder: Path) -> Path:
 
 
 def _refresh(folder: Path) -> None:
+    """Make an NFS client look again at the names in a folder."""
     os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))

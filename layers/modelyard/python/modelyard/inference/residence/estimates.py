@@ -1,15 +1,15 @@
-"""How long a load will take, from what loads took before."""
+"""Estimates of how long a load will take, from the bandwidth of earlier loads."""
 
 import threading
 
-_TELLING_BYTES = 1 << 20
+_MIN_BYTES = 1 << 20
 _WEIGHT_OF_NEWEST = 0.3
 
 
 class LoadEstimator:
-    """Observed bandwidth per stage, and the last duration of each model.
+    """Moving average of the observed bandwidth of each stage, in bytes per second.
 
-    Only artifacts of at least a mebibyte tell a bandwidth: in smaller ones fixed costs drown it.
+    Only artifacts of at least 1 MiB are counted: the duration of smaller ones is mostly fixed cost.
     """
 
     def __init__(self) -> None:
@@ -17,8 +17,8 @@ class LoadEstimator:
         self._bytes_per_s: dict[str, float] = {}
 
     def observe(self, stage: str, size_bytes: int, seconds: float) -> None:
-        """Take one observation of a stage ("stage" or "load")."""
-        if size_bytes < _TELLING_BYTES or seconds <= 0:
+        """Record how long one stage ("stage" or "load") of an artifact took."""
+        if size_bytes < _MIN_BYTES or seconds <= 0:
             return
         speed = size_bytes / seconds
         with self._lock:
@@ -26,7 +26,10 @@ class LoadEstimator:
             self._bytes_per_s[stage] = known + _WEIGHT_OF_NEWEST * (speed - known)
 
     def estimate_s(self, size_bytes: int, *stages: str) -> float | None:
-        """Return the seconds these stages will take, or None when nothing is known."""
-        if size_bytes < _TELLING_BYTES or not all(stage in self._bytes_per_s for stage in stages):
+        """Return how many seconds these stages will take together.
+
+        Returns None for an artifact below 1 MiB, and when a stage was not observed yet.
+        """
+        if size_bytes < _MIN_BYTES or not all(stage in self._bytes_per_s for stage in stages):
             return None
         return sum(size_bytes / self._bytes_per_s[stage] for stage in stages)

@@ -1,4 +1,4 @@
-"""One load: stage the artifact, make room for the model, load it, make it the current one."""
+"""One load: stage the artifact, reserve memory, load the model, make it the current version."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -19,28 +19,32 @@ from modelyard.domain.values import ModelArtifact, ModelSource, Sample
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.estimates import LoadEstimator
-from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Room
+from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
 from modelyard.runtimes.base import LoadPlan
 
 logger = logging.getLogger(__name__)
 
 MICROSECONDS = 1e6
 _TRIES_WHILE_CHANGING = 5
-_ROOM_TIMEOUT_S = 60.0
-_OF_USERS = ("script", "python")
-"""Runtimes whose loads take their own time, whatever their files weigh."""
+_MEMORY_TIMEOUT_S = 60.0
+_RUNTIMES_OF_USER_CODE = ("script", "python")
+"""How long these take to load does not depend on the size of their files."""
 
 
 class PlanLoad(Protocol):
-    """Looks at an artifact's files and decides how to load them."""
+    """Decides from an artifact's files how to load them."""
 
     def __call__(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
-        """Return the plan; ArtifactInvalidError when no model can be made of the files."""
+        """Return the plan.
+
+        Raises:
+            ArtifactInvalidError: the files are not a model.
+        """
         ...
 
 
 class Loader(Generic[R]):
-    """Carries out loads; stateless but for what it measures."""
+    """Loads models. Its only state is what it measures. Safe to share between threads."""
 
     def __init__(
         self,
@@ -63,68 +67,72 @@ class Loader(Generic[R]):
         self._clock = clock
 
     def load(self, source: ModelSource, artifact: ModelArtifact) -> ModelArtifact:
-        """Load the model and make it current; returns the version that was loaded.
+        """Load a model, make it the current version, and return the artifact that was loaded.
 
         When the artifact changes while it is fetched, its newest version is loaded instead.
 
         Raises:
             ModelError: the artifact or the model is at fault.
-            CapacityError, DependencyError, TargetModelNotFoundError: it cannot be had now.
+            TargetModelNotFoundError: the artifact was deleted.
+            CapacityError, DependencyError: it cannot be loaded now.
         """
-        room = self._models.reserve(source.model_id, timeout_s=_ROOM_TIMEOUT_S)
+        reservation = self._models.reserve(source.model_id, timeout_s=_MEMORY_TIMEOUT_S)
         try:
-            return self._load_newest(source, artifact, room)
+            repository = self._open_repository(source.repository)
+            for _ in range(_TRIES_WHILE_CHANGING):
+                try:
+                    self._load_version(source, artifact, repository, reservation)
+                except ArtifactChangedError:
+                    artifact = repository.describe(source.target_model)
+                else:
+                    return artifact
+            raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
         except BaseException:
-            self._models.give_back(room)
+            self._models.cancel(reservation)
             raise
 
     def touch(self, model: LoadedModel[R]) -> bool:
-        """Keep a loaded model's files from being the first that are evicted from disk.
+        """Mark the files of a loaded model as used now, so that others are evicted before them.
 
-        Returns False when it needs them and may not have them any more: its machine was silent
-        for so long that others took its lease for abandoned.
+        Returns False when the model needs its files and they may be gone: another machine
+        considered the lease abandoned because this one did not renew it in time.
         """
         if model.files is not None:
             return model.files.touch()
         self._artifacts.touch(model.artifact)
         return True
 
-    def _load_newest(
-        self, source: ModelSource, artifact: ModelArtifact, room: Room
-    ) -> ModelArtifact:
-        repository = self._open_repository(source.repository)
-        for _ in range(_TRIES_WHILE_CHANGING):
-            try:
-                self._load_version(source, artifact, repository, room)
-            except ArtifactChangedError:
-                artifact = repository.describe(source.target_model)
-            else:
-                return artifact
-        raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
-
     def _load_version(
-        self, source: ModelSource, artifact: ModelArtifact, repository: ModelRepository, room: Room
+        self,
+        source: ModelSource,
+        artifact: ModelArtifact,
+        repository: ModelRepository,
+        reservation: Reservation,
     ) -> None:
         staged = self._artifacts.lease(artifact)
         if staged is not None:
             try:
-                return self._load_staged(source, artifact, staged, room)
+                return self._load_staged(source, artifact, staged, reservation)
             except ModelError as error:
-                # What is on disk may have rotted: what the repository has decides.
+                # The copy on disk may be damaged: only a fresh one says that the model is bad.
                 logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
         started_at = self._clock.monotonic()
         staged = self._artifacts.ensure_staged(artifact, repository)
         seconds = self._record("ModelDownloadingTime", source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
-        self._load_staged(source, artifact, staged, room)
+        self._load_staged(source, artifact, staged, reservation)
 
     def _load_staged(
-        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease, room: Room
+        self,
+        source: ModelSource,
+        artifact: ModelArtifact,
+        staged: DiskLease,
+        reservation: Reservation,
     ) -> None:
-        """Load from disk; files that no model came of do not stay there."""
+        """Load a model from disk; remove its files from disk when they are not a good model."""
         try:
-            with _reading_disk():
-                resident = self._load_files(source, artifact, staged, room)
+            with _disk_errors():
+                resident = self._load_files(source, artifact, staged, reservation)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -141,40 +149,42 @@ class Loader(Generic[R]):
             warnings=staged.manifest.warnings,
             files=staged if resident.needs_files else None,
         )
-        self._models.put(model, room)
+        self._models.put(model, reservation)
 
     def _load_files(
-        self, source: ModelSource, artifact: ModelArtifact, staged: DiskLease, room: Room
+        self,
+        source: ModelSource,
+        artifact: ModelArtifact,
+        staged: DiskLease,
+        reservation: Reservation,
     ) -> R:
         plan = self._plan_load(staged.model_dir, allow_code=source.allow_code)
-        self._models.grow(room, plan.memory_bytes, timeout_s=_ROOM_TIMEOUT_S)
+        self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
-        resident = self._load_planned(plan)
+        try:
+            resident = self._load(plan)
+        except ConfigurationError as error:  # a framework is not installed: tell the caller
+            raise ModelLoadError(error.message) from error
         seconds = self._record("ModelLoadingTime", source, started_at)
-        if plan.runtime not in _OF_USERS:
+        if plan.runtime not in _RUNTIMES_OF_USER_CODE:
             self.estimates.observe("load", artifact.size_bytes, seconds)
         try:
-            self._models.grow(room, resident.memory_bytes, timeout_s=_ROOM_TIMEOUT_S)
+            self._models.grow(reservation, resident.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         except ModelyardError:
             resident.close()
             raise
         return resident
 
-    def _load_planned(self, plan: LoadPlan) -> R:
-        try:
-            return self._load(plan)
-        except ConfigurationError as error:  # a framework is not installed: the caller learns it
-            raise ModelLoadError(error.message) from error
-
     def _record(self, metric: str, source: ModelSource, started_at: float) -> float:
+        """Record how long a step took, in microseconds; return it in seconds."""
         seconds = self._clock.monotonic() - started_at
         self._metrics.record(Sample(metric, seconds * MICROSECONDS, source.endpoint_name))
         return seconds
 
 
 @contextmanager
-def _reading_disk() -> Iterator[None]:
-    """Hold a disk that cannot be read against the disk, not against the model."""
+def _disk_errors() -> Iterator[None]:
+    """Report an unreadable cache disk as DependencyError: the model is not at fault."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Models in memory: hard limits in bytes and in models, leases, least recently used first out."""
+"""Models in memory, within hard limits in bytes and in number of models."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.domain.ports import Clock, Metrics, Resident
-from modelyard.domain.values import ModelArtifact, ModelId, Sample
+from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus, Sample
 from modelyard.inference.disk.entry import DiskLease
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Resident)
 
 
 class LoadedModel(Generic[R]):
-    """One version of a model in memory. It is closed when it is retired and nobody leases it."""
+    """One version of a model in memory. It is closed once it is retired and no call leases it."""
 
     def __init__(
         self,
@@ -38,19 +38,34 @@ class LoadedModel(Generic[R]):
         self.leases = 0
         self.is_retired = False
         self.files = files
-        """The lease on its files, for a model that may still read them."""
+        """The lease on its files on disk, for a model that may still read them."""
+
+    def residence(self, disk_bytes: int) -> ModelResidence:
+        """Return what a listing says of the model, whose artifact takes `disk_bytes` on disk."""
+        return ModelResidence(
+            model_id=self.model_id,
+            status=ModelStatus.LOADED,
+            version=self.artifact.tag,
+            memory_bytes=self.memory_bytes,
+            disk_bytes=disk_bytes,
+            last_used_at=self.last_used_at,
+            detail="; ".join(self.warnings),
+        )
 
 
 @dataclass(slots=True)
-class Room:
-    """What is kept free for one load: a place among the models, and bytes."""
+class Reservation:
+    """Memory reserved for one load, and its place in the number of models."""
 
     model_id: ModelId
     memory_bytes: int = 0
 
 
 class ModelCache(Generic[R]):
-    """Loaded models by id. All that are loaded, loading or closing stay within the limits."""
+    """The loaded models by id, evicted by least recent use. Safe to share between threads.
+
+    Models that are loaded, loading or closing all count towards the limits.
+    """
 
     def __init__(
         self, limit_bytes: int, clock: Clock, metrics: Metrics, *, limit_models: int | None = None
@@ -75,7 +90,7 @@ class ModelCache(Generic[R]):
         return self._used_places
 
     def lease(self, model_id: ModelId) -> LoadedModel[R] | None:
-        """Return the loaded model, safe from eviction until `release`; None when not loaded."""
+        """Return the loaded model, not evicted until `release`, or None when it is not loaded."""
         with self._changed:
             model = self._models.get(model_id)
             if model is not None:
@@ -85,7 +100,7 @@ class ModelCache(Generic[R]):
             return model
 
     def release(self, model: LoadedModel[R]) -> bool:
-        """End a lease; returns whether it was the last of a retired model, which is closed now."""
+        """End a lease. Returns whether that closed the model: the last lease of a retired one."""
         with self._changed:
             model.leases -= 1
             closing = model.is_retired and model.leases == 0
@@ -95,80 +110,83 @@ class ModelCache(Generic[R]):
         return closing
 
     def retire(self, model: LoadedModel[R]) -> None:
-        """Let no new call have a model the caller leases; a newer version of it stays."""
+        """Give a model that the caller leases to no other call. A newer version of it stays."""
         with self._changed:
             if self._models.get(model.model_id) is model:
                 del self._models[model.model_id]
             self._retire(model)
 
-    def reserve(self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float) -> Room:
-        """Make room for a model about to be loaded, evicting others, its own old version last.
+    def reserve(self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float) -> Reservation:
+        """Reserve memory for a model about to be loaded, and evict others for it if necessary.
 
-        The old version stays while both fit; otherwise no new call gets it any more.
+        Its own old version is evicted last. When the two can never fit together, the old version
+        is retired at once.
 
         Raises:
             ModelTooLargeError: it can never fit.
             CapacityError: all other models stayed in use for `timeout_s`.
         """
-        room = Room(model_id)
-        self._take(room, memory_bytes, 1, timeout_s)
-        return room
+        reservation = Reservation(model_id)
+        self._take(reservation, memory_bytes, 1, timeout_s)
+        return reservation
 
-    def grow(self, room: Room, total_bytes: int, *, timeout_s: float) -> None:
-        """Make the room hold at least `total_bytes`.
+    def grow(self, reservation: Reservation, total_bytes: int, *, timeout_s: float) -> None:
+        """Make a reservation at least `total_bytes` large.
 
         Raises:
-            As `reserve`; the room keeps what it had.
+            As `reserve`; the reservation stays as it was.
         """
-        self._take(room, max(0, total_bytes - room.memory_bytes), 0, timeout_s)
+        self._take(reservation, max(0, total_bytes - reservation.memory_bytes), 0, timeout_s)
 
-    def give_back(self, room: Room) -> None:
+    def cancel(self, reservation: Reservation) -> None:
         """End a reservation whose load failed."""
         with self._changed:
-            self._used_bytes -= room.memory_bytes
+            self._used_bytes -= reservation.memory_bytes
             self._used_places -= 1
             self._changed.notify_all()
 
-    def put(self, model: LoadedModel[R], room: Room) -> None:
-        """Make a loaded model the one that is leased; it takes over its room."""
+    def put(self, model: LoadedModel[R], reservation: Reservation) -> None:
+        """Make a loaded model the current version. It takes over the memory reserved for it."""
         with self._changed:
-            self._used_bytes += model.memory_bytes - room.memory_bytes
+            self._used_bytes += model.memory_bytes - reservation.memory_bytes
             old = self._models.pop(model.model_id, None)
             self._models[model.model_id] = model
             model.last_used_at = self._clock.time()
-            closing = self._retire(old) if old is not None else []
-            self._changed.notify_all()  # nobody may lease it: then it can make room for others
-        for victim in closing:
-            self._close(victim)
+            closing = old if old is not None and self._retire(old) else None
+            self._changed.notify_all()  # it may be idle: others that wait for memory can evict it
+        if closing is not None:
+            self._close(closing)
 
     def unload(self, model_id: ModelId) -> bool:
-        """Retire a model; calls that lease it end first. Returns whether it was loaded."""
+        """Retire a model, to be closed when no call leases it. Returns whether it was loaded."""
         with self._changed:
             model = self._models.pop(model_id, None)
-            closing = self._retire(model) if model is not None else []
-        for victim in closing:
-            self._close(victim)
+            closing = model if model is not None and self._retire(model) else None
+        if closing is not None:
+            self._close(closing)
         return model is not None
 
     def find(self, model_id: ModelId) -> LoadedModel[R] | None:
-        """Return the loaded model without using it."""
+        """Return the loaded model without leasing it, or None. It may be closed at any time."""
         return self._models.get(model_id)
 
     def __iter__(self) -> Iterator[LoadedModel[R]]:
         with self._changed:
             return iter(list(self._models.values()))
 
-    def _take(self, room: Room, memory_bytes: int, places: int, timeout_s: float) -> None:
-        self._refuse_too_large(room.memory_bytes + memory_bytes)
-        self._let_old_version_go(room, room.memory_bytes + memory_bytes)
+    def _take(
+        self, reservation: Reservation, memory_bytes: int, places: int, timeout_s: float
+    ) -> None:
+        self._refuse_too_large(reservation.memory_bytes + memory_bytes)
+        self._retire_old_version(reservation.model_id, reservation.memory_bytes + memory_bytes)
         give_up_at = self._clock.monotonic() + timeout_s
         while True:
             with self._changed:
-                victims = self._choose_victims(room.model_id, memory_bytes, places)
+                victims = self._choose_victims(reservation.model_id, memory_bytes, places)
                 if not victims and self._fits(memory_bytes, places):
                     self._used_bytes += memory_bytes
                     self._used_places += places
-                    room.memory_bytes += memory_bytes
+                    reservation.memory_bytes += memory_bytes
                     return
                 if not victims:
                     self._wait(give_up_at)
@@ -182,27 +200,27 @@ class ModelCache(Generic[R]):
                 f" {self.limit_bytes} bytes"
             )
 
-    def _let_old_version_go(self, room: Room, total_bytes: int) -> None:
-        """Retire the version the newcomer replaces, when the two can never be there at once."""
-        old = self.find(room.model_id)
+    def _retire_old_version(self, model_id: ModelId, total_bytes: int) -> None:
+        """Retire the version that is being replaced if the two can never be in memory together."""
+        old = self.find(model_id)
         if old is None:
             return
         if self.limit_models == 1 or old.memory_bytes + total_bytes > self.limit_bytes:
-            self.unload(room.model_id)
+            self.unload(model_id)
 
     def _fits(self, memory_bytes: int, places: int) -> bool:
         has_place = self.limit_models is None or self._used_places + places <= self.limit_models
         return has_place and self._used_bytes + memory_bytes <= self.limit_bytes
 
     def _choose_victims(
-        self, newcomer: ModelId, memory_bytes: int, places: int
+        self, new_id: ModelId, memory_bytes: int, places: int
     ) -> list[LoadedModel[R]]:
         missing_bytes = self._used_bytes + memory_bytes - self.limit_bytes
         missing_places = 0
         if self.limit_models is not None:
             missing_places = self._used_places + places - self.limit_models
         victims = []
-        for model in self._idle_first_out(newcomer):
+        for model in self._idle_models(new_id):
             if missing_bytes <= 0 and missing_places <= 0:
                 break
             missing_bytes -= model.memory_bytes
@@ -212,29 +230,31 @@ class ModelCache(Generic[R]):
             self._retire(self._models.pop(model.model_id))
         return victims
 
-    def _idle_first_out(self, newcomer: ModelId) -> Iterator[LoadedModel[R]]:
-        """Yield models nobody leases, least recently used first, the newcomer's old self last.
+    def _idle_models(self, new_id: ModelId) -> Iterator[LoadedModel[R]]:
+        """Yield models that no call leases, least recently used first.
 
-        Whoever stops early has not looked at the others: a load costs the same among many models.
+        The old version of the new model comes last. This is a generator because most loads need
+        few victims: their cost must not grow with the number of models.
         """
         own = None
         for model in self._models.values():
-            if model.leases == 0 and model.model_id == newcomer:
+            if model.leases == 0 and model.model_id == new_id:
                 own = model
             elif model.leases == 0:
                 yield model
         if own is not None:
             yield own
 
-    def _retire(self, model: LoadedModel[R]) -> list[LoadedModel[R]]:
+    def _retire(self, model: LoadedModel[R]) -> bool:
+        """Mark a model to be closed. Returns whether that can be done now: no call leases it."""
         model.is_retired = True
-        return [model] if model.leases == 0 else []
+        return model.leases == 0
 
     def _close(self, model: LoadedModel[R]) -> None:
         started_at = self._clock.monotonic()
         try:
             model.resident.close()
-        except Exception:  # one bad model takes no room from others, nor their calls down
+        except Exception:  # a bad model must not keep its memory, nor fail the call that evicts it
             logger.exception("model not closed", extra={"model": str(model.model_id)})
         if model.files is not None:
             model.files.release()

@@ -1,9 +1,9 @@
-"""Where each model is and how it gets into memory: the state of one model, and its loads.
+"""The models of one worker: leased to calls, loaded on demand, kept current.
 
-A call leases the loaded model. When the repository was not asked for `revalidate_s`, the first
-call asks it; a changed artifact is loaded beside the old copy, which answers until the new one
-is there. A missing model starts a flight, one per model, in a thread of its own; callers wait for
-it no longer than their window.
+A call leases the loaded model. When the repository was not asked for `revalidate_s`, one call asks
+it for all others. A changed artifact is loaded beside the old copy, which answers until the new
+one is there. A model that is not loaded is loaded in a thread of its own, once for all callers.
+Callers wait for it no longer than their window.
 """
 
 import logging
@@ -14,9 +14,12 @@ from typing import Generic
 
 from modelyard.domain.errors import (
     CapacityError,
+    DependencyError,
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
+    TargetModelForbiddenError,
+    TargetModelNotFoundError,
 )
 from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.values import (
@@ -30,26 +33,27 @@ from modelyard.domain.values import (
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R
-from modelyard.inference.residence.revalidation import Revalidation
 from modelyard.inference.residence.slots import (
     FAILURE_TTL_S,
     Failure,
-    Flight,
+    PendingLoad,
     Slot,
     Slots,
-    loaded,
     next_failure,
-    on_the_way,
 )
 
 logger = logging.getLogger(__name__)
 
 MAX_LOAD_S = 360.0
-"""A load that takes longer is answered as failed (SageMaker gives up then, too)."""
+"""A load that takes longer is answered as failed, as SageMaker does."""
+MISSING_TTL_S = 3.0
+"""How long a model that the repository does not have is answered as missing, at most."""
+CHECK_PATIENCE_S = 1.0
+"""How long a call of a loaded model waits for the repository before the loaded copy answers."""
 
 
 class Residence(Generic[R]):
-    """All models of one process: leases them, loads them, keeps them current."""
+    """Leases models, loads them, and keeps them current. Safe to share between threads."""
 
     def __init__(
         self,
@@ -61,34 +65,29 @@ class Residence(Generic[R]):
         clock: Clock,
         failure_ttl_s: float = FAILURE_TTL_S,
     ) -> None:
-        """`failure_ttl_s` is how long a first failure of a model is its answer."""
+        """`failure_ttl_s` is how long calls get the error of a model's first failed load."""
         self._models = models
         self._artifacts = artifacts
+        self._open_repository = open_repository
         self._loader = loader
-        self._estimates = loader.estimates
         self._clock = clock
         self._failure_ttl_s = failure_ttl_s
+        self._slots = Slots(self._is_loaded)
         self._lock = threading.Lock()
-        self._slots = Slots(lambda model_id: models.find(model_id) is not None)
-        self._revalidation = Revalidation(
-            is_loaded=lambda model_id: models.find(model_id) is not None,
-            unload=models.unload,
-            refresh=self._refresh,
-            open_repository=open_repository,
-            clock=clock,
-            lock=self._lock,
-        )
+        """Guards the members of the slots that change together."""
 
     @contextmanager
     def lease(
         self, source: ModelSource, *, window_s: float, patience_s: float
     ) -> Iterator[tuple[LoadedModel[R], bool]]:
-        """Yield the loaded model, and whether it was loaded when the call came.
+        """Yield the loaded model, and whether it was already loaded when the call came.
+
+        Waits up to `window_s` for a load. Does not wait at all when the load is expected to take
+        longer than `patience_s`, which is how long the client will retry in all.
 
         Raises:
             TargetModelNotFoundError: the repository does not have it.
-            ModelNotReadyError: it could not be loaded within the window, or (at once) it is known
-                not to be loadable within all of the client's patience.
+            ModelNotReadyError: it is still being loaded.
             ModelError: it cannot be loaded.
             CapacityError, DependencyError: it could not be loaded now.
         """
@@ -98,24 +97,24 @@ class Residence(Generic[R]):
         finally:
             if not source.keep_loaded:
                 self._models.retire(model)
-            is_gone = self._models.release(model)
-            if is_gone and not source.keep_loaded:  # the last of those who shared it, and only it
+            is_closed = self._models.release(model)
+            if is_closed and not source.keep_loaded:  # this was the last call that shared it
                 self._artifacts.evict(model.artifact)
 
     def unload(self, source: ModelSource) -> bool:
-        """Take the model out of memory; returns whether it was there."""
+        """Remove the model from memory. Returns whether it was there."""
         return self._models.unload(source.model_id)
 
     def loaded(self) -> list[ModelId]:
         """Return the models that are in memory now."""
         return [model.model_id for model in self._models]
 
-    def wait_until_landed(self, timeout_s: float) -> None:
-        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+    def wait_for_loads(self, timeout_s: float) -> None:
+        """Wait until the loads now in progress have ended, but no longer than `timeout_s`."""
         give_up_at = self._clock.monotonic() + timeout_s
-        flights = [slot.flight for _, slot in self._slots.all()]
-        for flight in filter(None, flights):
-            flight.landed.wait(max(0.0, give_up_at - self._clock.monotonic()))
+        loads = [slot.load for _, slot in self._slots.all()]
+        for load in filter(None, loads):
+            load.ended.wait(max(0.0, give_up_at - self._clock.monotonic()))
 
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
         """Return every model of an endpoint that is loaded, loading, failing or staged."""
@@ -126,12 +125,21 @@ class Residence(Generic[R]):
                 model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=manifest.total_bytes
             )
         for model_id, slot in self._slots.all():
-            if model_id.endpoint_name == endpoint_name:
-                found |= on_the_way(model_id, slot)
+            if model_id.endpoint_name != endpoint_name:
+                continue
+            if (load := slot.load) is not None:
+                found[model_id] = ModelResidence(model_id, ModelStatus.LOADING, load.artifact.tag)
+            elif (failure := slot.failure) is not None:
+                found[model_id] = ModelResidence(
+                    model_id,
+                    ModelStatus.LOADING_FAILED,
+                    failure.tag,
+                    detail=failure.error.message,
+                )
         for model in self._models:
             if model.model_id.endpoint_name == endpoint_name:
                 staged = found.get(model.model_id)
-                found[model.model_id] = loaded(model, staged.disk_bytes if staged else 0)
+                found[model.model_id] = model.residence(staged.disk_bytes if staged else 0)
         return list(found.values())
 
     def _acquire(
@@ -139,101 +147,196 @@ class Residence(Generic[R]):
     ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
         slot = self._slots.of(source.model_id)
-        self._revalidation.revalidate(slot, source)
+        self._revalidate(slot, source)
         model = self._models.lease(source.model_id)
         if model is not None:
             return model, True
         while model is None:
-            flight = self._join_flight(slot, source)
-            if flight is not None:
-                self._await(flight, slot, started_at, window_s, patience_s)
+            load = self._ensure_loading(slot, source)
+            if load is not None:
+                self._wait(load, slot, started_at, window_s, patience_s)
             model = self._models.lease(source.model_id)
         return model, False
 
-    def _refresh(self, slot: Slot, source: ModelSource) -> None:
-        """Load a changed artifact beside the copy that answers now."""
-        loaded = self._models.find(source.model_id)
-        if loaded is None or slot.artifact is None:
-            return
-        if not self._loader.touch(loaded):
-            self._models.unload(source.model_id)
-        elif loaded.artifact.tag != slot.artifact.tag and self._failure_now(slot) is None:
-            self._start_flight(slot, source, slot.artifact)
+    def _is_loaded(self, model_id: ModelId) -> bool:
+        return self._models.find(model_id) is not None
 
-    def _join_flight(self, slot: Slot, source: ModelSource) -> Flight | None:
-        """Return the load to wait for; None when somebody else has loaded the model meanwhile."""
+    def _is_check_due(self, slot: Slot, source: ModelSource) -> bool:
+        age_s = self._clock.monotonic() - slot.checked_at
+        if slot.missing is not None:
+            return age_s >= min(MISSING_TTL_S, source.revalidate_s)
+        return age_s >= source.revalidate_s
+
+    def _revalidate(self, slot: Slot, source: ModelSource) -> None:
+        """Ask the repository if that is due, once for all callers, and start to load a change.
+
+        Raises:
+            DependencyError: it does not answer, and no loaded copy can answer instead.
+        """
+        if not self._is_check_due(slot, source):
+            return
+        is_loaded = self._is_loaded(source.model_id)
+        if not slot.checking.acquire(timeout=CHECK_PATIENCE_S if is_loaded else -1):
+            return
+        if is_loaded:
+            self._check_in_thread(slot, source)
+        else:
+            self._check(slot, source)
+
+    def _check_in_thread(self, slot: Slot, source: ModelSource) -> None:
+        """Ask the repository in a new thread, and wait `CHECK_PATIENCE_S` for it at most."""
+        check = threading.Thread(
+            target=self._check_and_log, args=(slot, source), name="check", daemon=True
+        )
+        try:
+            check.start()
+        except RuntimeError:
+            slot.checking.release()
+            logger.warning("revalidation failed", extra={"reason": "cannot start a thread"})
+        else:
+            check.join(CHECK_PATIENCE_S)
+
+    def _check_and_log(self, slot: Slot, source: ModelSource) -> None:
+        try:
+            self._check(slot, source)
+        except ModelyardError as error:  # the copy was evicted meanwhile: the next call asks again
+            logger.warning("revalidation failed", extra={"reason": error.message})
+        except Exception:
+            logger.exception("revalidation failed", extra={"model": str(source.model_id)})
+
+    def _check(self, slot: Slot, source: ModelSource) -> None:
+        """Ask the repository unless another call just did; start to load what changed.
+
+        The caller has acquired `slot.checking`, which is released here.
+        """
+        try:
+            if not self._is_check_due(slot, source):
+                return
+            asked_at = self._clock.monotonic()
+            repository = self._open_repository(source.repository)
+            try:
+                artifact = repository.describe(source.target_model)
+            except (DependencyError, TargetModelNotFoundError) as error:
+                self._handle_no_artifact(slot, source, error)
+                slot.checked_at = asked_at
+            else:
+                with self._lock:
+                    slot.artifact, slot.missing, slot.checked_at = artifact, None, asked_at
+            self._load_if_changed(slot, source)
+        finally:
+            slot.checking.release()
+
+    def _handle_no_artifact(
+        self, slot: Slot, source: ModelSource, error: DependencyError | TargetModelNotFoundError
+    ) -> None:
+        """Unload a model that was deleted. Keep a loaded one whose repository does not say."""
+        is_deleted = isinstance(error, TargetModelNotFoundError)
+        is_deleted = is_deleted and not isinstance(error, TargetModelForbiddenError)
+        if not is_deleted and self._is_loaded(source.model_id):
+            logger.warning(
+                "revalidation failed, serving the loaded copy",
+                extra={"model": str(source.model_id), "reason": error.message},
+            )
+        elif isinstance(error, TargetModelNotFoundError):
+            with self._lock:
+                slot.artifact, slot.missing, slot.failure = None, error, None
+            self._models.unload(source.model_id)
+        else:
+            raise error
+
+    def _load_if_changed(self, slot: Slot, source: ModelSource) -> None:
+        """Load a changed artifact beside the copy that answers now."""
+        model, artifact = self._models.find(source.model_id), slot.artifact
+        if model is None or artifact is None:
+            return
+        if not self._loader.touch(model):
+            self._models.unload(source.model_id)
+        elif model.artifact.tag != artifact.tag and self._failure_now(slot, artifact) is None:
+            self._start_load(slot, source, artifact)
+
+    def _ensure_loading(self, slot: Slot, source: ModelSource) -> PendingLoad | None:
+        """Return the load to wait for, or None when another thread changed what is known.
+
+        Raises:
+            ModelyardError: the model is missing, or its last load failed a short time ago.
+        """
         if slot.missing is None and slot.artifact is None:
             slot.checked_at = float("-inf")
-            self._revalidation.revalidate(slot, source)
-        if slot.missing is not None:  # one error for many calls: its traceback must not grow
-            raise slot.missing.with_traceback(None)
-        if slot.artifact is None:
+            self._revalidate(slot, source)
+        missing, artifact = slot.missing, slot.artifact
+        if missing is not None:  # many calls raise the same error: its traceback must not grow
+            raise missing.with_traceback(None)
+        if artifact is None:
             return None
-        failure = self._failure_now(slot)
-        if slot.flight is None and failure is not None:
+        failure = self._failure_now(slot, artifact)
+        if slot.load is None and failure is not None:
             raise failure.error.with_traceback(None)
-        return self._start_flight(slot, source, slot.artifact)
+        return self._start_load(slot, source, artifact)
 
-    def _failure_now(self, slot: Slot) -> Failure | None:
-        """Return why the current version is not tried again just now, if so."""
-        failure, artifact = slot.failure, slot.artifact
-        if failure is None or artifact is None or failure.tag != artifact.tag:
-            return None
-        return failure if self._clock.monotonic() < failure.retry_at else None
+    def _failure_now(self, slot: Slot, artifact: ModelArtifact) -> Failure | None:
+        """Return why this version must not be tried again yet, or None."""
+        failure = slot.failure_of(artifact)
+        is_recent = failure is not None and self._clock.monotonic() < failure.retry_at
+        return failure if is_recent else None
 
-    def _start_flight(self, slot: Slot, source: ModelSource, artifact: ModelArtifact) -> Flight:
+    def _start_load(self, slot: Slot, source: ModelSource, artifact: ModelArtifact) -> PendingLoad:
+        """Start a load in a new thread, or return the one already in progress."""
         with self._lock:
-            if slot.flight is not None:
-                return slot.flight
-            flight = Flight(artifact, self._clock.monotonic(), self._estimate_s(slot, artifact))
-            slot.flight = flight
+            if slot.load is not None:
+                return slot.load
+            estimate_s = self._estimate_s(slot, artifact)
+            load = slot.load = PendingLoad(artifact, self._clock.monotonic(), estimate_s)
         try:
             threading.Thread(
-                target=self._fly,
-                args=(slot, source, flight),
+                target=self._run_load,
+                args=(slot, source, load),
                 name=f"load {artifact.key}",
                 daemon=True,
             ).start()
         except RuntimeError as error:
-            self._land(slot, source, flight, None)
-            raise CapacityError("no thread is left to load the model in") from error
-        return flight
+            self._end_load(slot, source, load, None)
+            raise CapacityError("cannot start a thread to load the model") from error
+        return load
 
     def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
         if slot.last_load is not None and slot.last_load[0] == artifact.tag:
             return slot.last_load[1]
         stages = ("load",) if self._artifacts.is_staged(artifact) else ("stage", "load")
-        return self._estimates.estimate_s(artifact.size_bytes, *stages)
+        return self._loader.estimates.estimate_s(artifact.size_bytes, *stages)
 
-    def _fly(self, slot: Slot, source: ModelSource, flight: Flight) -> None:
+    def _run_load(self, slot: Slot, source: ModelSource, load: PendingLoad) -> None:
         artifact = None
         try:
-            artifact = self._loader.load(source, flight.artifact)
+            artifact = self._loader.load(source, load.artifact)
         except ModelyardError as error:
-            self._remember_failure(slot, source, flight.artifact.tag, error)
-        except BaseException:  # whatever ends this thread: those who wait must learn of it
+            self._remember_failure(slot, source, load.artifact.tag, error)
+        except BaseException:  # also SystemExit: the waiting callers must get an answer
             logger.exception("load failed", extra={"model": str(source.model_id)})
             defect = ModelyardError("the model could not be loaded: internal error, see the log")
-            self._remember_failure(slot, source, flight.artifact.tag, defect)
+            self._remember_failure(slot, source, load.artifact.tag, defect)
         finally:
-            self._land(slot, source, flight, artifact)
+            self._end_load(slot, source, load, artifact)
 
-    def _land(
-        self, slot: Slot, source: ModelSource, flight: Flight, artifact: ModelArtifact | None
+    def _end_load(
+        self, slot: Slot, source: ModelSource, load: PendingLoad, artifact: ModelArtifact | None
     ) -> None:
-        """End a flight, in one step for whoever asks the repository meanwhile."""
+        """Record the end of a load; `artifact` is the version that was loaded, None for none.
+
+        The slot changes in one step, so that a check of the repository at the same time sees
+        either the load or its result.
+        """
         with self._lock:
             if artifact is not None:
                 slot.failure = None
-                slot.last_load = (artifact.tag, self._clock.monotonic() - flight.started_at)
-                if slot.artifact is flight.artifact:
+                slot.last_load = (artifact.tag, self._clock.monotonic() - load.started_at)
+                if slot.artifact is load.artifact:
                     slot.artifact = artifact
-                else:  # the repository changed under way: the next call asks what is current
+                else:  # the repository changed meanwhile: the next call asks what is current
                     slot.checked_at = float("-inf")
-            slot.flight = None
+            slot.load = None
         if slot.missing is not None:
             self._models.unload(source.model_id)
-        flight.landed.set()
+        load.ended.set()
 
     def _remember_failure(
         self, slot: Slot, source: ModelSource, tag: str, error: ModelyardError
@@ -246,26 +349,31 @@ class Residence(Generic[R]):
             extra={"model": str(source.model_id), "reason": error.message, "failures": count},
         )
 
-    def _await(
-        self, flight: Flight, slot: Slot, started_at: float, window_s: float, patience_s: float
+    def _wait(
+        self, load: PendingLoad, slot: Slot, started_at: float, window_s: float, patience_s: float
     ) -> None:
-        """Wait for a flight within the window; raise what it failed with."""
+        """Wait for a load within the caller's window.
+
+        Raises:
+            ModelNotReadyError: it has not ended.
+            ModelyardError: it failed, or has been running for `MAX_LOAD_S`.
+        """
         now = self._clock.monotonic()
         expected_s = None
-        if flight.estimate_s is not None:
-            expected_s = max(0.0, flight.started_at + flight.estimate_s - now)
+        if load.estimate_s is not None:
+            expected_s = max(0.0, load.started_at + load.estimate_s - now)
         if expected_s is None or expected_s <= started_at + patience_s - now:
-            flight.landed.wait(max(0.0, started_at + window_s - now))
+            load.ended.wait(max(0.0, started_at + window_s - now))
             now = self._clock.monotonic()
-        failure = slot.failure if slot.failed(flight) else None
-        if failure is not None and (flight.landed.is_set() or failure.keeps_failing):
+        failure = slot.failure_of(load.artifact)
+        if failure is not None and (load.ended.is_set() or failure.is_repeated):
             raise failure.error.with_traceback(None)
-        if flight.landed.is_set():
+        if load.ended.is_set():
             return
-        if now - flight.started_at > MAX_LOAD_S:
+        if now - load.started_at > MAX_LOAD_S:
             raise ModelLoadError(f"the model is still loading after {MAX_LOAD_S:.0f} s")
         raise ModelNotReadyError(
-            f"Model {flight.artifact.key} is not ready yet: it is being loaded. Retry the request.",
-            retry_after_s=expected_s or max(1.0, now - flight.started_at),
-            target_model=flight.artifact.key,
+            f"Model {load.artifact.key} is not ready yet: it is being loaded. Retry the request.",
+            retry_after_s=expected_s or max(1.0, now - load.started_at),
+            target_model=load.artifact.key,
         )

@@ -1,4 +1,4 @@
-"""What is known of one model besides the loaded copy: its flight, its failures, its absence."""
+"""What a worker remembers of each model besides the loaded copy."""
 
 import threading
 from collections import OrderedDict
@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from modelyard.domain.errors import ModelError, ModelyardError, TargetModelNotFoundError
-from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus
-from modelyard.inference.residence.model_cache import LoadedModel, R
+from modelyard.domain.values import ModelArtifact, ModelId
 
 FAILURE_TTL_S = 5.0
 MAX_FAILURE_TTL_S = 300.0
@@ -18,7 +17,7 @@ TRANSIENT_TTL_S = 1.0
 
 @dataclass(slots=True)
 class Failure:
-    """Why the last load of one version failed, and until when that is the answer."""
+    """Why the last load of one version failed. Calls get this error until `retry_at`."""
 
     tag: str
     error: ModelyardError
@@ -26,19 +25,19 @@ class Failure:
     retry_at: float
 
     @property
-    def keeps_failing(self) -> bool:
-        """Whether the model itself failed more than once, so that one more try means little."""
+    def is_repeated(self) -> bool:
+        """Whether the model itself failed more than once, so that a retry will hardly help."""
         return isinstance(self.error, ModelError) and self.count > 1
 
 
 @dataclass(slots=True)
-class Flight:
-    """One load on its way."""
+class PendingLoad:
+    """One load in progress. All callers of the model wait for the same one."""
 
     artifact: ModelArtifact
     started_at: float
     estimate_s: float | None
-    landed: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -46,49 +45,53 @@ class Slot:
     """What is known of one model besides the loaded copy itself."""
 
     checking: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one call that asks the repository."""
     artifact: ModelArtifact | None = None
+    """The version that the repository had when it was last asked."""
     missing: TargetModelNotFoundError | None = None
+    """The repository's answer when it did not have the model."""
     checked_at: float = float("-inf")
-    flight: Flight | None = None
+    load: PendingLoad | None = None
     failure: Failure | None = None
     last_load: tuple[str, float] | None = None
     """Tag and seconds of the last successful load."""
 
-    def failed(self, flight: Flight) -> bool:
-        """Return whether the version that is on its way failed, now or earlier."""
-        return self.failure is not None and self.failure.tag == flight.artifact.tag
+    def failure_of(self, artifact: ModelArtifact) -> Failure | None:
+        """Return why the last load of this version failed, or None when it did not fail."""
+        failure = self.failure
+        return failure if failure is not None and failure.tag == artifact.tag else None
 
 
 class Slots:
-    """The slots of all models that were asked for lately. Safe to share between threads."""
+    """The slots of the models that were called recently. Safe to share between threads."""
 
     def __init__(self, is_loaded: Callable[[ModelId], bool]) -> None:
-        """`is_loaded` tells of a model whose slot must stay."""
+        """`is_loaded` says whether a model is in memory: its slot is kept."""
         self._is_loaded = is_loaded
         self._lock = threading.Lock()
         self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
 
     def of(self, model_id: ModelId) -> Slot:
-        """Return the slot of a model; a new one pushes out those that say least."""
+        """Return the slot of a model. A new slot may remove the least recently used idle ones."""
         with self._lock:
             slot = self._slots.get(model_id)
             if slot is None:
                 slot = self._slots[model_id] = Slot()
-                self._forget_idle()
+                self._remove_idle()
             self._slots.move_to_end(model_id)
             return slot
 
     def all(self) -> list[tuple[ModelId, Slot]]:
-        """Return every slot there is."""
+        """Return all slots with their models."""
         with self._lock:
             return list(self._slots.items())
 
-    def _forget_idle(self) -> None:
+    def _remove_idle(self) -> None:
         surplus = len(self._slots) - MAX_SLOTS
         if surplus <= 0:
             return
         for model_id in list(self._slots)[: surplus + MAX_SLOTS // 10]:
-            is_busy = self._slots[model_id].checking.locked() or self._slots[model_id].flight
+            is_busy = self._slots[model_id].checking.locked() or self._slots[model_id].load
             if not is_busy and not self._is_loaded(model_id):
                 del self._slots[model_id]
 
@@ -96,33 +99,13 @@ class Slots:
 def next_failure(
     known: Failure | None, tag: str, error: ModelyardError, now: float, first_ttl_s: float
 ) -> Failure:
-    """Return the failure that follows the one known; a model that keeps failing rests longer."""
+    """Return the failure to remember after `known`.
+
+    It is the answer for `first_ttl_s`, doubled with each failure of the same version up to
+    `MAX_FAILURE_TTL_S`. An error that is not the model's fault is the answer for one second.
+    """
     count = known.count + 1 if known is not None and known.tag == tag else 1
     ttl_s = TRANSIENT_TTL_S
     if isinstance(error, ModelError):
         ttl_s = min(first_ttl_s * 2 ** min(count - 1, MAX_DOUBLINGS), MAX_FAILURE_TTL_S)
     return Failure(tag, error, count, now + ttl_s)
-
-
-def on_the_way(model_id: ModelId, slot: Slot) -> dict[ModelId, ModelResidence]:
-    """Return the residence of a model that is loading or failing; nothing for any other."""
-    if (flight := slot.flight) is not None:
-        status, version, detail = ModelStatus.LOADING, flight.artifact.tag, ""
-    elif (failure := slot.failure) is not None:
-        status, version, detail = ModelStatus.LOADING_FAILED, failure.tag, failure.error.message
-    else:
-        return {}
-    return {model_id: ModelResidence(model_id, status, version, detail=detail)}
-
-
-def loaded(model: LoadedModel[R], disk_bytes: int) -> ModelResidence:
-    """Return the residence of a loaded model."""
-    return ModelResidence(
-        model_id=model.model_id,
-        status=ModelStatus.LOADED,
-        version=model.artifact.tag,
-        memory_bytes=model.memory_bytes,
-        disk_bytes=disk_bytes,
-        last_used_at=model.last_used_at,
-        detail="; ".join(model.warnings),
-    )
