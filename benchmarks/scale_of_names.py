@@ -124,7 +124,7 @@ def _artifact(key: TargetModel) -> ModelArtifact:
     return ModelArtifact(ENDPOINT.repository, key, "1", WEIGHT_BYTES)
 
 
-def _plan_nothing(model_dir: Path, *, allow_code: bool) -> LoadPlan:
+def _plan_nothing(model_dir: Path, *, allow_code: bool, known: object) -> LoadPlan:
     raise AssertionError(f"everything was loaded beforehand, but not {model_dir}")
 
 

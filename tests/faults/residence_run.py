@@ -187,5 +187,5 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
             module.threading = threads  # type: ignore[attr-defined]
 
 
-def _plan(model_dir: Path, *, allow_code: bool) -> LoadPlan:
+def _plan(model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
     return LoadPlan("tracked", model_dir, next(model_dir.iterdir()), MODEL_BYTES, allow_code)

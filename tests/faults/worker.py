@@ -218,6 +218,6 @@ def work(orders: Orders) -> None:
     tell("ended")
 
 
-def _plan(model_dir: Path, *, allow_code: bool) -> LoadPlan:
+def _plan(model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
     return LoadPlan("witness", model_dir, None, size, allow_code)

@@ -1,6 +1,7 @@
 """`check` on real folders, and options that every verb refuses before it does anything."""
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from modelyard.cli.main import app
 from modelyard.domain.endpoints import Endpoint
 from modelyard.local import server as local
 from modelyard.local.options import Limits, ServeOptions
+from tests.functional import artifacts
+from tests.models import sklearn_models
+
+CONTENTS = {
+    ".gz": artifacts.house(),
+    ".onnx": artifacts.onnx(),
+    ".pkl": pickle.dumps(sklearn_models.linear(1, 0)),
+}
 
 
 @pytest.fixture
@@ -29,7 +38,7 @@ def configure(folder: Path, *models: str, rules: str = "") -> str:
     for name in models:
         path = folder / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"model")
+        path.write_bytes(CONTENTS.get(path.suffix, b"model"))
     config = folder / "modelyard.yaml"
     config.write_text(f"- {{name: h, kind: MultiModelEndpoint, models: {{path: models{rules}}}}}")
     return config.name
@@ -52,7 +61,9 @@ def test_a_problem_shows_the_expected_tree_beside_the_actual_one(folder: Path) -
 
     assert result.exit_code == 1
     assert "expected models/" in result.stdout
-    assert "two/   ✗ 2 candidate models: model.onnx, model.skops" in result.stdout
+    assert (
+        "two/   ✗ the artifact holds 2 models (model.onnx, model.skops): keep one" in result.stdout
+    )
     assert "... and 1 more" in result.stdout
 
 
@@ -64,8 +75,10 @@ def test_scripts_get_json(folder: Path) -> None:
     [report] = json.loads(result.stdout)["h"]
     assert result.exit_code == 1
     assert report["target_model"] == "a.pkl"
+    assert report["kind"] == "sklearn"
     assert report["problems"] == [
-        "a pickle runs code of its own; allowed: only with allow_code: true"
+        "a.pkl runs code of the artifact when it is loaded: serve the endpoint with "
+        "--allow-code or set allow_code: true, if you trust its artifacts"
     ]
 
 
@@ -73,6 +86,43 @@ def test_code_may_be_allowed_by_the_config(folder: Path) -> None:
     config = configure(folder, "a.pkl", rules=", allow_code: true")
 
     assert run("check", config).exit_code == 0
+
+
+def test_a_name_that_no_caller_can_send_is_a_warning(folder: Path) -> None:
+    config = configure(folder, "größe.onnx", "a.onnx")
+
+    result = run("check", config)
+
+    assert result.exit_code == 0
+    assert "größe" not in result.stdout
+    assert "'größe.onnx' is not served: no caller can send its name" in result.stderr
+
+
+def test_a_load_that_ends_its_process_is_a_problem_of_its_model_only(folder: Path) -> None:
+    config = configure(folder, "a.onnx", "z.onnx", rules=", allow_code: true")
+    code = folder / "models" / "crash" / "code"
+    code.mkdir(parents=True)
+    (code / "inference.py").write_text("import os\nos._exit(3)\n")
+
+    result = run("check", config, "--json")
+
+    reports = json.loads(result.stdout)["h"]
+    assert [(report["target_model"], report["problems"]) for report in reports] == [
+        ("a.onnx", []),
+        ("crash", ["its load ends the process"]),
+        ("z.onnx", []),
+    ]
+
+
+def test_what_a_model_prints_does_not_disturb_scripts(folder: Path) -> None:
+    config = configure(folder, rules=", allow_code: true")
+    code = folder / "models" / "loud" / "code"
+    code.mkdir(parents=True)
+    (code / "inference.py").write_text("print('loud')\ndef model_fn(where):\n    return 1\n")
+
+    [report] = json.loads(run("check", config, "--json").stdout)["h"]
+
+    assert report["problems"] == []
 
 
 def test_each_problem_of_a_config_is_one_line(folder: Path) -> None:
@@ -88,7 +138,7 @@ def test_each_problem_of_a_config_is_one_line(folder: Path) -> None:
 
 
 def test_markup_in_a_name_is_shown_as_it_is(folder: Path) -> None:
-    config = configure(folder, "[red]a.onnx", "b.txt")
+    config = configure(folder, "[red]a.onnx", "b.ubj")
 
     assert "[red]a.onnx" in run("check", config).stdout
 

@@ -91,7 +91,7 @@ class Scene:
         )
         self.service = InferenceService(residence, self.metrics, self.clock, predict_slots=2)
 
-    def plan_load(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+    def plan_load(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
         assert self.loading.wait(timeout=30)
         if any(file.read_bytes() == b"broken" for file in model_dir.iterdir()):
             raise ArtifactInvalidError("no model in it")

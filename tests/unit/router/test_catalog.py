@@ -69,6 +69,7 @@ class Scene:
         "m.joblib",
         "m.pkl",
         "m.pickle",
+        "Houston_TX.1",
         "ModelA",
         "north/ModelA",
         "v1.2/ModelA",
@@ -90,6 +91,12 @@ def test_model_file_is_a_target(key: str) -> None:
         "saved_model.pb",
         "m.onnx.bak",
         "data.csv",
+        "data.parquet",
+        "config.json",
+        "tokenizer.json",
+        "MLmodel",
+        "README",
+        "MAR-INF/m.onnx",
     ],
 )
 def test_other_files_are_no_targets(key: str) -> None:
@@ -103,7 +110,9 @@ def test_other_files_are_no_targets(key: str) -> None:
         ("half-plus-two/saved_model.pb", "half-plus-two"),
         ("north/net/00000123/saved_model.pb", "north/net"),
         ("my-script/code/inference.py", "my-script"),
-        ("my-script/2/code/inference.py", "my-script"),
+        ("my-script/2/code/inference.py", "my-script/2"),
+        ("churn/model.onnx", "churn"),
+        ("churn/1/model.onnx", "churn"),
     ],
 )
 def test_folder_is_a_target_by_the_file_that_makes_it_one(key: str, folder: str) -> None:

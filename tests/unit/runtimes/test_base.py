@@ -1,6 +1,6 @@
 import pytest
 
-from modelyard.runtimes.base import is_debris, reason
+from modelyard.runtimes.base import reason
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,3 @@ def test_reason_is_one_line_without_folders(message, expected):
 
 def test_long_reason_is_cut():
     assert len(reason(ValueError("x " * 10_000))) <= 500
-
-
-@pytest.mark.parametrize("name", [".DS_Store", "._model.onnx", "__MACOSX", "MAR-INF"])
-def test_leftovers_of_tools_are_debris(name):
-    assert is_debris(name)
-
-
-def test_models_are_no_debris():
-    assert not is_debris("model.onnx")

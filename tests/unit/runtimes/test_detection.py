@@ -97,6 +97,21 @@ def test_debris_is_no_candidate(tmp_path, debris):
     assert found(tmp_path) == ("onnx", "model.onnx")
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "notes.txt", "README"])
+def test_companion_is_no_model_whatever_it_contains(tmp_path, name):
+    onnx_models.linear_onnx(tmp_path, 1, 0)
+    xgboost_models.json(tmp_path, 1.0, name)
+
+    assert found(tmp_path) == ("onnx", "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["M.ONNX", "m.Onnx"])
+def test_suffix_is_known_in_any_case(tmp_path, name):
+    (tmp_path / name).write_bytes(b"not ONNX")
+
+    assert found(tmp_path) == ("onnx", name)
+
+
 @pytest.mark.parametrize("name", ["README", "LICENSE.txt", "train.csv", "requirements.txt"])
 def test_file_that_is_no_model_does_not_disturb(tmp_path, name):
     xgboost_models.training_job(tmp_path, 1.0)
@@ -132,9 +147,9 @@ def test_empty_folder_is_refused(tmp_path):
 
 
 def test_script_is_found(tmp_path):
-    assert detection.find_script(tmp_path) is None
+    assert not detection.has_script(tmp_path)
 
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "inference.py").touch()
 
-    assert detection.find_script(tmp_path) == tmp_path / "code" / "inference.py"
+    assert detection.has_script(tmp_path)

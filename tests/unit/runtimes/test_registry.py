@@ -2,6 +2,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from modelyard.domain.errors import CodeNotAllowedError, ConfigurationError, ModelLoadError
@@ -206,3 +207,69 @@ def test_a_large_booster_is_left_in_json(tmp_path, monkeypatch):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+BUILDS = [
+    pytest.param(lambda to: xgboost_models.ubj(to, 1.0), id="UBJSON"),
+    pytest.param(lambda to: xgboost_models.json(to, 1.0), id="JSON"),
+    pytest.param(lambda to: xgboost_models.pickled(to, 1.0), id="pickled booster"),
+    pytest.param(lambda to: onnx_models.versioned_onnx(to, 1, 0, "3"), id="ONNX"),
+    pytest.param(lambda to: sklearn_models.linear_skops(to, 1, 0), id="skops"),
+    pytest.param(lambda to: script_models.linear_script(to, 1, 0), id="script"),
+]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_stored_plan_says_what_the_files_say(tmp_path, build):
+    build(tmp_path)
+
+    stored = orjson.loads(orjson.dumps(registry.prepare(tmp_path)))
+
+    planned = registry.plan_load(tmp_path, allow_code=True, known=stored)
+    assert planned == registry.plan_load(tmp_path, allow_code=True)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_load_with_a_stored_plan_looks_at_no_file(tmp_path, build):
+    build(tmp_path)
+    stored = registry.prepare(tmp_path)
+    moved = tmp_path / "gone"
+
+    plan = registry.plan_load(moved, allow_code=True, known=stored)
+
+    assert plan.model_dir == moved
+
+
+def test_a_stored_plan_allows_no_code(tmp_path):
+    sklearn_models.linear_joblib(tmp_path, 1, 0)
+    stored = registry.prepare(tmp_path)
+
+    with pytest.raises(CodeNotAllowedError, match=r"^model\.joblib runs code"):
+        registry.plan_load(tmp_path, allow_code=False, known=stored)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"basis": "2"}, id="another version"),
+        pytest.param({"basis": "1, XGBoost (9, 9)"}, id="another XGBoost"),
+        pytest.param({"format": "XGBoost YAML"}, id="unknown format"),
+        pytest.param({"runtime": "quantum"}, id="unknown runtime"),
+        pytest.param({"colour": "blue"}, id="unknown member"),
+    ],
+)
+def test_a_stored_plan_that_cannot_be_trusted_is_made_afresh(tmp_path, changed):
+    xgboost_models.ubj(tmp_path, 1.0)
+    stored = registry.prepare(tmp_path) | {"memory_bytes": 7}
+
+    trusted = registry.plan_load(tmp_path, allow_code=False, known=stored)
+    afresh = registry.plan_load(tmp_path, allow_code=False, known=stored | changed)
+
+    assert trusted.memory_bytes == 7
+    assert afresh == registry.plan_load(tmp_path, allow_code=False)
+
+
+def test_an_artifact_without_a_model_has_no_plan(tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
+
+    assert registry.prepare(tmp_path) is None

@@ -148,7 +148,7 @@ class Scene:
         """Wait for the loads that are on their way."""
         self.residence.wait_for_loads(PATIENT_S)
 
-    def _plan(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+    def _plan(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
         file = next(model_dir.iterdir())
         return LoadPlan("echo", model_dir, file, self.memory_of(file.read_bytes()), allow_code)
 

@@ -214,7 +214,7 @@ def check(
     from modelyard.cli.console import errors_as_red_lines, print_warning
     from modelyard.cli.model_check import check_models
     from modelyard.cli.serve import user_cache_dir
-    from modelyard.cli.tables import print_findings, print_reports
+    from modelyard.cli.tables import print_findings, print_reports, progress
     from modelyard.config.files import load_config
     from modelyard.cortex.project_check import check_project
 
@@ -222,11 +222,14 @@ def check(
         resources = load_config(config)
         for warning in (warning for found in resources for warning in found.warnings):
             print_warning(warning)
-        reports = {
-            found.endpoint.name: check_models(found.endpoint)
+        checked = {
+            found.endpoint.name: check_models(found.endpoint, progress)
             for found in resources
             if found.project is None
         }
+        for warning in (warning for report in checked.values() for warning in report.warnings):
+            print_warning(warning)
+        reports = {name: report.models for name, report in checked.items()}
         findings = [
             (found.project, check_project(found.project, user_cache_dir()))
             for found in resources

@@ -1,29 +1,32 @@
-"""What a repository holds, judged by names and sizes only: nothing is fetched or loaded."""
+"""Which models of a repository a call would be answered by, and what is wrong with the others.
 
-from collections.abc import Iterable, Iterator, Mapping
+Each model of a local folder is staged and loaded once, as a first call does it, in a process of
+its own. Models in S3 are judged by their names and sizes only: nothing is downloaded.
+"""
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from multiprocessing.connection import Connection
+from pathlib import Path
 
+from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint
-from modelyard.domain.errors import InvalidRequestError
-from modelyard.domain.values import StoredObject
-from modelyard.sagemaker.target_model import parse_target_model
+from modelyard.domain.errors import ModelyardError
+from modelyard.domain.model_files import Role
+from modelyard.domain.values import ModelSource, StoredObject, TargetModel
+from modelyard.router.catalog import can_be_called, targets_in
 
-ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
-_KINDS = {
-    ".onnx": "onnx",
-    ".json": "xgboost",
-    ".ubj": "xgboost",
-    ".bst": "xgboost",
-    ".model": "xgboost",
-    ".skops": "sklearn",
-    ".joblib": "pickle",
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-}
-_CODE = "code/inference.py"
-_XGBOOST_MODEL = "xgboost-model"
-_Files = Mapping[PurePosixPath, int]
+_STDOUT, _STDERR = 1, 2
+LOAD_TIMEOUT_S = 360.0
+"""As long as a load may take on a server."""
+
+Progress = Callable[..., AbstractContextManager[Callable[[], None]]]
+"""Shows progress: called with a title and a total, it gives what is called after each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,134 +35,186 @@ class ModelReport:
 
     target_model: str
     kind: str
+    """The runtime that loads it; `unknown` when no model was found, `archive` when not unpacked."""
     size_bytes: int
     files: tuple[str, ...] = ()
     """What a folder holds, relative to it."""
     problems: tuple[str, ...] = ()
 
 
-def check_models(endpoint: Endpoint) -> list[ModelReport]:
-    """Return every model candidate of an endpoint's repository, in key order.
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """All target models of an endpoint, the same as `modelyard models` lists, by name."""
+
+    models: tuple[ModelReport, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def check_models(endpoint: Endpoint, progress: Progress) -> EndpointReport:
+    """Return what an endpoint's repository offers and whether it can be served.
 
     Raises:
         DependencyError: the repository cannot be listed.
     """
     from modelyard.repositories.opening import open_repository
 
-    objects = open_repository(endpoint.repository).objects()
-    return report_models(objects, allow_code=endpoint.allow_code)
+    objects = list(open_repository(endpoint.repository).objects())
+    keys = model_files.targets(item.key for item in objects)
+    warnings = [
+        f"{name!r} is not served: no caller can send its name; allowed: up to 1024 printable "
+        "ASCII characters without a backslash"
+        for name in keys
+        if not can_be_called(name)
+    ]
+    if not endpoint.repository.startswith("file:"):
+        warnings.append(f"{endpoint.repository}: models are judged by their names and sizes only")
+        reports = report_by_names(objects, allow_code=endpoint.allow_code)
+        return EndpointReport(tuple(reports), tuple(warnings))
+    reports = []
+    targets = sorted(targets_in(objects).items())
+    with progress("checking", total=len(targets)) as advance, closing(_Trials()) as trials:
+        for name, size_bytes in targets:
+            kind, problem = trials.load(endpoint.source(name))
+            problems = () if problem is None else (problem,)
+            reports.append(ModelReport(name, kind, size_bytes, _files(name, keys[name]), problems))
+            advance()
+    return EndpointReport(tuple(reports), tuple(warnings))
 
 
-def report_models(objects: Iterable[StoredObject], *, allow_code: bool) -> list[ModelReport]:
-    """Return the models that a listing makes; hidden files are none."""
-    # Consoles make an empty object `folder/` for a folder.
-    files = [found for found in objects if not found.key.endswith("/")]
-    sizes = {PurePosixPath(found.key): found.size_bytes for found in files}
-    visible = {path: size for path, size in sizes.items() if not _is_hidden(path)}
-    owners = _model_folders(visible)
-    models: dict[PurePosixPath, dict[PurePosixPath, int]] = {}
-    for path, size in visible.items():
-        folder = next((parent for parent in reversed(path.parents) if parent in owners), None)
-        model = models.setdefault(folder or path, {})
-        if folder is not None:
-            model[path.relative_to(folder)] = size
+def report_by_names(objects: Sequence[StoredObject], *, allow_code: bool) -> list[ModelReport]:
+    """Return the models of a listing, judged by names and sizes only."""
+    keys = model_files.targets(item.key for item in objects)
     return [
-        _folder_report(name, files, allow_code=allow_code)
-        if files
-        else _file_report(name, visible[name], allow_code=allow_code)
-        for name, files in models.items()
+        _report_by_names(name, _files(name, keys[name]), size_bytes, allow_code=allow_code)
+        for name, size_bytes in sorted(targets_in(objects).items())
     ]
 
 
-def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in ("__MACOSX", "MAR-INF") for part in path.parts)
+def _report_by_names(
+    name: TargetModel, files: tuple[str, ...], size_bytes: int, *, allow_code: bool
+) -> ModelReport:
+    candidates = _named_models(files or (name.rpartition("/")[2],))
+    has_script = model_files.SCRIPT in files
+    kind = "script" if has_script else next(iter(candidates.values()), "unknown")
+    if model_files.packing_of(name) is not None and not files:
+        kind = "archive"
+    problems = [] if size_bytes else ["the file is empty"]
+    if len(candidates) > 1 and not has_script:
+        problems.append(f"{len(candidates)} models ({', '.join(candidates)}); allowed: one")
+    runs_code = has_script or any(map(model_files.is_pickle, candidates))
+    if runs_code and not allow_code:
+        what = model_files.SCRIPT if has_script else "a pickle"
+        problems.append(f"{what} runs code of its own; allowed: only with allow_code: true")
+    return ModelReport(name, kind, size_bytes, files, tuple(problems))
 
 
-def _model_folders(files: _Files) -> set[PurePosixPath]:
-    """Return the folders that are one model each, by the marks only such a folder bears.
+def _named_models(files: Sequence[str]) -> Mapping[str, str]:
+    """Return the runtimes of the files at an artifact's root whose names say that they are models.
 
-    Any other folder merely groups models, each called by its own path.
+    All numbered versions of an ONNX model count as one.
     """
-    return {
-        parent
-        for path in files
-        for parent in path.parents[:-1]
-        if _marks_a_model_folder(path.relative_to(parent))
-    }
-
-
-def _marks_a_model_folder(path: PurePosixPath) -> bool:
-    if str(path) == _CODE or _is_version(path):
-        return True
-    is_named_model = path.stem == "model" and path.suffix in _KINDS
-    return len(path.parts) == 1 and (is_named_model or path.name == _XGBOOST_MODEL)
-
-
-def _is_version(path: PurePosixPath) -> bool:
-    return len(path.parts) == 2 and path.parts[0].isdecimal() and path.name == "model.onnx"
-
-
-def _file_report(path: PurePosixPath, size: int, *, allow_code: bool) -> ModelReport:
-    kind = _file_kind(path.name)
-    problems = [*_name_problems(path), *([] if size else ["the file is empty"])]
-    if kind == "unknown":
-        allowed = " ".join((*ARCHIVE_SUFFIXES, *_KINDS))
-        problems.append(f"unknown suffix {path.suffix}; allowed: {allowed}")
-    problems += _code_problems([kind], allow_code=allow_code)
-    return ModelReport(str(path), kind, size, problems=tuple(problems))
-
-
-def _folder_report(folder: PurePosixPath, files: _Files, *, allow_code: bool) -> ModelReport:
-    candidates = _candidates(files)
-    has_code = PurePosixPath(_CODE) in files
-    kinds = [*candidates.values(), *(["python"] if has_code else [])]
-    problems = [*_name_problems(folder), *_code_problems(kinds, allow_code=allow_code)]
-    if len(candidates) > 1 and not has_code:
-        found = ", ".join(candidates)
-        problems.append(f"{len(candidates)} candidate models: {found}; allowed: one")
-    return ModelReport(
-        target_model=str(folder),
-        kind="python" if has_code else next(iter(candidates.values()), "unknown"),
-        size_bytes=sum(files.values()),
-        files=tuple(str(path) for path in files),
-        problems=tuple(problems),
-    )
-
-
-def _candidates(files: _Files) -> dict[str, str]:
-    """Return the kinds of what could be the folder's model; all its versions count as one."""
-    found = {path.name: _file_kind(path.name) for path in files if _is_candidate(path)}
-    if any(_is_version(path) for path in files):
-        found["<number>/model.onnx"] = "onnx"
+    found: dict[str, str] = {}
+    for name in files:
+        if "/" not in name and model_files.role_of(name) is Role.MODEL:
+            found[name] = model_files.runtime_of(name) or "unknown"
+        elif model_files.is_versioned_model(name):
+            found["<number>/model.onnx"] = "onnx"
     return found
 
 
-def _is_candidate(path: PurePosixPath) -> bool:
-    if len(path.parts) > 1 or _file_kind(path.name) in ("unknown", "archive"):
-        return False
-    # Any other .json beside a model is usually its description.
-    return path.suffix != ".json" or path.stem == "model"
+def _files(name: str, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return what a folder holds, relative to it; nothing for a single file."""
+    return tuple(key.removeprefix(f"{name}/") for key in keys if key != name)
 
 
-def _file_kind(name: str) -> str:
-    if name.endswith(ARCHIVE_SUFFIXES):
-        return "archive"
-    if name.startswith(_XGBOOST_MODEL):
-        return "xgboost"
-    suffix = PurePosixPath(name).suffix
-    # SageMaker's own samples call archives by names without any suffix.
-    return _KINDS.get(suffix, "unknown") if suffix else "archive"
+class _Trials:
+    """A process that loads one model after the other; a new one follows where one ends."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._folder = tempfile.TemporaryDirectory(prefix="modelyard-check-")
+        self._start()
+
+    def load(self, source: ModelSource) -> tuple[str, str | None]:
+        """Load a model; returns its runtime, and what is wrong with it or None."""
+        try:
+            self._connection.send(source)
+            if self._connection.poll(LOAD_TIMEOUT_S):
+                kind, problem = self._connection.recv()
+                return kind, problem
+            problem = f"its load takes longer than {LOAD_TIMEOUT_S:.0f} s"
+        except (EOFError, OSError):
+            problem = "its load ends the process"
+        self._end()
+        self._start()
+        return "unknown", problem
+
+    def close(self) -> None:
+        """End the process and remove what it staged."""
+        self._end()
+        self._folder.cleanup()
+
+    def _start(self) -> None:
+        # A folder for each process: an ended one may have left half of an artifact in its own.
+        folder = tempfile.mkdtemp(dir=self._folder.name)
+        self._connection, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_load_models, args=(theirs, folder))
+        self._process.start()
+        theirs.close()
+
+    def _end(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
 
 
-def _name_problems(path: PurePosixPath) -> Iterator[str]:
-    try:
-        parse_target_model(str(path))
-    except InvalidRequestError:
-        yield "no caller can name it; allowed: up to 1024 printable ASCII characters"
+def _load_models(connection: Connection, folder: str) -> None:
+    """Load the models that come over the connection until it is closed, and answer for each."""
+    # Code of models may print to standard output, where the command may be writing JSON.
+    os.dup2(_STDERR, _STDOUT)
+    outcome = _loader(Path(folder))
+    for source in _received(connection):
+        connection.send(outcome(source))
 
 
-def _code_problems(kinds: Iterable[str], *, allow_code: bool) -> Iterator[str]:
-    for kind in sorted({"pickle", "python"}.intersection(kinds)):
-        if not allow_code:
-            what = "a pickle" if kind == "pickle" else _CODE
-            yield f"{what} runs code of its own; allowed: only with allow_code: true"
+def _received(connection: Connection) -> Iterator[ModelSource]:
+    while True:
+        try:
+            yield connection.recv()
+        except EOFError:
+            return
+
+
+def _loader(folder: Path) -> Callable[[ModelSource], tuple[str, str | None]]:
+    from modelyard.domain.system_clock import SystemClock
+    from modelyard.inference.disk.artifact_cache import ArtifactCache
+    from modelyard.inference.disk.tree import CacheTree
+    from modelyard.repositories.opening import open_repository
+    from modelyard.runtimes import registry
+
+    tree = CacheTree(folder, shutil.disk_usage(folder).free)
+    artifacts = ArtifactCache(tree, SystemClock(), prepare=registry.prepare)
+
+    def load(source: ModelSource) -> tuple[str, str | None]:
+        kind = "unknown"
+        try:
+            repository = open_repository(source.repository)
+            artifact = repository.describe(source.target_model)
+            staged = artifacts.ensure_staged(artifact, repository)
+            try:
+                known = staged.manifest.plan
+                kind = kind if known is None else known["runtime"]
+                plan = registry.plan_load(
+                    staged.model_dir, allow_code=source.allow_code, known=known
+                )
+                registry.load(plan).close()
+            finally:
+                staged.release()
+                artifacts.evict(artifact)
+        except ModelyardError as error:
+            return kind, error.message
+        except OSError as error:
+            return kind, f"its files cannot be read: {error.strerror}"
+        return kind, None
+
+    return load

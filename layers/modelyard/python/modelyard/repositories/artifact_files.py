@@ -1,4 +1,4 @@
-"""What the repositories agree on: keys, folder tags, streams that end on the byte, and words."""
+"""What all repositories share: which keys are valid, tags of folders, sized streams, errors."""
 
 import hashlib
 import io
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,
@@ -40,21 +41,18 @@ def changed(key: str) -> ArtifactChangedError:
 
 
 def is_key(key: str) -> bool:
-    """Tell whether the key can name a model or a part of one.
+    """Return whether the key can name a model or a part of one.
 
-    It cannot when some file system would read it as something else than a file below the root,
-    when it is hidden (dotfiles), or when macOS left it behind.
+    A key cannot when it is hidden, longer than 1024 bytes, or when some file system would read
+    it as something else than a file below the root.
     """
     try:
         is_short = len(key.encode()) <= _MAX_KEY_BYTES
     except UnicodeEncodeError:
         return False
     is_portable = "\\" not in key and "\0" not in key
-    return is_short and is_portable and all(map(_is_visible, key.split("/")))
-
-
-def _is_visible(part: str) -> bool:
-    return part not in ("", "__MACOSX") and not part.startswith(".")
+    parts = key.split("/")
+    return is_short and is_portable and all(parts) and not any(map(model_files.is_hidden, parts))
 
 
 def check_folder(paths: Iterable[str]) -> None:

@@ -1,10 +1,10 @@
 """The listing use case: what the repository offers, joined with where each model is now."""
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import InvalidRequestError
 from modelyard.domain.ports import Metrics, ModelRepository
@@ -14,11 +14,6 @@ from modelyard.sagemaker.target_model import parse_target_model
 
 SURVEY_TIMEOUT_S = 5.0
 _NEAREST_FIRST = list(ModelStatus)
-_TARGET = re.compile(
-    r".*\.(tar\.gz|tgz|tar|zip|onnx|json|ubj|bst|model|skops|joblib|pkl|pickle)|(.*/)?[^./]+",
-    re.IGNORECASE,
-)
-_IN_FOLDER = re.compile(r"(?P<folder>.+?)/(\d+/)?(saved_model\.pb|code/inference\.py)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +96,24 @@ class Catalog:
 
 
 def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
-    """Return the target models that a listing offers, with the bytes of each.
+    """Return the target models that a listing offers, with the size of each in bytes.
 
-    A folder that holds a SavedModel or a script is one model; elsewhere each archive and model
-    file is. Names that no caller could ask for are left out.
+    Names that no caller can send are left out.
     """
-    listed = [item for item in objects if _can_be_asked_for(item.key)]
-    found = (_IN_FOLDER.fullmatch(item.key) for item in listed)
-    folders = {match["folder"] for match in found if match is not None}
-    offered: dict[TargetModel, int] = {}
-    for item in listed:
-        folder = next((part for part in _parents(item.key) if part in folders), None)
-        if folder is not None or _TARGET.fullmatch(item.key):
-            name = TargetModel(folder or item.key)
-            offered[name] = offered.get(name, 0) + item.size_bytes
-    return offered
+    size_bytes = {item.key: item.size_bytes for item in objects}
+    return {
+        TargetModel(name): sum(size_bytes[key] for key in keys)
+        for name, keys in model_files.targets(size_bytes).items()
+        if can_be_called(name)
+    }
+
+
+def can_be_called(name: str) -> bool:
+    """Return whether a caller can send this name as a target model."""
+    try:
+        return parse_target_model(name) == name
+    except InvalidRequestError:
+        return False
 
 
 def versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
@@ -126,21 +124,6 @@ def versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
         target = TargetModel(f"{name}/{version}")
         offered[target] = offered.get(target, 0) + item.size_bytes
     return offered
-
-
-def _parents(key: str) -> Iterator[str]:
-    """Yield the folders a key lies in, the outermost first."""
-    parts = key.split("/")
-    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
-
-
-def _can_be_asked_for(key: str) -> bool:
-    if any(part.startswith((".", "__MACOSX")) for part in key.split("/")):
-        return False
-    try:
-        return parse_target_model(key) == key
-    except InvalidRequestError:
-        return False
 
 
 def _distance(residence: ModelResidence) -> int:

@@ -1,8 +1,10 @@
 """What the registry and the runtimes share: the plan of a load, and reasons fit for callers."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 from modelyard.runtimes.model_format import Format
 
@@ -30,6 +32,44 @@ class LoadPlan:
     """What the first bytes of `model_file` say it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactPlan:
+    """Which model an artifact holds and how it is loaded, wherever the artifact's files are.
+
+    It is stored with a staged artifact, so it says nothing about one endpoint or one folder.
+    """
+
+    runtime: str
+    file: str | None
+    """The model relative to the artifact's folder; None for a script."""
+    format: Format
+    memory_bytes: int
+    runs_code: bool
+    """Whether loading runs code of the artifact: a script, or a pickle."""
+    basis: str
+    """What the plan depends on besides the files: the version of the detection, say."""
+
+    @classmethod
+    def parse(cls, stored: Mapping[str, Any]) -> Self | None:
+        """Return the plan that `asdict` made a mapping of, or None when it is not one."""
+        try:
+            plan = cls(**stored)
+            return replace(plan, format=Format(plan.format))
+        except (TypeError, ValueError):
+            return None
+
+    def load_plan(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+        """Return the plan for the artifact's files in `model_dir`."""
+        return LoadPlan(
+            runtime=self.runtime,
+            model_dir=model_dir,
+            model_file=None if self.file is None else model_dir / self.file,
+            memory_bytes=self.memory_bytes,
+            allow_code=allow_code,
+            format=self.format,
+        )
+
+
 def reason(error: BaseException) -> str:
     """Return why a framework or user code failed: one line, without folders of this machine."""
     text = str(error).partition("Stack trace:")[0]
@@ -40,8 +80,3 @@ def reason(error: BaseException) -> str:
 def without_folders(text: str) -> str:
     """Shorten every absolute path in a text to its last part."""
     return _ABSOLUTE_PATH.sub(r"\1", text)
-
-
-def is_debris(name: str) -> bool:
-    """Return whether a file or folder of an artifact is what archivers and tools left behind."""
-    return name.startswith(".") or name in ("__MACOSX", "MAR-INF")

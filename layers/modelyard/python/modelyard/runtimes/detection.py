@@ -4,20 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
-from modelyard.runtimes.base import is_debris
+from modelyard.domain.model_files import Role
 from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 
-SCRIPT = "code/inference.py"
-PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
-
-_RUNTIME_BY_SUFFIX = {
-    ".ubj": "xgboost",
-    ".bst": "xgboost",
-    ".model": "xgboost",
-    ".onnx": "onnx",
-    ".skops": "sklearn",
-}
 _EXPECTED = (
     "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
     "*.onnx or <number>/model.onnx (ONNX), "
@@ -28,23 +19,22 @@ _NAMED_FILES = 5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that is a model, as far as its name and its first bytes tell."""
+    """A file that is a model, judged by its name and its first bytes."""
 
     runtime: str
     path: Path
 
 
-def find_script(model_dir: Path) -> Path | None:
-    """Return the artifact's own code, if it brings any."""
-    script = model_dir / SCRIPT
-    return script if script.is_file() else None
+def has_script(model_dir: Path) -> bool:
+    """Return whether the artifact is served by code of its own."""
+    return (model_dir / model_files.SCRIPT).is_file()
 
 
 def find_model(model_dir: Path) -> Candidate:
-    """Return the only candidate.
+    """Return the only file in an artifact's folder that is a model.
 
     Raises:
-        ArtifactInvalidError: there is none, or more than one.
+        ArtifactInvalidError: no file is a model, or several are.
     """
     candidates = find_candidates(model_dir)
     if len(candidates) == 1:
@@ -61,9 +51,10 @@ def find_model(model_dir: Path) -> Candidate:
 def find_candidates(model_dir: Path) -> list[Candidate]:
     """Return every file that is a model: by its name, or if no name tells, by its content."""
     files = [path for path in _children(model_dir) if path.is_file()]
+    judged = [path for path in files if model_files.role_of(path.name) is not Role.COMPANION]
     versioned = [Candidate("onnx", path) for path in _versioned_onnx(model_dir)]
-    named = _candidates(files, _runtime_by_name) + versioned
-    return named or _candidates(files, _runtime_by_content)
+    named = _candidates(judged, _runtime_by_name) + versioned
+    return named or _candidates(judged, _runtime_by_content)
 
 
 def _candidates(files: Iterable[Path], runtime_of: Callable[[Path], str | None]) -> list[Candidate]:
@@ -72,13 +63,10 @@ def _candidates(files: Iterable[Path], runtime_of: Callable[[Path], str | None])
 
 
 def _runtime_by_name(path: Path) -> str | None:
-    if path.name.startswith("xgboost-model"):
-        return "xgboost"
-    if path.suffix in PICKLE_SUFFIXES:
-        return _runtime_by_content(path) or "sklearn"
-    if path.suffix in (".json", ""):
-        return _runtime_by_content(path)
-    return _RUNTIME_BY_SUFFIX.get(path.suffix)
+    named = model_files.runtime_of(path.name)
+    if model_files.is_pickle(path.name):  # of an estimator or of a booster
+        return _runtime_by_content(path) or named
+    return _runtime_by_content(path) if model_files.is_often_model(path.name) else named
 
 
 def _runtime_by_content(path: Path) -> str | None:
@@ -89,7 +77,7 @@ def _runtime_by_content(path: Path) -> str | None:
 
 
 def _versioned_onnx(model_dir: Path) -> list[Path]:
-    """Return the `<number>/model.onnx` of the folder and of Triton's model folders in it."""
+    """Return the newest `<number>/model.onnx` of the folder and of each Triton folder in it."""
     folders = [path for path in _children(model_dir) if not path.name.isdecimal()]
     models = [_highest_version(folder) for folder in (model_dir, *folders)]
     return [path for path in models if path is not None]
@@ -104,7 +92,7 @@ def _highest_version(folder: Path) -> Path | None:
 def _children(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not is_debris(path.name))
+    return sorted(path for path in folder.iterdir() if not model_files.is_hidden(path.name))
 
 
 def _content(model_dir: Path) -> str:

@@ -7,8 +7,8 @@ memory around the load of models from 1 kB to 110 MB, divided by the file's size
 import zipfile
 from pathlib import Path
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
-from modelyard.runtimes.base import is_debris
 from modelyard.runtimes.model_format import PICKLES, Format
 
 # A model of a few hundred bytes: an ONNX session 110 kB, a booster 30 kB beyond its file.
@@ -89,12 +89,12 @@ def _saved_model_bytes(model_dir: Path) -> int:
 
 def folder_bytes(folder: Path) -> int:
     """Return the size of all files under a folder, without debris."""
-    kept = [path for path in folder.iterdir() if not is_debris(path.name)]
+    kept = [path for path in folder.iterdir() if not model_files.is_hidden(path.name)]
     return sum(folder_bytes(path) if path.is_dir() else path.stat().st_size for path in kept)
 
 
 def _sklearn_peak(model_file: Path, kind: Format) -> int:
-    if model_file.suffix == ".skops":
+    if model_files.suffix_of(model_file.name) == ".skops":
         return int(_SKOPS_PEAK * _unzipped_bytes(model_file))
     factor = _JOBLIB_PEAK if kind in PICKLES else _COMPRESSED_JOBLIB_PEAK
     return int(factor * model_file.stat().st_size)

@@ -6,10 +6,13 @@ frameworks of the models it serves and for no other.
 
 import importlib
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import (
     CodeNotAllowedError,
     ConfigurationError,
@@ -18,7 +21,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.ports import Predictor, Resident
 from modelyard.runtimes import detection, memory, xgboost_gate
-from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import PICKLES, Format, edges
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "load",
     "load_native",
     "load_resident",
+    "plan_artifact",
     "plan_load",
     "plan_native",
     "prepare",
@@ -43,8 +47,11 @@ _EXTRAS = {
     "saved_model": "tensorflow",
 }
 
+_PLANS_VERSION = "1"
+"""Stored plans of another version are not used: raise it when detection or estimates change."""
+
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
-"""XGBoost takes 13 times a file in JSON to read it, and nothing is reserved for that yet."""
+"""Reading a JSON model takes 13 times its size in memory, and no memory is reserved for that."""
 
 # What SageMaker's model server answers when a model does not fit.
 _INSUFFICIENT_MEMORY = 507
@@ -62,52 +69,76 @@ class Runtime(Protocol):
         ...
 
 
-def prepare(model_dir: Path) -> None:
-    """Rewrite the model of a folder, before it is published, as later loads read it fastest.
+def prepare(model_dir: Path) -> dict[str, Any] | None:
+    """Get an artifact ready for later loads before it is published; returns its plan.
 
-    What a script reads stays as it is, and what is no good: loading it says why.
+    A small XGBoost model in JSON is rewritten as UBJSON, which loads faster. The result is what
+    `plan_load` takes as `known`, or None when there is no plan: the load then says why.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: the disk cannot be read or written.
     """
-    path = _slow_to_read(model_dir)
-    if path is None:
-        return
     try:
-        xgboost_gate.check(path, edges(path))
+        plan = plan_artifact(model_dir)
+        if _rewrite(plan, model_dir):
+            plan = plan_artifact(model_dir)
+    except ModelError:
+        return None
+    return asdict(plan)
+
+
+def _rewrite(plan: ArtifactPlan, model_dir: Path) -> bool:
+    """Rewrite the model as UBJSON if that makes it faster to load; returns whether it was."""
+    if plan.file is None or plan.format is not Format.XGBOOST_JSON:
+        return False
+    path = model_dir / plan.file
+    if path.stat().st_size > _LARGEST_REWRITTEN_BYTES:
+        return False
+    try:
         _runtime("xgboost").rewrite_as_ubjson(path)
     except OSError:
         raise
     except Exception as error:
         logger.info("not rewritten", extra={"file": path.name, "reason": reason(error)})
+        return False
+    return True
 
 
-def _slow_to_read(model_dir: Path) -> Path | None:
-    if detection.find_script(model_dir) is not None:
-        return None
-    candidates = detection.find_candidates(model_dir)
-    if [found.runtime for found in candidates] != ["xgboost"]:
-        return None
-    path = candidates[0].path
-    is_json = edges(path).format is Format.XGBOOST_JSON
-    return path if is_json and path.stat().st_size <= _LARGEST_REWRITTEN_BYTES else None
+def plan_artifact(model_dir: Path) -> ArtifactPlan:
+    """Return which model the artifact in `model_dir` holds and how it is loaded.
 
-
-def plan_load(model_dir: Path, *, allow_code: bool) -> LoadPlan:
-    """Return what loading the artifact in `model_dir` takes, by names and first bytes only.
+    This is the one place that decides it, by the names and the first and last bytes of files.
 
     Raises:
         ArtifactInvalidError: no model, several models, or a name that contradicts the content.
-        CodeNotAllowedError: loading would run code and `allow_code` is false.
         ModelLoadError: a format that no installed framework reads, or a damaged file.
     """
-    script = detection.find_script(model_dir)
-    if script is None:
-        return plan_native(model_dir, allow_code=allow_code)
-    if not allow_code:
-        raise _code_not_allowed(detection.SCRIPT)
-    memory_bytes = memory.estimate("script", model_dir, None)
-    return LoadPlan("script", model_dir, None, memory_bytes, allow_code)
+    if not detection.has_script(model_dir):
+        return _plan_file(model_dir)
+    return ArtifactPlan(
+        runtime="script",
+        file=None,
+        format=Format.UNKNOWN,
+        memory_bytes=memory.estimate("script", model_dir, None),
+        runs_code=True,
+        basis=_basis("script"),
+    )
+
+
+def plan_load(
+    model_dir: Path, *, allow_code: bool, known: Mapping[str, Any] | None = None
+) -> LoadPlan:
+    """Return what loading the artifact in `model_dir` takes.
+
+    `known` is what `prepare` returned for these files. It is used when this version of Modelyard
+    and this XGBoost would find the same; otherwise the files are looked at again.
+
+    Raises:
+        As `plan_artifact`.
+        CodeNotAllowedError: loading would run code and `allow_code` is false.
+    """
+    plan = (None if known is None else _trusted(known)) or plan_artifact(model_dir)
+    return _allowed(plan, model_dir, allow_code=allow_code)
 
 
 def plan_native(model_dir: Path, *, allow_code: bool) -> LoadPlan:
@@ -116,15 +147,43 @@ def plan_native(model_dir: Path, *, allow_code: bool) -> LoadPlan:
     Raises:
         As `plan_load`.
     """
+    return _allowed(_plan_file(model_dir), model_dir, allow_code=allow_code)
+
+
+def _plan_file(model_dir: Path) -> ArtifactPlan:
     found = detection.find_model(model_dir)
     file_edges = edges(found.path)  # once: on a network file system each look takes its time
     kind = file_edges.format
-    if not allow_code and (found.path.suffix in detection.PICKLE_SUFFIXES or kind in PICKLES):
-        raise _code_not_allowed(found.path.name)
     if found.runtime == "xgboost":
         xgboost_gate.check(found.path, file_edges)
-    memory_bytes = memory.estimate(found.runtime, model_dir, found.path, kind)
-    return LoadPlan(found.runtime, model_dir, found.path, memory_bytes, allow_code, kind)
+    return ArtifactPlan(
+        runtime=found.runtime,
+        file=found.path.relative_to(model_dir).as_posix(),
+        format=kind,
+        memory_bytes=memory.estimate(found.runtime, model_dir, found.path, kind),
+        runs_code=model_files.is_pickle(found.path.name) or kind in PICKLES,
+        basis=_basis(found.runtime),
+    )
+
+
+def _trusted(known: Mapping[str, Any]) -> ArtifactPlan | None:
+    plan = ArtifactPlan.parse(known)
+    if plan is None or plan.runtime not in _EXTRAS or plan.basis != _basis(plan.runtime):
+        return None
+    return plan
+
+
+def _basis(runtime: str) -> str:
+    """Return what a plan of a runtime depends on besides the artifact's files."""
+    if runtime == "xgboost":  # its gate compares a model's version with the installed one
+        return f"{_PLANS_VERSION}, XGBoost {xgboost_gate.installed_version()}"
+    return _PLANS_VERSION
+
+
+def _allowed(plan: ArtifactPlan, model_dir: Path, *, allow_code: bool) -> LoadPlan:
+    if plan.runs_code and not allow_code:
+        raise _code_not_allowed(plan.file or model_files.SCRIPT)
+    return plan.load_plan(model_dir, allow_code=allow_code)
 
 
 def load(plan: LoadPlan) -> Predictor:

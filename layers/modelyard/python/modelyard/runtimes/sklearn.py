@@ -55,7 +55,7 @@ def load(plan: LoadPlan) -> "SklearnPredictor":
 def load_native(plan: LoadPlan) -> Any:
     """Return the unpickled or reconstructed estimator."""
     assert plan.model_file is not None
-    if plan.model_file.suffix == ".skops":
+    if plan.model_file.suffix.lower() == ".skops":
         return _read_skops(plan.model_file, allow_code=plan.allow_code)
     return joblib.load(plan.model_file)
 

@@ -1,6 +1,6 @@
 """How the models of an API are loaded: by the class's `load_model`, or by a framework."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,10 @@ class ModelLoading:
         if self._type in _RUNTIMES:
             registry.require(_RUNTIMES[self._type])
 
-    def plan_load(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
-        """Return what loading a staged model takes.
+    def plan_load(
+        self, model_dir: Path, *, allow_code: bool, known: Mapping[str, Any] | None = None
+    ) -> LoadPlan:
+        """Return what loading a staged model takes; no plan is stored, so `known` is ignored.
 
         Raises:
             ArtifactInvalidError: the version of an ONNX model is not exactly one `*.onnx` file.

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.inference.archives.archive_members import CHUNK_BYTES, ArchiveMember, RatioGuard
 from modelyard.inference.archives.archive_tar import tar_gz_members, tar_members
@@ -32,25 +33,11 @@ class ArchiveKind(Enum):
 
 DEFAULT_LIMITS = ArchiveLimits()
 
-_KIND_BY_SUFFIX = {
-    ".tar.gz": ArchiveKind.TAR_GZ,
-    ".tgz": ArchiveKind.TAR_GZ,
-    ".tar": ArchiveKind.TAR,
-    ".zip": ArchiveKind.ZIP,
-}
 _KIND_BY_MAGIC = (
     (0, b"\x1f\x8b", ArchiveKind.TAR_GZ),
     (0, b"PK\x03\x04", ArchiveKind.ZIP),
     (0, b"PK\x05\x06", ArchiveKind.ZIP),
     (257, b"ustar", ArchiveKind.TAR),
-)
-# Several of these are zip or gzip files inside; they are models all the same.
-_MODEL_SUFFIXES = frozenset(
-    {
-        *(".bin", ".bst", ".cbm", ".h5", ".joblib", ".json", ".keras", ".model", ".npy", ".npz"),
-        *(".onnx", ".ort", ".pb", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".skops"),
-        *(".tflite", ".txt", ".ubj", ".xgb"),
-    }
 )
 _LIFTING = ".lifting"  # no member can be called this: dotfiles are skipped
 
@@ -60,11 +47,10 @@ def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
 
     The suffix decides; a name without a known one is judged by its first 262 bytes.
     """
-    lowered = name.lower()
-    for suffix, kind in _KIND_BY_SUFFIX.items():
-        if lowered.endswith(suffix):
-            return kind
-    if Path(lowered).suffix in _MODEL_SUFFIXES:
+    packing = model_files.packing_of(name)
+    if packing is not None:
+        return ArchiveKind(packing)
+    if not model_files.may_be_packed(name.rpartition("/")[2]):
         return None
     for offset, magic, kind in _KIND_BY_MAGIC:
         if head.startswith(magic, offset):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError, ModelTooLargeError
 from modelyard.inference.archives.archive_members import FILE, FOLDER, ArchiveMember
 
 _MAX_NAME_BYTES = 255
 _SHOWN_CHARACTERS = 100
-_JUNK_FOLDERS = ("__MACOSX", "MAR-INF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Unpacking:
                 f"the archive has more than {self._limits.max_members} members"
             )
         parts = _safe_parts(member.name, self._limits)
-        if _is_junk(parts):
+        if not parts or any(map(model_files.is_hidden, parts)):
             return
         try:
             self._place(member, self._into.joinpath(*parts))
@@ -129,11 +129,6 @@ def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
     ):
         raise ArtifactInvalidError(f"the archive's member {_shown(name)} has too long a path")
     return parts
-
-
-def _is_junk(parts: list[str]) -> bool:
-    """Tell what packing left behind: `./`, dotfiles, macOS attributes, TorchServe's manifest."""
-    return not parts or any(part.startswith(".") or part in _JUNK_FOLDERS for part in parts)
 
 
 def _shown(name: str) -> str:

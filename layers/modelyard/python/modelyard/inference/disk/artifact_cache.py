@@ -4,11 +4,11 @@ import errno
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from modelyard.domain.errors import ArtifactInvalidError, CapacityError, DependencyError
 from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
@@ -36,13 +36,14 @@ class ArtifactCache:
         tree: CacheTree,
         clock: Clock,
         *,
-        prepare: Callable[[Path], None] = lambda model_dir: None,
+        prepare: Callable[[Path], Mapping[str, Any] | None] = lambda model_dir: None,
         claim_patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`prepare` may change the files of an artifact before it is published.
+        """`prepare` may change an artifact's files before they are published.
 
-        A call waits up to `claim_patience_s` for another one that stages the same artifact.
+        It returns how the model is loaded, for the manifest, or None. A call waits up to
+        `claim_patience_s` for another one that stages the same artifact.
         """
         self._tree = tree
         self._clock = clock
@@ -120,7 +121,7 @@ class ArtifactCache:
         try:
             staging.reserve(max(artifact.size_bytes, 1))
             warnings = _write(artifact, repository, staging)
-            self._prepare(staging.model_dir)
+            plan = self._prepare(staging.model_dir)
             manifest = Manifest(
                 repository=artifact.repository,
                 key=artifact.key,
@@ -128,6 +129,7 @@ class ArtifactCache:
                 model_bytes=size_of(staging.model_dir),
                 staged_at=self._clock.time(),
                 warnings=tuple(warnings),
+                plan=plan,
             )
             staging.publish(digest, manifest)
         finally:

@@ -3,9 +3,10 @@
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import orjson
 
@@ -27,6 +28,8 @@ class Manifest:
     model_bytes: int
     staged_at: float
     warnings: tuple[str, ...] = ()
+    plan: Mapping[str, Any] | None = None
+    """How the model is loaded, as the runtimes found it; None when a load has to find out."""
 
     @classmethod
     def read(cls, entry: Path) -> Self | None:

@@ -1,10 +1,10 @@
 """One load: stage the artifact, reserve memory, load the model, make it the current version."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, Protocol
+from typing import Any, Generic, Protocol
 
 from modelyard.domain.errors import (
     ArtifactChangedError,
@@ -34,8 +34,10 @@ _RUNTIMES_OF_USER_CODE = ("script", "python")
 class PlanLoad(Protocol):
     """Decides from an artifact's files how to load them."""
 
-    def __call__(self, model_dir: Path, *, allow_code: bool) -> LoadPlan:
-        """Return the plan.
+    def __call__(
+        self, model_dir: Path, *, allow_code: bool, known: Mapping[str, Any] | None
+    ) -> LoadPlan:
+        """Return the plan; it is made from `known`, the manifest's, unless that is outdated.
 
         Raises:
             ArtifactInvalidError: the files are not a model.
@@ -158,7 +160,9 @@ class Loader(Generic[R]):
         staged: DiskLease,
         reservation: Reservation,
     ) -> R:
-        plan = self._plan_load(staged.model_dir, allow_code=source.allow_code)
+        plan = self._plan_load(
+            staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
+        )
         self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
         try:

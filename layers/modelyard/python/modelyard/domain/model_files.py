@@ -1,0 +1,202 @@
+"""What the names of files mean, in model repositories and in artifacts: the one table of names.
+
+A name can say that a file is a model, an archive, a companion of a model or hidden. Where it says
+none of these, the content decides (`runtimes.model_format`). Names are compared without regard to
+case, except for the XGBoost prefix and hidden names.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+SCRIPT = "code/inference.py"
+"""An artifact with this file is served by its own code."""
+
+ARCHIVES = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
+"""How a file with this suffix is packed."""
+
+RUNTIMES = {
+    ".ubj": "xgboost",
+    ".bst": "xgboost",
+    ".model": "xgboost",
+    ".onnx": "onnx",
+    ".skops": "sklearn",
+    ".joblib": "sklearn",
+    ".pkl": "sklearn",
+    ".pickle": "sklearn",
+}
+"""Which runtime loads a model with this suffix; a pickle may hold an XGBoost booster instead."""
+
+PICKLES = (".joblib", ".pkl", ".pickle")
+
+_XGBOOST_MODEL = "xgboost-model"
+"""What SageMaker's XGBoost training jobs call their model; some add a number to it."""
+
+_OFTEN_MODELS = (".json", "")
+"""Suffixes of models and of other files alike: the content decides, as if the name had told."""
+
+_NEVER_PACKED = frozenset(
+    {
+        *(".bin", ".cbm", ".h5", ".keras", ".npy", ".npz", ".ort", ".pt", ".pth", ".safetensors"),
+        *(".tflite", ".xgb"),
+    }
+)
+"""Suffixes of files that may be zip or gzip inside without being archives of a model."""
+
+_COMPANIONS = frozenset(
+    {
+        *("added_tokens.json", "config.json", "generation_config.json", "manifest.json"),
+        *("metadata.json", "preprocessor_config.json", "special_tokens_map.json"),
+        *("tokenizer.json", "tokenizer_config.json", "vocab.json", "input_example.json"),
+        *("serving_input_example.json", "mlmodel", "registered_model_meta"),
+        *("readme", "license", "licence", "notice", "changelog", "makefile", "dockerfile"),
+        *("_success", "checkpoint"),
+    }
+)
+"""Files that tools write beside a model or a data set, in lower case."""
+
+_COMPANION_SUFFIXES = frozenset(
+    {
+        # Text, data and pictures.
+        *(".txt", ".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".log"),
+        *(".csv", ".tsv", ".jsonl", ".parquet", ".avro", ".orc", ".feather", ".arrow"),
+        # Settings and code.
+        *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".xml", ".pbtxt", ".lock"),
+        *(".py", ".pyc", ".ipynb", ".sh", ".sql", ".r"),
+        # Parts of a model that other files need.
+        *(".pb", ".index", ".data", ".onnx_data", ".proto"),
+        # What editors, downloads and checksum tools leave.
+        *(".bak", ".old", ".orig", ".tmp", ".part", ".swp", ".md5", ".sha256", ".sig", ".asc"),
+    }
+)
+
+_VERSIONED_MODEL = re.compile(r"[0-9]+/model\.onnx")
+_SAVED_MODEL = re.compile(r"([0-9]+/)?saved_model\.pb")
+
+
+class Role(StrEnum):
+    """What a file's name says that it is."""
+
+    HIDDEN = "hidden"
+    """Not there for anybody: dotfiles, and what archivers leave behind."""
+    ARCHIVE = "archive"
+    COMPANION = "companion"
+    """Never a model by itself: descriptions, data, documents, parts of models."""
+    MODEL = "model"
+    """A model of the runtime that `runtime_of` names."""
+    UNKNOWN = "unknown"
+    """The content decides."""
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is treated as if it were not there.
+
+    Those are dotfiles, macOS's resource forks (`__MACOSX`) and TorchServe's manifest (`MAR-INF`).
+    """
+    return name.startswith(".") or name in ("__MACOSX", "MAR-INF")
+
+
+def role_of(name: str) -> Role:
+    """Return what a file's name, without its folders, says that the file is."""
+    if is_hidden(name):
+        return Role.HIDDEN
+    if packing_of(name) is not None:
+        return Role.ARCHIVE
+    if not name.startswith(_XGBOOST_MODEL) and _is_companion(name):
+        return Role.COMPANION
+    return Role.UNKNOWN if runtime_of(name) is None else Role.MODEL
+
+
+def _is_companion(name: str) -> bool:
+    return name.lower() in _COMPANIONS or suffix_of(name) in _COMPANION_SUFFIXES
+
+
+def suffix_of(name: str) -> str:
+    """Return the last suffix of a file's name in lower case, with its dot; empty without one."""
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if dot and stem else ""
+
+
+def packing_of(name: str) -> str | None:
+    """Return how an archive of this name is packed, or None when the name is not an archive's."""
+    lowered = name.lower()
+    return next((how for suffix, how in ARCHIVES.items() if lowered.endswith(suffix)), None)
+
+
+def runtime_of(name: str) -> str | None:
+    """Return the runtime that the name of a model tells, or None when it tells none."""
+    if name.startswith(_XGBOOST_MODEL):
+        return "xgboost"
+    return RUNTIMES.get(suffix_of(name))
+
+
+def is_pickle(name: str) -> bool:
+    """Return whether the name says that loading the file runs code that it holds."""
+    return suffix_of(name) in PICKLES
+
+
+def may_be_packed(name: str) -> bool:
+    """Return whether a file that looks like an archive inside is to be taken for one.
+
+    SageMaker's own samples call archives by names without a suffix.
+    """
+    suffix = suffix_of(name)
+    is_plain = suffix in RUNTIMES or suffix == ".json" or suffix in _NEVER_PACKED
+    return not is_plain and role_of(name) is not Role.COMPANION
+
+
+def is_often_model(name: str) -> bool:
+    """Return whether files of such names are models about as often as they are not."""
+    return role_of(name) is Role.UNKNOWN and suffix_of(name) in _OFTEN_MODELS
+
+
+def is_versioned_model(path: str) -> bool:
+    """Return whether a path in a folder is that of one numbered version of an ONNX model."""
+    return _VERSIONED_MODEL.fullmatch(path) is not None
+
+
+def targets(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the models of a repository by the names that callers use, with the keys of each.
+
+    `keys` are those of all its objects, relative to it. A folder that bears the marks of a model
+    is one model with all that lies in it. Elsewhere every file is one that is not hidden and not
+    a companion. What the files contain is not looked at.
+    """
+    visible = [key for key in keys if _is_visible(key)]
+    folders = {folder for key in visible for folder in _parents(key) if _marks(key, folder)}
+    found: dict[str, list[str]] = {}
+    for key in visible:
+        folder = next((folder for folder in _parents(key) if folder in folders), None)
+        if folder is not None or role_of(_base(key)) is not Role.COMPANION:
+            found.setdefault(folder or key, []).append(key)
+    return found
+
+
+def _marks(key: str, folder: str) -> bool:
+    """Return whether a file is the mark of a folder that is one model.
+
+    Other folders only group models, each of which is called by its own path.
+    """
+    path = key.removeprefix(f"{folder}/")
+    if path == SCRIPT or is_versioned_model(path) or _SAVED_MODEL.fullmatch(path):
+        return True
+    return "/" not in path and (
+        path in ("MLmodel", _XGBOOST_MODEL)
+        or (PurePosixPath(path).stem == "model" and suffix_of(path) in (*RUNTIMES, ".json"))
+    )
+
+
+def _is_visible(key: str) -> bool:
+    # Consoles of object stores make an empty object `folder/` for a folder.
+    return not key.endswith("/") and not any(map(is_hidden, key.split("/")))
+
+
+def _parents(key: str) -> Iterator[str]:
+    """Yield the folders a key lies in, the outermost first."""
+    parts = key.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _base(key: str) -> str:
+    return key.rpartition("/")[2]
