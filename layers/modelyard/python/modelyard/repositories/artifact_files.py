@@ -25,18 +25,18 @@ _NOT_FOUND = (
 def not_found(bucket: str, key: str) -> TargetModelNotFoundError:
     """Return the error for a key that is not there.
 
-    Clients know the start of the message from SageMaker.
+    The message starts as SageMaker's does: clients may look for it.
     """
     return TargetModelNotFoundError(_NOT_FOUND.format(bucket=bucket, key=key))
 
 
 def forbidden(bucket: str, key: str) -> TargetModelForbiddenError:
-    """Return the error for a key that may not be read; it tells callers no more than the other."""
+    """Return the error for a key that may not be read; its text equals that of `not_found`."""
     return TargetModelForbiddenError(_NOT_FOUND.format(bucket=bucket, key=key))
 
 
 def changed(key: str) -> ArtifactChangedError:
-    """Return the error for a source that moved between two looks at it."""
+    """Return the error for an artifact that changed while it was read."""
     return ArtifactChangedError(f"the model {key!r} changed in its repository while it was read")
 
 
@@ -56,11 +56,7 @@ def is_key(key: str) -> bool:
 
 
 def check_folder(paths: Iterable[str]) -> None:
-    """Refuse a folder that only an object store can hold: `a` a file and `a/b` another.
-
-    Raises:
-        ArtifactInvalidError: there is such a pair.
-    """
+    """Raise ArtifactInvalidError when one file is below another, as `a` and `a/b` in S3."""
     names = set(paths)
     for name in sorted(names):
         if not names.isdisjoint(map(str, PurePosixPath(name).parents)):
@@ -68,7 +64,7 @@ def check_folder(paths: Iterable[str]) -> None:
 
 
 def folder_tag(files: Iterable[tuple[str, str]]) -> str:
-    """Return one tag for the paths and tags of a folder's files."""
+    """Return the content tag of a folder: a digest of its files' paths and tags."""
     digest = hashlib.sha256()
     for path, tag in sorted(files):
         digest.update(f"{path}\0{tag}\0".encode())
@@ -76,7 +72,7 @@ def folder_tag(files: Iterable[tuple[str, str]]) -> str:
 
 
 def sized_stream(read: Callable[[int], bytes], size_bytes: int, short: Exception) -> BinaryIO:
-    """Return a stream of exactly `size_bytes` from `read`; raise `short` when it ends before."""
+    """Return a stream of exactly `size_bytes` from `read`; it raises `short` if that ends early."""
     return io.BufferedReader(_Sized(read, size_bytes, short), _BUFFER_BYTES)
 
 

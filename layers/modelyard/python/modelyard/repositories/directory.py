@@ -26,7 +26,7 @@ _MAX_REMEMBERED = 100_000
 
 
 class DirectoryRepository:
-    """Models below one root; dotfiles and links that lead out of the root are not there."""
+    """Models below one root folder; hidden files and links that lead out of it are ignored."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -34,7 +34,7 @@ class DirectoryRepository:
         self._inside: dict[str, tuple[int, int]] = {}
 
     def describe(self, key: str) -> ModelArtifact:
-        """Return the version a key has now, by one `stat` when it is the file it was before."""
+        """Return the version a key has now; one `stat` if it is still the same file."""
         try:
             status = self._status(key)
             is_file = stat.S_ISREG(status.st_mode)
@@ -79,7 +79,7 @@ class DirectoryRepository:
         return ModelArtifact(self._uri, key, tag, size, is_folder=True)
 
     def _status(self, key: str) -> os.stat_result:
-        """Return what the key names; links are resolved only when that is not known yet."""
+        """Return the status of a key's file or folder; links are resolved at its first use only."""
         if not is_key(key):
             raise not_found(self._root.name, key)
         path = self._root / key
@@ -168,7 +168,7 @@ class DirectoryRepository:
         self._check(artifact)
 
     def _fetch_file(self, key: str, name: str, tag: str) -> Iterator[ArtifactFile]:
-        """Yield one file; what it was renamed to meanwhile does not matter, what is open does."""
+        """Yield one file; once it is open, a rename does not matter."""
         with self._opened(key) as file:
             size = self._checked_size(file, key, tag)
             yield ArtifactFile(name, size, self._stream(file, key, size))

@@ -19,8 +19,8 @@ _opening = threading.Lock()
 def open_repository(uri: str) -> ModelRepository:
     """Return the repository of `file:///absolute/folder` or `s3://bucket/prefix`.
 
-    There is one per URI in a process, whoever asks, and one S3 client for all of them. Blanks
-    and the like in a file URI may be percent-encoded; an S3 prefix is taken as it stands.
+    A process has one repository per URI and one S3 client for all of them. Special characters
+    of a file URI may be percent-encoded; an S3 prefix is used unchanged.
 
     Raises:
         ConfigurationError: the URI is neither, or the S3 client is not installed.
@@ -42,7 +42,7 @@ def _open(uri: str) -> ModelRepository:
 
 
 def _open_directory(folder: Path) -> ModelRepository:
-    # Functions on AWS have no use for it.
+    # Functions on AWS do not need it.
     from modelyard.repositories.directory import DirectoryRepository
 
     return DirectoryRepository(folder)
@@ -63,7 +63,7 @@ def _open_s3(bucket: str, prefix: str) -> ModelRepository:
 
 @cache
 def s3_client() -> Any:
-    """Return the S3 client of this process, built at first need: a tenth of a second each."""
+    """Return the S3 client of this process; the first call builds it, which takes 0.1 s."""
     from modelyard.repositories.s3 import build_client
 
     return build_client()

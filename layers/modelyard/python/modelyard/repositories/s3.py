@@ -37,7 +37,7 @@ def build_client() -> Any:
     """Return an S3 client; region, endpoint and credentials come from the usual AWS settings.
 
     Raises:
-        ConfigurationError: these settings contradict themselves.
+        ConfigurationError: these settings are invalid.
     """
     try:
         return get_session().create_client("s3", config=_CONFIG)
@@ -46,7 +46,7 @@ def build_client() -> Any:
 
 
 class S3Repository:
-    """Models below one prefix; hidden objects and folder markers are not there.
+    """Models below one prefix; hidden objects and folder markers are ignored.
 
     Safe to share between threads.
     """
@@ -57,7 +57,7 @@ class S3Repository:
         self._client = client
 
     def describe(self, key: str) -> ModelArtifact:
-        """Return the version a key has now, by one HeadObject; a folder takes a listing too."""
+        """Return the version a key has now: one HeadObject, and a listing if it is a folder."""
         missing = not_found(self._bucket, self._prefix + key)
         if not self._can_hold(key):
             raise missing
@@ -79,7 +79,7 @@ class S3Repository:
     def objects(self, under: str = "") -> Iterator[StoredObject]:
         """Yield every object below the prefix, or below one folder of it, in key order.
 
-        A single object is asked for only where no folder has its name.
+        A single object is looked up only if no folder has its name.
         """
         if not under:
             yield from self._objects("")
@@ -134,7 +134,7 @@ class S3Repository:
         return dict(self._listing(key + "/"))
 
     def _listing(self, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield what S3 says of each object below, by its key relative to the folder."""
+        """Yield the objects of a folder as S3 lists them, each with its key in the folder."""
         prefix = self._prefix + folder
         pages = self._client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
@@ -183,9 +183,9 @@ class S3Repository:
 
     @contextmanager
     def _asking(self, meanings: Mapping[int, ModelyardError]) -> Iterator[None]:
-        """Turn the SDK's errors into ours; their texts may name endpoints, so they stay out.
+        """Turn the SDK's errors into ours, without their texts, which may name endpoints.
 
-        What stands between us and S3 may answer in its place, without what S3 always sends.
+        KeyError is one of them: a proxy may answer instead of S3 and leave out members.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""The listing use case: what the repository offers, joined with where each model is now."""
+"""List the models of an endpoint: what the repository offers and where each model is now."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class CatalogEntry:
 
 
 class Catalog:
-    """Lists models; asks all shards, because each knows only its own."""
+    """Lists models; it asks all shards, because each knows only its own models."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Catalog:
         return _entry(ModelId(endpoint.name, target_model), artifact.size_bytes, residences)
 
     async def residences(self, endpoint: Endpoint) -> list[ModelResidence]:
-        """Return what the shards know of an endpoint's models, the nearest place of each.
+        """Return where the shards have an endpoint's models, the best status of each.
 
         A shard that cannot answer is left out.
         """

@@ -1,4 +1,4 @@
-"""What the registry and the runtimes share: the plan of a load, and reasons fit for callers."""
+"""What the registry and the runtimes share: plans of loads, and error texts for callers."""
 
 import re
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ _MAX_REASON_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What is in a model's folder and what loading it takes."""
+    """How the model in one folder is loaded."""
 
     runtime: str
     """`xgboost`, `onnx`, `sklearn` or `script`: the name of the module that loads it."""
     model_dir: Path
     """The folder with the artifact's files."""
     model_file: Path | None
-    """The model in it; None for a script, which finds its own files."""
+    """The model's file; None for a script, which finds its own files."""
     memory_bytes: int
-    """What the load will cost at its peak, estimated from the files."""
+    """Peak memory of the load in bytes, estimated from the files."""
     allow_code: bool
     format: Format = Format.UNKNOWN
-    """What the first bytes of `model_file` say it is."""
+    """The format of `model_file`, detected from its first bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ArtifactPlan:
     runs_code: bool
     """Whether loading runs code of the artifact: a script, or a pickle."""
     basis: str
-    """What the plan depends on besides the files: the version of the detection, say."""
+    """What the plan depends on besides the files, such as the version of the detection."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:
@@ -71,7 +71,7 @@ class ArtifactPlan:
 
 
 def reason(error: BaseException) -> str:
-    """Return why a framework or user code failed: one line, without folders of this machine."""
+    """Return why a framework or user code failed: one line without folders of this machine."""
     text = str(error).partition("Stack trace:")[0]
     text = _LOG_STAMP.sub("", " ".join(text.split()))
     return without_folders(text)[:_MAX_REASON_CHARACTERS].strip() or type(error).__name__

@@ -1,4 +1,4 @@
-"""Import an artifact's own code so that no two models ever see each other's modules.
+"""Import an artifact's own code so that no model sees the modules of another.
 
 Many models bring an `inference.py` and a `utils.py`. Their modules enter `sys.modules` only
 while their folder is active, under one lock for the process, and leave it again afterwards.
@@ -21,7 +21,7 @@ _IMPORT_LOCK = threading.RLock()
 
 
 class CodeFolder:
-    """The modules of one folder."""
+    """The Python modules of one folder, private to one model."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,9 +45,9 @@ class CodeFolder:
         return module
 
     def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Call a function; if it misses a module that the folder has, once more while active.
+        """Call a function; if it does not find a module of the folder, call it again while active.
 
-        Unpickling is the case: it imports a module and then looks for it in `sys.modules`.
+        Unpickling needs that: it imports a module and then looks it up in `sys.modules`.
         """
         try:
             return function(*arguments)
@@ -59,7 +59,7 @@ class CodeFolder:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let imports find this folder's modules first, for the length of a with block."""
+        """Within the with block, let imports find this folder's modules first."""
         with _IMPORT_LOCK:
             if self._is_active:
                 yield
@@ -75,7 +75,7 @@ class CodeFolder:
         sys.modules.update(self._modules)
         sys.path.insert(0, str(self._folder))
         self._is_active, self._writes_no_bytecode = True, sys.dont_write_bytecode
-        # The folder is part of a published artifact: nothing is ever added to it.
+        # The folder is part of a published artifact, which must not change.
         sys.dont_write_bytecode = True
         return hidden
 
@@ -96,7 +96,7 @@ class CodeFolder:
         return module_name.partition(".")[0] in self._names
 
     def _shadows(self, module_name: str) -> bool:
-        """Return whether a loaded module must step aside; the standard library's never do."""
+        """Return whether a loaded module hides one of the folder; the standard library's stay."""
         name = module_name.partition(".")[0]
         own = self._folder / name
         return (
@@ -111,7 +111,7 @@ class CodeFolder:
 
 
 def _missed_module(error: ModuleNotFoundError | KeyError) -> str:
-    """Return which module an error is about; the C pickler raises KeyError with its name."""
+    """Return the module an error is about; the C unpickler raises KeyError with its name."""
     if isinstance(error, ModuleNotFoundError):
         return error.name or ""
     return str(error.args[0]) if error.args else ""

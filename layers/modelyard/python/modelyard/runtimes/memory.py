@@ -1,4 +1,4 @@
-"""What models cost in memory, from the sizes of their files.
+"""Estimate the memory that models need from the sizes of their files.
 
 Each factor was measured in a fresh process (Linux, Python 3.11, 2026): resident and peak
 memory around the load of models from 1 kB to 110 MB, divided by the file's size.
@@ -16,9 +16,9 @@ FIXED_BYTES = 128 * 1024
 
 # Trees of a booster, xgboost 3.2: 1.54 x a 9 MB UBJSON, 1.12 x the same model's 15 MB JSON.
 _BOOSTER_PER_FILE_BYTE = {Format.XGBOOST_UBJ: 1.6, Format.XGBOOST_JSON: 1.2}
-# While it is read, the file and its parsed tree are there too: 3.7 x (UBJSON), 12.4 x (JSON).
+# While it is read, the file and its parsed tree are in memory too: 3.7 x (UBJSON), 12.4 x (JSON).
 _BOOSTER_PEAK = {Format.XGBOOST_UBJ: 4.0, Format.XGBOOST_JSON: 13.0}
-# A pickle holds UBJSON, and pickle a copy of it.
+# A pickle contains UBJSON, and unpickling makes a copy of it.
 _PICKLED_BOOSTER_PEAK = 5.0
 _PICKLED_BOOSTER = 1.6
 
@@ -39,17 +39,17 @@ _GRAPH_PER_FILE_BYTE = 75
 _CONSTANTS_PER_FILE_BYTE = 10
 _MOST_GRAPH_FILE_BYTES = 4 * 1024 * 1024
 
-# Only the script knows what it makes of its files: one copy read, one in use.
+# Only the script knows how it uses its files: assume one copy as read and one in use.
 _SCRIPT_PEAK = 2.0
 
 
 def estimate(
     runtime: str, model_dir: Path, model_file: Path | None, kind: Format = Format.UNKNOWN
 ) -> int:
-    """Return the bytes that loading costs at its peak; `kind` is the format of the file.
+    """Return the peak memory of a load in bytes; `kind` is the format of the file.
 
     Raises:
-        ArtifactInvalidError: a skops file is no zip archive.
+        ArtifactInvalidError: a skops file is not a zip archive.
     """
     if runtime == "saved_model":
         return _saved_model_bytes(model_dir)
@@ -64,18 +64,18 @@ def estimate(
 
 
 def booster_bytes(model_file: Path, kind: Format) -> int:
-    """Return what a loaded booster keeps."""
+    """Return the memory that a loaded booster keeps, in bytes."""
     factor = _BOOSTER_PER_FILE_BYTE.get(kind, _PICKLED_BOOSTER)
     return FIXED_BYTES + int(factor * model_file.stat().st_size)
 
 
 def session_bytes(model_file: Path) -> int:
-    """Return what an ONNX session keeps; weights may lie in files beside the model."""
+    """Return the memory that an ONNX session keeps, in bytes; weights may be in other files."""
     return FIXED_BYTES + int(_SESSION_PER_FILE_BYTE * folder_bytes(model_file.parent))
 
 
 def _saved_model_bytes(model_dir: Path) -> int:
-    """Return what a SavedModel keeps once it was called; its peak while loading is lower."""
+    """Return the memory that a SavedModel keeps after a first call; loading needs less."""
     graph_file = model_dir / "saved_model.pb"
     file_bytes = graph_file.stat().st_size if graph_file.is_file() else 0
     graph_bytes = min(file_bytes, _MOST_GRAPH_FILE_BYTES)
@@ -88,7 +88,7 @@ def _saved_model_bytes(model_dir: Path) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files under a folder, without debris."""
+    """Return the size of all files below a folder in bytes, without hidden ones."""
     kept = [path for path in folder.iterdir() if not model_files.is_hidden(path.name)]
     return sum(folder_bytes(path) if path.is_dir() else path.stat().st_size for path in kept)
 

@@ -1,7 +1,7 @@
-"""What a model file is, told from its first and last bytes; nothing is parsed or executed.
+"""Detect the format of a model file from its first and last bytes; nothing is parsed or run.
 
 XGBoost readers older than a file's writer can load it *silently wrong* (3.1 changed how
-`base_score` is stored), so the version a file states is part of what it is.
+`base_score` is stored), so the version that a file states matters too.
 """
 
 import re
@@ -32,7 +32,7 @@ _UBJ_STATED = re.compile(rb"\{%b|.*%b\}\Z" % ((_UBJ_VERSION,) * 2), re.DOTALL)
 
 
 class Format(StrEnum):
-    """The formats that are told apart."""
+    """The formats that are distinguished."""
 
     PICKLE = "pickle"
     PICKLED_BOOSTER = "pickled XGBoost booster"
@@ -76,7 +76,7 @@ class FileEdges:
     def xgboost_version(self) -> Version | None:
         """Return the (major, minor) of the XGBoost that wrote a JSON or UBJSON model.
 
-        None when the file states none where XGBoost writes it, so it is damaged.
+        None when there is no version where XGBoost writes it: the file is damaged.
         """
         if self.format is Format.XGBOOST_JSON:
             return self._stated(_JSON_STATED, int)

@@ -1,7 +1,7 @@
-"""From a folder to a predictor: find out what is in it, then load the one module it needs.
+"""Find out how an artifact is loaded, and load it with the runtime it needs.
 
-Framework imports happen here only, by dotted name on first use: a process pays for the
-frameworks of the models it serves and for no other.
+Runtimes are imported here only, by name at their first use, so a process imports just the
+frameworks of the models that it serves.
 """
 
 import importlib
@@ -38,7 +38,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# Which optional installation brings a runtime's framework; a script's defaults need NumPy.
+# The extra that installs a runtime's framework; the defaults of a script need NumPy.
 _EXTRAS = {
     "xgboost": "xgboost",
     "onnx": "onnx",
@@ -58,7 +58,7 @@ _INSUFFICIENT_MEMORY = 507
 
 
 class Runtime(Protocol):
-    """What each module named after a runtime offers."""
+    """The functions of each module that is named after a runtime."""
 
     def load(self, plan: LoadPlan) -> Predictor:
         """Return the loaded model."""
@@ -191,7 +191,7 @@ def load(plan: LoadPlan) -> Predictor:
 
     Raises:
         ModelLoadError: the framework or the script refuses the model.
-        CodeNotAllowedError: only opening the file showed that it would run code.
+        CodeNotAllowedError: the file itself shows that it would run code.
         ConfigurationError: the framework is not installed.
     """
     runtime: Runtime = _runtime(plan.runtime)

@@ -1,4 +1,4 @@
-"""Unpack a model archive that nobody vouches for into a folder, and nowhere else."""
+"""Unpack an untrusted model archive into one folder; nothing is written outside of it."""
 
 import re
 import tempfile
@@ -39,13 +39,13 @@ _KIND_BY_MAGIC = (
     (0, b"PK\x05\x06", ArchiveKind.ZIP),
     (257, b"ustar", ArchiveKind.TAR),
 )
-_LIFTING = ".lifting"  # no member can be called this: dotfiles are skipped
+_LIFTING = ".lifting"  # no member has this name: dotfiles are skipped
 
 
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
-    """Return how the object is packed, or None when it is a model file as it stands.
+    """Return how a file is packed, or None when it is not an archive.
 
-    The suffix decides; a name without a known one is judged by its first 262 bytes.
+    The suffix decides. Where it tells nothing, the first 262 bytes do.
     """
     packing = model_files.packing_of(name)
     if packing is not None:
@@ -67,13 +67,13 @@ def extract(
 ) -> list[str]:
     """Unpack the archive into the folder `into`, which must be there and empty.
 
-    Returns what was odd about the archive, for people. After an error `into` holds rubbish;
-    outside of it nothing is left in any case.
+    Returns warnings about the archive for people to read. After an error, `into` may hold a part
+    of the files; nothing is left elsewhere.
 
     Raises:
-        ArtifactInvalidError: the archive is damaged, hostile or empty.
+        ArtifactInvalidError: the archive is damaged, malicious or empty.
         ModelTooLargeError: it holds more than the limits allow.
-        ModelyardError: whatever `budget` and `stream` raise.
+        ModelyardError: an error of `budget` or `stream`.
     """
     with _members(stream, kind, into, budget, limits) as (members, spooled_bytes):
         unpacking = Unpacking(into, budget, limits, spooled_bytes)
@@ -95,7 +95,7 @@ def _members(
     elif kind is ArchiveKind.TAR:
         yield tar_members(stream), 0
     else:
-        # A zip is read from its end; the spool has no name, so nothing survives a crash.
+        # A zip is read from its end. The temporary file has no name, so a crash leaves nothing.
         with tempfile.TemporaryFile(dir=into.parent) as spool:
             spooled_bytes = _spool(stream, spool, budget, limits)
             yield zip_members(spool, guard, limits.max_members), spooled_bytes
@@ -112,7 +112,7 @@ def _spool(stream: BinaryIO, spool: BinaryIO, budget: ByteBudget, limits: Archiv
 
 
 def _lift_wrapping_folder(into: Path) -> list[str]:
-    """Undo the classic mistake of packing the folder instead of what is in it."""
+    """Move the files up when the archive holds one folder around them; returns a warning then."""
     entries = list(into.iterdir())
     if len(entries) != 1 or not entries[0].is_dir() or _has_meaning(entries[0]):
         return []
@@ -125,9 +125,9 @@ def _lift_wrapping_folder(into: Path) -> list[str]:
 
 
 def _has_meaning(folder: Path) -> bool:
-    """Tell the top folders that frameworks look for from mere wrapping.
+    """Return whether a folder at the top is part of a layout that frameworks expect.
 
-    They are TensorFlow's `1/` and `export/Servo/1/`, Triton's `name/1/` with or without
+    Those are TensorFlow's `1/` and `export/Servo/1/`, Triton's `name/1/` with or without
     `config.pbtxt`, and `code/`.
     """
     if folder.name == "code" or _is_version(folder):

@@ -1,4 +1,4 @@
-"""What an archive holds, as its reader states it, and the guard every reader keeps to."""
+"""The members of an archive as its reader describes them, and the limit on the unpacked size."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ _RATIO_FLOOR_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """One member as the archive states it; nothing in it is checked but the length of `chunks`."""
+    """One member as the archive describes it; only the length of `chunks` is verified."""
 
     name: str
     kind: str
-    """`FILE`, `FOLDER`, or in plain words what it is instead."""
+    """`FILE`, `FOLDER`, or for an error message what it is instead, such as "symbolic link"."""
     size_bytes: int
     chunks: Iterator[bytes]
-    """The content, exactly `size_bytes` long; valid until the next member is asked for."""
+    """The content, exactly `size_bytes` long; valid until the next member is requested."""
 
 
 class RatioGuard:
-    """Stop an archive that unpacks to far more than it weighs."""
+    """Limits the unpacked size of an archive to a multiple of its packed size."""
 
     def __init__(self, max_ratio: float) -> None:
         self._max_ratio = max_ratio
@@ -37,10 +37,10 @@ class RatioGuard:
         self._packed += packed_bytes
 
     def gave(self, unpacked_bytes: int) -> None:
-        """Count bytes that came out of it.
+        """Count unpacked bytes.
 
         Raises:
-            ArtifactInvalidError: too many for what went in.
+            ArtifactInvalidError: more than the allowed multiple of the packed bytes.
         """
         self._unpacked += unpacked_bytes
         allowed = max(_RATIO_FLOOR_BYTES, self._max_ratio * self._packed)
@@ -51,5 +51,5 @@ class RatioGuard:
 
 
 def damaged(kind: str) -> ArtifactInvalidError:
-    """Return the one thing to say about an archive that cannot be read to its end."""
+    """Return the error for an archive that cannot be read to its end."""
     return ArtifactInvalidError(f"the archive is truncated or not a {kind} archive")

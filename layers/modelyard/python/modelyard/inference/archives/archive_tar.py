@@ -1,4 +1,4 @@
-"""Read an untrusted tar, plain or gzipped, while it streams by.
+"""Read an untrusted tar, plain or gzipped, from a stream.
 
 The standard `tarfile` reader takes a damaged header for the end of the archive, does not check
 the gzip checksum of a stream and reads extended headers of any size into memory; so only its
@@ -46,7 +46,7 @@ _TAR_KINDS = {
 
 
 def tar_gz_members(source: BinaryIO, guard: RatioGuard) -> Iterator[ArchiveMember]:
-    """Yield the members of a gzip tar; the end of the iteration vouches for the checksum."""
+    """Yield the members of a gzipped tar; its checksum is verified when the iteration ends."""
     stream = io.BufferedReader(GzipStream(source, guard), CHUNK_BYTES)
     yield from tar_members(stream)
     while stream.read(CHUNK_BYTES):
@@ -72,7 +72,7 @@ def tar_members(stream: BinaryIO) -> Iterator[ArchiveMember]:
 def _member_header(
     stream: BinaryIO, attributes: dict[str, str], defaults: dict[str, str]
 ) -> tarfile.TarInfo | None:
-    """Return the next header that is a member, after the extended headers that speak of it."""
+    """Return the next member's header with its extended headers applied; None at the end."""
     for _ in range(_EXTENDED_HEADERS_IN_A_ROW):
         header = _header(stream)
         if header is None or header.type not in _EXTENDED_TYPES:
@@ -167,7 +167,7 @@ def _text(data: bytes) -> str:
 
 
 class GzipStream(io.RawIOBase):
-    """Decompress gzip while it is read, with its checksum; bytes after its end are ignored."""
+    """Decompresses gzip and verifies its checksum; bytes after its end are ignored."""
 
     def __init__(self, source: BinaryIO, guard: RatioGuard) -> None:
         self._source = source
@@ -181,7 +181,7 @@ class GzipStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill the buffer with some bytes; 0 is the end."""
+        """Write at least one byte into the buffer and return how many; 0 at the end."""
         unpacked = b""
         while not unpacked and not self._ended:
             unpacked = self._inflate(len(buffer))
@@ -203,7 +203,7 @@ class GzipStream(io.RawIOBase):
         return unpacked
 
     def _start_next(self) -> None:
-        """Go on with a gzip member that follows directly: parallel packers write several."""
+        """Start the gzip member that follows, if any: parallel compressors write several."""
         rest = self._inflater.unused_data
         while len(rest) < 2 and (more := self._take()):
             rest += more

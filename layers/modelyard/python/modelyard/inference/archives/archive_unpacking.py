@@ -1,4 +1,4 @@
-"""Write archive members into a folder, each one checked first."""
+"""Check archive members and write them into a folder."""
 
 import re
 import unicodedata
@@ -16,13 +16,13 @@ _SHOWN_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an archive may hold at most."""
+    """The most that an archive may hold."""
 
     max_members: int = 10_000
     max_bytes: int = 10 * 1024**3
-    """Of all its files together, unpacked."""
+    """Unpacked bytes of all its files together."""
     max_ratio: float = 200.0
-    """Unpacked to packed; looked at once more than 10 MiB came out."""
+    """Unpacked bytes per packed byte; applies above 10 MiB of unpacked bytes."""
     max_path: int = 1024
     """Bytes of a member's path."""
     max_depth: int = 32
@@ -30,12 +30,12 @@ class ArchiveLimits:
 
 
 class ByteBudget(Protocol):
-    """Who decides how much of the disk an artifact may take."""
+    """Decides how much disk space an artifact may use."""
 
     def reserve(self, total_bytes: int) -> None:
-        """Claim the disk for the artifact's bytes so far and the next ones, before writing them.
+        """Reserve disk space for all bytes written so far and those about to be written.
 
-        The total falls when a spooled archive is given back.
+        `total_bytes` may fall: a temporary copy of a zip is deleted after unpacking.
 
         Raises:
             ModelTooLargeError: it can never fit.
@@ -45,7 +45,7 @@ class ByteBudget(Protocol):
 
 
 class Unpacking:
-    """Writes members below one folder and counts what it wrote."""
+    """Writes members into one folder and counts files and bytes."""
 
     def __init__(
         self, into: Path, budget: ByteBudget, limits: ArchiveLimits, spooled_bytes: int
@@ -60,11 +60,11 @@ class Unpacking:
         self.written_bytes = 0
 
     def add(self, member: ArchiveMember) -> None:
-        """Write one member, or skip it when packing left it behind.
+        """Write one member unless it is hidden.
 
         Raises:
-            ArtifactInvalidError: it must not be written.
-            ModelTooLargeError: it does not fit the limits.
+            ArtifactInvalidError: its name, kind or number is not allowed.
+            ModelTooLargeError: the unpacked files exceed the limit.
         """
         self._members += 1
         if self._members > self._limits.max_members:
@@ -111,7 +111,12 @@ class Unpacking:
 
 
 def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
-    """Return the member's path in parts, when every file system reads it as below the root."""
+    """Return the parts of a member's path.
+
+    Raises:
+        ArtifactInvalidError: some file system could read it as outside of the root, or it is too
+            long.
+    """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     is_hostile = (
         name.startswith("/")
@@ -136,10 +141,6 @@ def _shown(name: str) -> str:
 
 
 def refuse_above(max_bytes: int, total_bytes: int) -> None:
-    """Stop before the artifact's files grow beyond the limit.
-
-    Raises:
-        ModelTooLargeError: they would.
-    """
+    """Raise ModelTooLargeError when the artifact's files would exceed the limit."""
     if total_bytes > max_bytes:
         raise ModelTooLargeError(f"the archive holds more than the allowed {max_bytes} bytes")

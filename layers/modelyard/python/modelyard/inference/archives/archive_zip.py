@@ -73,7 +73,7 @@ def _zip_chunks(
 
 
 class _ZipSource:
-    """A file that refuses what `zipfile` would believe: a huge directory, a negative offset."""
+    """A file that refuses what a malicious zip asks for: huge reads, negative offsets."""
 
     def __init__(self, file: BinaryIO, max_read_bytes: int) -> None:
         self._file = file
