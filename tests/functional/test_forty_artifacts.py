@@ -100,8 +100,8 @@ def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
     yield CODE, "script", files("script", lambda to: script_models.linear_script(to, 1, 0))
     build = lambda to: script_models.linear_script(to, 1, 0)  # noqa: E731
     yield CODE, "script.tar.gz", one("script.tar.gz", packed(build))
-    untrusted = files_of(sklearn_models.untrusted_skops)["model.skops"]
-    yield CODE, "foreign-types.skops", one("foreign-types.skops", untrusted)
+    transformer = files_of(sklearn_models.untrusted_skops)["model.skops"]
+    yield REFUSED, "transformer.skops", one("transformer.skops", transformer)
     yield REFUSED, "empty.onnx", one("empty.onnx", b"")
     yield REFUSED, "cut.onnx", one("cut.onnx", net()[:-20])
     yield REFUSED, "cut.ubj", one("cut.ubj", booster()[:-20])
