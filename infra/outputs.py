@@ -36,8 +36,10 @@ class Outputs(Construct):
 
     def _print_calls(self, settings: DeploySettings, function: str) -> None:
         """Print how to call the first endpoint, and the first Cortex API."""
-        multi = next((item for item in settings.endpoints if item.project is None), None)
-        api = next((item for item in settings.endpoints if item.project is not None), None)
+        multi = next(
+            (item for item in settings.endpoints if not item.deployed.endpoint.is_api), None
+        )
+        api = next((item for item in settings.endpoints if item.deployed.endpoint.is_api), None)
         if multi is not None:
             endpoint_name = multi.deployed.endpoint.name
             bucket, folder = multi.locations[0]

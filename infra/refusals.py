@@ -102,4 +102,4 @@ def _of_repository(key: str, uri: str) -> Iterator[str]:
 
 
 def _functions(config: EndpointConfig) -> int:
-    return config.compute.shards if config.compute is not None and config.project is None else 1
+    return config.compute.shards if config.compute is not None and not config.endpoint.is_api else 1

@@ -76,7 +76,9 @@ class RouterApi(Construct):
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn])
         for item in self._settings.endpoints:
-            if item.project is None:  # it lists models, and looks at one, for callers who ask
+            if (
+                not item.deployed.endpoint.is_api
+            ):  # it lists models, and looks at one, for callers who ask
                 may_look_at(role, item.locations)
         has_keys = deployment.auth == "key"
         if has_keys:

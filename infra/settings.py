@@ -83,8 +83,8 @@ def _overridden(deployment: Deployment, given: Mapping[str, str], path: Path) ->
 
 def _deployed(config: EndpointConfig, deployment: Deployment) -> DeployedModels:
     assert config.compute is not None
-    is_tenant = deployment.affinity == "tenant" and config.project is None
-    is_alone = is_tenant or config.project is not None
+    is_tenant = deployment.affinity == "tenant" and not config.endpoint.is_api
+    is_alone = is_tenant or config.endpoint.is_api
     return DeployedModels(
         deployed=DeployedEndpoint(
             _endpoint(config),

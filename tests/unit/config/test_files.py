@@ -92,6 +92,10 @@ def test_a_relative_folder_is_relative_to_the_config_file(
     assert resource.endpoint.repository == (folder / "models").as_uri() + "/"
 
 
+# Each line holds the line above nine times: 9**12 values in half a kilobyte.
+BOMB = "- &l0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"- &l{level} [{','.join([f'*l{level - 1}'] * 9)}]\n" for level in range(1, 12)
+)
 VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
 
 
@@ -100,15 +104,15 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
     [
         pytest.param("", ": found nothing; allowed: a list", id="empty"),
         pytest.param("name: a", ": found a dict; allowed: a list", id="not a list"),
-        pytest.param("- a: [", ": line 1, column 7: no valid YAML: ", id="syntax"),
+        pytest.param("- a: [", ": line 1, column 7: not valid YAML: ", id="syntax"),
         pytest.param("- {a: 1, a: 2}", "the key 'a' is given 2 times", id="key given twice"),
         pytest.param(
             "--- 1\n--- 2",
-            "no valid YAML: expected a single document in the stream: but found another",
+            "not valid YAML: expected a single document in the stream: but found another",
             id="documents",
         ),
-        pytest.param("- " * 3000, "no valid YAML: maximum recursion", id="nested too deeply"),
-        pytest.param("- \0", "no valid YAML: unacceptable character", id="binary"),
+        pytest.param("- " * 3000, "not valid YAML: maximum recursion", id="nested too deeply"),
+        pytest.param("- \0", "not valid YAML: unacceptable character", id="binary"),
         pytest.param("- 7", ": resource 1: found 7; allowed: a mapping", id="not a mapping"),
         pytest.param(
             f"- 0x1{'0' * 9999}", "resource 1: found a very long int; allowed", id="long number"
@@ -125,7 +129,21 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             ": a: kind: BatchAPI is not supported; allowed: MultiModelEndpoint, RealtimeAPI",
             id="other kind of Cortex",
         ),
-        pytest.param('- "\\ud800"', "column 3: no valid YAML: half of a surr", id="surrogate"),
+        pytest.param(BOMB, "line 1, column 1: not valid YAML: the aliases expand", id="aliases"),
+        pytest.param(
+            "- &a [*a]",
+            "column 3: not valid YAML: an alias inside the value that it names",
+            id="endless alias",
+        ),
+        pytest.param(
+            "- &a {b: *a}", "not valid YAML: an alias inside the value", id="endless mapping"
+        ),
+        pytest.param(
+            f"- &a {'x' * 1000}\n- [{', '.join(['*a'] * 1001)}]",
+            "not valid YAML: the aliases expand",
+            id="long text",
+        ),
+        pytest.param('- "\\ud800"', "column 3: not valid YAML: unpaired surr", id="surrogate"),
         pytest.param(
             "- {kind: MultiModelEndpoint, models: {path: models}}",
             ": resource 1: name: missing; allowed: 1 to 63 letters",
@@ -353,3 +371,16 @@ def test_wrong_access_rules_open_nothing(folder: Path, access: str, problem: str
     )
 
     assert refusal(path) == [f"modelyard.yaml: a: access: {problem}"]
+
+
+def test_aliases_and_merges_are_read(tmp_path):
+    (tmp_path / "models").mkdir()
+    text = (
+        "- &a {name: a, kind: MultiModelEndpoint, models: &m {path: models}}\n"
+        "- {<<: *a, name: b}\n- {name: c, kind: MultiModelEndpoint, models: *m}\n"
+    )
+    (tmp_path / "modelyard.yaml").write_text(text)
+
+    configs = load_config(tmp_path / "modelyard.yaml")
+
+    assert [config.endpoint.name for config in configs] == ["a", "b", "c"]

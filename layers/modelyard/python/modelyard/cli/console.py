@@ -63,8 +63,9 @@ def print_ready(url: str, endpoints: Iterable["Endpoint"], lambda_url: str = "")
     """Print the URL of the server, its endpoints and APIs, and the URL of the emulated Lambda."""
     _print_plain(f"Modelyard is ready on {url}")
     for endpoint in endpoints:
-        is_api = endpoint.route is not None
-        _print_plain(f"  API {url}{endpoint.route}" if is_api else f"  endpoint {endpoint.name}")
+        _print_plain(
+            f"  API {url}{endpoint.route}" if endpoint.is_api else f"  endpoint {endpoint.name}"
+        )
     if lambda_url:
         _print_plain(f"  Lambda's Invoke API on {lambda_url}")
 

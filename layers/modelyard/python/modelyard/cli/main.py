@@ -225,7 +225,7 @@ def check(
         checked = {
             found.endpoint.name: check_models(found.endpoint, progress)
             for found in resources
-            if found.project is None
+            if not found.endpoint.is_api
         }
         for warning in (warning for report in checked.values() for warning in report.warnings):
             print_warning(warning)

@@ -179,7 +179,7 @@ def serve(
         ).absolute()  # workers may have another working directory
         limits = Limits(workers, memory, disk, folder, max_in_flight)
         apis = _prepared(resources, folder, install=install)
-        endpoints = tuple(found.endpoint for found in resources if found.project is None)
+        endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         options = ServeOptions(endpoints, host, port, limits, apis, keys_folder)
         served = [found.endpoint for found in resources]
         if as_lambda:

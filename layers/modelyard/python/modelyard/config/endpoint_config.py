@@ -35,7 +35,7 @@ class EndpointConfig:
     compute: Compute | None = None
     """None where only a local server was asked for."""
     project: ApiProject | None = None
-    """The Cortex project behind the endpoint; None for a multi-model endpoint."""
+    """The Cortex project, given exactly when `endpoint.is_api`."""
     warnings: tuple[str, ...] = ()
     """What the file says that has no effect here, each with the file's name and the resource's."""
 

@@ -1,4 +1,4 @@
-"""What to serve, from a config file of resources."""
+"""Read a config file: the endpoints and APIs to serve, and how to deploy them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +16,9 @@ from modelyard.config.schema import Access, Deployment, MultiModelEndpoint, sugg
 from modelyard.config.schema import Compute as ComputeSection
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import ConfigurationError
+
+_MOST_ALIASED = 1_000_000
+"""Characters and values that aliases may add to a config file."""
 
 _OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
 
@@ -60,10 +63,22 @@ def load_deployment(path: Path) -> Deployment:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuse a key given twice: plain YAML lets the last one win and says nothing.
+    """Refuse duplicate keys, where plain YAML silently takes the last, and endless aliases.
 
-    Dates stay text, as they did in Cortex: a project's `config` travels as JSON.
+    Dates stay text, as they did in Cortex, because a project's `config` is sent as JSON.
     """
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Refuse aliases before they are expanded: a file of 500 bytes could take gigabytes."""
+        node = super().get_single_node()
+        if node is not None:
+            sizes: dict[yaml.Node, int] = {}
+            expanded = _expanded_size(node, sizes)
+            if expanded - sum(map(_own_size, sizes)) > _MOST_ALIASED:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "the aliases expand to too much data", node.start_mark
+                )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
@@ -75,13 +90,38 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        """Refuse escapes such as "\\ud800", which make text that no file or wire can hold."""
+        """Refuse escapes such as "\\ud800": UTF-8 cannot represent the text."""
         text = super().construct_scalar(node)
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise yaml.constructor.ConstructorError(
-                None, None, "half of a surrogate pair is no text", node.start_mark
+                None, None, "unpaired surrogate in string", node.start_mark
             )
         return text
+
+
+def _expanded_size(node: yaml.Node, sizes: dict[yaml.Node, int]) -> int:
+    """Return the characters and values of a node with its aliases expanded.
+
+    `sizes` collects the expanded size of each node.
+    """
+    if node not in sizes:
+        sizes[node] = 0  # until it is known
+        sizes[node] = _own_size(node) + sum(_expanded_size(one, sizes) for one in _children(node))
+    elif not sizes[node]:
+        raise yaml.constructor.ConstructorError(
+            None, None, "an alias inside the value that it names", node.start_mark
+        )
+    return sizes[node]
+
+
+def _own_size(node: yaml.Node) -> int:
+    return 1 + len(node.value) if isinstance(node, yaml.ScalarNode) else 1
+
+
+def _children(node: yaml.Node) -> Iterable[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return (part for pair in node.value for part in pair)
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
 _StrictLoader.yaml_implicit_resolvers = {
@@ -99,10 +139,10 @@ def _documents(path: Path) -> list[Any]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = ": ".join(filter(None, (error.context, error.problem)))
-        raise ConfigurationError(f"{path.name}: {where}no valid YAML: {reason}") from error
+        raise ConfigurationError(f"{path.name}: {where}not valid YAML: {reason}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigurationError(f"{path.name}: no valid YAML: {reason}") from error
+        raise ConfigurationError(f"{path.name}: not valid YAML: {reason}") from error
     if not isinstance(content, list) or not content:
         kind = "nothing" if not content else f"a {type(content).__name__}"
         raise ConfigurationError(
@@ -205,7 +245,7 @@ def _name_clashes(documents: list[Any]) -> Iterator[str]:
 
 def _route_clashes(configs: Iterable[EndpointConfig]) -> Iterator[str]:
     first: dict[str, str] = {}
-    for endpoint in (config.endpoint for config in configs if config.endpoint.route):
+    for endpoint in (config.endpoint for config in configs if config.endpoint.is_api):
         assert endpoint.route is not None
         name = first.setdefault(endpoint.route, endpoint.name)
         if name != endpoint.name:

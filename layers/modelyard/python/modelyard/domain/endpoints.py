@@ -56,7 +56,7 @@ VARIANT = "AllTraffic"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One multi-model endpoint: a repository and the rules under which it is served."""
+    """A multi-model endpoint or a Cortex API: a repository and the rules of serving it."""
 
     name: str
     repository: str
@@ -69,9 +69,14 @@ class Endpoint:
     not_ready_status: int | None = None
     """HTTP status of "not ready"; None chooses by what the client's retry mode retries."""
     route: str | None = None
-    """Path of a Cortex API, with its leading slash; None for an endpoint without one."""
+    """Path of a Cortex API, with its leading slash; None for a multi-model endpoint."""
     access: tuple[AccessRule, ...] = ()
     """Who may call which models; without rules, every authenticated caller may call all."""
+
+    @property
+    def is_api(self) -> bool:
+        """Whether this is a Cortex API, whose class decides which models it uses."""
+        return self.route is not None
 
     def source(self, target_model: TargetModel) -> ModelSource:
         """Return where `target_model` lives and under which rules."""

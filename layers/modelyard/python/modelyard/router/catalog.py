@@ -92,7 +92,7 @@ class Catalog:
 
     def _offered(self, endpoint: Endpoint) -> dict[TargetModel, int]:
         objects = self._open_repository(endpoint.repository).objects()
-        return versions_in(objects) if endpoint.route is not None else targets_in(objects)
+        return versions_in(objects) if endpoint.is_api else targets_in(objects)
 
 
 def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:

@@ -63,7 +63,7 @@ class DirectInvocations:
             _headers(event),
             _body(event),
             request_id=str(uuid.uuid4()),
-            needs_target=endpoint.route is None,
+            needs_target=not endpoint.is_api,
         )
         authorize(endpoint, DIRECT, invocation.target_model)
         return await self._router.invoke(invocation)

@@ -37,7 +37,7 @@ class InvokeRoutes:
                 headers,
                 await body_of(request),
                 request_id=request.scope[REQUEST_ID],
-                needs_target=endpoint is None or endpoint.route is None,
+                needs_target=endpoint is None or not endpoint.is_api,
             )
             if endpoint is not None:
                 authorize(endpoint, principal_of(request), invocation.target_model)
