@@ -5,14 +5,14 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
 define INSTALL
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Modelyard needs Python 3.11 or newer: make PYTHON=python3.12")'
 test -x $(BIN)/python || $(PYTHON) -m venv .venv
-$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endef
 
@@ -35,8 +35,14 @@ examples/home-value/models/.made: examples/home-value/train.py examples/home-val
 	$(BIN)/python examples/home-value/train.py --force
 	touch $@
 
+# Every guard in its short form, in one process per processor.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not long"
+
+# What only takes long, and the tests of properties with more examples.
+test-long: setup
+	$(PYTEST) -m "long or hypothesis" --hypothesis-profile long
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \

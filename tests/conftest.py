@@ -1,5 +1,11 @@
-"""Fixtures of more than one suite."""
+"""Fixtures of more than one suite, and what holds for every test process."""
 
+import os
+
+# Frameworks read this when they are imported: test processes run side by side already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import gc
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +15,12 @@ from hypothesis import HealthCheck, settings
 
 from tests.serving import is_deployed
 
-# A machine that others use takes its time; what is tested is what comes out.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
+# No deadline: a machine that others use takes its time. `make test-long` names the long profile.
+settings.register_profile(
+    "long", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
+)
+settings.register_profile("short", settings.get_profile("long"), max_examples=20)
+settings.load_profile("short")
 
 _FOREIGN_AWS_SETTINGS = [
     "AWS_ENDPOINT_URL_S3",
@@ -28,6 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if marker := item.get_closest_marker("local_door"):
             item.add_marker(pytest.mark.skip(reason=marker.args[0]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_collections() -> Iterator[None]:
+    """Keep what frameworks have imported so far out of the garbage collections to come.
+
+    A full collection over hundreds of thousands of objects takes seconds; many tests ask for one.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from tests.docs.running import SHOWN_URL, Reader, is_alike
 from tests.serving import Server
 
 EXAMPLES = sorted(path.parent for path in (pages.ROOT / "examples").glob("*/cortex.yaml"))
+QUICKEST = "multi-model-classifier-onnx"
+"""The example that `make test` runs; `make test-long` runs the others."""
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 # What the multi-model guide of Cortex v0.24 shows of each predictor. The answers it shows for the
 # text analyzer (a score, plain text) are not those of its code, whose returns are left out here.
@@ -149,7 +151,13 @@ def read_session(example: Path) -> Session:
     return Session(make[1], serve[1], variables, calls)
 
 
-@pytest.fixture(scope="module", params=EXAMPLES, ids=lambda path: path.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(path, id=path.name, marks=() if path.name == QUICKEST else pytest.mark.long)
+        for path in EXAMPLES
+    ],
+)
 def project(request, tmp_path_factory):
     parent = tmp_path_factory.mktemp("project")
     folder = parent / request.param.name

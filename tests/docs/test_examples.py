@@ -28,6 +28,7 @@ def served(tmp_path_factory):
         yield server
 
 
+@pytest.mark.long
 def test_demo_does_what_it_promises():
     demo = run_example("home-value/demo.py")
 

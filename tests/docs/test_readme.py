@@ -57,6 +57,7 @@ def test_readme_shows_the_aws_command_line_and_every_verb_of_calling():
     assert verbs == {"invoke", "warm", "unload", "models"}
 
 
+@pytest.mark.long
 def test_router_function_is_invoked_as_the_section_about_aws_shows(models, tmp_path):
     shown = [(words, printed) for words, printed in pages.commands(DEPLOYING)]
     (ready,) = [printed for words, printed in shown if "--lambda" in words]

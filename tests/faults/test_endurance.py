@@ -89,6 +89,7 @@ def test_soak_tells_an_outdated_answer() -> None:
     assert shop.judge(7, floor, 8.002) == "wrong: m7 answered 8.002"
 
 
+@pytest.mark.long
 def test_models_that_come_go_and_change_answer_right(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     shop = soak.Shop(tmp_path / "models")

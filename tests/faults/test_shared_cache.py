@@ -34,6 +34,7 @@ def has_entries(run: FaultRun) -> Callable[[], bool]:
     return once(lambda: inspection.entries(run.tree) >= 8)
 
 
+@pytest.mark.long
 def test_nothing_is_lost_when_processes_are_killed_at_every_step(run: FaultRun) -> None:
     def missing() -> set[str]:
         return set(KILL_POINTS) - run.account.killed_at

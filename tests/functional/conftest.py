@@ -1,51 +1,49 @@
 """One server per kind of repository, shared by the tests: each test brings models of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.functional import artifacts
 from tests.functional.guarded import Guarded, serving
-from tests.functional.served import DirectoryModels, Repository, S3Models, Served
+from tests.functional.served import Served, open_repository, started_once
 from tests.serving import Server, body, clean_environment
 
 REVALIDATE_S = 0.5
 
 
-@pytest.fixture(scope="session", params=["directory", "s3"])
-def repository(
+@pytest.fixture(scope="session")
+def shared_servers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Repository:
-    """A model repository of each kind."""
-    if request.param == "s3":
-        return S3Models(request.getfixturevalue("s3_endpoint"))
-    return DirectoryModels(tmp_path_factory.mktemp("repository") / "my models")
+) -> Iterator[Callable[[str], Served]]:
+    """Servers of several endpoints over one repository, one server for each kind of repository."""
+
+    @contextmanager
+    def start(kind: str) -> Iterator[Served]:
+        models = tmp_path_factory.mktemp("repository") / "my models"
+        repository = open_repository(kind, models, request)
+        config = tmp_path_factory.mktemp("config") / "modelyard.yaml"
+        config.write_text(yaml.safe_dump(list(_resources(repository.target))))
+        with Server(config, environment=repository.environment) as server:
+            yield Served(server, repository)
+
+    with started_once(start) as found:
+        yield found
 
 
-@pytest.fixture(scope="session")
-def shared_server(
-    repository: Repository, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """A server of several endpoints over one repository."""
-    config = tmp_path_factory.mktemp("config") / "modelyard.yaml"
-    config.write_text(yaml.safe_dump(list(_resources(repository.target))))
-    with Server(config, environment=repository.environment) as server:
-        yield server
+@pytest.fixture
+def served(request: pytest.FixtureRequest, shared_servers: Callable[[str], Served]) -> Served:
+    """The shared server over a folder; over S3 too for tests of `over_each_repository`."""
+    return shared_servers(getattr(request, "param", "directory"))
 
 
-@pytest.fixture(scope="session")
-def served(shared_server: Server, repository: Repository) -> Served:
-    """The shared server with its repository."""
-    return Served(shared_server, repository)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def good_model(served: Served) -> str:
     """A model that answers 5.0."""
-    return served.publish(artifacts.house(5.0))
+    return served.good_model
 
 
 @pytest.fixture

@@ -2,13 +2,22 @@
 
 import itertools
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import boto3
+import pytest
 
 from tests.functional import artifacts
 from tests.serving import KEYS, REGION, Server
+
+Started = TypeVar("Started")
+REPOSITORIES = ("directory", "s3")
+over_each_repository = pytest.mark.parametrize("served", REPOSITORIES, indirect=True)
+"""For tests in which a user can see where the models are; the contract suite has the rest."""
 
 
 class Repository(Protocol):
@@ -66,6 +75,22 @@ class S3Models:
         self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
 
+def open_repository(kind: str, folder: Path, request: pytest.FixtureRequest) -> Repository:
+    """Return a new repository: that folder, or a bucket of an S3 that is started only then."""
+    if kind == "s3":
+        return S3Models(request.getfixturevalue("s3_endpoint"))
+    return DirectoryModels(folder)
+
+
+@contextmanager
+def started_once(
+    start: Callable[[str], AbstractContextManager[Started]],
+) -> Iterator[Callable[[str], Started]]:
+    """Yield a function that starts what each argument names at the first call only."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(start(name)))
+
+
 class Served:
     """A running server, its repository, and a client that does not retry.
 
@@ -80,6 +105,11 @@ class Served:
         self.server = server
         self.repository = repository
         self.sdk = server.client(retries={"total_max_attempts": 1})
+
+    @cached_property
+    def good_model(self) -> str:
+        """The target model of a model that answers 5.0."""
+        return self.publish(artifacts.house(5.0))
 
     def publish(self, content: bytes, name: str = "model.tar.gz") -> str:
         """Store a new model and return its target model."""

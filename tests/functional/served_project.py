@@ -4,14 +4,13 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
 from tests.functional.cortex_project import post
-from tests.functional.served import DirectoryModels, Repository, S3Models
+from tests.functional.served import Repository
 from tests.serving import Server
 
 SEEN_WITHIN_S = 0.5 + 5.0
@@ -124,8 +123,3 @@ class ServedProject:
 
 def put(repository: Repository, folder: str, slope: float) -> None:
     repository.put(f"{folder}/model.json", json.dumps({"a": slope}).encode())
-
-
-def open_repository(kind: str, folder: Path, s3_endpoint: Callable[[], str]) -> Repository:
-    """Return a new repository in a folder, or in a bucket of the S3 that is asked for only then."""
-    return S3Models(s3_endpoint()) if kind == "s3" else DirectoryModels(folder / "my models")

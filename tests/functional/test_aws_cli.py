@@ -5,13 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.functional import artifacts
 from tests.functional.served import Served
 from tests.serving import COMMANDS, KEYS, REGION, clean_environment
-
-pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
 
 
 def aws(

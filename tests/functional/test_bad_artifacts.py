@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.served import Served
+from tests.functional.served import Served, over_each_repository
 from tests.models import archives, sklearn_models, xgboost_models
 from tests.serving import body
 
@@ -86,6 +86,7 @@ def test_row15_a_bad_archive_is_a_model_error_and_a_listed_failure(
     assert (found["status"], message in found["detail"]) == ("LOADING_FAILED", True)
 
 
+@over_each_repository
 def test_row15_a_wrapped_archive_is_served_with_a_warning(served: Served) -> None:
     target = served.publish(
         archives.tar_gz_of({"Houston_TX/xgboost-model": artifacts.booster(7.0)})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.served import Served
+from tests.functional.served import Served, over_each_repository
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -125,6 +125,7 @@ def test_row09_what_http_forbids_in_a_header_is_a_validation_error(
     assert caught.value.response["ResponseMetadata"]["RequestId"]
 
 
+@over_each_repository
 def test_an_absent_key_says_where_it_was_looked_for(served: Served) -> None:
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
         served.invoke("city/Atlantis.tar.gz")
@@ -134,6 +135,7 @@ def test_an_absent_key_says_where_it_was_looked_for(served: Served) -> None:
     assert "city/Atlantis.tar.gz" in message
 
 
+@over_each_repository
 def test_a_hidden_file_of_the_repository_is_absent(served: Served) -> None:
     start = served.publish(artifacts.house()).removesuffix("model.tar.gz")
     served.repository.put(f"{start}.hidden.tar.gz", artifacts.house())

@@ -1,16 +1,17 @@
 """How the class of a Cortex API gets its models, by name and version, from a folder and from S3."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.functional.cortex_project import Project, post
+from tests.functional.served import open_repository, over_each_repository, started_once
 from tests.functional.served_project import (
     GETTING,
     SEEN_WITHIN_S,
     ServedProject,
-    open_repository,
     put,
 )
 from tests.serving import eventually
@@ -31,30 +32,41 @@ EAGER = """
 """
 
 
-@pytest.fixture(scope="module", params=["directory", "s3"])
-def served(
+@pytest.fixture(scope="module")
+def projects(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServedProject]:
-    folder = tmp_path_factory.mktemp("repository")
-    repository = open_repository(
-        request.param, folder, lambda: request.getfixturevalue("s3_endpoint")
-    )
-    for version in (1, 2, 10):
-        put(repository, f"linreg/{version}", version)
-    for model in ("plain", "bert/1", "bert-large/1", "dir/first/1", "cached/first/1"):
-        put(repository, model, 1)
-    project = Project(tmp_path_factory.mktemp("project"))
-    where = repository.target.rstrip("/")
-    names = ("bert", "bert-large", "plain")
-    paths = [{"name": name, "model_path": f"{where}/{name}/"} for name in names]
-    limits = {"cache_size": 2, "disk_cache_size": 2}
-    project.api("single", GETTING, model_path=f"{where}/linreg/")
-    project.api("eager", EAGER, model_path=f"{where}/linreg/")
-    project.api("listed", GETTING, models={"paths": paths})
-    project.api("folder", GETTING, models={"dir": f"{where}/dir/"})
-    project.api("cached", GETTING, models={"dir": f"{where}/cached/", **limits})
-    with project.served(environment=repository.environment) as server:
-        yield ServedProject(server, repository)
+) -> Iterator[Callable[[str], ServedProject]]:
+    @contextmanager
+    def start(kind: str) -> Iterator[ServedProject]:
+        folder = tmp_path_factory.mktemp("repository")
+        repository = open_repository(kind, folder / "my models", request)
+        for version in (1, 2, 10):
+            put(repository, f"linreg/{version}", version)
+        for model in ("plain", "bert/1", "bert-large/1", "dir/first/1", "cached/first/1"):
+            put(repository, model, 1)
+        project = Project(tmp_path_factory.mktemp("project"))
+        where = repository.target.rstrip("/")
+        names = ("bert", "bert-large", "plain")
+        paths = [{"name": name, "model_path": f"{where}/{name}/"} for name in names]
+        limits = {"cache_size": 2, "disk_cache_size": 2}
+        project.api("single", GETTING, model_path=f"{where}/linreg/")
+        project.api("eager", EAGER, model_path=f"{where}/linreg/")
+        project.api("listed", GETTING, models={"paths": paths})
+        project.api("folder", GETTING, models={"dir": f"{where}/dir/"})
+        project.api("cached", GETTING, models={"dir": f"{where}/cached/", **limits})
+        with project.served(environment=repository.environment) as server:
+            yield ServedProject(server, repository)
+
+    with started_once(start) as found:
+        yield found
+
+
+@pytest.fixture
+def served(
+    request: pytest.FixtureRequest, projects: Callable[[str], ServedProject]
+) -> ServedProject:
+    """The project over a folder; over S3 too for tests of `over_each_repository`."""
+    return projects(getattr(request, "param", "directory"))
 
 
 @pytest.mark.parametrize("model", [(), ("whatever",), ("linreg", "latest")])
@@ -70,6 +82,7 @@ def test_c21_no_name_among_several_models_is_400_and_lists_them(served: ServedPr
     assert served.api("folder").status() == 400
 
 
+@over_each_repository
 @pytest.mark.parametrize("api", ["listed", "folder", "cached"])
 def test_c22_unknown_names_and_versions_are_404(served: ServedProject, api: str) -> None:
     known = "bert" if api == "listed" else "first"
@@ -99,6 +112,7 @@ def test_c26_other_versions_are_400(served: ServedProject, version: Any) -> None
     assert served.api("single").status(None, version) == 400
 
 
+@over_each_repository
 def test_c27_a_model_without_versions_is_version_1(served: ServedProject) -> None:
     api = served.api("listed")
 
@@ -116,6 +130,7 @@ def test_c28_a_version_is_loaded_once(served: ServedProject) -> None:
     assert len(api.loads(name)) == 2
 
 
+@over_each_repository
 def test_c29_load_model_gets_a_folder_ending_in_name_and_version(served: ServedProject) -> None:
     for api, asked, ending in [
         ("single", (None, "1"), "/_cortex_default/1"),
@@ -148,6 +163,7 @@ def test_c31_the_constructor_may_get_models(served: ServedProject) -> None:
     assert post(served.server, "/eager").json() == 10
 
 
+@over_each_repository
 def test_c44_the_first_call_of_a_model_finds_it(served: ServedProject) -> None:
     for api, folder in (("folder", "dir"), ("cached", "cached")):
         assert served.api(api).slope(served.new(folder, v1=8)) == 8

@@ -327,6 +327,7 @@ def test_no_more_calls_run_at_once_than_threads_per_process(
         assert all(is_made_here for _, is_made_here in answers)
 
 
+@pytest.mark.long
 def test_missing_requirements_are_refused_and_installed_on_demand(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     write_wheel(project.folder / "wheels", "tinypkg", "2.0")

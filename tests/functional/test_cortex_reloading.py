@@ -5,19 +5,20 @@ seconds is held to the window that the server was given instead.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.functional.cortex_project import Project, post
+from tests.functional.served import open_repository, over_each_repository, started_once
 from tests.functional.served_project import (
     GETTING,
     SEEN_WITHIN_S,
     ServedProject,
-    open_repository,
     put,
 )
 from tests.serving import eventually, is_deployed
@@ -40,30 +41,41 @@ DEFAULTING = """
 """
 
 
-@pytest.fixture(scope="module", params=["directory", "s3"])
-def served(
+@pytest.fixture(scope="module")
+def projects(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServedProject]:
-    folder = tmp_path_factory.mktemp("repository")
-    repository = open_repository(
-        request.param, folder, lambda: request.getfixturevalue("s3_endpoint")
-    )
-    for model in ("plain", "bert/1", "bert-large/1", "emptied/only/1"):
-        put(repository, model, 1)
-    for directory in ("dir", "cached", "tight"):
-        put(repository, f"{directory}/first/1", 1)
-    project = Project(tmp_path_factory.mktemp("project"))
-    where = repository.target.rstrip("/")
-    names = ("bert", "bert-large", "plain")
-    paths = [{"name": name, "model_path": f"{where}/{name}/"} for name in names]
-    project.api("listed", GETTING, models={"paths": paths})
-    project.api("folder", GETTING, models={"dir": f"{where}/dir/"})
-    project.api("emptied", GETTING, models={"dir": f"{where}/emptied/"})
-    for name, (cache_size, disk_cache_size) in {"cached": (2, 3), "tight": (1, 1)}.items():
-        limits = {"cache_size": cache_size, "disk_cache_size": disk_cache_size}
-        project.api(name, GETTING, models={"dir": f"{where}/{name}/", **limits})
-    with project.served(environment=repository.environment) as server:
-        yield ServedProject(server, repository)
+) -> Iterator[Callable[[str], ServedProject]]:
+    @contextmanager
+    def start(kind: str) -> Iterator[ServedProject]:
+        folder = tmp_path_factory.mktemp("repository")
+        repository = open_repository(kind, folder / "my models", request)
+        for model in ("plain", "bert/1", "bert-large/1", "emptied/only/1"):
+            put(repository, model, 1)
+        for directory in ("dir", "cached", "tight"):
+            put(repository, f"{directory}/first/1", 1)
+        project = Project(tmp_path_factory.mktemp("project"))
+        where = repository.target.rstrip("/")
+        names = ("bert", "bert-large", "plain")
+        paths = [{"name": name, "model_path": f"{where}/{name}/"} for name in names]
+        project.api("listed", GETTING, models={"paths": paths})
+        project.api("folder", GETTING, models={"dir": f"{where}/dir/"})
+        project.api("emptied", GETTING, models={"dir": f"{where}/emptied/"})
+        for name, (cache_size, disk_cache_size) in {"cached": (2, 3), "tight": (1, 1)}.items():
+            limits = {"cache_size": cache_size, "disk_cache_size": disk_cache_size}
+            project.api(name, GETTING, models={"dir": f"{where}/{name}/", **limits})
+        with project.served(environment=repository.environment) as server:
+            yield ServedProject(server, repository)
+
+    with started_once(start) as found:
+        yield found
+
+
+@pytest.fixture
+def served(
+    request: pytest.FixtureRequest, projects: Callable[[str], ServedProject]
+) -> ServedProject:
+    """The project over a folder; over S3 too for tests of `over_each_repository`."""
+    return projects(getattr(request, "param", "directory"))
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +86,7 @@ def no_restart(served: ServedProject) -> Iterator[None]:
         assert psutil.Process(served.server.pid).children() == served.workers
 
 
+@over_each_repository
 def test_c35_new_versions_and_models_are_seen_within_the_window(served: ServedProject) -> None:
     api, name = served.api("folder"), served.new("dir", v2=2)
     assert api.slope(name) == 2
@@ -85,6 +98,7 @@ def test_c35_new_versions_and_models_are_seen_within_the_window(served: ServedPr
     assert served.api("folder").slope(served.new("dir", v1=6)) == 6
 
 
+@over_each_repository
 def test_c35_an_overwritten_version_is_loaded_again(served: ServedProject) -> None:
     for api in ("folder", "cached", "tight"):
         folder = "dir" if api == "folder" else api
@@ -96,6 +110,7 @@ def test_c35_an_overwritten_version_is_loaded_again(served: ServedProject) -> No
         eventually(served.api(api).answers(2, name), SEEN_WITHIN_S)
 
 
+@over_each_repository
 def test_c35_a_model_may_become_one_with_versions(served: ServedProject) -> None:
     api, name = served.api("folder"), served.new("dir")
     served.put(f"dir/{name}", 1)
@@ -108,6 +123,7 @@ def test_c35_a_model_may_become_one_with_versions(served: ServedProject) -> None
     eventually(lambda: api.status(name, "1") == 404, SEEN_WITHIN_S)
 
 
+@over_each_repository
 def test_c36_latest_falls_back_while_a_version_is_half_uploaded(served: ServedProject) -> None:
     api, name = served.api("folder"), served.new("dir", v1=1, v2=2)
     assert api.slope(name) == 2
@@ -120,6 +136,7 @@ def test_c36_latest_falls_back_while_a_version_is_half_uploaded(served: ServedPr
     eventually(api.answers(3, name), SEEN_WITHIN_S)
 
 
+@over_each_repository
 @pytest.mark.parametrize("api", ["listed", "folder"])
 def test_c37_a_name_may_begin_with_another(served: ServedProject, api: str) -> None:
     folder = "" if api == "listed" else "dir/"
@@ -138,6 +155,7 @@ def test_c37_a_name_may_begin_with_another(served: ServedProject, api: str) -> N
     assert served.api(api).slope("bert-large") == 1
 
 
+@over_each_repository
 def test_c38_an_emptied_directory_is_404_until_models_are_back(served: ServedProject) -> None:
     api = served.api("emptied")
     assert api.slope("only") == 1
@@ -202,6 +220,7 @@ def test_c40_a_removed_version_is_not_found_and_its_memory_free_though_nobody_ca
     assert api.slope(name) == 1
 
 
+@over_each_repository
 def test_c40_all_versions_of_a_listed_model_may_go_and_come_back(served: ServedProject) -> None:
     api = served.api("listed")
     eventually(api.answers(1, "plain"), SEEN_WITHIN_S)

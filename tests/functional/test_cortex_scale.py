@@ -21,6 +21,8 @@ import pytest
 from tests.functional.cortex_project import Project
 from tests.serving import Server
 
+pytestmark = pytest.mark.long
+
 MODELS = 300
 CACHE_SIZE = 20
 DISK_CACHE_SIZE = 40

@@ -3,7 +3,6 @@
 import random
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -91,16 +90,18 @@ class Traffic:
             self.answers += 1
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of innocent models, and a killer of each kind."""
-    repository = DirectoryModels(tmp_path / "models")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of innocent models, and a killer for each test."""
+    repository = DirectoryModels(tmp_path_factory.mktemp("crash") / "models")
+    repository.put("repeater.tar.gz", killer(at_predict=DEATHS["exit"]))
     for model in range(INNOCENTS):
         repository.put(f"m{model}.onnx", artifacts.onnx(slope=1.0, bias=model))
     for name, death in DEATHS.items():
         repository.put(f"{name}-at-load.tar.gz", killer(at_load=death))
         repository.put(f"{name}-at-predict.tar.gz", killer(at_predict=death))
-    with Server(repository.target, "--endpoint", "yard", "--allow-code") as server:
+    options = ("--endpoint", "yard", "--allow-code", "--workers", "2")
+    with Server(repository.target, *options) as server:
         yield server
 
 
@@ -149,9 +150,7 @@ def test_model_that_killed_its_worker_twice_is_barred_for_a_while(server: Server
 
     for _ in range(2):
         with pytest.raises(ClientError) as caught:
-            sdk.invoke_endpoint(
-                EndpointName="yard", TargetModel="exit-at-predict.tar.gz", Body=b"1"
-            )
+            sdk.invoke_endpoint(EndpointName="yard", TargetModel="repeater.tar.gz", Body=b"1")
         messages.append(caught.value.response["OriginalMessage"])
         workers = workers_of(server)
 

@@ -14,7 +14,7 @@ from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.responses import ErrorContext, render_error, render_untyped
 from tests.functional import artifacts
 from tests.functional.canned import answering
-from tests.functional.served import DirectoryModels, Served
+from tests.functional.served import DirectoryModels, Served, over_each_repository
 from tests.serving import Server, body, eventually, sdk_client
 
 SCENE = ErrorContext("yard")
@@ -93,6 +93,7 @@ def test_row01_an_unknown_endpoint_is_a_validation_error(served: Served) -> None
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
+@over_each_repository
 def test_row01_an_absent_model_is_a_validation_error(served: Served) -> None:
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
         served.invoke("absent/model.tar.gz")
@@ -150,6 +151,7 @@ def test_row02_the_model_chooses_the_original_status(served: Served) -> None:
     assert caught.value.response["OriginalStatusCode"] == 418
 
 
+@over_each_repository
 @pytest.mark.parametrize(
     ("mode", "status"), [("legacy", 429), ("standard", 503), ("adaptive", 503)]
 )

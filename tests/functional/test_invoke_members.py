@@ -6,12 +6,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
-from tests.functional.served import Served
+from tests.functional.served import Served, over_each_repository
 from tests.serving import body
 
 MIB = 1 << 20
 
 
+@over_each_repository
 def test_row07_any_bytes_go_in_and_come_out(served: Served) -> None:
     echo = served.publish(artifacts.script(artifacts.ECHO))
     data = bytes(range(256)) * 3
@@ -90,6 +91,7 @@ def test_row08_accept_chooses_the_form_of_the_answer(
     assert answer["Body"].read() == expected
 
 
+@over_each_repository
 @pytest.mark.parametrize(
     "name",
     ["model.tar.gz", "region/city/model.tar.gz", "New York.tar.gz", "plain"],
@@ -120,7 +122,7 @@ def test_row09_1024_characters_are_looked_up(served: Served) -> None:
     assert len(name) == 1024
 
 
-@pytest.mark.parametrize("repository", ["directory"], indirect=True)
+@over_each_repository
 def test_row09_1024_characters_are_served(served: Served) -> None:
     start = served.publish(b"", "start").removesuffix("start")
     name = "/".join(["n" * 127] * 7)

@@ -16,7 +16,6 @@ from tests.functional.served import Served
 from tests.serving import body
 
 # Retrying does not depend on where models lie, and it takes its time.
-pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
 
 OTHER_ENVIRONMENT = "a retry may meet another execution environment, which has to load, too"
 MODES = ("legacy", "standard", "adaptive")
@@ -157,6 +156,7 @@ def call_patiently(served: Served, mode: str, target: str) -> Outcome:
     return Outcome(mode, len(sent), time.monotonic() - started_at, prediction)
 
 
+@pytest.mark.long
 def test_eight_seconds_of_loading_behind_a_window_of_two_end_well(served: Served) -> None:
     targets = {mode: served.publish(artifacts.slow_to_load(LOAD_S, answer=mode)) for mode in MODES}
 

@@ -23,9 +23,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import modelyard.domain.keys
+from modelyard.domain import keys
 from tests.functional import artifacts
 from tests.functional.guarded import WRONG, Guarded, modelyard_says
+from tests.properties import examples
 from tests.serving import Server
 
 OTHERS = "company_b"
@@ -165,7 +166,9 @@ PIECES = st.sampled_from(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(PIECES, min_size=1, max_size=8).map("".join))
 def test_what_a_tenant_is_answered_is_its_own(served: Guarded, name: str) -> None:
@@ -321,7 +324,7 @@ def test_errors_have_a_type_a_message_and_security_headers(served: Guarded) -> N
 
 
 def test_digests_of_keys_are_compared_in_constant_time_and_in_no_other_way() -> None:
-    tree = ast.parse(Path(modelyard.keys.__file__).read_text())
+    tree = ast.parse(Path(keys.__file__).read_text())
     compared = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Compare)]
     calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 

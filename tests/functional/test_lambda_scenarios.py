@@ -22,6 +22,8 @@ from tests.functional.emulated_deployment import INFERENCE, EmulatedDeployment, 
 from tests.functional.served import DirectoryModels
 from tests.serving import eventually
 
+pytestmark = pytest.mark.long
+
 NOT_READY = "ModelNotReadyException"
 PATIENCE_S = 150.0
 """For what takes seconds on a machine that has nothing else to do."""

@@ -126,7 +126,8 @@ def test_a_load_that_fails_after_the_window_ends_as_a_model_error(
 
 @pytest.mark.local_door("about worker processes; that of runtimes is in test_serve_lambda.py")
 def test_the_workers_end_with_a_server_that_is_killed(models: DirectoryModels) -> None:
-    with pytest.raises(AssertionError, match="exit code -9"), Server(models.target) as server:
+    two_workers = Server(models.target, "--workers", "2")
+    with pytest.raises(AssertionError, match="exit code -9"), two_workers as server:
         workers = psutil.Process(server.pid).children()
         server.process.kill()
         server.process.wait()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.functional import artifacts
-from tests.functional.served import Served
+from tests.functional.served import Served, over_each_repository
 from tests.serving import body
 
 MODELS = "/endpoints/safe/models"
@@ -22,6 +22,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     return answer.status_code, members["__type"], members["Message"]
 
 
+@over_each_repository
 def test_endpoints_are_listed_with_their_repositories(served: Served) -> None:
     endpoints = served.server.http.get("/endpoints").json()["endpoints"]
 
@@ -30,6 +31,7 @@ def test_endpoints_are_listed_with_their_repositories(served: Served) -> None:
     assert {endpoint["modelDataUrl"][:5] for endpoint in endpoints} <= {"file:", "s3://"}
 
 
+@over_each_repository
 def test_a_model_is_shown_where_it_is(served: Served) -> None:
     target = served.publish(artifacts.house())
 
@@ -47,6 +49,7 @@ def test_a_model_is_shown_where_it_is(served: Served) -> None:
     assert after["version"]
 
 
+@over_each_repository
 def test_a_listing_comes_in_pages_by_name(served: Served) -> None:
     for number in range(5):
         served.repository.put(f"paged/{number}.tar.gz", artifacts.house())
@@ -98,6 +101,7 @@ def test_a_loaded_model_is_a_cache_hit(served: Served) -> None:
     assert served.server.metric("ModelCacheHit_sum", "safe") == hits + 1
 
 
+@over_each_repository
 def test_an_unloaded_model_stays_on_disk_and_comes_back(served: Served) -> None:
     target = served.publish(artifacts.house())
     served.invoke(target)
@@ -120,6 +124,7 @@ def test_unloading_what_is_not_loaded_is_404(served: Served) -> None:
     assert f"{target} is not loaded" in message
 
 
+@over_each_repository
 def test_loading_and_showing_what_is_not_there_is_404(served: Served) -> None:
     loaded = refusal(load(served, "Atlantis.tar.gz"))
     shown = refusal(served.server.http.get(f"{MODELS}/Atlantis.tar.gz"))

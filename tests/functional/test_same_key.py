@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
 from tests.functional.conftest import REVALIDATE_S
-from tests.functional.served import Served
+from tests.functional.served import Served, over_each_repository
 from tests.serving import body, eventually
 
 SOON_S = REVALIDATE_S + 3
@@ -37,6 +37,7 @@ def outcomes_until(served: Served, target: str, wanted: Any) -> list[Any]:
     return seen
 
 
+@over_each_repository
 def test_row14_an_overwritten_model_is_answered_soon_without_an_error(served: Served) -> None:
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
@@ -48,6 +49,7 @@ def test_row14_an_overwritten_model_is_answered_soon_without_an_error(served: Se
     assert outcome(served, target) == [2.0]
 
 
+@over_each_repository
 def test_row14_a_broken_new_copy_never_takes_the_old_one_down(served: Served) -> None:
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
@@ -64,6 +66,7 @@ def was_refused(served: Served, target: str) -> bool:
     return any("load failed" in line and target in line for line in lines)
 
 
+@over_each_repository
 def test_row14_a_good_copy_after_a_broken_one_is_answered_soon(served: Served) -> None:
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
@@ -76,6 +79,7 @@ def test_row14_a_good_copy_after_a_broken_one_is_answered_soon(served: Served) -
     assert [answer for answer in seen if answer not in ([1.0], [3.0])] == []
 
 
+@over_each_repository
 def test_row14_a_deleted_model_is_a_validation_error_soon(served: Served) -> None:
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
@@ -86,6 +90,7 @@ def test_row14_a_deleted_model_is_a_validation_error_soon(served: Served) -> Non
     assert [answer for answer in seen[:-1] if answer != [1.0]] == []
 
 
+@over_each_repository
 def test_row14_a_model_that_comes_back_is_answered_soon(served: Served) -> None:
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
@@ -98,6 +103,7 @@ def test_row14_a_model_that_comes_back_is_answered_soon(served: Served) -> None:
     assert [answer for answer in seen[:-1] if answer != "ValidationError"] == []
 
 
+@over_each_repository
 @pytest.mark.local_door("each execution environment loads for itself; bursts are tested there")
 def test_row14_many_first_calls_at_once_fetch_the_model_once(served: Served) -> None:
     target = served.publish(artifacts.house(14.0))
@@ -117,6 +123,7 @@ def test_row14_many_first_calls_at_once_fetch_the_model_once(served: Served) -> 
     assert served.server.metric("ModelLoadingTime_count", "safe") == loads + 1
 
 
+@over_each_repository
 def test_a_failing_load_says_why_until_a_good_upload_heals_it(served: Served) -> None:
     target = served.publish(b"not an archive")
     with pytest.raises(served.sdk.exceptions.ModelError, match="truncated or not a gzip archive"):
@@ -130,7 +137,6 @@ def test_a_failing_load_says_why_until_a_good_upload_heals_it(served: Served) ->
     assert [answer for answer in seen[:-1] if answer != "ModelError"] == []
 
 
-@pytest.mark.parametrize("repository", ["directory"], indirect=True)
 def test_a_second_load_under_way_is_not_ready_rather_than_failed(
     served: Served, tmp_path: Path
 ) -> None:
@@ -176,6 +182,7 @@ def test_an_endpoint_without_caching_leaves_other_endpoints_their_files(served: 
     assert outcome(served, target, "code") == "read"
 
 
+@over_each_repository
 def test_a_model_of_an_endpoint_without_caching_is_gone_after_the_call(served: Served) -> None:
     target = served.publish(artifacts.house(7.0))
 

@@ -23,6 +23,8 @@ from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Repository, S3Models
 from tests.serving import Server, body, eventually
 
+pytestmark = pytest.mark.long
+
 CLIENTS = 16
 REVALIDATE_S = 1.0
 LOAD_ALLOWANCE_S = 2.0

@@ -6,8 +6,6 @@ from tests.functional import artifacts
 from tests.functional.served import Served
 from tests.serving import body
 
-pytestmark = pytest.mark.parametrize("repository", ["directory"], indirect=True)
-
 
 def test_async_invocations_are_refused_with_a_type(served: Served) -> None:
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:

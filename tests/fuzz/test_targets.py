@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.domain.errors import ModelyardError
+from tests.properties import examples
 
 FOLDER = Path(__file__).parent
 TARGETS = sorted(path.stem for path in FOLDER.joinpath("targets").glob("*.py"))
@@ -42,9 +43,10 @@ def test_seeds_and_what_crashed_a_target_once_do_not_crash_it(name):
         run(name, seed)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("name", TARGETS)
 def test_changed_seeds_and_random_bytes_do_not_crash_a_target(name):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(mutants(name) | st.binary(max_size=200))
     def try_it(data: bytes) -> None:
         run(name, data)

@@ -12,6 +12,8 @@ import pytest
 
 from tests.infra.synthesis import PROJECTS, ROOT, Synthesis, resources, synthesise
 
+pytestmark = pytest.mark.long
+
 PARTS = ("functions", "infra", "layers/modelyard", "layers/dependencies", "docs/deploy.md")
 CONFIGS = ("projects/plain.yaml", "projects/cortex/cortex.yaml")
 IMAGES = {"image of yard", "image of modelyard"}

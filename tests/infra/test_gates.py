@@ -47,6 +47,7 @@ def test_synthesis_with_reasons_passes(tmp_path: Path) -> None:
     assert len(checked.templates) == 2
 
 
+@pytest.mark.long
 def test_cfn_lint_finds_nothing(
     plain: Synthesis, changed: Synthesis, private: Synthesis, cortex: Synthesis
 ) -> None:
@@ -76,6 +77,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 def test_two_syntheses_are_the_same_to_the_byte(plain: Synthesis, tmp_path: Path) -> None:
     again = synthesise(PROJECTS / "plain.yaml", tmp_path)
 

@@ -374,6 +374,7 @@ def test_second_create_runs_no_pip(
     assert again == one
 
 
+@pytest.mark.long
 def test_creators_of_one_environment_share_it(tmp_path: Path) -> None:
     write_wheel(tmp_path / "wheels", "tinypkg", "1.0")
     file = write_requirements(tmp_path, f"{OFFLINE}tinypkg\n")
@@ -416,6 +417,7 @@ def test_stopped_install_leaves_nothing_and_is_made_anew(tmp_path: Path) -> None
     assert not [path for path in (tmp_path / "cache" / "environments").iterdir() if path.is_dir()]
 
 
+@pytest.mark.long
 def test_what_a_killed_install_left_is_not_taken_for_an_environment(
     tmp_path: Path, projects: Path, one: Environment
 ) -> None:
@@ -454,6 +456,7 @@ def test_cache_folder_that_cannot_be_written_is_a_configuration_error(tmp_path: 
         Environments(tmp_path / "cache").create(file, no_report)
 
 
+@pytest.mark.long
 def test_interpreter_without_pip_gives_the_environment_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +477,7 @@ def local_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("local_index")
 def test_equal_requirements_share_an_environment_until_they_differ(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "cache")
@@ -552,6 +556,7 @@ def test_installed_environment_is_found_without_install(
     assert python_for(api, environments, install=True, report=no_report) == one.python
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["./wheels/tinypkg-1.0-py3-none-any.whl", "pytest[some-extra]"])
 def test_what_only_pip_can_tell_is_taken_for_installed_until_asked_to_install(
     tmp_path: Path, line: str

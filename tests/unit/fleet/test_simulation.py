@@ -24,6 +24,7 @@ from benchmarks.fleet.simulation import Simulation
 from benchmarks.fleet.workload import Workload
 from modelyard.aws.cost.bills import Cache
 from modelyard.router.rendezvous import rank_shards
+from tests.properties import examples
 
 POLICIES = (without_affinity(), sharded(4), replicated(4, 2, 2), per_tenant(4))
 TIGHT = Platform(concurrency=6, shard_concurrency=3, idle_s=30, disk_bytes=400 * MIB)
@@ -61,7 +62,7 @@ class Watched(Simulation):
             yield self.agenda.now
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(workloads, st.sampled_from(POLICIES), platforms, st.integers(0, 5))
 def test_every_call_is_answered_once_and_every_environment_comes_back(
     workload, policy, platform, seed
@@ -79,7 +80,7 @@ def test_every_call_is_answered_once_and_every_environment_comes_back(
     assert list(simulation.fleet.idle()) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(workloads, st.sampled_from(POLICIES), platforms)
 def test_limits_hold_and_time_never_goes_back_at_every_event(workload, policy, platform):
     simulation = Watched(workload, policy, platform)

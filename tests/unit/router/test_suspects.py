@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from modelyard.domain.values import ModelId, TargetModel
 from modelyard.router.suspects import FIRST_SENTENCE_S, LONGEST_SENTENCE_S, Suspects
+from tests.properties import examples
 
 Crash = tuple[str, str | None]
 
@@ -179,4 +180,4 @@ class Worker(RuleBasedStateMachine):
 
 
 TestWorker = Worker.TestCase
-TestWorker.settings = settings(max_examples=200, stateful_step_count=40)
+TestWorker.settings = settings(max_examples=examples(200), stateful_step_count=40)

@@ -15,6 +15,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.runtimes import memory, registry
 from tests.models import onnx_models
+from tests.properties import examples
 
 ELEMENTS = {
     "float16": TensorProto.FLOAT16,
@@ -301,13 +302,14 @@ def test_many_threads_share_a_model(linear):
     assert answers == [[8.0 * number + 1] * 20 for number in range(8)]
 
 
+@pytest.mark.hypothesis
 def test_no_value_breaks_out_of_the_declared_errors(linear):
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
     values = st.recursive(
         scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
     )
 
-    @settings(max_examples=300)
+    @settings(max_examples=examples(300))
     @given(values | st.fixed_dictionaries({"x": values}))
     def holds(model_input):
         try:

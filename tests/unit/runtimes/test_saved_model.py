@@ -20,6 +20,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.runtimes import memory, registry
 from modelyard.runtimes.base import LoadPlan
+from tests.properties import examples
 
 MIB = 2**20
 NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
@@ -292,6 +293,7 @@ def test_c33_empty_output_is_an_empty_list(saved_models, tensorflow_models):
     assert loaded(saved_models("echo")).predict(nothing) == nothing
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(
     ("field", "dtype", "values"),
     [
@@ -459,13 +461,14 @@ def test_import_is_silent():
     assert (result.returncode, result.stdout, said) == (0, "", [])
 
 
+@pytest.mark.hypothesis
 def test_no_value_breaks_out_of_the_declared_errors(linear):
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
     values = st.recursive(
         scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
     )
 
-    @settings(max_examples=300)
+    @settings(max_examples=examples(300))
     @given(values | st.fixed_dictionaries({"x": values}))
     def holds(model_input):
         try:

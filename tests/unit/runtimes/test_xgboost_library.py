@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 
 from modelyard.runtimes.xgboost_library import Booster, LibraryError, dense_matrix, sparse_matrix
 from tests.models import xgboost_models
+from tests.properties import examples
 
 BOOSTERS = {
     "regression": {},
@@ -71,7 +72,7 @@ def test_scores_are_those_of_the_package(
 
 
 @boosters
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(table=tables, best=st.sampled_from([None, 0, 3]))
 def test_a_model_read_as_json_and_saved_as_ubjson_scores_as_the_package_does(
     name: str, table: list[list[float]], best: int | None

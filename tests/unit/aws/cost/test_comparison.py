@@ -11,6 +11,7 @@ from modelyard.aws.cost.comparison import break_even, compare
 from modelyard.aws.cost.modelyard import modelyard_bill
 from modelyard.aws.cost.price_list import load_prices
 from modelyard.aws.cost.sagemaker import multi_model_bill
+from tests.properties import examples
 from tests.unit.aws.cost.workloads import EXAMPLE, like_the_example, workloads
 
 PRICES = load_prices("us-east-1")
@@ -21,7 +22,7 @@ def is_no_dearer(workload: Workload, requests: int, copies: int) -> bool:
     return multi_model_bill(there, PRICES, copies).usd <= modelyard_bill(there, PRICES).usd
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(workloads(), st.sampled_from((1, 2)))
 def test_break_even_is_the_fewest_requests_at_which_it_is_no_dearer(
     workload: Workload, copies: int

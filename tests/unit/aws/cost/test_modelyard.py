@@ -19,10 +19,11 @@ from modelyard.aws.cost.modelyard import (
 )
 from modelyard.aws.cost.price_list import load_prices
 from modelyard.config.schema import Compute, Deployment, MultiModelEndpoint
+from tests.properties import examples
 from tests.unit.aws.cost.workloads import EXAMPLE, like_the_example, workloads
 
 PRICES = load_prices("us-east-1")
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = settings(deadline=None, max_examples=examples(50))
 INFRA = Path(__file__).parents[4] / "infra"
 STANDING = {
     "Lambda: snapshot of the router",

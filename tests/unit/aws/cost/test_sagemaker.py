@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from modelyard.aws.cost.bills import Workload
 from modelyard.aws.cost.price_list import load_prices
 from modelyard.aws.cost.sagemaker import multi_model_bill, serverless_bill
+from tests.properties import examples
 from tests.unit.aws.cost.workloads import like_the_example, workloads
 
 PRICES = load_prices("us-east-1")
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = settings(deadline=None, max_examples=examples(50))
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def test_file_that_is_no_onnx_model_is_not_loaded(new_api: NewApi) -> None:
         api.client.predict(ROW)
 
 
+@pytest.mark.long
 def test_tensorflow_client_calls_the_signature_of_each_model(
     new_api: NewApi, tmp_path: Path
 ) -> None:

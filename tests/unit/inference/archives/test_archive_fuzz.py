@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from modelyard.domain.errors import ModelyardError
 from modelyard.inference.archives.archive import ArchiveKind, ArchiveLimits
 from tests.models import archives
+from tests.properties import examples
 from tests.unit.inference.archives.unpacking import GOOD_GZ, GOOD_TAR, GZ, MIB, TAR, ZIP, unpack
 
 NAMES = st.lists(
@@ -75,7 +76,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(HOSTILE)
 def test_hostile_bytes_stay_inside_or_are_refused(hostile):
     data, kind = hostile

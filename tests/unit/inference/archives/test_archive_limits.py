@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import time
 from functools import cache
 from pathlib import Path
 
@@ -45,12 +44,10 @@ def many_members(pack) -> bytes:
 @pytest.mark.parametrize(("pack", "kind"), PACKED[:3])
 def test_a_hundred_thousand_members_stop_early(pack, kind, into):
     data = many_members(pack)
-    before = time.process_time()
 
     with pytest.raises(ArtifactInvalidError, match="members"):
         unpack(data, kind, into)
 
-    assert time.process_time() - before < 5
     assert len(list(into.iterdir())) <= 10_000
 
 
