@@ -17,7 +17,7 @@ from modelyard.domain.values import ModelStatus
 from modelyard.local.workers import worker_process
 from modelyard.local.workers.worker_pool import WorkerPool
 from modelyard.local.workers.worker_process import WorkerCommand
-from modelyard.router.suspects import FIRST_SENTENCE_S
+from modelyard.router.suspects import FIRST_BAR_S
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.fakes.clock import FakeClock
 from tests.worker_processes import (
@@ -187,7 +187,7 @@ def test_convict_that_was_mended_is_served_after_its_sentence(processes: WorkerP
         with pytest.raises(ModelCrashedError):
             await invoke(pool, processes, killer)
         poison.unlink()
-        clock.advance(FIRST_SENTENCE_S)
+        clock.advance(FIRST_BAR_S)
 
         assert await invoke(pool, processes, killer, b"5") == b"5"
 

@@ -15,6 +15,7 @@ from botocore.session import get_session
 
 from modelyard.aws.lambda_payload import parse_payload, render_payload
 from modelyard.aws.manifest import DeployedEndpoint
+from modelyard.domain import messages
 from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import (
     CapacityError,
@@ -37,11 +38,6 @@ MAX_SILENCE_S = 360.0
 """A model that has given no answer for so long is not being loaded: it hangs."""
 
 _RETRY_AFTER_S = 5.0
-_TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the"
-    " latency metrics of the model and the time it takes to answer."
-)
-_CRASHED = "An error occurred while handling request as the model process exited."
 _TENANT = re.compile(r"[A-Za-z0-9._:/=+\-@ ]{1,256}")
 _BUSY = ("TooManyRequestsException", "EC2ThrottledException", "ENILimitReachedException")
 
@@ -114,7 +110,8 @@ class LambdaBackend:
             PayloadTooLargeError, DependencyError: Lambda cannot be asked this, or now.
         """
         model_id = _model_of(request)
-        self._refuse_barred(model_id)
+        if model_id is not None:
+            self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
         try:
             answer = await self._answer(shard, request, timeout_s)
         except TimeoutError:
@@ -176,20 +173,12 @@ class LambdaBackend:
         now = self._clock.monotonic()
         silent_s = now - self._silent_since.setdefault(model_id, now)
         if silent_s > MAX_SILENCE_S:
-            return ModelError(_TIMED_OUT, original_status=0)
+            return ModelError(messages.MODEL_TIMED_OUT, original_status=0)
         return ModelNotReadyError(
-            f"Model {model_id.target_model} is not ready yet: it is being loaded. Retry the"
-            " request.",
+            messages.not_ready(model_id.target_model),
             retry_after_s=_RETRY_AFTER_S,
             target_model=model_id.target_model,
         )
-
-    def _refuse_barred(self, model_id: ModelId | None) -> None:
-        if model_id is None:
-            return
-        barred_s = self._suspects.barred_s(model_id, self._clock.monotonic())
-        if barred_s > 0:
-            raise ModelCrashedError(f"{_CRASHED} It is not tried again for {barred_s:.0f} s.")
 
 
 def _model_of(request: Request) -> ModelId | None:
@@ -220,5 +209,5 @@ def _failed(content: bytes, function_name: str) -> ModelyardError:
     text = content.decode(errors="replace")
     logger.error("function failed", extra={"function": function_name, "reason": text[:500]})
     if "Task timed out" in text:
-        return ModelError(_TIMED_OUT, original_status=0)
-    return ModelCrashedError(_CRASHED)
+        return ModelError(messages.MODEL_TIMED_OUT, original_status=0)
+    return ModelCrashedError(messages.MODEL_PROCESS_EXITED)

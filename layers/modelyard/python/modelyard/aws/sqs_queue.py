@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
+from modelyard.domain import messages
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import WarmDelivery, WarmRequest
@@ -100,7 +101,7 @@ class SqsQueue:
                 QueueUrl=self._url, **members
             )
         except (ClientError, BotoCoreError) as error:
-            raise DependencyError(f"the warm queue cannot be used: {error}") from error
+            raise DependencyError(messages.warm_queue_unusable(error)) from error
         return answer
 
 

@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
+from modelyard.domain import messages
 from modelyard.domain.errors import ConfigurationError, DependencyError
 from modelyard.domain.keys import is_key_id, parse_stored, render_stored
 from modelyard.domain.values import StoredKey
@@ -29,7 +30,7 @@ def build_client() -> Any:
     try:
         return get_session().create_client("ssm", config=config)
     except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"the AWS settings are wrong: {error}") from error
+        raise ConfigurationError(messages.wrong_aws_settings(error)) from error
 
 
 class SsmKeys:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelyard.cli.serve import parsed
+from modelyard.cli.options import DEFAULT_URL, parsed
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import parse_lifetime
 
 if TYPE_CHECKING:
     from modelyard.domain.ports import KeyStore
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 keys = typer.Typer(no_args_is_help=True, help="Create, list and delete API keys.")
 _Path = Annotated[
     str | None,

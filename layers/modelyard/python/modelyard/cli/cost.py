@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelyard.aws.cost.bills import MONTH_HOURS, Cache, Workload
-from modelyard.cli.serve import duration, parsed, size
+from modelyard.cli.options import Json, duration, parsed, size
 from modelyard.domain.units import parse_count, parse_share
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def cost(
     ] = Cache.BURSTING,
     requests_per: Annotated[Span, typer.Option(help="Period that --requests counts.")] = Span.MONTH,
     region: Annotated[str, typer.Option(help="AWS region of the prices.")] = "us-east-1",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Estimate the monthly cost on AWS in USD, compared with SageMaker."""
     from modelyard.aws.cost.comparison import compare

@@ -14,9 +14,10 @@ except ImportError as missing:
     ) from missing
 
 from modelyard import __version__
-from modelyard.cli.access import DEFAULT_URL, client_setup, keys
+from modelyard.cli.access import client_setup, keys
 from modelyard.cli.cost import cost
-from modelyard.cli.serve import duration, serve
+from modelyard.cli.options import DEFAULT_URL, Json, Url, duration
+from modelyard.cli.serve import serve
 from modelyard.domain.errors import ConfigurationError
 
 app = typer.Typer(
@@ -27,7 +28,6 @@ app = typer.Typer(
     help="Serve thousands of models behind one endpoint.",
 )
 _Name = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
-_Url = Annotated[str, typer.Option(help="URL of the server or of the deployed API.")]
 _Key = Annotated[
     str | None,
     typer.Option(envvar="MODELYARD_KEY", help="API key to send, if the endpoint requires one."),
@@ -40,7 +40,6 @@ _Sign = Annotated[
         help="Sign requests with your AWS credentials.",
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -82,7 +81,7 @@ def invoke(
     custom_attributes: Annotated[
         str | None, typer.Option(help="Text that is passed on to the model.")
     ] = None,
-    url: _Url = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
@@ -125,10 +124,10 @@ def _payload(body: str) -> bytes:
 @app.command()
 def models(
     endpoint: _Name,
-    url: _Url = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the models of an endpoint: status, version, memory, disk, last use."""
     from modelyard.cli.console import errors_as_red_lines
@@ -159,7 +158,7 @@ def warm(
             help="Total time to wait for all models, such as 30s or 10m.",
         ),
     ] = 360.0,
-    url: _Url = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
@@ -190,7 +189,7 @@ def warm(
 def unload(
     endpoint: _Name,
     target_model: Annotated[str, typer.Argument(metavar="MODEL", help="Model to unload.")],
-    url: _Url = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
@@ -208,7 +207,7 @@ def unload(
 @app.command()
 def check(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Path of the config file.")],
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Validate a config file, the models of its endpoints and the classes of its Cortex APIs."""
     from modelyard.cli.console import errors_as_red_lines, print_warning

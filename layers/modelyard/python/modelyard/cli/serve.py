@@ -1,22 +1,18 @@
 """The command `serve`: turn its options into the endpoints and limits of a local server."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelyard.domain.errors import ConfigurationError
-from modelyard.domain.units import parse_duration, parse_size
+from modelyard.cli.options import duration, size
 
 if TYPE_CHECKING:
     from modelyard.config.endpoint_config import EndpointConfig
     from modelyard.local.options import ServedApi
-
-_T = TypeVar("_T")
 
 
 class NotReadyStatus(StrEnum):
@@ -25,22 +21,6 @@ class NotReadyStatus(StrEnum):
     AUTO = "auto"
     TOO_MANY_REQUESTS = "429"
     UNAVAILABLE = "503"
-
-
-def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
-    """Return an option parser that reports a ConfigurationError of `parse` as a usage error."""
-
-    def parse_option(value: Any) -> _T:
-        try:
-            return parse(value)
-        except ConfigurationError as error:
-            raise typer.BadParameter(error.message) from error
-
-    return parse_option
-
-
-duration = parsed(parse_duration)
-size = parsed(parse_size)
 
 
 def serve(

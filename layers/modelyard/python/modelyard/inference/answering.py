@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 
 from modelyard.domain.errors import ModelError, ModelyardError
+from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import Answer, Request
 from modelyard.inference.buffered_metrics import BufferedMetrics
 
@@ -33,7 +34,7 @@ def answered(
         answer = Answer(error=error)
     except BaseException:
         logger.exception("inference failed")
-        answer = Answer(error=ModelyardError("internal error, see the log"))
+        answer = Answer(error=ModelyardError(INTERNAL_ERROR))
     return replace(answer, samples=metrics.drain())
 
 

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from modelyard.domain import messages
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import WarmDelivery, WarmRequest
@@ -97,4 +98,4 @@ class SqliteQueue:
             try:
                 return self._db.execute(statement, values).fetchall()
             except sqlite3.Error as error:
-                raise DependencyError(f"the warm queue cannot be used: {error}") from error
+                raise DependencyError(messages.warm_queue_unusable(error)) from error

@@ -5,6 +5,7 @@ import logging
 from typing import Protocol
 
 from modelyard.domain.errors import ModelyardError
+from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.ports import WarmQueue
 from modelyard.domain.values import WarmDelivery
 
@@ -58,6 +59,6 @@ class WarmPoller:
             error = await self._warmer.warm(delivery)
         except Exception:
             logger.exception("warming failed", extra={"target": delivery.request.target_model})
-            error = ModelyardError("internal error, see the log")
+            error = ModelyardError(INTERNAL_ERROR)
         await asyncio.to_thread(self._warmer.settle, delivery, error)
         return True

@@ -10,6 +10,7 @@ from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
+from modelyard.domain import messages
 from modelyard.domain.errors import ConfigurationError, DependencyError, ModelyardError
 from modelyard.domain.ports import ArtifactFile
 from modelyard.domain.values import ModelArtifact, StoredObject
@@ -42,7 +43,7 @@ def build_client() -> Any:
     try:
         return get_session().create_client("s3", config=_CONFIG)
     except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"the AWS settings are wrong: {error}") from error
+        raise ConfigurationError(messages.wrong_aws_settings(error)) from error
 
 
 class S3Repository:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from modelyard.domain import messages
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import (
     CapacityError,
@@ -46,11 +47,6 @@ CALL_TIMEOUT_S = 300.0
 """How long the class of a Cortex API may take; Cortex itself knew no limit."""
 PREDICT_TIMEOUT_S = 30.0
 """How long a model may at least take to answer after a load that used up the window."""
-
-_TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the"
-    " latency metrics of the model and the time it takes to answer."
-)
 
 
 class Router:
@@ -159,7 +155,7 @@ class Router:
         try:
             answer = await self._ask_shards(source, request, timeout_s)
         except TimeoutError:
-            return _failed(ModelError(_TIMED_OUT, original_status=0))
+            return _failed(ModelError(messages.MODEL_TIMED_OUT, original_status=0))
         except ModelyardError as error:
             return _failed(error)
         if answer.samples:

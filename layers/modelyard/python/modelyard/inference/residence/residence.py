@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic
 
+from modelyard.domain import messages
 from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
@@ -373,7 +374,7 @@ class Residence(Generic[R]):
         if now - load.started_at > MAX_LOAD_S:
             raise ModelLoadError(f"the model is still loading after {MAX_LOAD_S:.0f} s")
         raise ModelNotReadyError(
-            f"Model {load.artifact.key} is not ready yet: it is being loaded. Retry the request.",
+            messages.not_ready(load.artifact.key),
             retry_after_s=expected_s or max(1.0, now - load.started_at),
             target_model=load.artifact.key,
         )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from modelyard.domain import messages
 from modelyard.domain.envelope import Frame, parse_answer, render_request
 from modelyard.domain.errors import (
     CapacityError,
@@ -28,8 +29,6 @@ MAX_IN_FLIGHT = 256
 MAX_TRIES = 5
 DROPPED_CALL_S = 2.0
 STOP_TIMEOUT_S = 30.0
-
-_CRASHED = "An error occurred while handling request as the model process exited."
 
 
 class WorkerPool:
@@ -92,7 +91,7 @@ class WorkerPool:
                     answer = await self._attempt(worker, model_id, frame)
                     if answer is not None:
                         return answer
-        raise ModelCrashedError(_CRASHED)
+        raise ModelCrashedError(messages.MODEL_PROCESS_EXITED)
 
     @contextmanager
     def _accused(self, request: Request) -> Iterator[ModelId | None]:
@@ -114,9 +113,9 @@ class WorkerPool:
     ) -> Answer | None:
         if model_id is None or not self._suspects.is_suspect(model_id):
             return await self._exchange(worker, model_id, frame)
-        self._refuse_barred(model_id)
+        self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
         async with worker.trial:
-            self._refuse_barred(model_id)
+            self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
             if self._suspects.is_suspect(model_id):  # else another call of it was answered
                 worker.on_trial = model_id
                 try:
@@ -171,8 +170,3 @@ class WorkerPool:
             extra={"worker": worker.name, "models": sorted(map(str, in_flight))},
         )
         self._suspects.crashed(in_flight, worker.on_trial, self._clock.monotonic())
-
-    def _refuse_barred(self, model_id: ModelId) -> None:
-        barred_s = self._suspects.barred_s(model_id, self._clock.monotonic())
-        if barred_s > 0:
-            raise ModelCrashedError(f"{_CRASHED} It is not tried again for {barred_s:.0f} s.")

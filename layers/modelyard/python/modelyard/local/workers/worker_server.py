@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from modelyard.domain.envelope import Frame, parse_request, render_answer
 from modelyard.domain.errors import ModelyardError
+from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import Answer, Invoke, Request
 from modelyard.local.workers.worker_channel import WorkerChannel
 
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 SHORT_S = 0.001
 _MOST_REMEMBERED = 10_000
-_FAILED = Answer(error=ModelyardError("internal error, see the log"))
+_FAILED = Answer(error=ModelyardError(INTERNAL_ERROR))
 
 
 class WorkerServer:

@@ -13,6 +13,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.domain.endpoints import ServerLocation
+from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
@@ -202,7 +203,7 @@ def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
 
 def _internal_failure(request: Request, error: Exception) -> HttpResponse:
     logger.error("request failed", exc_info=error, extra={"path": request.url.path})
-    return render_untyped(500, "InternalFailure", "internal error, see the log")
+    return render_untyped(500, "InternalFailure", INTERNAL_ERROR)
 
 
 _FAILURES = {

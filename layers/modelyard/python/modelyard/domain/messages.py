@@ -1,0 +1,27 @@
+"""The wording of facts that several rooms report.
+
+The first two texts are those of the AWS service: people search their logs for them
+(docs/sagemaker.md).
+"""
+
+MODEL_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the"
+    " latency metrics of the model and the time it takes to answer."
+)
+MODEL_PROCESS_EXITED = "An error occurred while handling request as the model process exited."
+INTERNAL_ERROR = "internal error, see the log"
+
+
+def not_ready(target_model: str) -> str:
+    """Return the message of a ModelNotReadyError."""
+    return f"Model {target_model} is not ready yet: it is being loaded. Retry the request."
+
+
+def wrong_aws_settings(error: Exception) -> str:
+    """Return the message of a ConfigurationError about settings that the AWS SDK rejects."""
+    return f"the AWS settings are wrong: {error}"
+
+
+def warm_queue_unusable(error: Exception) -> str:
+    """Return the message of a DependencyError about the warm queue."""
+    return f"the warm queue cannot be used: {error}"
