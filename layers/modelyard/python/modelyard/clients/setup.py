@@ -1,6 +1,6 @@
-"""Settings that make the AWS CLI and boto3 speak to us: a model overlay and a config file.
+"""Settings with which the AWS CLI and boto3 call Modelyard: a model overlay and a config file.
 
-botocore lays `service-2.sdk-extras.json` on its data path over the service model it brings.
+botocore merges `service-2.sdk-extras.json` from its data path into its own service model.
 """
 
 import json
@@ -26,7 +26,7 @@ _EXTRAS = {
                         "shape": "ModelyardApiKey",
                         "location": "header",
                         "locationName": "x-api-key",
-                        "documentation": "A key of Modelyard.",
+                        "documentation": "An API key of Modelyard.",
                     }
                 }
             },
@@ -45,10 +45,10 @@ _EXTRAS = {
 
 
 def write_client_setup(folder: Path, url: str, profile: str = DEFAULT_PROFILE) -> dict[str, str]:
-    """Write the overlay and a config file into a folder; return the variables that point there.
+    """Write the overlay and a config file; return the environment variables that refer to them.
 
     Raises:
-        ConfigurationError: the URL or the profile is none, or the folder cannot be written.
+        ConfigurationError: URL or profile are not valid, or the folder cannot be written.
     """
     _check(url, profile)
     folder = folder.absolute()
@@ -64,7 +64,7 @@ def write_client_setup(folder: Path, url: str, profile: str = DEFAULT_PROFILE) -
 
 
 def render_exports(variables: dict[str, str]) -> Iterator[str]:
-    """Yield the lines a shell takes over."""
+    """Yield one `export` line for a shell per variable."""
     for name, value in variables.items():
         yield f"export {name}={shlex.quote(value)}"
 

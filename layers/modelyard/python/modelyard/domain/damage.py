@@ -1,4 +1,4 @@
-"""Messages between our own processes that are not what they should be: one typed error."""
+"""Checks for messages between our own processes: a damaged one raises ModelyardError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Make one error of whatever a reader stumbles over.
+    """Turn the errors of parsing `what` into one ModelyardError.
 
     Raises:
-        ModelyardError: the message is damaged; where, is its cause.
+        ModelyardError: the message is damaged; `__cause__` says where.
     """
     try:
         yield
@@ -25,10 +25,10 @@ def reading(what: str) -> Iterator[None]:
 
 
 def typed(value: Any, kind: type[T]) -> T:
-    """Return the value, which must be of this type.
+    """Return the value if it has this type.
 
     Raises:
-        TypeError: it is not.
+        TypeError: it has another type.
     """
     if not isinstance(value, kind):
         raise TypeError(f"found a {type(value).__name__}, expected a {kind.__name__}")
@@ -36,9 +36,9 @@ def typed(value: Any, kind: type[T]) -> T:
 
 
 def optional(value: Any, kind: type[T]) -> T | None:
-    """Return the value, which must be of this type or None.
+    """Return the value if it has this type or is None.
 
     Raises:
-        TypeError: it is not.
+        TypeError: it has another type.
     """
     return None if value is None else typed(value, kind)

@@ -1,4 +1,4 @@
-"""The endpoints a process serves and the rules of each."""
+"""The endpoints that a process serves, with their rules."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from modelyard.domain.values import (
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """What callers of one kind may and may not call; every text is a glob."""
+    """Which models the callers of one kind may call; every text is a glob."""
 
     principal: str
     allow: tuple[str, ...] = ()
@@ -23,12 +23,12 @@ class AccessRule:
 
 
 LOCAL = "local"
-"""The region of a server that runs on nobody's cloud."""
+"""The region of a server that does not run on AWS."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLocation:
-    """Where this server stands, for the texts that point people at its logs."""
+    """Where the server runs; error messages point to its logs."""
 
     region: str = LOCAL
     account: str = "000000000000"
@@ -41,7 +41,7 @@ class ServerLocation:
         )
 
     def log_url(self, endpoint_name: str) -> str:
-        """Return where the endpoint's logs are: the console address SageMaker would name."""
+        """Return where to find the endpoint's logs: on AWS, a console URL like SageMaker's."""
         if self.region == LOCAL:
             return "the log of the server"
         return (
@@ -51,7 +51,7 @@ class ServerLocation:
 
 
 VARIANT = "AllTraffic"
-"""The one production variant of an endpoint, under SageMaker's usual name."""
+"""The only production variant of an endpoint, with SageMaker's usual name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class Endpoint:
     revalidate_s: float = 10.0
     keep_loaded: bool = True
     sync_window_s: float = 25.0
-    """How long a call may be held while its model is loaded."""
+    """How long a call may wait while its model loads."""
     not_ready_status: int | None = None
-    """HTTP status of "not ready"; None chooses by what the client's retry mode retries."""
+    """HTTP status of "not ready"; None chooses one that the client's retry mode retries."""
     route: str | None = None
     """Path of a Cortex API, with its leading slash; None for a multi-model endpoint."""
     access: tuple[AccessRule, ...] = ()
-    """Who may call which models; without rules, every authenticated caller may call all."""
+    """Who may call which models; without rules, every authenticated caller may call all models."""
 
     @property
     def is_api(self) -> bool:
@@ -79,7 +79,7 @@ class Endpoint:
         return self.route is not None
 
     def source(self, target_model: TargetModel) -> ModelSource:
-        """Return where `target_model` lives and under which rules."""
+        """Return the repository of `target_model` and the rules for it."""
         return ModelSource(
             endpoint_name=self.name,
             target_model=target_model,
@@ -104,7 +104,7 @@ class EndpointTable:
         """Return the endpoint of this name.
 
         Raises:
-            UnknownEndpointError: there is none.
+            UnknownEndpointError: no endpoint has this name.
         """
         try:
             return self._by_name[name]

@@ -1,7 +1,7 @@
-"""The envelope between the router and the inference side: small JSON head, raw body.
+"""The envelope between the router and the inference side: a small JSON head and a raw body.
 
-The same requests and answers travel over a local socket and through a Lambda payload; errors
-travel as data. A call that ends without an answer means the other side crashed.
+Requests and answers have this form on a local socket and in a Lambda payload; an answer may carry
+an error. If a connection ends without an answer, the other side has crashed.
 """
 
 import json
@@ -40,14 +40,14 @@ logger = logging.getLogger(__name__)
 
 
 class Frame(NamedTuple):
-    """A message on its way: JSON head and raw body."""
+    """A request or an answer in serialised form: JSON head and raw body."""
 
     head: bytes
     body: bytes = b""
 
 
 def render_request(request: Request) -> Frame:
-    """Return the frame of a request."""
+    """Return the serialised form of a request."""
     match request:
         case Invoke(source, payload, window_s, patience_s, request_id):
             head = {
@@ -80,7 +80,7 @@ def parse_request(frame: Frame) -> Request:
     """Return the request of a frame made by `render_request`.
 
     Raises:
-        ModelyardError: it is something else.
+        ModelyardError: the frame is damaged.
     """
     with reading("the request's envelope"):
         return _parse_request(orjson.loads(frame.head), frame.body)
@@ -111,7 +111,7 @@ def _parse_request(head: dict[str, Any], body: bytes) -> Request:
 
 
 def render_answer(answer: Answer) -> Frame:
-    """Return the frame of an answer; members that say nothing do not travel."""
+    """Return the serialised form of an answer, without its empty members."""
     head: dict[str, Any] = {"timings": answer.timings}
     body = b""
     if answer.error is not None:
@@ -134,7 +134,7 @@ def parse_answer(frame: Frame) -> Answer:
     """Return the answer of a frame made by `render_answer`.
 
     Raises:
-        ModelyardError: it is something else.
+        ModelyardError: the frame is damaged.
     """
     with reading("the answer's envelope"):
         return _parse_answer(orjson.loads(frame.head), frame.body)
@@ -155,7 +155,7 @@ def _encode(head: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(head)
     except TypeError:
-        # Texts of models (file names, messages) may hold lone surrogates: UTF-8 has none.
+        # File names and messages of models may have unpaired surrogates; UTF-8 cannot carry them.
         return json.dumps(head, default=asdict, ensure_ascii=False).encode(errors="replace")
 
 

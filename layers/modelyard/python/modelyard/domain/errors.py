@@ -1,51 +1,54 @@
-"""What can go wrong, and whose fault it is. No HTTP here: `sagemaker.statuses` holds the numbers.
+"""The errors, sorted by who can correct them. `sagemaker.statuses` has their HTTP statuses.
 
 ModelyardError
-├── InvalidRequestError             the caller asked for something that cannot be
+├── InvalidRequestError             the request is wrong
 │   ├── UnknownEndpointError
 │   ├── TargetModelMissingError
-│   ├── TargetModelNotFoundError    no such object under the endpoint's prefix
-│   │   └── TargetModelForbiddenError   or the endpoint may not look
+│   ├── TargetModelNotFoundError    the repository has no such object
+│   │   └── TargetModelForbiddenError   or may not be listed, so it cannot be known
 │   ├── UnsupportedOperationError
 │   └── PayloadTooLargeError
-├── AccessDeniedError               the caller may not do this, or is not known
+├── AccessDeniedError               the caller is unknown or may not do this
 ├── ModelError                      the model, its artifact or its input is at fault
-│   ├── InputRejectedError          the model cannot read this payload
+│   ├── InputRejectedError          the model rejects this payload
 │   │   ├── UnsupportedContentTypeError
 │   │   └── UnsupportedAcceptError
 │   ├── ArtifactInvalidError        bad archive, no model in it, two models in it
-│   │   └── CodeNotAllowedError     it would run the artifact's own code
-│   ├── ModelTooLargeError          it can never fit the memory or disk limit
+│   │   └── CodeNotAllowedError     loading it would run code of the artifact
+│   ├── ModelTooLargeError          it exceeds the memory or disk limit
 │   ├── ModelLoadError
 │   ├── PredictionError
-│   └── ModelCrashedError           it took its worker process down
-├── ModelNotReadyError              it is being loaded: try again
-├── CapacityError                   we are full: try again
-├── DependencyError                 repository or queue out of reach
-│   └── ArtifactChangedError        the source moved while it was being read
-├── ModelResidenceError             load what is loaded, unload what is not
+│   └── ModelCrashedError           its process exited
+├── ModelNotReadyError              it is loading: retry
+├── CapacityError                   the server is busy: retry
+├── DependencyError                 repository, queue or function does not work
+│   └── ArtifactChangedError        it was replaced while it was read
+├── ModelResidenceError             base of the next two
 │   ├── ModelAlreadyLoadedError
 │   └── ModelNotLoadedError
-└── ConfigurationError              never on the wire: start-up fails
+└── ConfigurationError              options, config or installation are wrong
+
+A ConfigurationError usually stops the server before it accepts calls. A call gets one when it is
+the first to need a package that is not installed, or when the class of a Cortex API cannot be made.
 """
 
 from typing import Any
 
 
 class ModelyardError(Exception):
-    """Base of everything Modelyard raises on purpose; `message` is safe to show to a caller."""
+    """Base of all errors that Modelyard raises on purpose; `message` may be shown to the caller."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
     def facts(self) -> dict[str, Any]:
-        """Return the keyword arguments that build an equal error on another process."""
+        """Return the keyword arguments that make an equal error in another process."""
         return dict(vars(self))
 
 
 class InvalidRequestError(ModelyardError):
-    """The request itself is wrong; nothing was tried."""
+    """The request is wrong; no model was called."""
 
 
 class UnknownEndpointError(InvalidRequestError):
@@ -53,7 +56,7 @@ class UnknownEndpointError(InvalidRequestError):
 
 
 class TargetModelMissingError(InvalidRequestError):
-    """A multi-model endpoint needs a target model."""
+    """The request names no target model, and a multi-model endpoint needs one."""
 
 
 class TargetModelNotFoundError(InvalidRequestError):
@@ -61,11 +64,11 @@ class TargetModelNotFoundError(InvalidRequestError):
 
 
 class TargetModelForbiddenError(TargetModelNotFoundError):
-    """The repository does not let us see whether it has the target model."""
+    """The repository refuses access, so it is not known whether it has the target model."""
 
 
 class UnsupportedOperationError(InvalidRequestError):
-    """The operation exists in the protocol but not here."""
+    """SageMaker has this operation and Modelyard does not."""
 
 
 class PayloadTooLargeError(InvalidRequestError):
@@ -73,7 +76,7 @@ class PayloadTooLargeError(InvalidRequestError):
 
 
 class AccessDeniedError(ModelyardError):
-    """The caller is not known, or may not do this; never says whether the model exists."""
+    """The caller is unknown or may not do this. The message does not reveal if the model exists."""
 
 
 class ModelError(ModelyardError):
@@ -85,19 +88,19 @@ class ModelError(ModelyardError):
 
 
 class InputRejectedError(ModelError):
-    """The model cannot read this payload."""
+    """The model rejects this payload."""
 
 
 class UnsupportedContentTypeError(InputRejectedError):
-    """The model does not take this content type."""
+    """The model does not accept this content type."""
 
 
 class UnsupportedAcceptError(InputRejectedError):
-    """The model cannot answer in any of the accepted types."""
+    """The model supports none of the content types in `Accept`."""
 
 
 class ArtifactInvalidError(ModelError):
-    """The artifact is damaged, hostile, empty or ambiguous."""
+    """The artifact is damaged or unsafe, or contains no model or several."""
 
 
 class CodeNotAllowedError(ArtifactInvalidError):
@@ -105,23 +108,23 @@ class CodeNotAllowedError(ArtifactInvalidError):
 
 
 class ModelTooLargeError(ModelError):
-    """The model can never fit the memory or disk limit."""
+    """The model is larger than the memory or disk limit."""
 
 
 class ModelLoadError(ModelError):
-    """The framework refused the model."""
+    """The framework could not load the model."""
 
 
 class PredictionError(ModelError):
-    """The model failed while predicting."""
+    """The prediction of the model failed."""
 
 
 class ModelCrashedError(ModelError):
-    """The model took its worker process down."""
+    """The process of the model exited."""
 
 
 class ModelNotReadyError(ModelyardError):
-    """The model is on its way into memory; the caller should retry after `retry_after_s`."""
+    """The model is still loading; the caller should retry after `retry_after_s` seconds."""
 
     def __init__(self, message: str, retry_after_s: float = 1.0, target_model: str = "") -> None:
         super().__init__(message)
@@ -130,28 +133,28 @@ class ModelNotReadyError(ModelyardError):
 
 
 class CapacityError(ModelyardError):
-    """There is no room for this call right now."""
+    """The server accepts no more calls at the moment."""
 
 
 class DependencyError(ModelyardError):
-    """Something we depend on (repository, queue, inference backend) failed."""
+    """A service that Modelyard needs (repository, queue, inference function) failed."""
 
 
 class ArtifactChangedError(DependencyError):
-    """The artifact's source changed while it was being read."""
+    """The artifact was replaced in the repository while it was read."""
 
 
 class ModelResidenceError(ModelyardError):
-    """A management call contradicts where the model is."""
+    """A management call does not fit the state of the model."""
 
 
 class ModelAlreadyLoadedError(ModelResidenceError):
-    """The model is loaded already."""
+    """The model to load is loaded already."""
 
 
 class ModelNotLoadedError(ModelResidenceError):
-    """The model is not loaded."""
+    """The model to unload is not loaded."""
 
 
 class ConfigurationError(ModelyardError):
-    """The configuration, an option or the installation is wrong."""
+    """An option, the config file or the installation is wrong."""

@@ -1,4 +1,4 @@
-"""API keys: what callers send, what is stored of it, and whether one fits the other."""
+"""API keys: create, parse, verify and store them. Only a hash of the secret is stored."""
 
 import hashlib
 import hmac
@@ -20,14 +20,14 @@ _KEY = re.compile(r"myk_(?P<key_id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 _KEY_ID = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 _NOT_VALID = "the key is not valid"
-_NOBODYS_DIGEST = "0" * 64
+_UNKNOWN_KEY_DIGEST = "0" * 64
 
 Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a caller holds. Never logged, never stored."""
+    """An API key with its secret. It is never logged and never stored."""
 
     key_id: str
     secret: str
@@ -37,20 +37,20 @@ class Key:
 
     @property
     def text(self) -> str:
-        """What a caller sends."""
+        """The key as callers send it."""
         return f"{_PREFIX}{self.key_id}_{self.secret}"
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the secret: random secrets need no slow hash."""
+        """The SHA-256 of the secret. A random secret of 32 bytes needs no slow hash."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
 
 def issue(name: str, now: float, lifetime_s: float | None = None) -> tuple[Key, StoredKey]:
-    """Return a new key and what to store of it.
+    """Return a new key and the record to store for it. Times are seconds since the epoch.
 
     Raises:
-        ConfigurationError: no key can have this name.
+        ConfigurationError: the name is not one of `NAME_FORMS`.
     """
     if _NAME.fullmatch(name) is None:
         raise ConfigurationError(f"found the name {name!r}; allowed: {NAME_FORMS}")
@@ -60,10 +60,10 @@ def issue(name: str, now: float, lifetime_s: float | None = None) -> tuple[Key, 
 
 
 def parse_key(text: str) -> Key:
-    """Return the key that a caller sent.
+    """Return the key in a text that a caller sent.
 
     Raises:
-        AccessDeniedError: it has not the form of one.
+        AccessDeniedError: the text does not have the form of a key.
     """
     match = _KEY.fullmatch(text)
     if match is None:
@@ -72,17 +72,18 @@ def parse_key(text: str) -> Key:
 
 
 def is_key_id(text: str) -> bool:
-    """Tell whether a key could have this id; such a text is safe in paths."""
+    """Return whether a text has the form of a key id; such a text is safe in a path."""
     return _KEY_ID.fullmatch(text) is not None
 
 
 def verify(key: Key, stored: StoredKey | None, now: float) -> str:
-    """Return the name of a key that is stored and has not expired.
+    """Return the name of a key that matches its record and has not expired.
 
     Raises:
-        AccessDeniedError: unknown, wrong or expired: the same words after the same work.
+        AccessDeniedError: the key is unknown, wrong or expired. Message and time are the same for
+            all three, so that callers cannot tell which.
     """
-    is_right = hmac.compare_digest(key.digest, stored.digest if stored else _NOBODYS_DIGEST)
+    is_right = hmac.compare_digest(key.digest, stored.digest if stored else _UNKNOWN_KEY_DIGEST)
     is_current = stored is not None and (stored.expires_at is None or now < stored.expires_at)
     if stored is None or not is_right or not is_current:
         raise AccessDeniedError(_NOT_VALID)
@@ -90,13 +91,14 @@ def verify(key: Key, stored: StoredKey | None, now: float) -> str:
 
 
 def split_key(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, Headers]:
-    """Return what was sent as a key, the header's before the attributes', and the other headers.
+    """Return the text that was sent as a key, or None, and the headers without it.
 
-    Attributes keep what follows the key and a comma. Whatever begins like a key is taken off,
-    right or wrong, so that nobody's typing error travels on.
+    A key in `x-api-key` wins over one at the start of the custom attributes. Custom attributes keep
+    the text after the key and a comma. Every text that starts like a key is removed, also an
+    invalid one: it may be a real key with a typing error.
     """
-    own: str | None = None
-    attributed: str | None = None
+    in_header: str | None = None
+    in_attributes: str | None = None
     kept: Headers = []
     for name, value in headers:
         if name.lower() not in (HEADER, ATTRIBUTES_HEADER):
@@ -106,16 +108,16 @@ def split_key(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, Heade
         if not text.startswith(_PREFIX):
             kept.append((name, value))
         elif name.lower() == HEADER:
-            own = own or text
+            in_header = in_header or text
         else:
             sent, _, rest = text.partition(",")
-            attributed = attributed or sent.strip()
+            in_attributes = in_attributes or sent.strip()
             kept += [(name, rest.strip().encode("latin-1"))] if rest.strip() else []
-    return own or attributed, kept
+    return in_header or in_attributes, kept
 
 
 def render_stored(stored: StoredKey) -> str:
-    """Return the stored key as JSON; its id is not in it."""
+    """Return the record of a key as JSON, without the id."""
     record = {
         "name": stored.name,
         "sha256": stored.digest,
@@ -127,10 +129,10 @@ def render_stored(stored: StoredKey) -> str:
 
 
 def parse_stored(key_id: str, text: str) -> StoredKey:
-    """Return what `render_stored` wrote, to the second.
+    """Return the record in a JSON text made by `render_stored`; times are whole seconds.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: the text is something else.
     """
     try:
         record = json.loads(text)
@@ -147,7 +149,7 @@ def parse_stored(key_id: str, text: str) -> StoredKey:
 
 
 def render_moment(moment: float) -> str:
-    """Return seconds since the epoch as ISO 8601, to the second."""
+    """Return a time (seconds since the epoch) as ISO 8601 in whole seconds."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,4 +1,4 @@
-"""The questions we ask of the outside world. Adapters answer them; `tests/fakes` do too."""
+"""Ports: what Modelyard needs from its surroundings. Adapters and `tests/fakes` implement them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,55 +17,55 @@ from modelyard.domain.values import (
 
 
 class Clock(Protocol):
-    """Time, in seconds."""
+    """A source of time, in seconds."""
 
     def monotonic(self) -> float:
-        """Return a time that never goes back, for durations and deadlines."""
+        """Return a time that never goes backwards, for durations and deadlines."""
         ...
 
     def time(self) -> float:
-        """Return the time since the epoch, for people and for files."""
+        """Return the time since the epoch, for people and files."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
-    """One file of an artifact while it is fetched; `stream` is valid until the next one."""
+    """One file of an artifact that is being fetched; `stream` is valid until the next file."""
 
     path: str
-    """Relative to the artifact; a single object has its own base name."""
+    """Relative to the artifact. The path of a single object is its base name."""
     size_bytes: int
     stream: BinaryIO
 
 
 class ModelRepository(Protocol):
-    """Where artifacts live durably (S3 prefix, local directory)."""
+    """The durable storage of artifacts: an S3 prefix or a folder."""
 
     def describe(self, key: str) -> ModelArtifact:
-        """Return the version a key has now.
+        """Return the current version of an artifact.
 
         Raises:
             TargetModelNotFoundError: neither an object nor a folder has this key.
-            TargetModelForbiddenError: the repository does not let us see whether one has.
-            DependencyError: the repository cannot be asked.
+            TargetModelForbiddenError: the repository refuses access, so it cannot be known.
+            DependencyError: the repository cannot be read.
         """
         ...
 
     def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
-        """Yield the files of exactly this version; read each before asking for the next.
+        """Yield the files of exactly this version; read each file before the next is yielded.
 
         Raises:
-            ArtifactChangedError: the source is not this version any more; raised at the
-                latest when the iteration ends, so the files count only after that.
+            ArtifactChangedError: the artifact was replaced. This may be raised as late as at the
+                end of the iteration: use the files only after it.
             DependencyError: the repository cannot be read.
         """
         ...
 
     def objects(self, under: str = "") -> Iterator[StoredObject]:
-        """Yield every object of the repository, or of one folder in it, in key order.
+        """Yield the objects of the repository, or of the folder or object `under`, in key order.
 
-        Keys stay relative to the repository. `under` names a folder, or else a single object;
-        one that names nothing, or that is no safe key, yields nothing.
+        Keys are relative to the repository. If `under` does not exist or is not a safe key, nothing
+        is yielded.
 
         Raises:
             DependencyError: the repository cannot be listed.
@@ -74,20 +74,20 @@ class ModelRepository(Protocol):
 
 
 class Resident(Protocol):
-    """Something loaded that takes up memory until it is closed."""
+    """Something loaded that uses memory until it is closed."""
 
     @property
     def memory_bytes(self) -> int:
-        """What the loaded model costs in memory."""
+        """The memory that the loaded model uses."""
         ...
 
     @property
     def needs_files(self) -> bool:
-        """Whether the model may read its files after it was loaded."""
+        """Whether the model may still read its files after the load."""
         ...
 
     def close(self) -> None:
-        """Give memory and handles back; no call follows."""
+        """Free memory and handles. The model is not called after this."""
         ...
 
 
@@ -95,10 +95,10 @@ class Predictor(Resident, Protocol):
     """One loaded model. `predict` may be called from many threads at once."""
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer one payload.
+        """Return the prediction for one payload.
 
         Raises:
-            ModelError: one of its branches; anything else is a defect of the predictor.
+            ModelError: a subclass of it. Any other exception is a defect of the predictor.
         """
         ...
 
@@ -107,38 +107,38 @@ class WarmQueue(Protocol):
     """A durable queue of warm requests with at-least-once delivery."""
 
     def send(self, request: WarmRequest) -> None:
-        """Store the request unless an undelivered one for the same model waits already."""
+        """Store a request, unless one for the same model is waiting already."""
         ...
 
     def receive(self) -> WarmDelivery | None:
-        """Return the next visible message, hidden from others for the visibility time."""
+        """Return the next visible message and hide it from others for the visibility time."""
         ...
 
     def delete(self, delivery: WarmDelivery) -> None:
-        """Forget the message: its work is done."""
+        """Delete a message whose work is done."""
         ...
 
     def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
-        """Make the message visible again after `delay_s`, or bury it after the last attempt."""
+        """Show the message again after `delay_s`; after the last attempt, make it a dead letter."""
         ...
 
 
 class Metrics(Protocol):
-    """A sink for observations."""
+    """Receives metric observations."""
 
     def record(self, *samples: Sample) -> None:
-        """Take observations; never raises, never blocks."""
+        """Record observations; never raises and never blocks."""
         ...
 
 
 class KeyStore(Protocol):
-    """Where API keys are stored, without their secrets.
+    """The storage of API keys, without their secrets.
 
-    Every method may raise DependencyError: the store is out of reach, or damaged.
+    Every method raises DependencyError if the storage cannot be reached or is damaged.
     """
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return the key of this id; what was added or deleted may take a minute to show."""
+        """Return the key with this id, or None. A change may become visible a minute later."""
         ...
 
     def add(self, stored: StoredKey) -> None:
@@ -146,13 +146,13 @@ class KeyStore(Protocol):
         ...
 
     def all(self) -> Iterator[StoredKey]:
-        """Yield every key, by id."""
+        """Yield every key, sorted by id."""
         ...
 
     def delete(self, key_id: str) -> None:
-        """Forget the key.
+        """Delete the key with this id.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: no key has this id.
         """
         ...

@@ -1,4 +1,4 @@
-"""What the router asks of the inference side, what comes back, and the port between them."""
+"""Requests of the router to the inference side, their answer, and the port between the two."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,20 +17,20 @@ from modelyard.domain.values import (
 
 @dataclass(frozen=True, slots=True)
 class Invoke:
-    """Predict, loading the model first if need be (op=invoke)."""
+    """Predict; load the model first if it is not loaded (op=invoke)."""
 
     source: ModelSource
     payload: Payload
     window_s: float
-    """How long this call may be held."""
+    """How long this call may wait for its model."""
     patience_s: float
-    """How long the client will keep trying in all; at least `window_s`."""
+    """How long the client keeps trying in total; at least `window_s`."""
     request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Make the model loaded (op=load). With `fresh`, a loaded model is an error."""
+    """Load the model (op=load). With `fresh`, a model that is loaded already is an error."""
 
     source: ModelSource
     window_s: float
@@ -39,14 +39,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Unload:
-    """Take the model out of memory (op=unload)."""
+    """Unload the model (op=unload)."""
 
     source: ModelSource
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Tell where the models of one endpoint are (op=survey)."""
+    """Return the residence of every model of one endpoint (op=survey)."""
 
     endpoint_name: str
     repository: str
@@ -57,7 +57,7 @@ class CallApi:
     """Run the class of a Cortex API (op=call)."""
 
     source: ModelSource
-    """The API, and the model that the call's query names."""
+    """The API, and the model that the query of the call names."""
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -67,7 +67,7 @@ class CallApi:
 
 @dataclass(frozen=True, slots=True)
 class DescribeApi:
-    """Tell what a Cortex API offers (op=describe); fails when its class cannot be made."""
+    """Return the summary of a Cortex API (op=describe); an error if its class cannot be made."""
 
     endpoint_name: str
 
@@ -77,7 +77,7 @@ Request = Invoke | Load | Unload | Survey | CallApi | DescribeApi
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request: an error, or whichever of the others the operation gives."""
+    """The answer to a request: an error, or the result of the operation."""
 
     error: ModelyardError | None = None
     prediction: Prediction | None = None
@@ -85,7 +85,7 @@ class Answer:
     residences: tuple[ModelResidence, ...] = ()
     timings: Timings = field(default_factory=Timings)
     samples: tuple[Sample, ...] = ()
-    """Metrics the inference side gathered since its last answer."""
+    """Metric observations of the inference side since its last answer."""
 
 
 class InferenceBackend(Protocol):
@@ -93,15 +93,15 @@ class InferenceBackend(Protocol):
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
+        """The number of shards."""
         ...
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the shard's answer.
 
         Raises:
-            TimeoutError: no answer in time; the shard goes on with what it began.
-            ModelCrashedError: the model takes its process down.
-            CapacityError: the shard takes no more calls.
+            TimeoutError: there was no answer in time; the shard continues its work.
+            ModelCrashedError: the process of the model exits.
+            CapacityError: the shard accepts no more calls.
         """
         ...

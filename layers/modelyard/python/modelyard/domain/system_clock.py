@@ -1,13 +1,13 @@
-"""The machine's own clock."""
+"""The clock of the machine."""
 
 import time
 
 
 class SystemClock:
-    """`Clock` over the standard library."""
+    """`Clock` with the standard library."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return seconds that never go backwards."""
         return time.monotonic()
 
     def time(self) -> float:

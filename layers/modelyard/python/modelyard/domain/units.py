@@ -1,4 +1,4 @@
-"""Durations, sizes, counts and shares as people write them in configs and options."""
+"""Parse durations, sizes, counts and shares in config files and options; render sizes."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _BYTES = {
 }
 _TIMES = {"": Fraction(1), "k": Fraction(1000), "m": Fraction(1000**2), "g": Fraction(1000**3)}
 _PARTS = {"": Fraction(1), "%": Fraction(1, 100)}
-# Bounded digits keep every value an ordinary float and far from Python's int-parsing limit.
+# The limits on digits keep every value within the range of a float, and of Python's int parser.
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s?([a-zA-Z]*|%)", re.ASCII)
 
 
@@ -36,7 +36,7 @@ def parse_duration(value: object) -> float:
     """Return a duration in seconds.
 
     Raises:
-        ConfigurationError: it is none of `DURATION_FORMS`.
+        ConfigurationError: the value is not one of `DURATION_FORMS`.
     """
     seconds = _quantity(value, _SECONDS)
     if seconds is None:
@@ -45,10 +45,10 @@ def parse_duration(value: object) -> float:
 
 
 def parse_lifetime(value: object) -> float:
-    """Return in seconds how long something is valid.
+    """Return a time to live in seconds.
 
     Raises:
-        ConfigurationError: it is none of `LIFETIME_FORMS`.
+        ConfigurationError: the value is not one of `LIFETIME_FORMS`.
     """
     seconds = _quantity(value, _LONG_SECONDS)
     if not seconds:
@@ -60,7 +60,7 @@ def parse_size(value: object) -> int:
     """Return a size in bytes, rounded down to a whole byte.
 
     Raises:
-        ConfigurationError: it is none of `SIZE_FORMS`.
+        ConfigurationError: the value is not one of `SIZE_FORMS`.
     """
     size = _quantity(value, _BYTES)
     if size is None or size < 1:
@@ -69,10 +69,10 @@ def parse_size(value: object) -> int:
 
 
 def parse_count(value: object) -> int:
-    """Return how many.
+    """Return a whole number.
 
     Raises:
-        ConfigurationError: it is none of `COUNT_FORMS`.
+        ConfigurationError: the value is not one of `COUNT_FORMS`.
     """
     count = _quantity(value, _TIMES)
     if count is None or count.denominator != 1:
@@ -81,10 +81,10 @@ def parse_count(value: object) -> int:
 
 
 def parse_share(value: object) -> float:
-    """Return a part of a whole, from 0 to 1.
+    """Return a share, from 0 to 1.
 
     Raises:
-        ConfigurationError: it is none of `SHARE_FORMS`.
+        ConfigurationError: the value is not one of `SHARE_FORMS`.
     """
     share = _quantity(value, _PARTS)
     if share is None or share > 1:
@@ -93,7 +93,7 @@ def parse_share(value: object) -> float:
 
 
 def render_size(size_bytes: int) -> str:
-    """Return a size for people to read: one decimal in the largest fitting binary unit."""
+    """Return a size as text, with one decimal, in the largest binary unit that fits."""
     size = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:

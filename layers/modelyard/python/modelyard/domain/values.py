@@ -1,4 +1,4 @@
-"""The values that travel between rooms: frozen, typed, without behaviour of their own."""
+"""Immutable values that are passed between packages. They have no behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,31 +6,31 @@ from enum import StrEnum
 from typing import NewType
 
 TargetModel = NewType("TargetModel", str)
-"""The normalised relative name a caller asks for; made by `sagemaker.target_model` only."""
+"""The normalised name of a model, relative to its repository; see `sagemaker.target_model`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls, authenticated; access rules are about these names."""
+    """The authenticated caller; access rules match its names."""
 
     name: str
-    """The name of a key, or the ARN of an AWS identity."""
+    """The name of an API key, or the ARN of an AWS identity."""
     role: str | None = None
-    """The IAM role behind an assumed role, whose own ARN names a session that callers choose."""
+    """The IAM role of an assumed-role session; callers choose the name of the session itself."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name a rule may know this caller by."""
+        """All names by which a rule can match this caller."""
         return (self.name,) if self.role is None else (self.name, self.role)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """What is known of an API key; its secret is not."""
+    """The stored record of an API key; it does not contain the secret."""
 
     key_id: str
     name: str
-    """What access rules call its holder."""
+    """The principal in access rules."""
     digest: str
     """SHA-256 of the secret, in hexadecimal."""
     created_at: float
@@ -39,7 +39,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a model is given: raw bytes and the headers that say how to read them."""
+    """The input of a model: the raw body and the headers that describe it."""
 
     body: bytes
     content_type: str | None = None
@@ -49,7 +49,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model answers."""
+    """The output of a model."""
 
     body: bytes
     content_type: str | None = None
@@ -68,7 +68,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One client call (SageMaker InvokeEndpoint), validated."""
+    """One validated call of SageMaker's InvokeEndpoint."""
 
     endpoint_name: str
     target_model: TargetModel
@@ -79,11 +79,11 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One POST to a Cortex API; what it means is up to the user's class."""
+    """One POST to a Cortex API; the user's class interprets it."""
 
     endpoint_name: str
     target_model: TargetModel
-    """The model its query names, as far as that can be told from outside; for affinity only."""
+    """The model that the query seems to name. It only decides which worker gets the call."""
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -92,9 +92,9 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a client will behave when it is told "not ready", read from its own headers.
+    """How a client reacts to "not ready", from the headers of its request.
 
-    `attempts_left` counts this attempt too.
+    `attempts_left` includes the current attempt.
     """
 
     retries_429: bool
@@ -103,7 +103,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a target model lives and under which rules its endpoint serves it."""
+    """The repository of a target model, and the rules of its endpoint."""
 
     endpoint_name: str
     target_model: TargetModel
@@ -112,17 +112,17 @@ class ModelSource:
     allow_code: bool = False
     revalidate_s: float = 10.0
     keep_loaded: bool = True
-    """False is SageMaker's ModelCacheSetting=Disabled: unload and delete after each call."""
+    """False means SageMaker's ModelCacheSetting=Disabled: unload and delete after each call."""
 
     @property
     def model_id(self) -> "ModelId":
-        """The identity of the model across its versions."""
+        """The id of the model; it is the same for all versions."""
         return ModelId(self.endpoint_name, self.target_model)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelId:
-    """One model of one endpoint, whatever its version."""
+    """The id of one model of one endpoint, independent of its version."""
 
     endpoint_name: str
     target_model: TargetModel
@@ -139,14 +139,14 @@ class ModelArtifact:
     key: str
     """The target model, relative to the repository."""
     tag: str
-    """Content tag: changes whenever the content may have changed."""
+    """Content tag: it changes whenever the content may have changed."""
     size_bytes: int
     is_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object or file of a repository listing, by its key relative to the repository."""
+    """One object or file in the listing of a repository; the key is relative to the repository."""
 
     key: str
     size_bytes: int
@@ -154,7 +154,7 @@ class StoredObject:
 
 
 class ModelStatus(StrEnum):
-    """Where a model is, nearest to the caller first."""
+    """The state of a model."""
 
     LOADED = "LOADED"
     LOADING = "LOADING"
@@ -165,7 +165,7 @@ class ModelStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelResidence:
-    """One line of a residence listing."""
+    """The residence of one model: in memory, on disk, or only in the repository."""
 
     model_id: ModelId
     status: ModelStatus
@@ -174,22 +174,22 @@ class ModelResidence:
     disk_bytes: int = 0
     last_used_at: float | None = None
     detail: str = ""
-    """Why loading failed, or what was odd about the artifact."""
+    """Why the load failed, or a warning about the artifact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time of one answer went, in seconds. A cache hit has no waiting in it."""
+    """How long the parts of one call took, in seconds. A cache hit does not wait."""
 
     cache_hit: bool = True
     wait_s: float = 0.0
-    """The request waited this long for its model to be staged or loaded."""
+    """How long the request waited until its model was staged and loaded."""
     predict_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class WarmRequest:
-    """Make this model ready: the body of a warm message."""
+    """A request to load one model: the body of a warm message."""
 
     endpoint_name: str
     target_model: TargetModel
@@ -197,7 +197,7 @@ class WarmRequest:
 
 @dataclass(frozen=True, slots=True)
 class WarmDelivery:
-    """One receipt of a warm message; `attempt` starts at 1."""
+    """One delivery of a warm message; `attempt` starts at 1."""
 
     request: WarmRequest
     receipt: str
@@ -206,7 +206,7 @@ class WarmDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One metric observation under SageMaker's name and unit."""
+    """One observation of a metric."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""The body of a warm message."""
+"""Serialise warm messages: the bodies of messages on the warm queue."""
 
 import orjson
 
@@ -7,7 +7,7 @@ from modelyard.domain.values import TargetModel, WarmRequest
 
 
 def render_warm_message(request: WarmRequest) -> str:
-    """Return the message; equal requests give equal messages."""
+    """Return the body of a warm message. Equal requests have equal bodies."""
     return orjson.dumps(
         {"endpoint": request.endpoint_name, "target_model": request.target_model}
     ).decode()
@@ -17,7 +17,7 @@ def parse_warm_message(text: str) -> WarmRequest:
     """Return the request of a message made by `render_warm_message`.
 
     Raises:
-        ModelyardError: it is something else.
+        ModelyardError: the text is not a warm message.
     """
     with reading("the warm message"):
         data = orjson.loads(text)

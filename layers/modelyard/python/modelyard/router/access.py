@@ -1,4 +1,4 @@
-"""Who may call which models of an endpoint: deny wins, and what no rule allows is denied."""
+"""Access rules: who may call which models. A deny wins; without an allow, a call is denied."""
 
 import logging
 import re
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def authorize(endpoint: Endpoint, principal: Principal, target_model: TargetModel) -> None:
-    """Return when the principal may call the model.
+    """Return if the principal may call the model.
 
     Raises:
-        AccessDeniedError: it may not; the same words whether or not there is such a model.
+        AccessDeniedError: it may not. The message is the same whether or not the model exists.
     """
     if not is_allowed(endpoint, principal, target_model):
         logger.info(
@@ -29,7 +29,7 @@ def authorize(endpoint: Endpoint, principal: Principal, target_model: TargetMode
 
 
 def is_allowed(endpoint: Endpoint, principal: Principal, target_model: TargetModel) -> bool:
-    """Tell whether the principal may call the model."""
+    """Return whether the principal may call the model."""
     if not endpoint.access:
         return True
     rules = _rules_of(endpoint, principal)
@@ -39,13 +39,14 @@ def is_allowed(endpoint: Endpoint, principal: Principal, target_model: TargetMod
 
 
 def may_call_something(endpoint: Endpoint, principal: Principal) -> bool:
-    """Tell whether some rule allows the principal something, whatever others deny."""
+    """Return whether a rule allows the principal at least one model, ignoring denies."""
     return not endpoint.access or any(rule.allow for rule in _rules_of(endpoint, principal))
 
 
 def matches(glob: str, text: str) -> bool:
-    """Tell whether the glob is about the whole text: `*` is any run of characters, also across
-    `/`, `?` is any one, and everything else is itself, in this case.
+    """Return whether the glob matches the whole text.
+
+    `*` matches any characters, including `/`; `?` matches one character. Case matters.
     """
     return _compiled(glob).fullmatch(text) is not None
 
@@ -65,7 +66,7 @@ def _matches_any(globs: Iterable[str], text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _compiled(glob: str) -> re.Pattern[str]:
     first, *rest = (re.escape(part).replace(r"\?", ".") for part in glob.split("*"))
-    # Atomic groups: the first place that fits is as good as any, so a text that does not match
-    # is never searched twice, however many stars there are.
+    # Atomic groups prevent backtracking: for a glob, the first position that matches is as good as
+    # any other. The time stays linear, however many stars there are.
     middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
     return re.compile(first + middle + (f".*{rest[-1]}" if rest else ""), re.DOTALL)

@@ -1,7 +1,7 @@
-"""Which shard serves a model: rendezvous (highest random weight) hashing.
+"""Choose the shard of a model by rendezvous (highest random weight) hashing.
 
-Every process computes the same order without talking to any other, and a change of the number
-of shards moves only the models of the shards that came or went.
+Every process computes the same order without communication. When the number of shards changes, only
+the models of the added or removed shards move.
 """
 
 import functools
@@ -12,7 +12,7 @@ from modelyard.domain.values import ModelId
 
 @functools.lru_cache(maxsize=65_536)
 def rank_shards(model_id: ModelId, shards: int) -> tuple[int, ...]:
-    """Return all shards, the model's first choice first."""
+    """Return the numbers of all shards in order of preference for this model."""
     return tuple(sorted(range(shards), key=lambda shard: _weight(model_id, shard), reverse=True))
 
 

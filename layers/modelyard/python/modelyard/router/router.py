@@ -1,4 +1,4 @@
-"""The invoke use case on the public side: choose the shard, ask it, turn "too slow" into a warm."""
+"""Route a call to its shard; queue a warm message when the model is not loaded in time."""
 
 import asyncio
 import logging
@@ -42,15 +42,15 @@ logger = logging.getLogger(__name__)
 
 _MICROSECONDS = 1e6
 ANSWER_TIMEOUT_S = 55.0
-"""How long a call may take in all: SDKs hang up after 60 s, and then try again."""
+"""How long a call may take in total: SDKs stop waiting after 60 s and retry."""
 CALL_TIMEOUT_S = 300.0
-"""How long the class of a Cortex API may take; Cortex itself knew no limit."""
+"""How long the class of a Cortex API may take; Cortex itself had no limit."""
 PREDICT_TIMEOUT_S = 30.0
-"""How long a model may at least take to answer after a load that used up the window."""
+"""How long a model may take to predict after a load that took the whole window."""
 
 
 class Router:
-    """Answers invocations by way of an inference backend."""
+    """Sends calls to the inference side, records their metrics and queues warm messages."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Router:
         """Return the model's prediction.
 
         Raises:
-            UnknownEndpointError: no such endpoint.
-            ModelNotReadyError: it is being loaded; a warm message is on the queue.
-            ModelyardError: whatever the inference side answered.
+            UnknownEndpointError: no endpoint has this name.
+            ModelNotReadyError: the model is loading; a warm message was queued.
+            ModelyardError: the error in the answer of the inference side.
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
@@ -88,11 +88,11 @@ class Router:
         return answer.prediction
 
     async def call(self, call: ApiCall) -> HttpResponse:
-        """Return what the class of a Cortex API answers.
+        """Return the response of the class of a Cortex API.
 
         Raises:
-            UnknownEndpointError: no such API.
-            ModelyardError: whatever the inference side answered; no answer is ModelError.
+            UnknownEndpointError: no API has this name.
+            ModelyardError: the error in the answer; ModelError if there was no answer in time.
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(call.endpoint_name)
@@ -109,10 +109,10 @@ class Router:
         return answer.response
 
     async def describe(self, endpoint_name: str, timeout_s: float) -> HttpResponse:
-        """Return the summary of a Cortex API; the first one waits until its class is made.
+        """Return the summary of a Cortex API. The first call waits until the class is initialised.
 
         Raises:
-            ConfigurationError: its class cannot be made.
+            ConfigurationError: the class cannot be initialised.
             ModelyardError: as `call`.
         """
         source = self.endpoints.find(endpoint_name).source(TargetModel(""))
@@ -122,10 +122,10 @@ class Router:
         return answer.response
 
     async def load(self, endpoint_name: str, target_model: TargetModel, *, fresh: bool) -> None:
-        """Load a model within the endpoint's window; with `fresh`, loaded already is an error.
+        """Load a model within the endpoint's window.
 
         Raises:
-            ModelAlreadyLoadedError: `fresh` and it is loaded.
+            ModelAlreadyLoadedError: `fresh` is set and the model is loaded already.
             ModelyardError: as `invoke`.
         """
         endpoint = self.endpoints.find(endpoint_name)
@@ -136,10 +136,10 @@ class Router:
         await self._raise_error(source, answer)
 
     async def unload(self, endpoint_name: str, target_model: TargetModel) -> None:
-        """Take a model out of memory.
+        """Unload a model.
 
         Raises:
-            ModelNotLoadedError: it is not loaded.
+            ModelNotLoadedError: the model is not loaded.
         """
         endpoint = self.endpoints.find(endpoint_name)
         source = endpoint.source(target_model)
@@ -163,7 +163,7 @@ class Router:
         return answer
 
     async def _ask_shards(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
-        """Ask the model's shard, or its second choice when the first takes no more calls."""
+        """Call the model's first shard, or its second if the first accepts no more calls."""
         backend = self._backend_of(source.endpoint_name)
         first, *others = rank_shards(source.model_id, backend.shards)
         try:
@@ -175,7 +175,7 @@ class Router:
 
     async def _raise_error(self, asked: ModelSource, answer: Answer) -> None:
         if isinstance(answer.error, ModelNotReadyError):
-            # The class of a Cortex API chooses its models itself: the error knows which.
+            # The class of a Cortex API chooses its models; the error names the one that is missing.
             target_model = TargetModel(answer.error.target_model) or asked.target_model
             await self._warm(asked.endpoint_name, target_model)
         if answer.error is not None:
@@ -185,7 +185,9 @@ class Router:
         request = WarmRequest(endpoint_name, target_model)
         try:
             await asyncio.to_thread(self._warm_queue.send, request)
-        except DependencyError as error:  # the load goes on; only its insurance is missing
+        except (
+            DependencyError
+        ) as error:  # the load continues; only its repetition after a crash is lost
             logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
 
     def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
@@ -204,7 +206,7 @@ class Router:
 
 
 def answer_timeout_s(window_s: float) -> float:
-    """Return how long the inference side gets for an answer."""
+    """Return how long to wait for the answer of the inference side, in seconds."""
     return max(ANSWER_TIMEOUT_S, window_s + PREDICT_TIMEOUT_S)
 
 

@@ -1,4 +1,4 @@
-"""The warm use case: take warm messages and load their models on the shard that will serve them."""
+"""Load the models of warm messages, each on the shard that serves it."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ RETRY_DELAY_S = 5.0
 
 
 class Warmer:
-    """Works off one delivery at a time; many may run side by side."""
+    """Processes deliveries of warm messages; several may be processed concurrently."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Warmer:
         metrics: Metrics,
         window_of: Callable[[str], float] = lambda _: LOAD_WINDOW_S,
     ) -> None:
-        """`window_of` says how long a load of an endpoint may take, in seconds."""
+        """`window_of` returns how long a load of an endpoint may take, in seconds."""
         self._metrics = metrics
         self._window_of = window_of
         self._endpoints = endpoints
@@ -36,7 +36,7 @@ class Warmer:
         self._queue = queue
 
     async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
-        """Load the model; returns why that failed. The caller settles the delivery."""
+        """Load the model; return the error if that failed. Call `settle` with the result."""
         request = delivery.request
         try:
             source = self._endpoints.find(request.endpoint_name).source(request.target_model)
@@ -52,9 +52,9 @@ class Warmer:
         return answer.error
 
     def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
-        """Forget a message whose work is done or can never be done; keep the others.
+        """Delete a message if its model was loaded or can never be loaded; else retry it later.
 
-        Returns whether it is forgotten.
+        Return whether the message was deleted.
         """
         fields = {"endpoint": delivery.request.endpoint_name, "attempt": delivery.attempt}
         fields["target"] = delivery.request.target_model

@@ -1,4 +1,4 @@
-"""The member constraints of SageMaker InvokeEndpoint that no SDK checks before it sends.
+"""The constraints on members of SageMaker's InvokeEndpoint; SDKs do not check them.
 
 Source: the `sagemaker-runtime` service model, 2017-05-13.
 """
@@ -16,7 +16,7 @@ _PRINTABLE = r"[!-~][ -~]*"
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """One member: its name in error messages, its greatest length and its pattern."""
+    """The constraint on one member: its name in error messages, maximum length and pattern."""
 
     member: str
     max_length: int
@@ -26,7 +26,7 @@ class Constraint:
         """Return `value` when it satisfies the constraint.
 
         Raises:
-            InvalidRequestError: in the words of the AWS service.
+            InvalidRequestError: it does not; the message is that of the AWS service.
         """
         if len(value) > self.max_length:
             raise violation(
@@ -40,7 +40,7 @@ class Constraint:
 
 
 def violation(member: str, rule: str) -> InvalidRequestError:
-    """Return the error AWS gives for a member that breaks `rule`."""
+    """Return the error of AWS for a member that violates `rule`."""
     return InvalidRequestError(
         f"1 validation error detected: Value at '{member}' failed to satisfy constraint: {rule}"
     )

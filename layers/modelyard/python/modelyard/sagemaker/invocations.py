@@ -1,4 +1,4 @@
-"""SageMaker InvokeEndpoint: request headers to an `Invocation`."""
+"""Parse the requests of SageMaker's InvokeEndpoint."""
 
 import re
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ def parse_invocation(
     request_id: str,
     needs_target: bool = True,
 ) -> Invocation:
-    """Return the validated invocation; `headers` have lower-case names.
+    """Return the validated invocation. Names in `headers` must be in lower case.
 
-    Without `needs_target`, the target model may be left out; it is empty then.
+    If `needs_target` is false, the request may omit the target model; it is empty then.
 
     Raises:
-        TargetModelMissingError: it was left out.
-        InvalidRequestError: a member breaks its constraint or asks for something a multi-model
-            endpoint does not have.
+        TargetModelMissingError: the request has no target model and needs one.
+        InvalidRequestError: a member violates its constraint, or is for something that a
+            multi-model endpoint does not have.
     """
     _refuse_foreign_members(endpoint_name, headers)
     _optional(headers, _PREFIX + "inference-id", constraints.INFERENCE_ID)
@@ -54,11 +54,10 @@ def parse_invocation(
 
 
 def parse_retry_policy(headers: Mapping[str, str]) -> RetryPolicy:
-    """Return what the AWS SDK behind `headers` will retry, and how often still.
+    """Return which statuses the AWS SDK of the client retries, and how many attempts are left.
 
-    The mode travels in `User-Agent` from the first attempt on, the number of attempts in
-    `amz-sdk-request` from the second on. A client that says neither is taken for one that
-    tries once.
+    SDKs send the retry mode in `User-Agent`, and from the second attempt on the number of attempts
+    in `amz-sdk-request`. A client that sends neither is assumed to try once.
     """
     mode = _RETRY_MODE.search(headers.get("user-agent", ""))
     if mode is None:

@@ -1,4 +1,4 @@
-"""The one table from errors to what SDKs read: error type, HTTP status, ErrorCode.
+"""The table of what SDKs read for each error: error type, HTTP status, ErrorCode.
 
 Types and statuses are those of the `sagemaker-runtime` service model.
 """
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WireStatus:
-    """How one kind of error travels."""
+    """The error type, status and code of one kind of error."""
 
     type: str
     status: int
@@ -67,7 +67,7 @@ _ORIGINAL: dict[type[ModelyardError], int] = {
 
 
 def invoke_status(error: ModelyardError) -> WireStatus:
-    """Return how `error` travels from InvokeEndpoint."""
+    """Return type, status and code of an error of InvokeEndpoint."""
     found = _nearest(_INVOKE, error)
     if isinstance(error, ModelError):
         blame = "CLIENT" if 400 <= original_status(error) < 500 else "SERVER"
@@ -76,24 +76,27 @@ def invoke_status(error: ModelyardError) -> WireStatus:
 
 
 def manage_status(error: ModelyardError) -> WireStatus:
-    """Return how `error` travels from the model management routes (the container contract)."""
+    """Return type, status and code of an error of the management routes.
+
+    The statuses are those of SageMaker's contract for multi-model containers.
+    """
     return _nearest(_INVOKE | _MANAGE, error)
 
 
 def call_status(error: ModelyardError | None) -> int:
-    """Return the status of a call of a Cortex API that its class did not answer itself."""
+    """Return the status of a call of a Cortex API that has no response of its class."""
     return 200 if error is None else _nearest(_CALL, error)
 
 
 def original_status(error: ModelError) -> int:
-    """Return the status the model's container would have answered with."""
+    """Return the status with which the container of the model would respond."""
     if error.original_status is not None:
         return error.original_status
     return _nearest(_ORIGINAL, error)
 
 
 def retry_after_s(error: ModelNotReadyError) -> float:
-    """Return when a client should try again: from 1 ms to an hour, whatever was estimated."""
+    """Return when a client should retry, in seconds: the estimate, from 1 ms to an hour."""
     return max(0.001, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
 
 

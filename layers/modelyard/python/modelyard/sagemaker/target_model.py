@@ -1,4 +1,4 @@
-"""From the text a caller sends to the one normalised name everything else uses."""
+"""Normalise the name of the target model in a request."""
 
 from modelyard.domain.values import TargetModel
 from modelyard.sagemaker.constraints import TARGET_MODEL, violation
@@ -7,12 +7,12 @@ from modelyard.sagemaker.constraints import TARGET_MODEL, violation
 def parse_target_model(text: str) -> TargetModel:
     """Return the normalised target model: a relative name of non-empty segments joined by `/`.
 
-    One leading slash is dropped, as SageMaker does. Two spellings of one model always give the
-    same name, so that policies and caches can compare names.
+    One leading slash is removed, as in SageMaker. All spellings of a model have the same normalised
+    name, so that access rules and caches can compare names.
 
     Raises:
-        InvalidRequestError: empty, longer than 1024, not printable ASCII, a backslash, or a
-            segment that is empty, `.` or `..`.
+        InvalidRequestError: the text is empty, longer than 1024 characters or not printable ASCII,
+            or it contains a backslash or a segment that is empty, `.` or `..`.
     """
     if not text:
         raise violation("targetModel", "Member must have length greater than or equal to 1")
