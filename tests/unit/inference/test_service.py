@@ -1,4 +1,4 @@
-"""The use cases beside the models, over the real residence; only the framework is a toy."""
+"""The inference service over the real residence; only the models are fakes."""
 
 import threading
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class Toy:
 
 
 class Scene:
-    """An inference service whose models all predict in the way the test says."""
+    """An inference service; `predict` of the scene is what every model does."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()

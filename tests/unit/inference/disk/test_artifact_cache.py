@@ -1,4 +1,4 @@
-"""Staging: complete or not at all, once for all who ask."""
+"""Staging: completely or not at all, and once for all callers."""
 
 import errno
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_artifact_that_changed_since_it_was_described_is_not_staged(
 def test_entry_that_is_not_complete_is_staged_again(
     cache: ArtifactCache, tmp_path: Path, damage: str
 ) -> None:
-    """As a power failure may leave it, whatever was flushed."""
+    """A power failure can leave such an entry, in spite of fsync."""
     repository = MemoryRepository({"net/a": b"1234", "net/b": b"5678"})
     cache.ensure_staged(repository.describe("net"), repository).release()
     (entry,) = (tmp_path / "entries").iterdir()
@@ -176,7 +176,9 @@ def test_full_disk_is_a_capacity_error(
     assert leftovers(tmp_path) == []
 
 
-def test_artifact_somebody_else_stages_is_waited_for(tmp_path: Path, clock: FakeClock) -> None:
+def test_call_waits_for_another_process_that_stages_the_artifact(
+    tmp_path: Path, clock: FakeClock
+) -> None:
     repository = MemoryRepository({"m.onnx": b"1"})
     artifact = repository.describe("m.onnx")
     other_tree = CacheTree(tmp_path, LIMIT)
@@ -195,7 +197,7 @@ def test_artifact_somebody_else_stages_is_waited_for(tmp_path: Path, clock: Fake
     assert repository.fetched == ["m.onnx"]
 
 
-def test_claim_that_is_never_given_up_only_costs_time(tmp_path: Path, clock: FakeClock) -> None:
+def test_claim_that_is_never_given_up_only_delays_staging(tmp_path: Path, clock: FakeClock) -> None:
     repository = MemoryRepository({"m.onnx": b"1"})
     artifact = repository.describe("m.onnx")
     tree = CacheTree(tmp_path, LIMIT)
@@ -206,7 +208,7 @@ def test_claim_that_is_never_given_up_only_costs_time(tmp_path: Path, clock: Fak
 
 
 def _claim_of(artifact: object, tree: CacheTree, root: Path) -> str:
-    """Claim the artifact as another process would; returns the digest."""
+    """Claim the artifact as another process would, and return its digest."""
     from modelyard.inference.disk import artifact_cache
 
     digest: str = artifact_cache._digest(artifact)  # type: ignore[arg-type]
@@ -214,7 +216,7 @@ def _claim_of(artifact: object, tree: CacheTree, root: Path) -> str:
     return digest
 
 
-def test_files_are_prepared_before_anybody_sees_them(tmp_path: Path, clock: FakeClock) -> None:
+def test_files_are_prepared_before_they_are_published(tmp_path: Path, clock: FakeClock) -> None:
     def double(model_dir: Path) -> None:
         file = model_dir / "m.onnx"
         file.write_bytes(file.read_bytes() * 2)

@@ -1,4 +1,4 @@
-"""The shared directory tree: limits, leases, eviction and what the dead leave behind."""
+"""The shared directory tree: limits, leases, eviction and files of dead processes."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ def test_published_entry_can_be_leased(tree: CacheTree) -> None:
     assert (lease.model_dir / "weights").stat().st_size == 10 * KILO
 
 
-def test_what_was_not_published_cannot_be_leased(tree: CacheTree, tmp_path: Path) -> None:
+def test_unpublished_entry_cannot_be_leased(tree: CacheTree, tmp_path: Path) -> None:
     fill(tree, "a")
 
     assert tree.lease("a") is None
@@ -82,7 +82,7 @@ def test_used_bytes_are_what_is_published_or_reserved(tree: CacheTree, tmp_path:
     assert tree.used_bytes() >= published + 20 * KILO
 
 
-def test_least_recently_used_entry_goes_first(tree: CacheTree, tmp_path: Path) -> None:
+def test_least_recently_used_entry_is_evicted_first(tree: CacheTree, tmp_path: Path) -> None:
     for digest, used_at in (("old", 100), ("older", 50), ("new", 200)):
         publish(tree, digest, 30 * KILO, used_at=used_at)
 
@@ -91,7 +91,7 @@ def test_least_recently_used_entry_goes_first(tree: CacheTree, tmp_path: Path) -
     assert digests(tmp_path) == {"old", "new", "another"}
 
 
-def test_lease_moves_an_entry_to_the_end_of_the_line(tree: CacheTree, tmp_path: Path) -> None:
+def test_leased_entry_becomes_the_last_to_be_evicted(tree: CacheTree, tmp_path: Path) -> None:
     for digest, used_at in (("a", 50), ("b", 100), ("c", 150)):
         publish(tree, digest, 30 * KILO, used_at=used_at)
 
@@ -137,7 +137,7 @@ def test_more_than_the_limit_is_refused_without_evicting(tree: CacheTree, tmp_pa
 
 @pytest.fixture
 def pair(tmp_path: Path) -> CacheTree:
-    """A tree for two entries, whatever they weigh."""
+    """A tree limited to two entries of any size."""
     return CacheTree(tmp_path, 1000 * KILO, limit_entries=2)
 
 
@@ -200,7 +200,7 @@ def dead_owner() -> Owner:
     return owner
 
 
-def test_what_a_killed_process_left_is_reclaimed_when_space_is_needed(
+def test_files_of_a_killed_process_are_removed_when_space_is_needed(
     tree: CacheTree, tmp_path: Path
 ) -> None:
     owner = dead_owner()
@@ -223,7 +223,7 @@ def test_claim_of_a_killed_process_is_taken_over(tree: CacheTree, tmp_path: Path
 
 
 @pytest.mark.parametrize(("age_s", "is_kept"), [(60, True), (1000, False)])
-def test_owner_on_another_host_counts_until_its_time_to_live_is_over(
+def test_files_of_another_host_are_kept_until_their_time_to_live_ends(
     tree: CacheTree, tmp_path: Path, age_s: int, is_kept: bool
 ) -> None:
     publish(tree, "a", 60 * KILO)
@@ -267,15 +267,15 @@ def test_eviction_gives_way_to_a_lease_taken_after_it_chose_its_victim(
     assert list((tmp_path / "claims").iterdir()) == []
 
 
-def test_eviction_announced_by_the_dead_binds_nobody(tree: CacheTree, tmp_path: Path) -> None:
+def test_eviction_announced_by_a_dead_process_is_ignored(tree: CacheTree, tmp_path: Path) -> None:
     publish(tree, "a")
     (tmp_path / "evictions" / f"a@{dead_owner()}.z").touch()
 
     assert tree.lease("a") is not None
 
 
-def test_leases_and_evictions_that_race_never_part_a_lease_from_its_files(tree: CacheTree) -> None:
-    """Many readers against many evictors of one entry, which is published again and again."""
+def test_racing_evictions_never_remove_the_files_of_a_lease(tree: CacheTree) -> None:
+    """Many readers and evictors use one entry, which is published again and again."""
     publish(tree, "a")
     torn: list[str] = []
     ended = threading.Event()

@@ -1,4 +1,4 @@
-"""The shared tree when disks refuse, clocks are set and others take us for dead."""
+"""The shared tree when disks fail, clocks are set and other machines consider us dead."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ def refusing(*_: object, **__: object) -> None:
 def test_artifact_published_while_bytes_are_counted_is_counted(
     tree: CacheTree, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its entry was not there yet, its reservation is not there any more."""
+    """The entry did not exist yet, and the reservation no longer exists."""
     other = fill(CacheTree(tmp_path, LIMIT), 60_000)
     names_in = tree_module.names_in
 
@@ -97,10 +97,10 @@ def test_growing_artifact_is_never_without_a_reservation(tmp_path: Path) -> None
     assert tree.used_bytes() >= 60_000
 
 
-def test_staging_that_others_gave_up_is_never_published_in_part(
+def test_staging_folder_that_others_removed_is_never_published_in_part(
     tree: CacheTree, tmp_path: Path
 ) -> None:
-    """A machine that was silent too long goes on where its directory was."""
+    """A machine that was suspended too long goes on writing to its removed folder."""
     staging = fill(tree)
     make_old(staging.path)
     elsewhere = CacheTree(tmp_path, LIMIT, machine="another")
@@ -114,7 +114,7 @@ def test_staging_that_others_gave_up_is_never_published_in_part(
     assert elsewhere.lease("a") is None
 
 
-def test_artifact_being_written_gives_signs_of_life(tree: CacheTree, tmp_path: Path) -> None:
+def test_folder_being_written_is_not_abandoned(tree: CacheTree, tmp_path: Path) -> None:
     staging = fill(tree)
     make_old(staging.path)
 
@@ -124,7 +124,7 @@ def test_artifact_being_written_gives_signs_of_life(tree: CacheTree, tmp_path: P
     assert staging.path.exists()
 
 
-def test_reservation_stays_as_long_as_what_it_is_for(tree: CacheTree, tmp_path: Path) -> None:
+def test_reservation_is_kept_as_long_as_its_folder(tree: CacheTree, tmp_path: Path) -> None:
     staging = fill(tree)
     for reservation in (tmp_path / "reserved").iterdir():
         make_old(reservation)
@@ -135,7 +135,7 @@ def test_reservation_stays_as_long_as_what_it_is_for(tree: CacheTree, tmp_path: 
     assert len(list((tmp_path / "reserved").iterdir())) == 1
 
 
-def test_start_removes_all_that_another_machine_left_long_ago(tmp_path: Path) -> None:
+def test_start_removes_old_files_of_another_machine(tmp_path: Path) -> None:
     CacheTree(tmp_path, LIMIT)
     (tmp_path / "staging" / f"{ELSEWHERE}.1" / "model").mkdir(parents=True)
     (tmp_path / "reserved" / f"{ELSEWHERE}.1.4096").touch()
@@ -153,7 +153,9 @@ def test_start_removes_all_that_another_machine_left_long_ago(tmp_path: Path) ->
     assert [path for path in left if os.path.lexists(path)] == []
 
 
-def test_lease_others_took_for_abandoned_says_so(tree: CacheTree, tmp_path: Path) -> None:
+def test_touch_returns_false_for_a_lease_that_others_removed(
+    tree: CacheTree, tmp_path: Path
+) -> None:
     publish(fill(tree))
     lease = tree.lease("a")
     assert lease is not None
@@ -164,7 +166,7 @@ def test_lease_others_took_for_abandoned_says_so(tree: CacheTree, tmp_path: Path
     assert not lease.touch()
 
 
-def test_what_the_disk_kept_is_removed_by_the_next_sweep(
+def test_files_that_the_disk_kept_are_removed_by_the_next_sweep(
     tree: CacheTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(fill(tree))
@@ -184,7 +186,7 @@ def test_what_the_disk_kept_is_removed_by_the_next_sweep(
     assert [path for room in rooms for path in (tmp_path / room).iterdir()] == []
 
 
-def test_disk_that_takes_no_signs_of_life_is_no_error(
+def test_disk_that_refuses_modification_times_is_no_error(
     tree: CacheTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(fill(tree))
@@ -207,7 +209,7 @@ def test_tree_on_a_read_only_disk_can_be_opened(
     CacheTree(tmp_path, LIMIT)
 
 
-def test_owner_lives_on_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owner_is_not_gone_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = Owner.current()
     boot_time = owner_boot_time()
     monkeypatch.setattr("psutil._psplatform.boot_time", lambda: boot_time + 3600)

@@ -1,4 +1,4 @@
-"""Models in memory: the limit, leases, and who goes first."""
+"""Models in memory: limits, leases, and the order of eviction."""
 
 import threading
 
@@ -12,7 +12,7 @@ from tests.fakes.metrics import RecordingMetrics
 
 
 class Weight:
-    """A predictor that only weighs."""
+    """A predictor that only has a size."""
 
     needs_files = False
 
@@ -53,7 +53,7 @@ def names(cache: ModelCache) -> list[str]:
     return [model.model_id.target_model for model in cache]
 
 
-def test_least_recently_leased_model_goes_first(cache: ModelCache) -> None:
+def test_least_recently_leased_model_is_evicted_first(cache: ModelCache) -> None:
     load(cache, "a")
     load(cache, "b")
     leased = cache.lease(identity("a"))
@@ -88,7 +88,7 @@ def test_leased_models_are_never_evicted(cache: ModelCache) -> None:
     assert names(cache) == ["a"]
 
 
-def test_model_bigger_than_the_limit_evicts_nobody(cache: ModelCache) -> None:
+def test_model_larger_than_the_limit_evicts_no_other(cache: ModelCache) -> None:
     load(cache, "a")
 
     with pytest.raises(ModelTooLargeError, match=r"about 101 bytes .* one worker is 100"):
@@ -107,7 +107,7 @@ def test_growing_reservation_counts_what_it_holds(cache: ModelCache) -> None:
     assert cache.used_bytes == 100
 
 
-def test_failed_load_gives_its_reservation_back(cache: ModelCache) -> None:
+def test_cancelled_reservation_frees_its_memory(cache: ModelCache) -> None:
     room = cache.reserve(identity("a"), 60, timeout_s=0)
 
     cache.cancel(room)
@@ -135,7 +135,7 @@ def test_replaced_version_closes_when_its_last_call_ends(cache: ModelCache) -> N
     assert cache.used_bytes == 40
 
 
-def test_old_version_gives_way_when_both_can_never_fit(cache: ModelCache) -> None:
+def test_old_version_is_retired_when_both_can_never_fit(cache: ModelCache) -> None:
     old = load(cache, "a", 60, "1")
 
     load(cache, "a", 60, "2")
@@ -145,7 +145,7 @@ def test_old_version_gives_way_when_both_can_never_fit(cache: ModelCache) -> Non
     assert cache.used_bytes == 60
 
 
-def test_old_version_of_the_newcomer_goes_after_all_others(cache: ModelCache) -> None:
+def test_old_version_of_the_new_model_is_evicted_last(cache: ModelCache) -> None:
     load(cache, "a", 40, "1")
     load(cache, "b", 40)
 
@@ -171,7 +171,7 @@ def test_reservation_waits_for_a_running_call(metrics: RecordingMetrics) -> None
     assert names(cache) == []
 
 
-def test_reservation_gets_the_place_of_a_model_that_nobody_came_to_lease(
+def test_waiting_reservation_gets_the_place_of_a_model_that_is_never_leased(
     metrics: RecordingMetrics,
 ) -> None:
     cache: ModelCache = ModelCache(100, FakeClock(), metrics, limit_models=1)
@@ -204,11 +204,11 @@ def test_unload_of_a_leased_model_waits_for_its_call(cache: ModelCache) -> None:
 
 @pytest.fixture
 def pair(metrics: RecordingMetrics) -> ModelCache:
-    """A cache for two models, whatever they weigh."""
+    """A cache limited to two models of any size."""
     return ModelCache(1000, FakeClock(), metrics, limit_models=2)
 
 
-def test_a_place_is_made_before_the_model_is_loaded(pair: ModelCache) -> None:
+def test_limit_of_models_holds_while_the_next_one_is_loaded(pair: ModelCache) -> None:
     load(pair, "a")
     load(pair, "b")
 
@@ -239,7 +239,7 @@ def test_old_version_stays_while_there_is_a_place_for_the_new_one(pair: ModelCac
     assert pair.find(identity("b")) is None
 
 
-def test_only_place_goes_to_the_new_version(metrics: RecordingMetrics) -> None:
+def test_old_version_is_unloaded_first_when_one_model_is_allowed(metrics: RecordingMetrics) -> None:
     cache: ModelCache = ModelCache(1000, FakeClock(), metrics, limit_models=1)
     old = load(cache, "a", tag="1")
 
@@ -250,7 +250,7 @@ def test_only_place_goes_to_the_new_version(metrics: RecordingMetrics) -> None:
     assert cache.used_places == 1
 
 
-def test_unload_of_what_is_not_loaded_says_so(cache: ModelCache) -> None:
+def test_unload_of_a_model_that_is_not_loaded_returns_false(cache: ModelCache) -> None:
     assert not cache.unload(identity("a"))
 
 
@@ -261,7 +261,7 @@ class Stubborn(Weight):
         raise RuntimeError("not now")
 
 
-def test_model_that_does_not_close_takes_no_room_from_others(cache: ModelCache) -> None:
+def test_model_that_fails_to_close_frees_its_memory(cache: ModelCache) -> None:
     room = cache.reserve(identity("a"), 80, timeout_s=0)
     artifact = ModelArtifact("memory:", "a", "1", 1)
     cache.put(LoadedModel(identity("a"), artifact, Stubborn(80)), room)

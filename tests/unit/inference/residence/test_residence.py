@@ -1,4 +1,4 @@
-"""The state of one model: hits, loads, updates, deletions, failures, and who waits for what."""
+"""Hits, loads, updates, deletions and failures of one model, and how long calls wait."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ REVALIDATE_S = 10.0
 
 
 class Echo:
-    """A predictor that answers with its file's content."""
+    """A predictor that returns the content of its file."""
 
     needs_files = False
 
@@ -58,7 +58,7 @@ class Echo:
 
 
 class Repository(MemoryRepository):
-    """A repository that can be out of reach, or closed to us."""
+    """A repository that can be unreachable, or refuse access."""
 
     is_down = False
     is_forbidden = False
@@ -73,7 +73,7 @@ class Repository(MemoryRepository):
 
 @dataclass
 class Scene:
-    """A residence over fakes, with a gate in front of every load."""
+    """A residence over fakes. Loads wait while `gate` is not set."""
 
     root: Path
     clock: FakeClock = field(default_factory=FakeClock)
@@ -145,7 +145,7 @@ class Scene:
             self.settle()
 
     def settle(self) -> None:
-        """Wait for the loads that are on their way."""
+        """Wait until the loads in progress have ended."""
         self.residence.wait_for_loads(PATIENT_S)
 
     def _plan(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
@@ -225,7 +225,7 @@ def test_model_that_is_not_loaded_in_time_is_not_ready(scene: Scene) -> None:
     assert scene.outcome("m") == (b"v1", True)
 
 
-def test_known_long_load_is_not_waited_for_beyond_the_clients_patience(scene: Scene) -> None:
+def test_call_does_not_wait_when_the_load_is_known_to_exceed_the_patience(scene: Scene) -> None:
     scene.ask("m")
     slot = scene.residence._slots.of(scene.source("m").model_id)
     assert slot.artifact is not None
@@ -274,7 +274,7 @@ def test_update_during_a_load_is_noticed_by_the_next_call(scene: Scene) -> None:
     assert scene.ask("m") == b"v2"
 
 
-def test_broken_update_never_takes_the_old_copy_down(scene: Scene) -> None:
+def test_broken_update_does_not_unload_the_old_copy(scene: Scene) -> None:
     scene.ask("m")
     scene.repository.put("m", b"bad v2")
 
@@ -306,7 +306,7 @@ def test_failed_load_says_why_and_is_not_tried_again_at_once(scene: Scene) -> No
     assert scene.loads == [b"bad"]
 
 
-def test_failing_model_is_never_only_not_ready(scene: Scene) -> None:
+def test_failing_model_is_an_error_even_while_it_is_loaded_again(scene: Scene) -> None:
     scene.repository.put("m", b"bad")
     for _ in range(2):
         with pytest.raises(ModelLoadError):
@@ -363,7 +363,7 @@ def test_deletion_upstream_is_noticed(scene: Scene) -> None:
     assert scene.models.used_bytes == 0
 
 
-def test_loaded_model_answers_while_the_repository_is_out_of_reach(scene: Scene) -> None:
+def test_loaded_model_answers_while_the_repository_is_unreachable(scene: Scene) -> None:
     scene.ask("m")
     scene.repository.is_down = True
     scene.clock.advance(REVALIDATE_S)
@@ -371,8 +371,8 @@ def test_loaded_model_answers_while_the_repository_is_out_of_reach(scene: Scene)
     assert scene.ask("m") == b"v1"
 
 
-def test_loaded_model_answers_while_the_repository_forbids_to_look(scene: Scene) -> None:
-    """Expired credentials are no deletion of every model there is."""
+def test_loaded_model_answers_while_the_repository_refuses_access(scene: Scene) -> None:
+    """Expired credentials must not unload every model."""
     scene.ask("m")
     scene.repository.is_forbidden = True
     scene.clock.advance(REVALIDATE_S)
@@ -380,7 +380,7 @@ def test_loaded_model_answers_while_the_repository_forbids_to_look(scene: Scene)
     assert scene.ask("m") == b"v1"
 
 
-def test_cold_model_of_a_forbidding_repository_is_not_found(scene: Scene) -> None:
+def test_cold_model_is_not_found_when_the_repository_refuses_access(scene: Scene) -> None:
     scene.repository.is_forbidden = True
 
     with pytest.raises(TargetModelForbiddenError):
@@ -417,7 +417,7 @@ def test_evicted_model_comes_back_from_disk(scene: Scene) -> None:
     assert scene.repository.fetched == []
 
 
-def test_artifact_that_rotted_on_disk_is_staged_again(scene: Scene, tmp_path: Path) -> None:
+def test_artifact_that_was_damaged_on_disk_is_staged_again(scene: Scene, tmp_path: Path) -> None:
     scene.ask("m")
     scene.models.unload(scene.source("m").model_id)
     (rotten,) = (tmp_path / "entries").glob("*/model/m")
@@ -486,7 +486,7 @@ def test_load_that_never_ends_is_a_model_error_after_six_minutes(scene: Scene) -
             scene.ask("m", window_s=0)
 
 
-def test_survey_tells_where_each_model_is(scene: Scene) -> None:
+def test_survey_returns_the_status_of_each_model(scene: Scene) -> None:
     for name in ("a", "b", "c"):
         scene.repository.put(name, name.encode())
         scene.ask(name)
@@ -513,7 +513,7 @@ def test_downloads_loads_and_unloads_are_measured(scene: Scene) -> None:
     ("count", "first_ttl_s", "rest_s"),
     [(1, 5.0, 5.0), (3, 5.0, 20.0), (5000, 5.0, 300.0), (5000, 0.0, 0.0)],
 )
-def test_model_that_keeps_failing_rests_longer_but_not_for_ever(
+def test_time_between_retries_doubles_up_to_a_limit(
     count: int, first_ttl_s: float, rest_s: float
 ) -> None:
     failure = None

@@ -1,4 +1,4 @@
-"""What residence does when repositories are slow, threads run out and leases are lost."""
+"""Residence when the repository is slow, no thread can start, or a lease is lost."""
 
 import threading
 import traceback
@@ -29,7 +29,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.fixture
 def slow_repository(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A repository that says nothing until the event is set."""
+    """A repository that does not answer until the event is set."""
     answer, describe = threading.Event(), scene.repository.describe
     asked = threading.Event()
 
@@ -46,14 +46,14 @@ def slow_repository(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
     answer.set()
 
 
-def test_slow_repository_holds_up_no_call_of_a_loaded_model(
+def test_slow_repository_does_not_delay_calls_of_a_loaded_model(
     scene: Scene, slow_repository: threading.Event
 ) -> None:
     for _ in range(3):
         assert scene.outcome("m") == (b"v1", True)
 
 
-def test_late_answer_of_a_slow_repository_counts(
+def test_late_answer_of_a_slow_repository_is_used(
     scene: Scene, slow_repository: threading.Event
 ) -> None:
     scene.repository.put("m", b"v2")
@@ -81,7 +81,7 @@ def test_failing_check_of_a_loaded_model_fails_no_call(
     assert scene.ask("m") == b"v1"
 
 
-def test_load_that_gets_no_thread_is_tried_again(
+def test_load_is_tried_again_when_no_thread_could_start(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:
@@ -95,7 +95,7 @@ def test_load_that_gets_no_thread_is_tried_again(
     assert scene.ask("m") == b"v1"
 
 
-def test_check_that_gets_no_thread_is_made_later(
+def test_check_is_made_later_when_no_thread_could_start(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:
@@ -116,10 +116,10 @@ def test_check_that_gets_no_thread_is_made_later(
 @pytest.mark.parametrize(
     ("name", "error"), [("missing", TargetModelNotFoundError), ("bad", ModelLoadError)]
 )
-def test_error_that_is_given_to_many_calls_does_not_grow(
+def test_traceback_of_an_error_raised_for_many_calls_does_not_grow(
     scene: Scene, name: str, error: type[Exception]
 ) -> None:
-    """Its traceback would keep every call's body in memory until the model is tried again."""
+    """A growing traceback would keep the body of every call in memory."""
     scene.repository.put("bad", b"bad")
     depths = []
 
@@ -131,7 +131,7 @@ def test_error_that_is_given_to_many_calls_does_not_grow(
     assert max(depths[1:]) == min(depths[1:])
 
 
-def test_model_that_is_deleted_while_it_loads_does_not_answer_when_nobody_can_be_asked(
+def test_model_deleted_during_its_load_does_not_answer_when_the_repository_is_down(
     scene: Scene,
 ) -> None:
     source = scene.source("m")
@@ -152,7 +152,7 @@ def test_model_that_is_deleted_while_it_loads_does_not_answer_when_nobody_can_be
 def test_model_whose_files_may_be_gone_is_loaded_again(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its machine was silent, frozen say, until others took its lease for abandoned."""
+    """The machine was suspended until another one considered its lease abandoned."""
     monkeypatch.setattr("tests.unit.inference.residence.test_residence.Echo.needs_files", True)
     scene.ask("m")
     for lease in (tmp_path / "leases").iterdir():
@@ -162,7 +162,7 @@ def test_model_whose_files_may_be_gone_is_loaded_again(
     assert scene.outcome("m") == (b"v1", False)
 
 
-def test_staged_files_that_cannot_be_read_are_not_held_against_the_model(
+def test_unreadable_staged_files_are_a_dependency_error(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -24,7 +24,7 @@ def answered(
 ) -> Answer:
     """Call a handler and return its answer, together with the metrics recorded so far.
 
-    Whatever the handler raises becomes the answer's error.
+    Errors that the handler raises are returned in the answer; this function never raises.
     """
     REQUEST_ID.set(getattr(request, "request_id", ""))
     try:

@@ -80,6 +80,8 @@ class CacheTree:
 
     def lease(self, digest: str) -> DiskLease | None:
         """Return a lease on a published entry, or None when there is no complete one."""
+        if not self.has(digest):  # saves the mark, and its round trips to a network disk
+            return None
         mark = self._leases.make(digest)
         try:
             lease = self._leased_entry(digest, mark)
@@ -92,7 +94,7 @@ class CacheTree:
 
     def has(self, digest: str) -> bool:
         """Return whether an entry is published. It may be gone by the time it is leased."""
-        _refresh(self._entries)
+        os.close(os.open(self._entries, os.O_RDONLY | os.O_DIRECTORY))  # for NFS: see above
         return (self._entries / digest).exists()
 
     def new_staging(self) -> "Staging":
@@ -222,7 +224,6 @@ class CacheTree:
     def _leased_entry(self, digest: str, mark: Mark) -> DiskLease | None:
         if digest in self._evictions.subjects():
             return None
-        _refresh(self._entries)
         manifest = Manifest.read_complete(self._entries / digest)
         if manifest is None:
             return None
@@ -358,8 +359,3 @@ class Staging:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _refresh(folder: Path) -> None:
-    """Make an NFS client look again at the names in a folder."""
-    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
