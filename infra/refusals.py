@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from modelyard.config.endpoint_config import Compute, EndpointConfig
+from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.schema import Deployment
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
@@ -80,7 +80,7 @@ def _of_endpoint(config: EndpointConfig) -> Iterator[str]:
         yield from _of_project(config.project)
 
 
-def _of_compute(compute: Compute) -> Iterator[str]:
+def _of_compute(compute: RequestedCompute) -> Iterator[str]:
     least, most = _MEMORY_BYTES
     if not 1 <= compute.timeout_s <= MAX_TIMEOUT_S:
         yield f"compute: timeout: allowed: 1 s to {MAX_TIMEOUT_S:g} s on Lambda"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config.endpoint_config import Compute, is_endpoint_name, resource_for_path
+from modelyard.config.endpoint_config import RequestedCompute, is_endpoint_name, resource_for_path
 from modelyard.config.files import load_config
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import ConfigurationError
@@ -52,7 +52,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         not_ready_status=429,
         access=(AccessRule("team-*", ("a/*",), ("a/b",)), AccessRule("admin")),
     )
-    assert resource.compute == Compute(512 * 1024**2, 2, 360.0, "onnx")
+    assert resource.compute == RequestedCompute(512 * 1024**2, 2, 360.0, "onnx")
 
 
 def test_what_is_left_out_has_the_documented_defaults(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_is_left_out_has_the_documented_defaults(folder: Path) -> None:
     [resource] = load_config(path)
 
     assert resource.endpoint == Endpoint("a", (folder / "models").as_uri() + "/")
-    assert resource.compute == Compute(2048 * 1024**2, 8, 360.0, "auto")
+    assert resource.compute == RequestedCompute(2048 * 1024**2, 8, 360.0, "auto")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelyard.config.files import Compute, EndpointConfig, load_config
+from modelyard.config.files import EndpointConfig, RequestedCompute, load_config
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation, PredictorType
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
@@ -90,7 +90,7 @@ def test_an_api_is_an_endpoint_with_a_project(project: Path) -> None:
             allow_code=True,
             route="/demo",
         ),
-        compute=Compute(2048 * 1024**2, 8, 360.0, "auto"),
+        compute=RequestedCompute(2048 * 1024**2, 8, 360.0, "auto"),
         project=ApiProject(
             name="demo",
             type=PredictorType.ONNX,
@@ -117,7 +117,7 @@ def test_what_an_api_leaves_out_has_cortex_defaults(project: Path) -> None:
         endpoint=Endpoint(
             "demo", (project / "cortex.yaml").as_uri() + "#demo", allow_code=True, route="/demo"
         ),
-        compute=Compute(2048 * 1024**2, 8, 360.0, "auto"),
+        compute=RequestedCompute(2048 * 1024**2, 8, 360.0, "auto"),
         project=ApiProject("demo", PredictorType.PYTHON, str(project), "predictor.py"),
     )
 

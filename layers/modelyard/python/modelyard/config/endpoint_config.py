@@ -18,8 +18,8 @@ _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Compute:
-    """What an endpoint asks of a deployment; the local server has options for it."""
+class RequestedCompute:
+    """What an endpoint requests from a deployment; a local server has options for it."""
 
     memory_bytes: int
     shards: int
@@ -32,7 +32,7 @@ class EndpointConfig:
     """One resource of a config file."""
 
     endpoint: Endpoint
-    compute: Compute | None = None
+    compute: RequestedCompute | None = None
     """None where only a local server was asked for."""
     project: ApiProject | None = None
     """The Cortex project, given exactly when `endpoint.is_api`."""

@@ -11,9 +11,15 @@ import yaml
 from modelyard.config.cortex.api import RealtimeAPI
 from modelyard.config.cortex.problems import code_of
 from modelyard.config.cortex.project import project_of, warnings_of
-from modelyard.config.endpoint_config import Compute, EndpointConfig, found
-from modelyard.config.schema import Access, Deployment, MultiModelEndpoint, suggestion, validated
-from modelyard.config.schema import Compute as ComputeSection
+from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute, found
+from modelyard.config.schema import (
+    Access,
+    Compute,
+    Deployment,
+    MultiModelEndpoint,
+    suggestion,
+    validated,
+)
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import ConfigurationError
 
@@ -208,7 +214,7 @@ def _access_rule(rule: Access) -> AccessRule:
 
 def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
     api = validated(RealtimeAPI, document, path.parent, code_of)
-    compute, memory = _compute(ComputeSection()), api.compute.mem
+    compute, memory = _compute(Compute()), api.compute.mem
     return EndpointConfig(
         endpoint=Endpoint(
             name=api.name,
@@ -222,8 +228,8 @@ def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
     )
 
 
-def _compute(compute: ComputeSection) -> Compute:
-    return Compute(compute.memory, compute.shards, compute.timeout, compute.runtime)
+def _compute(compute: Compute) -> RequestedCompute:
+    return RequestedCompute(compute.memory, compute.shards, compute.timeout, compute.runtime)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any], Path], EndpointConfig]] = {

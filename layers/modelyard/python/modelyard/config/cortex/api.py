@@ -223,7 +223,7 @@ class Networking(Section):
     ] = None
 
 
-class Compute(_RuledSection):
+class ApiCompute(_RuledSection):
     """What a replica gets."""
 
     cpu: Cpu | None = None
@@ -244,7 +244,7 @@ class RealtimeAPI(_RuledSection):
     kind: Literal["RealtimeAPI"]
     predictor: Predictor
     networking: Networking = Networking()
-    compute: Compute = Compute()
+    compute: ApiCompute = ApiCompute()
     autoscaling: Autoscaling | None = None
     update_strategy: UpdateStrategy | None = None
     monitoring: Monitoring | None = None
