@@ -10,6 +10,7 @@ from modelyard.domain.errors import (
     PredictionError,
     UnsupportedAcceptError,
 )
+from modelyard.domain.requests import REQUEST_ID
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import registry
 from tests.models import onnx_models, sklearn_models, xgboost_models
@@ -79,10 +80,52 @@ def test_body_may_come_with_its_content_type(tmp_path, result, expected):
     assert answer(tmp_path, source) == expected
 
 
-def test_other_result_is_the_scripts_failure(tmp_path):
-    source = "def model_fn(d): ...\ndef transform_fn(m, data, kind, accept): return {}"
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ("{'label': 'cat'}", b'{"label":"cat"}'),
+        ("[1, 2.5]", b"[1,2.5]"),
+        ("0.5", b"0.5"),
+        ("True", b"true"),
+        ("None", b"null"),
+        ("(1, 2, 3)", b"[1,2,3]"),
+        ("({'label': 'cat'}, 'application/json')", b'{"label":"cat"}'),
+        ("numpy.float32(0.5)", b"0.5"),
+        ("numpy.array([[1, 2], [3, 4]]).T", b"[[1,3],[2,4]]"),
+        ("{'labels': numpy.array(['cat'])}", b'{"labels":["cat"]}'),
+        ("pandas.Series([1, 2])", b"[1,2]"),
+    ],
+)
+@pytest.mark.parametrize("function", ["transform_fn(m, d, c, a)", "output_fn(p, a)"])
+def test_any_other_result_is_json(tmp_path, function, result, expected):
+    source = f"import numpy, pandas\ndef model_fn(d): return sum\ndef {function}: return {result}"
 
-    with pytest.raises(PredictionError, match="the script answered a dict"):
+    assert answer(tmp_path, source) == Prediction(expected, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("result", "accept", "expected"),
+    [
+        ("numpy.array([[1, 2], [3, 4]])", "text/csv", b"1,2\n3,4\n"),
+        ("pandas.Series(['a', 'b'])", "text/csv", b"a\nb\n"),
+        ("numpy.array([[1, 2], [3, 4]])", "application/jsonlines", b"[1,2]\n[3,4]\n"),
+        ("{'a': 1}", "text/csv", b'{"a":1}'),
+    ],
+)
+def test_array_is_written_in_the_content_type_of_the_answer(tmp_path, result, accept, expected):
+    source = f"""
+        import numpy, pandas
+        def model_fn(d): ...
+        def transform_fn(m, data, kind, accept): return {result}
+    """
+
+    assert answer(tmp_path, source, Payload(b"1", accept=accept)) == Prediction(expected, accept)
+
+
+def test_result_that_json_cannot_carry_is_the_scripts_failure(tmp_path):
+    source = "def model_fn(d): ...\ndef transform_fn(m, data, kind, accept): return {1, 2}"
+
+    with pytest.raises(PredictionError, match="the model's answer cannot be JSON: a set is not"):
         answer(tmp_path, source)
 
 
@@ -108,6 +151,77 @@ def test_functions_may_take_the_context(tmp_path):
 
     assert said.body == b"house|None|text/csv|application/json"
     assert said.custom_attributes == "seen=c=1"
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("context.get_request_header(0, 'X-Amzn-SageMaker-Custom-Attributes')", "tier=gold"),
+        ("context.get_request_header(0, 'content-type')", "text/csv"),
+        ("context.get_request_header(0, 'X-Absent')", None),
+        (
+            "sorted(context.get_all_request_header(0))",
+            ["Accept", "Content-Type", "X-Amzn-SageMaker-Custom-Attributes"],
+        ),
+        ("context.request_processor[0].get_request_properties()['Accept']", "application/json"),
+        ("context.get_request_id(0)", "request-7"),
+        ("context.request_ids", {"0": "request-7"}),
+        ("context.system_properties['batch_size']", 1),
+        ("context.system_properties.get('gpu_id')", None),
+        ("context.model_name", "house"),
+        ("context.manifest['model']['modelName']", "house"),
+        ("context.get_response_status(0)", [200, ""]),
+        ("context.get_response_headers(0)", {}),
+    ],
+)
+def test_context_has_the_members_of_the_model_server(tmp_path, expression, expected):
+    source = f"""
+        import json
+        def model_fn(model_dir): ...
+        def transform_fn(model, data, kind, accept, context): return json.dumps({expression})
+    """
+    payload = Payload(b"1", "text/csv", custom_attributes="tier=gold")
+    token = REQUEST_ID.set("request-7")
+
+    said = answer(tmp_path / "house", source, payload)
+
+    REQUEST_ID.reset(token)
+    assert json.loads(said.body) == expected
+
+
+def test_context_sets_content_type_and_headers_of_the_answer(tmp_path):
+    source = """
+        def model_fn(model_dir): ...
+        def transform_fn(model, data, kind, accept, context):
+            context.set_response_content_type(0, "text/x-mine")
+            context.set_response_header(0, "X-Amzn-SageMaker-Custom-Attributes", "a=b")
+            context.set_response_status(201, "made", 0)
+            return "x"
+    """
+
+    assert answer(tmp_path, source) == Prediction(b"x", "text/x-mine", "a=b")
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("set_response_status(code=422, phrase='no', idx=0)", 422),
+        ("set_all_response_status(503)", 503),
+        ("set_response_status(302)", 302),
+    ],
+)
+def test_status_that_a_script_sets_is_the_original_status(tmp_path, call, status):
+    source = f"""
+        def model_fn(model_dir): ...
+        def transform_fn(model, data, kind, accept, context):
+            context.{call}
+            return "three rows at most"
+    """
+
+    with pytest.raises(PredictionError, match=r"^three rows at most$") as failed:
+        answer(tmp_path, source)
+
+    assert failed.value.original_status == status
 
 
 def test_custom_attributes_are_not_echoed_unasked(tmp_path):
@@ -161,6 +275,83 @@ def test_own_predict_fn_gets_the_frameworks_own_model(tmp_path):
 def test_no_model_fn_needs_a_model_file(tmp_path):
     with pytest.raises(ModelLoadError, match=r"defines no model_fn, and the artifact holds"):
         loaded(script(tmp_path, ""))
+
+
+LOADS_JOBLIB = """
+    import joblib, os
+    def model_fn(model_dir): return joblib.load(os.path.join(model_dir, "model.joblib"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"[1, 2, 3, 4]", "application/json"),
+        (b"[[1, 2, 3, 4]]", "application/json"),
+        (b'["1", "2", "3", "4"]', "application/json"),
+        (b"1,2,3,4", "text/csv"),
+        (b"1\n2\n3\n4\n", "text/csv"),  # NumPy reads one column as it reads one row
+        (b"[1, 2, 3, 4]\n", "application/jsonlines"),
+    ],
+)
+def test_estimator_of_a_script_gets_rows_as_in_its_container(tmp_path, body, content_type):
+    sklearn_models.linear_joblib(tmp_path, 2, 1)
+
+    assert answer(tmp_path, LOADS_JOBLIB, Payload(body, content_type)).body == b"[21.0]"
+
+
+def test_rows_of_an_estimator_are_single_precision(tmp_path):
+    sklearn_models.linear_joblib(tmp_path, 2, 1)
+    source = (
+        LOADS_JOBLIB + "    def predict_fn(rows, model): return [str(rows.dtype), rows.shape]\n"
+    )
+
+    said = answer(tmp_path, source, Payload(b"[1, 2, 3, 4]", "application/json"))
+
+    assert said.body == b'["float32",[1,4]]'
+
+
+LOADS_BOOSTER = """
+    import os, xgboost
+    def model_fn(model_dir): return xgboost.Booster(model_file=os.path.join(model_dir, "model.ubj"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", b"[7.5]"),
+        ("def predict_fn(data, model): return model.predict(data)", b"[7.5]"),
+        (
+            "def predict_fn(data, model): return model.predict(data, pred_contribs=True)",
+            b"[[0.0,0.0,0.0,0.0,0.0,0.0,7.5]]",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"1,2,3,4,5,6", "text/csv"),
+        (b"0:1 1:2 2:3", "text/libsvm"),
+        (b"[[1, 2, 3, 4, 5, 6]]", "application/json"),
+        (b"[1, 2, 3, 4, 5, 6]", "application/json"),
+    ],
+)
+def test_booster_of_a_script_gets_a_matrix_as_in_its_container(
+    tmp_path, body, content_type, more, expected
+):
+    xgboost_models.ubj(tmp_path, 7.5)
+
+    said = answer(tmp_path, f"{LOADS_BOOSTER}    {more}\n", Payload(body, content_type))
+
+    assert said.body == expected
+
+
+def test_values_that_are_no_features_are_rejected(tmp_path):
+    xgboost_models.ubj(tmp_path, 7.5)
+
+    with pytest.raises(InputRejectedError, match="looks like text/csv"):
+        answer(tmp_path, LOADS_BOOSTER, Payload(b"1,2,3,4,5,6", "text/libsvm"))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 import io
 import json
 
+import joblib
 import numpy as np
 import pytest
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
 from modelyard.domain.errors import InputRejectedError, PredictionError
@@ -30,6 +33,7 @@ def linear(tmp_path):
         pytest.param(b"[[1, 2, 3, 4]]", "application/json", id="json rows"),
         pytest.param(b"1,2,3,4", "text/csv", id="csv"),
         pytest.param(b"[1, 2, 3, 4]\n", "application/jsonlines", id="lines"),
+        pytest.param(b'["1", "2", "3", "4"]', "application/json", id="numbers as text"),
         pytest.param(npy_codec.encode(np.arange(1.0, 5.0)), "application/x-npy", id="npy row"),
     ],
 )
@@ -115,3 +119,41 @@ def test_memory_is_measured_not_guessed(tmp_path):
     sklearn_models.dump_compressed(tmp_path / "model.skops", model)
 
     assert 800_000 < loaded(tmp_path).memory_bytes < 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'[[22, "m"], [30, "f"]]', "column 2 holds the text 'm': rows are numbers"),
+        (b'["22", "m", "1", "2"]', "column 2 holds the text 'm'"),
+        (b'"m"', "the body holds the text 'm'"),
+    ],
+)
+def test_text_is_named_with_its_column(linear, body, message):
+    with pytest.raises(InputRejectedError, match=message):
+        linear.predict(Payload(body, "application/json"))
+
+
+def test_each_line_of_json_lines_is_a_row(tmp_path):
+    joblib.dump(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]), tmp_path / "model.joblib")
+
+    answer = loaded(tmp_path, allow_code=True).predict(
+        Payload(b"1\n2\n3\n", "application/jsonlines")
+    )
+
+    assert json.loads(answer.body) == pytest.approx([2.0, 4.0, 6.0])
+
+
+@pytest.mark.parametrize("kind", [KMeans, MiniBatchKMeans, BisectingKMeans])
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_model_is_asked_in_the_precision_it_was_fitted_on(tmp_path, kind, precision):
+    points = np.random.default_rng(0).normal(size=(40, 3)).astype(precision)
+    estimator = kind(3, random_state=0).fit(points)
+    joblib.dump(estimator, tmp_path / "model.joblib")
+    body = json.dumps(points.tolist()).encode()
+
+    predictor = loaded(tmp_path, allow_code=True)
+
+    for _ in range(2):
+        answer = predictor.predict(Payload(body, "application/json"))
+        assert json.loads(answer.body) == estimator.predict(points).tolist()

@@ -50,6 +50,8 @@ def test_empty_last_cell_is_nan_too():
         pytest.param(b"1,2\n3", "line 2 .* has 1 cells, line 1 has 2", id="short row"),
         pytest.param(b"1,2\n\n3,4", "line 2 .* has 1 cells", id="blank line inside"),
         pytest.param(b"1 2:3", "line 1, column 2", id="libsvm"),
+        pytest.param(b"1,2_0", "line 1, column 2 .* is not a number: '2_0'", id="underscore"),
+        pytest.param("1,٣".encode(), "line 1, column 2", id="digits of another script"),
         pytest.param(b"", "no CSV row", id="empty"),
         pytest.param(b" \r\n", "no CSV row", id="blank"),
         pytest.param(b"1,\xff", "not UTF-8 at byte 2", id="not UTF-8"),

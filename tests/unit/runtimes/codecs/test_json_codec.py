@@ -2,6 +2,7 @@ import json
 import math
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,13 +59,39 @@ def test_numpy_values_inside_an_answer_are_encoded():
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(np.arange(6).reshape(2, 3).T, b"[[0,3],[1,4],[2,5]]", id="not contiguous"),
+        pytest.param(np.array(["a", "b"]), b'["a","b"]', id="text"),
+        pytest.param(np.array(["a", 1.5, None], dtype=object), b'["a",1.5,null]', id="objects"),
+        pytest.param(np.array(7), b"7", id="rank 0"),
+        pytest.param(np.int64(2**60 + 1), b"1152921504606846977", id="beyond 2^53"),
+        pytest.param(np.array([2**64 - 1], np.uint64), b"[18446744073709551615]", id="uint64"),
+        pytest.param(np.float16(0.5), b"0.5", id="half precision"),
+        pytest.param(np.longdouble(0.5), b"0.5", id="long double"),
+        pytest.param(np.bool_(True), b"true", id="bool"),
+        pytest.param(pandas.Series([1, 2]), b"[1,2]", id="series"),
+        pytest.param(pandas.DataFrame({"a": [1], "b": ["x"]}), b'[[1,"x"]]', id="frame"),
+        pytest.param((1, "a"), b'[1,"a"]', id="tuple"),
+        pytest.param({"x": {np.int64(3): [np.nan]}}, b'{"x": {"3": [null]}}', id="numpy keys"),
+        pytest.param([2**70, np.nan], b"[1180591620717411303424, null]", id="beyond 64 bits"),
+    ],
+)
+def test_values_that_models_answer_are_encoded(value, expected):
+    assert json_codec.encode(value) == expected
+
+
 def test_lines_of_an_answer_are_newline_terminated():
     assert json_codec.encode_lines([[1], "a"]) == b'[1]\n"a"\n'
 
 
-def test_answer_that_json_cannot_carry_is_the_models_failure():
+@pytest.mark.parametrize(
+    "value", [NotImplemented, {1, 2}, b"bytes", 1j, np.array([b"bytes"])], ids=str
+)
+def test_answer_that_json_cannot_carry_is_the_models_failure(value):
     with pytest.raises(PredictionError, match="cannot be JSON"):
-        json_codec.encode(object())
+        json_codec.encode(value)
 
 
 @given(st.binary())

@@ -1,5 +1,6 @@
 """Requests of the router to the inference side, their answer, and the port between the two."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from modelyard.domain.values import (
     Sample,
     Timings,
 )
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that this thread answers; log lines and scripts read it."""
 
 
 @dataclass(frozen=True, slots=True)

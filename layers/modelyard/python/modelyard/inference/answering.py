@@ -2,18 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import replace
 
 from modelyard.domain.errors import ModelError, ModelyardError
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.requests import Answer, Request
+from modelyard.domain.requests import REQUEST_ID, Answer, Request
 from modelyard.inference.buffered_metrics import BufferedMetrics
 
 logger = logging.getLogger(__name__)
-
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""The id of the request that the current thread answers, for log lines."""
 
 MAX_ANSWER_BYTES = 64 << 20
 """Largest response body in bytes. The server buffers responses whole."""

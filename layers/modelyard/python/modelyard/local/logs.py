@@ -8,7 +8,7 @@ import threading
 import time
 from typing import IO
 
-from modelyard.inference.answering import REQUEST_ID
+from modelyard.domain.requests import REQUEST_ID
 
 _PLAIN = re.compile("""[^ "'=]+""")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {

@@ -5,8 +5,9 @@
     predict_fn(value, model) -> prediction      output_fn(prediction, accept) -> body
     transform_fn(model, data, content_type, accept) -> body      instead of the last three
 
-Each may take one more argument, a `ScriptContext`. A body is bytes, text, or a pair of one
-of them and its content type. JSON and CSV arrive as text, everything else as bytes.
+Each may take one more argument, a `ScriptContext`. A body is bytes, text, or any value, which is
+then sent as JSON; or a pair of one of them and its content type. JSON and CSV arrive as text,
+everything else as bytes.
 """
 
 import inspect
@@ -15,14 +16,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from modelyard.domain.errors import ModelLoadError, PredictionError
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import script_defaults
+from modelyard.runtimes import script_defaults, script_toolkit
 from modelyard.runtimes.base import LoadPlan
 from modelyard.runtimes.code_folder import CodeFolder
-from modelyard.runtimes.codecs import media_types, text
-from modelyard.runtimes.codecs.media_types import CSV, JSON
-from modelyard.runtimes.script_context import ScriptContext, blamed
+from modelyard.runtimes.codecs import array_codec, json_codec, media_types, text
+from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
+from modelyard.runtimes.script_context import MOST_CHARACTERS, ScriptContext, blamed
 
 _REPLACED_BY_TRANSFORM = ("input_fn", "predict_fn", "output_fn")
 
@@ -47,6 +50,7 @@ class Script:
     """The functions of one script; the ones it lacks have the toolkit's defaults."""
 
     def __init__(self, model_dir: Path) -> None:
+        script_toolkit.install()
         self.model_dir = model_dir
         self._folder = CodeFolder(model_dir / "code")
         self._module = self._folder.import_script("inference.py")
@@ -100,12 +104,14 @@ class ScriptPredictor:
         """Answer one body; without Content-Type and Accept both are application/json."""
         content_type = payload.content_type or JSON
         accept = _accept(payload.accept)
-        context = ScriptContext(
-            str(self._script.model_dir), content_type, accept, payload.custom_attributes
-        )
+        context = ScriptContext(str(self._script.model_dir), payload, accept)
         with blamed(PredictionError, self._script.model_dir):
             result = self._answer(payload.body, content_type, accept, context)
-            body, answer = _body_and_type(result, accept)
+            body, answer = _body_and_type(result, context.get_response_content_type(0), accept)
+        status, phrase = context.get_response_status(0)
+        if not 200 <= status <= 299:
+            message = body.decode(errors="replace")[:MOST_CHARACTERS] or phrase
+            raise PredictionError(message, original_status=status)
         return Prediction(body, answer, context.response_custom_attributes)
 
     def close(self) -> None:
@@ -128,7 +134,7 @@ class ScriptPredictor:
         if self._script.has("input_fn"):
             data = _data(body, content_type)
             return self._script.call("input_fn", data, content_type, context=context)
-        return script_defaults.input_fn(body, content_type)
+        return script_defaults.input_fn(body, content_type, self._model)
 
     def _prediction(self, value: Any, context: ScriptContext) -> Any:
         if self._script.has("predict_fn"):
@@ -151,16 +157,23 @@ def _data(body: bytes, content_type: str) -> str | bytes:
     return text.decode(body) if is_text else body
 
 
-def _body_and_type(result: Any, accept: str) -> tuple[bytes, str]:
-    default = accept.partition(",")[0].partition(";")[0].strip()
-    body, answer = result if isinstance(result, tuple) and len(result) == 2 else (result, default)
-    if not isinstance(answer, str):
-        raise PredictionError(f"the script's content type is a {type(answer).__name__}, not text")
+def _body_and_type(result: Any, chosen: str | None, accept: str) -> tuple[bytes, str]:
+    """Return what a function returned as a body, as SageMaker's model server does.
+
+    Bytes and text are sent as they are, anything else as JSON; arrays in the content type of the
+    answer where that is CSV, npy or JSON Lines.
+    """
+    is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str)
+    body, answer = result if is_pair else (result, chosen or _first_type(accept))
     if isinstance(body, str):
         return body.encode(), answer
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), answer
-    raise PredictionError(
-        f"the script answered a {type(body).__name__}: output_fn and transform_fn return "
-        "bytes, text, or a pair of one of them and its content type"
-    )
+    kind = media_types.parse(answer)[0]
+    if kind in (CSV, JSON_LINES, NPY) and hasattr(body, "shape"):
+        return array_codec.encode(np.asarray(body), kind), answer
+    return json_codec.encode(body), answer
+
+
+def _first_type(accept: str) -> str:
+    return accept.partition(",")[0].partition(";")[0].strip()

@@ -1,14 +1,19 @@
-"""What a script's missing functions do: the defaults of SageMaker's inference toolkit."""
+"""What a script's missing functions do: the defaults of the container of its model's framework."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelyard.domain.errors import ArtifactInvalidError, ModelLoadError, UnsupportedAcceptError
-from modelyard.runtimes import registry
-from modelyard.runtimes.codecs import array_codec, json_codec, media_types
-from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.domain.errors import (
+    ArtifactInvalidError,
+    InputRejectedError,
+    ModelLoadError,
+    UnsupportedAcceptError,
+)
+from modelyard.runtimes import registry, script_toolkit
+from modelyard.runtimes.codecs import array_codec, feature_rows, json_codec, media_types
+from modelyard.runtimes.codecs.media_types import CSV, JSON, NPY
 
 
 def model_fn(model_dir: Path) -> Any:
@@ -20,21 +25,36 @@ def model_fn(model_dir: Path) -> Any:
     try:
         plan = registry.plan_native(model_dir, allow_code=True)
     except ArtifactInvalidError as error:
-        raise ModelLoadError(
-            f"code/inference.py defines no model_fn, and {error.message}"
-        ) from error
+        raise ModelLoadError(f"the script defines no model_fn, and {error.message}") from error
     return registry.load_native(plan)
 
 
-def input_fn(body: bytes, content_type: str) -> Any:
-    """Return the body as an array."""
+def input_fn(body: bytes, content_type: str, model: Any) -> Any:
+    """Return a body as the container of the model's framework gives it to `predict_fn`.
+
+    An `xgboost.Booster` gets a DMatrix, and libsvm is allowed. An estimator of scikit-learn gets
+    rows, float32 for JSON and CSV. Any other model gets the toolkit's array: CSV of one row
+    or one column is flat there.
+    """
+    if _is_of(model, "xgboost.core", "Booster"):
+        try:
+            return script_toolkit.matrix(body, content_type, model.num_features())
+        except ValueError as error:
+            raise InputRejectedError(f"the values are no features: {error}") from error
     kind = media_types.body_type(content_type, array_codec.TYPES, default=JSON)
-    return array_codec.decode(body, kind)
+    array = array_codec.decode(body, kind)
+    if kind == CSV:
+        array = np.squeeze(array)
+    if not _is_of(model, "sklearn.base", "BaseEstimator"):
+        return array
+    return feature_rows.rows_of(array, is_text=kind != NPY)
 
 
 def predict_fn(data: Any, model: Any) -> Any:
     """Ask the model in the way its framework wants to be asked."""
     if hasattr(model, "inplace_predict"):  # xgboost.Booster
+        if _is_of(data, "xgboost.core", "DMatrix"):
+            return model.predict(data, validate_features=False)
         return model.inplace_predict(_rows(data), validate_features=False)
     if hasattr(model, "get_inputs"):  # onnxruntime.InferenceSession
         declared = model.get_inputs()[0]
@@ -55,6 +75,11 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[bytes, str]:
         raise UnsupportedAcceptError(
             f"{answer} carries arrays, the model answers a {type(prediction).__name__}"
         ) from error
+
+
+def _is_of(value: Any, module: str, name: str) -> bool:
+    """Return whether a value is of a class of a framework, without importing the framework."""
+    return any((one.__module__, one.__name__) == (module, name) for one in type(value).__mro__)
 
 
 def _rows(data: Any) -> Any:

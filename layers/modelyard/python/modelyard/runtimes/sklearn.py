@@ -18,7 +18,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import memory
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import array_codec, media_types
+from modelyard.runtimes.codecs import array_codec, feature_rows, media_types
 from modelyard.runtimes.codecs.media_types import JSON, NPY
 
 _NAMED_TYPES = 3
@@ -68,12 +68,15 @@ class SklearnPredictor:
     def __init__(self, estimator: Any, memory_bytes: int) -> None:
         self._estimator = estimator
         self.memory_bytes = memory_bytes
+        # KMeans and its like compute in the type they were fitted on, and refuse the other one.
+        self._takes_doubles = False
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; a single flat row is a batch of one."""
         kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
         answer = media_types.answer_type(payload.accept, array_codec.TYPES)
-        rows = _rows(array_codec.decode(payload.body, kind), kind)
+        array = array_codec.decode(payload.body, kind)
+        rows = feature_rows.rows_of(array, is_text=kind != NPY)
         return Prediction(array_codec.encode(self._labels(rows), answer), answer)
 
     def close(self) -> None:
@@ -81,17 +84,17 @@ class SklearnPredictor:
         del self._estimator
 
     def _labels(self, rows: Any) -> Any:
+        if rows.dtype == np.float32 and self._takes_doubles:
+            rows = rows.astype(np.float64)
         try:
             return np.asarray(self._estimator.predict(rows))
         except ValueError as error:
+            if "dtype mismatch" in str(error) and rows.dtype == np.float32:
+                self._takes_doubles = True
+                return self._labels(rows)
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
-
-
-def _rows(array: Any, kind: str) -> Any:
-    numbers = array if kind == NPY else array_codec.cast(array, np.dtype(np.float32))
-    return numbers.reshape(1, -1) if numbers.ndim == 1 else numbers
 
 
 def _read_skops(path: Path, *, allow_code: bool) -> Any:

@@ -24,7 +24,9 @@ def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
     """
     if media_type == NPY:
         return npy_codec.decode(body)
-    return from_values(decode_values(body, media_type))
+    array = from_values(decode_values(body, media_type))
+    # A line of JSON Lines is a row, also when it holds one value.
+    return array.reshape(-1, 1) if media_type == JSON_LINES and array.ndim == 1 else array
 
 
 def decode_values(body: bytes, media_type: str) -> Any:

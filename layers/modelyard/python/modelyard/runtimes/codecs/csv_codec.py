@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 
 from modelyard.domain.errors import InputRejectedError
 from modelyard.runtimes.codecs import text
@@ -26,7 +26,8 @@ def decode(body: bytes) -> list[Row]:
     if not any(line.strip() for line in lines):
         raise InputRejectedError("the body holds no CSV row")
     delimiter = _delimiter_of(lines[0])
-    rows = [_row(line, delimiter, number) for number, line in enumerate(lines, start=1)]
+    read = float_or_nan if is_plain("".join(lines)) else _strict
+    rows = [_row(line, delimiter, number, read) for number, line in enumerate(lines, start=1)]
     _require_rectangle(rows)
     return rows
 
@@ -68,31 +69,47 @@ def _delimiter_of(line: str) -> str:
     return next((delimiter for delimiter in _DELIMITERS if delimiter in head), ",")
 
 
-def _row(line: str, delimiter: str, number: int) -> Row:
+def _row(line: str, delimiter: str, number: int, read: Callable[[str], float]) -> Row:
     cells = line.split() if delimiter == " " else line.split(delimiter)
     try:
-        return [_value(cell) for cell in cells]
+        return [read(cell) for cell in cells]
     except ValueError:
         raise _bad_cell(cells, number) from None
 
 
-def _value(cell: str) -> float:
+def is_plain(text: str) -> bool:
+    """Return whether Python reads the numbers of a text as every other reader does.
+
+    `float` takes `1_000` and digits of other scripts, which NumPy, pandas and XGBoost refuse.
+    """
+    return "_" not in text and text.isascii()
+
+
+def float_or_nan(cell: str) -> float:
+    """Return the number of a cell, NaN for an empty one; raises ValueError."""
     return float(cell) if cell.strip() else math.nan
 
 
-def _bad_cell(cells: list[str], line: int) -> InputRejectedError:
-    column = next(index for index, cell in enumerate(cells) if not _is_number(cell))
-    return InputRejectedError(
-        f"line {line}, column {column + 1} of the CSV body is not a number: {cells[column][:40]!r}"
-    )
-
-
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, or empty."""
     try:
-        _value(cell)
+        _strict(cell)
     except ValueError:
         return False
     return True
+
+
+def _strict(cell: str) -> float:
+    if not is_plain(cell):
+        raise ValueError(cell)
+    return float_or_nan(cell)
+
+
+def _bad_cell(cells: list[str], line: int) -> InputRejectedError:
+    column = next(index for index, cell in enumerate(cells) if not is_number(cell))
+    return InputRejectedError(
+        f"line {line}, column {column + 1} of the CSV body is not a number: {cells[column][:40]!r}"
+    )
 
 
 def _require_rectangle(rows: Sequence[Sized]) -> None:

@@ -1,6 +1,7 @@
 """application/json and application/jsonlines."""
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,18 +35,53 @@ def decode_lines(body: bytes) -> list[Any]:
 def encode(value: Any) -> bytes:
     """Return JSON that every client can read: NaN and infinities become null.
 
+    Arrays of any layout and type, series and frames become lists, NumPy scalars their values.
+
     Raises:
         PredictionError: the value holds something that JSON cannot.
     """
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
-    except orjson.JSONEncodeError as error:
-        raise PredictionError(f"the model's answer cannot be JSON: {error}") from error
+        return orjson.dumps(value, default=_plain, option=options)
+    except orjson.JSONEncodeError:
+        return _encode_slowly(value)
 
 
 def encode_lines(values: Iterable[Any]) -> bytes:
     """Return one JSON value per line, newline-terminated."""
     return b"".join(encode(value) + b"\n" for value in values)
+
+
+def _encode_slowly(value: Any) -> bytes:
+    """Return the JSON of what orjson refuses: integers beyond 64 bits, NumPy's values as keys."""
+    try:
+        return json.dumps(_plain_tree(value), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PredictionError(f"the model's answer cannot be JSON: {error}") from error
+
+
+def _plain_tree(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain_key(key): _plain_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_tree(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else _plain_tree(_plain(value))
+
+
+def _plain_key(key: Any) -> Any:
+    return key.item() if hasattr(key, "item") else key
+
+
+def _plain(value: Any) -> Any:
+    """Return what orjson does not know as something that it does."""
+    if hasattr(value, "tolist"):  # arrays and scalars of NumPy, series and indexes of pandas
+        listed = value.tolist()
+        return float(listed) if type(listed) is type(value) else listed  # numpy.longdouble
+    if hasattr(value, "to_numpy"):  # frames of pandas
+        return value.to_numpy().tolist()
+    raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
 def _decode(text: bytes, where: str) -> Any:

@@ -1,9 +1,9 @@
-"""text/libsvm: sparse rows of `index:value` tokens."""
+"""text/libsvm: sparse rows of `index:value` tokens (SageMaker's XGBoost container)."""
 
 from dataclasses import dataclass, field
 
 from modelyard.domain.errors import InputRejectedError
-from modelyard.runtimes.codecs import text
+from modelyard.runtimes.codecs import csv_codec, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,30 +21,50 @@ class SparseRows:
 
 
 def decode(body: bytes) -> SparseRows:
-    """Return the rows of a body; tokens without a colon (labels, weights) are ignored.
+    """Return the rows of a body; an index is the number of its column, counted from 0.
 
-    A body whose smallest index is 1 or more counts from one, as SageMaker's XGBoost
-    container reads it; any index 0 in the body means that it counts from zero.
+    XGBoost reads its training files in the same way. A model that was trained on a file whose
+    indices start at 1 has an empty column 0, so its rows need no shift either. The first token of
+    a row may be a label, which is ignored.
 
     Raises:
-        InputRejectedError: a token is not `index:value`, with its line.
+        InputRejectedError: a token is not `index:value`, an index stands twice in a row, or no row
+            has a cell; the message names the line, and the content type that fits the body better.
     """
-    lines = text.decode(body).strip().splitlines()
+    content = text.decode(body)
+    try:
+        return _decode(content)
+    except InputRejectedError as error:
+        raise InputRejectedError(error.message + _hint(body)) from None
+
+
+def _decode(content: str) -> SparseRows:
+    lines = content.strip().splitlines()
     if not lines:
         raise InputRejectedError("the body holds no libsvm row")
+    is_plain = csv_codec.is_plain(content)
     rows = SparseRows()
     for number, line in enumerate(lines, start=1):
-        _append(rows, line, number)
-    return _counted_from_zero(rows)
+        tokens = line.split()
+        if tokens and ":" not in tokens[0]:
+            _require_label(tokens.pop(0), number)
+        if not is_plain:
+            _require_plain(tokens, number)
+        _append(rows, tokens, number)
+    if not rows.values:
+        raise InputRejectedError("the libsvm body holds no cell: allowed are tokens index:value")
+    return rows
 
 
-def _append(rows: SparseRows, line: str, number: int) -> None:
-    for token in line.split():
-        if ":" not in token:
-            continue
+def _append(rows: SparseRows, tokens: list[str], number: int) -> None:
+    start = len(rows.columns)
+    for token in tokens:
         column, value = _cell(token, number)
         rows.columns.append(column)
         rows.values.append(value)
+    own = rows.columns[start:]
+    if len(set(own)) < len(own):
+        raise InputRejectedError(f"line {number} of the libsvm body has one index twice")
     rows.row_starts.append(len(rows.values))
 
 
@@ -55,13 +75,32 @@ def _cell(token: str, number: int) -> tuple[int, float]:
     except ValueError:
         column, cell = -1, 0.0
     if column < 0:
-        raise InputRejectedError(
-            f"line {number} of the libsvm body: {token[:40]!r} is not index:value"
-        )
+        raise _bad_token(token, number)
     return column, cell
 
 
-def _counted_from_zero(rows: SparseRows) -> SparseRows:
-    if min(rows.columns, default=0) < 1:
-        return rows
-    return SparseRows(rows.values, [column - 1 for column in rows.columns], rows.row_starts)
+def _require_label(token: str, number: int) -> None:
+    if not csv_codec.is_number(token):
+        raise _bad_token(token, number)
+
+
+def _require_plain(tokens: list[str], number: int) -> None:
+    for token in tokens:
+        if not csv_codec.is_plain(token):
+            raise _bad_token(token, number)
+
+
+def _bad_token(token: str, number: int) -> InputRejectedError:
+    return InputRejectedError(
+        f"line {number} of the libsvm body: {token[:40]!r} is not index:value"
+    )
+
+
+def _hint(body: bytes) -> str:
+    """Return which content type the body seems to be of, as the end of a message."""
+    try:
+        csv_codec.decode(body)
+    except InputRejectedError:
+        looks_like_json = body.lstrip()[:1] in (b"[", b"{")
+        return "; it looks like application/json" if looks_like_json else ""
+    return "; it looks like text/csv: set ContentType"

@@ -1,0 +1,193 @@
+"""The names that scripts import from SageMaker's packages, for machines that lack those packages.
+
+Scripts of SageMaker artifacts say `from sagemaker_inference import encoder`, `from
+sagemaker_xgboost_container import encoder` or `from sagemaker_containers.beta.framework import
+encoders, worker`. These packages are part of SageMaker's images and bring a whole server with
+them. `install` makes their functions importable: readers, writers, content types and errors.
+A package that is really installed is left alone.
+"""
+
+import importlib.util
+import json
+import sys
+from http import HTTPStatus
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from modelyard.domain.errors import UnsupportedContentTypeError
+from modelyard.runtimes.codecs import array_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY
+
+_TYPES = (JSON, CSV, NPY)
+
+
+class UnsupportedFormatError(Exception):
+    """A content type that the toolkit neither reads nor writes."""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self, content_type: str, **_: Any) -> None:
+        super().__init__(f"Content type {content_type} is not supported by this framework.")
+
+
+class ClientError(Exception):
+    """An error that the caller of the endpoint made."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+
+class BaseInferenceToolkitError(Exception):
+    """An error with the HTTP status and the reason phrase that the caller is to see."""
+
+    def __init__(self, status_code: int, message: str | None, phrase: str | None) -> None:
+        super().__init__(message or phrase or HTTPStatus(status_code).phrase)
+        self.status_code = int(status_code)
+        self.message = message
+        self.phrase = phrase
+
+
+class GenericInferenceToolkitError(BaseInferenceToolkitError):
+    """An error whose message and phrase may be left out."""
+
+    def __init__(
+        self, status_code: int, message: str | None = None, phrase: str | None = None
+    ) -> None:
+        super().__init__(status_code, message, phrase)
+
+
+class Response(tuple[Any, str]):
+    """A body and its content type, in the form that output_fn returns them."""
+
+    __slots__ = ()
+
+    def __new__(cls, response: Any = b"", mimetype: str = JSON, **_: Any) -> "Response":
+        """Return the pair; a status is not part of it."""
+        return super().__new__(cls, (response, mimetype))
+
+
+def decode(body: bytes | str, content_type: str) -> np.ndarray[Any, Any]:
+    """Return the array of a body in JSON, CSV or npy; CSV with one row or column is flat.
+
+    Raises:
+        UnsupportedFormatError: any other content type.
+        InputRejectedError: the body is malformed.
+    """
+    kind = _kind(content_type)
+    content = body.encode() if isinstance(body, str) else bytes(body)
+    array = array_codec.decode(content, kind)
+    return np.squeeze(array) if kind == CSV else array
+
+
+def encode(array_like: Any, content_type: str) -> bytes | str:
+    """Return values as JSON or CSV text, or as npy bytes.
+
+    Raises:
+        UnsupportedFormatError: any other content type.
+    """
+    kind = _kind(content_type)
+    if kind == JSON:
+        return json.dumps(array_like, default=lambda value: value.tolist())
+    content = array_codec.encode(np.asarray(array_like), kind)
+    return content.decode() if kind == CSV else content
+
+
+def csv_to_dmatrix(body: bytes | str, dtype: Any = None) -> Any:
+    """Return the rows of a CSV body as an `xgboost.DMatrix`; `dtype` is float in any case."""
+    return matrix(body, CSV)
+
+
+def libsvm_to_dmatrix(body: bytes | str) -> Any:
+    """Return the rows of a libsvm body as an `xgboost.DMatrix`."""
+    return matrix(body, LIBSVM)
+
+
+def matrix(body: bytes | str, content_type: str, width: int = 0) -> Any:
+    """Return a body as an `xgboost.DMatrix`, of at least `width` columns when it is libsvm.
+
+    Raises:
+        UnsupportedContentTypeError: neither libsvm nor a content type of arrays.
+        InputRejectedError: the body is malformed.
+    """
+    import xgboost
+
+    content = body.encode() if isinstance(body, str) else bytes(body)
+    kind = media_types.body_type(content_type, (*array_codec.TYPES, LIBSVM), default=LIBSVM)
+    if kind != LIBSVM:
+        array = array_codec.decode(content, kind)
+        rows = array.reshape(1, -1) if array.ndim == 1 else array
+        return xgboost.DMatrix(rows.astype(np.float64), nthread=1)
+    from scipy import sparse
+
+    cells = libsvm_codec.decode(content)
+    shape = len(cells.row_starts) - 1, max(width, cells.width)
+    rows = sparse.csr_matrix((cells.values, cells.columns, cells.row_starts), shape)
+    return xgboost.DMatrix(rows, nthread=1)
+
+
+def install() -> None:
+    """Make the packages importable that scripts name and that are not installed."""
+    for package in ("sagemaker_inference", "sagemaker_xgboost_container", "sagemaker_containers"):
+        if package not in sys.modules and importlib.util.find_spec(package) is None:
+            for name, members in _MODULES.items():
+                if name.partition(".")[0] == package:
+                    sys.modules[name] = _module(name, members)
+
+
+def _module(name: str, members: dict[str, Any]) -> ModuleType:
+    module = ModuleType(name, "Names of a package of SageMaker, provided by Modelyard.")
+    vars(module).update(members, __path__=[])
+    parent, _, own_name = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], own_name, module)
+    return module
+
+
+def _kind(content_type: str) -> str:
+    try:
+        return media_types.body_type(content_type, _TYPES, default=JSON)
+    except UnsupportedContentTypeError as error:
+        raise UnsupportedFormatError(content_type) from error
+
+
+_CONTENT_TYPES = {
+    "JSON": JSON,
+    "CSV": CSV,
+    "NPY": NPY,
+    "NPZ": "application/x-npz",
+    "LIBSVM": LIBSVM,
+    "X_LIBSVM": "text/x-libsvm",
+    "OCTET_STREAM": "application/octet-stream",
+    "ANY": "*/*",
+    "UTF8_TYPES": [JSON, CSV],
+}
+_ERRORS = {
+    "BaseInferenceToolkitError": BaseInferenceToolkitError,
+    "ClientError": ClientError,
+    "GenericInferenceToolkitError": GenericInferenceToolkitError,
+    "UnsupportedFormatError": UnsupportedFormatError,
+}
+_READERS = {"decode": decode}
+_WRITERS = {"encode": encode}
+_MATRICES = {"csv_to_dmatrix": csv_to_dmatrix, "libsvm_to_dmatrix": libsvm_to_dmatrix}
+_MODULES: dict[str, dict[str, Any]] = {
+    "sagemaker_inference": {},
+    "sagemaker_inference.content_types": _CONTENT_TYPES,
+    "sagemaker_inference.decoder": _READERS,
+    "sagemaker_inference.encoder": _WRITERS,
+    "sagemaker_inference.errors": _ERRORS,
+    "sagemaker_xgboost_container": {},
+    "sagemaker_xgboost_container.encoder": {**_MATRICES, "decode": matrix, "encode": encode},
+    "sagemaker_containers": {},
+    "sagemaker_containers.beta": {},
+    "sagemaker_containers.beta.framework": {},
+    "sagemaker_containers.beta.framework.content_types": _CONTENT_TYPES,
+    "sagemaker_containers.beta.framework.encoders": {**_READERS, **_WRITERS},
+    "sagemaker_containers.beta.framework.errors": _ERRORS,
+    "sagemaker_containers.beta.framework.worker": {"Response": Response},
+    # The usual import line of scripts names these, too, and uses nothing of them.
+    "sagemaker_containers.beta.framework.env": {},
+    "sagemaker_containers.beta.framework.modules": {},
+    "sagemaker_containers.beta.framework.transformer": {},
+}

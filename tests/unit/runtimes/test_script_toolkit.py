@@ -1,0 +1,126 @@
+"""Scripts import the names of SageMaker's packages where these are not installed."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from modelyard.domain.errors import InputRejectedError, PredictionError
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes import registry, script_toolkit
+from tests.models import xgboost_models
+from tests.models.script_models import script
+
+
+def answer(folder, lines, payload=Payload(b"[1, 2]")):  # noqa: B008
+    """Return what a script answers that has these lines in its transform_fn."""
+    body = "".join(f"\n    {line}" for line in lines)
+    source = f"def model_fn(d): ...\ndef transform_fn(m, data, kind, accept):{body}"
+    return registry.load(registry.plan_load(script(folder, source), allow_code=True)).predict(
+        payload
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param(
+            [
+                "from sagemaker_inference import content_types, decoder, encoder",
+                "rows = decoder.decode(data, content_types.JSON)",
+                "return encoder.encode(rows * 2, content_types.JSON)",
+            ],
+            Prediction(b"[2, 4]", "application/json"),
+            id="toolkit",
+        ),
+        pytest.param(
+            [
+                "import sagemaker_inference.encoder as e",
+                "return e.encode([[1, 2], [3, 4]], 'text/csv'), 'text/csv'",
+            ],
+            Prediction(b"1,2\n3,4\n", "text/csv"),
+            id="csv",
+        ),
+        pytest.param(
+            [
+                "from sagemaker_containers.beta.framework import (",
+                "    content_types, encoders, env, modules, transformer, worker)",
+                "return worker.Response(encoders.encode([1], accept), mimetype=accept)",
+            ],
+            Prediction(b"[1]", "application/json"),
+            id="the usual line of old scikit-learn scripts",
+        ),
+    ],
+)
+def test_scripts_use_the_names_of_their_container(tmp_path, lines, expected):
+    assert answer(tmp_path, lines) == expected
+
+
+def test_matrix_of_the_xgboost_container(tmp_path):
+    xgboost_models.ubj(tmp_path, 7.5)
+    source = """
+        import os, xgboost
+        from sagemaker_xgboost_container import encoder as xgb_encoders
+        def model_fn(model_dir):
+            return xgboost.Booster(model_file=os.path.join(model_dir, "model.ubj"))
+        def input_fn(body, kind):
+            if kind == "text/libsvm":
+                return xgb_encoders.libsvm_to_dmatrix(body)
+            return xgb_encoders.csv_to_dmatrix(body.rstrip("\\n"))
+        def predict_fn(data, model):
+            return [data.num_row(), data.num_col()]
+    """
+    predictor = registry.load(registry.plan_load(script(tmp_path, source), allow_code=True))
+
+    assert predictor.predict(Payload(b"1,2\n3,4\n", "text/csv")).body == b"[2,2]"
+    assert predictor.predict(Payload(b"1 2:3\n", "text/libsvm")).body == b"[1,3]"
+
+
+def test_status_of_a_toolkit_error_is_the_original_status(tmp_path):
+    lines = [
+        "from sagemaker_inference import errors",
+        "raise errors.BaseInferenceToolkitError(413, 'too many rows', 'Too Large')",
+    ]
+
+    with pytest.raises(PredictionError, match="too many rows") as failed:
+        answer(tmp_path, lines)
+
+    assert failed.value.original_status == 413
+
+
+def test_content_type_that_the_toolkit_does_not_know_is_415(tmp_path):
+    lines = ["from sagemaker_inference import decoder", "decoder.decode(data, 'image/png')"]
+
+    with pytest.raises(PredictionError, match="Content type image/png is not supported") as failed:
+        answer(tmp_path, lines)
+
+    assert failed.value.original_status == 415
+
+
+def test_package_that_is_installed_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "sagemaker_inference.py").write_text("ORIGIN = 'installed'")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("sagemaker_inference")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    script_toolkit.install()
+    import sagemaker_inference
+
+    assert sagemaker_inference.ORIGIN == "installed"
+    monkeypatch.delitem(sys.modules, "sagemaker_inference")
+
+
+@pytest.mark.parametrize(("body", "shape"), [("1,2,3", (3,)), ("1\n2", (2,)), ("1,2\n3,4", (2, 2))])
+def test_csv_is_flat_where_numpy_makes_it_flat(body, shape):
+    assert script_toolkit.decode(body, "text/csv").shape == shape
+
+
+def test_npy_is_read_without_pickles():
+    with pytest.raises(InputRejectedError):
+        script_toolkit.decode(b"\x80\x04N.", "application/x-npy")
+
+
+def test_npy_goes_there_and_back():
+    body = script_toolkit.encode(np.arange(3), "application/x-npy")
+
+    assert script_toolkit.decode(body, "application/x-npy").tolist() == [0, 1, 2]
