@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures Modelyard and its peers, and writes what it found."""
+"""`python -m benchmarks`: measure Modelyard and its peers, and write the results."""
 
 import argparse
 import signal
@@ -17,10 +17,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what was asked for."""
+    """Run the selected works on the selected systems."""
     parser = _parser()
     told = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # servers are ended first
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # stops the servers first
     try:
         works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)
     except ValueError as error:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     able = session.prepare(systems)
     try:
         session.run(works, able)
-    finally:  # also when it is stopped early: what was measured is worth keeping
+    finally:  # also when it is stopped early: keep the values measured so far
         print(publish(session, able, told.out, keep_others=bool(told.only)))
 
 
@@ -41,17 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     systems = ", ".join(system.name for system in plan.SYSTEMS)
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", nargs="+", default=[], help=f"works, or patterns like warm_*: {works}"
+        "--only", nargs="+", default=[], help=f"works to measure, or patterns like warm_*: {works}"
     )
     parser.add_argument(
         "--peers",
         nargs="*",
         default=[],
-        help=f"systems beside fastapi and modelyard: {systems}; 'none' for no others",
+        help=f"systems to measure besides fastapi and modelyard: {systems}; 'none' for no others",
     )
-    parser.add_argument("--rounds", type=_at_least_one, help="of every work")
-    parser.add_argument("--quick", action="store_true", help="only see whether everything works")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--rounds", type=_at_least_one, help="number of rounds of every work")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run that only checks that everything works"
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     return parser
 
 

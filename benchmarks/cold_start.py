@@ -1,6 +1,6 @@
-"""`python -m benchmarks.cold_start`: what the init phase of each function takes in a fresh process.
+"""`python -m benchmarks.cold_start`: measure the init phase of each function in a fresh process.
 
-CPU time is beside the time that passed: on a machine that others use, it is the one to compare.
+It prints wall time and CPU time. On a machine with other load, compare the CPU time.
 """
 
 import argparse
@@ -60,7 +60,7 @@ print(json.dumps({name: measured(globals()[name]) for name in sys.argv[1:]}))
 
 
 class Measured(TypedDict):
-    """One step of one process."""
+    """The measured values of one step in one process."""
 
     wall_ms: float
     cpu_ms: float
@@ -69,7 +69,7 @@ class Measured(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A function, and what its process is told."""
+    """A function, and the environment variables and steps of its process."""
 
     function: str
     runtime: str
@@ -77,7 +77,7 @@ class Subject:
     steps: tuple[str, ...] = ("init",)
 
     def measure(self) -> dict[str, Measured]:
-        """Run it once in a process of its own."""
+        """Run the steps once in a new process and return the values of each."""
         ended = subprocess.run(
             [sys.executable, "-c", _PROBE, *self.steps],
             check=True,
@@ -92,14 +92,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All that was measured, as Markdown."""
+    """All measured values; renders them as a Markdown table."""
 
     values: dict[tuple[str, str, str], list[Measured]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
     def lines(self) -> Iterator[str]:
-        """Yield a row for each step; medians, and how far the time that passed went."""
+        """Yield a row for each step: medians, and the range of the wall time."""
         yield "| function | step | ms | least to most | CPU ms | MiB |"
         yield "|---|---|---|---|---|---|"
         for (function, runtime, step), values in self.values.items():
@@ -130,7 +130,7 @@ def main() -> None:
                 for step, value in subject.measure().items():
                     table.values[subject.function, subject.runtime, step].append(value)
     for values in table.values.values():
-        del values[0]  # it wrote bytecode, and read files that later ones found in memory
+        del values[0]  # the first round also compiled bytecode and filled the page cache
     print(f"{facts()}\n{own_versions()}\nMedians of {told.rounds} processes each.\n")
     print("\n".join(table.lines()))
 
@@ -152,7 +152,7 @@ def _subjects(folder: Path, *, with_tensorflow: bool) -> Iterator[Subject]:
 
 
 def _models(folder: Path) -> Iterator[tuple[str, str]]:
-    """Write a small model for each framework; yields runtime and file."""
+    """Write a small model for each framework; yield its runtime and file name."""
     from tests.models.onnx_models import linear_onnx
     from tests.models.sklearn_models import linear_skops
     from tests.models.xgboost_models import trained_booster

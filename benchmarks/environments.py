@@ -1,4 +1,4 @@
-"""Virtual environments of the peers below `.venvs`, each from its own pinned requirements."""
+"""Virtual environments of the peers in `.venvs`, each with its own pinned requirements."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 FOLDER = HERE / ".venvs"
 REQUIREMENTS = HERE / "peers" / "requirements"
 OWN = "modelyard"
-"""The environment of the project itself: the one that runs this."""
+"""The environment of the project itself, which runs this code."""
 
 
 class CannotRunError(Exception):
@@ -18,7 +18,7 @@ class CannotRunError(Exception):
 
 
 def binaries(name: str) -> Path:
-    """Return the folder of an environment's commands, without making it."""
+    """Return the folder of an environment's commands; it may not exist yet."""
     return Path(sys.executable).parent if name == OWN else FOLDER / name / "bin"
 
 
@@ -28,10 +28,10 @@ def python(name: str) -> str:
 
 
 def ensure(name: str) -> None:
-    """Make the environment unless it is there and as its requirements say.
+    """Create the environment unless it exists and matches its requirements.
 
     Raises:
-        CannotRunError: its packages cannot be had.
+        CannotRunError: its packages cannot be installed.
     """
     if name == OWN:
         return
@@ -39,7 +39,7 @@ def ensure(name: str) -> None:
     installed = FOLDER / name / ".installed"
     if installed.is_file() and installed.read_text() == wanted.read_text():
         return
-    print(f"making the environment of {name}", flush=True)
+    print(f"creating the environment of {name}", flush=True)
     venv.create(FOLDER / name, with_pip=True, clear=True)
     pip = [python(name), "-m", "pip", "install", "--disable-pip-version-check"]
     done = subprocess.run(

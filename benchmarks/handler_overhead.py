@@ -1,9 +1,9 @@
-"""`python -m benchmarks.handler_overhead`: the inference handler beside the bare predict call.
+"""`python -m benchmarks.handler_overhead`: compare the inference handler with a predict call.
 
-The handler goes from event to answer, as the Lambda runtime calls it. Beside it: XGBoost's own
-`inplace_predict`, that call with a row of CSV read and an answer written, as a script would have
-it, and the predict call that the handler makes (`Booster.predict_rows`), a shorter way into the
-same library. All in this one process, in turns.
+Four calls are measured in turns, all in this process: the handler from event to answer, as the
+Lambda runtime calls it; XGBoost's `inplace_predict`; `inplace_predict` with a CSV row parsed and
+an answer written, as a hand-written script does it; and `Booster.predict_rows`, which the handler
+uses to call the same library without XGBoost's Python package.
 """
 
 import argparse
@@ -33,7 +33,7 @@ ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"
 
 
 class Context:
-    """What Lambda tells a handler."""
+    """The context that Lambda passes to a handler."""
 
     def get_remaining_time_in_millis(self) -> int:
         return 60_000
@@ -42,9 +42,11 @@ class Context:
 def main() -> None:
     """Measure in turns and print the medians."""
     parser = argparse.ArgumentParser("python -m benchmarks.handler_overhead", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40, help="turns of each")
-    parser.add_argument("--calls", type=int, default=100, help="of each turn")
-    parser.add_argument("--profile", action="store_true", help="tell where the time goes instead")
+    parser.add_argument("--rounds", type=int, default=40, help="number of turns")
+    parser.add_argument("--calls", type=int, default=100, help="number of calls per turn")
+    parser.add_argument(
+        "--profile", action="store_true", help="print a profile of the handler instead"
+    )
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         booster = _model(Path(folder))

@@ -10,7 +10,7 @@ VALUES = [float(value) for value in ROW.split(b",")]
 
 
 class Kind(StrEnum):
-    """What a repository holds copies of."""
+    """The model of which a repository contains copies."""
 
     XGBOOST = "xgboost"
     XGBOOST_JSON = "xgboost_json"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """How names of its files end."""
+        """The suffix of its file names."""
         return _SUFFIXES[self]
 
 
@@ -39,16 +39,16 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A folder of copies of one model, `m0`, `m1` and so on."""
+    """A folder with copies of one model: `m0`, `m1` and so on."""
 
     kind: Kind
     folder: Path
     count: int
     expected: float
-    """What each of them predicts for the features of every request."""
+    """The prediction of each copy for the features of every request."""
 
     def name(self, number: int) -> str:
-        """Return the name of a copy, as callers say it."""
+        """Return the target model of a copy."""
         return f"m{number}{self.kind.suffix}"
 
     @property

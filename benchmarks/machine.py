@@ -1,4 +1,4 @@
-"""On what the numbers were measured, and what else ran there meanwhile."""
+"""Describe the machine of a run, and the load of other processes during it."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _OWN_PACKAGES = ("modelyard", "numpy", "onnxruntime", "scikit-learn", "starlette
 
 
 def facts() -> dict[str, Any]:
-    """Return what this machine is."""
+    """Return a description of this machine."""
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -42,7 +42,7 @@ def _processor() -> str:
 
 @dataclass(slots=True)
 class Outsiders:
-    """How much of the machine others used during each turn; disturbed turns are told apart."""
+    """Measures which share of the machine other processes used during each turn."""
 
     shares: list[float] = field(default_factory=list)
     _began: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -52,9 +52,9 @@ class Outsiders:
         self._began = _now()
 
     def end(self) -> float:
-        """End the turn; returns the share of all cores that processes other than ours had.
+        """End the turn; return the share of all cores that other processes used.
 
-        Turns that are too short to tell count for nothing.
+        Turns that are too short to measure are ignored.
         """
         elapsed_s, busy_s, ours_s = (
             ended - began for ended, began in zip(_now(), self._began, strict=True)
@@ -67,7 +67,7 @@ class Outsiders:
 
 
 def _now() -> tuple[float, float, float]:
-    """Return the time, the processor time of all processes, and that of ours."""
+    """Return the time, the processor time of all processes, and the one of our processes."""
     all_times, ours = psutil.cpu_times(), os.times()
     busy_s = sum(all_times[:8]) - all_times.idle - all_times.iowait
     return time.perf_counter(), busy_s, sum(ours[:4])

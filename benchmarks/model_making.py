@@ -1,4 +1,4 @@
-"""Makes the models; every copy is a hard link, to spare the disk and the page cache."""
+"""Write the models. Copies are hard links, which need no disk space and no page cache."""
 
 import io
 import json
@@ -21,11 +21,11 @@ from benchmarks.model_store import COMPANIONS, COPIES, FOLDER, companion, told_f
 
 FEATURES = len(VALUES)
 HIDDEN = {Kind.ONNX: 16, Kind.ONNX_100MB: 4_980, Kind.ONNX_1GB: 15_800}
-"""Two layers of this width: their square weights are what the files weigh."""
+"""Width of two layers, whose square weights determine the size of the files."""
 
 
 def make(kind: Kind) -> None:
-    """Make all copies of a kind, unless they are there."""
+    """Write all copies of a kind, unless they exist."""
     told, folder = told_file(kind), FOLDER / kind
     if told.is_file():
         return
@@ -122,5 +122,5 @@ _MAKERS: dict[Kind, Callable[[Path], float]] = {
 }
 
 if __name__ == "__main__":
-    for one in Kind:  # small ones first: they are linked beside the large ones
+    for one in Kind:  # small models first, because they are linked beside the large ones
         make(one)

@@ -1,4 +1,4 @@
-"""The models of the benchmark, below `.models`; made once, by a process of its own."""
+"""The models of the benchmark, in `.models`; a separate process writes them once."""
 
 import json
 import subprocess
@@ -19,26 +19,26 @@ COPIES = {
     Kind.ONNX_1GB: 1,
 }
 COMPANIONS = {Kind.ONNX_100MB: (Kind.ONNX,), Kind.ONNX_1GB: (Kind.ONNX, Kind.XGBOOST)}
-"""Small models that lie beside the large ones, to be called before or meanwhile."""
+"""Small models beside the large ones, called before or during a load of a large one."""
 
 
 def ensure() -> None:
-    """Make the models that are not there. Their frameworks are never imported in this process."""
+    """Write the missing models; their frameworks are never imported in this process."""
     if not all(told_file(kind).is_file() for kind in Kind):
-        print("making the models", flush=True)
+        print("writing the models", flush=True)
         subprocess.run(
             [sys.executable, "-m", "benchmarks.model_making"], cwd=HERE.parent, check=True
         )
 
 
 def repository(kind: Kind, count: int | None = None) -> Repository:
-    """Return the repository of a kind, or a part of it."""
+    """Return the repository of a kind, or of a part of it."""
     expected = json.loads(told_file(kind).read_text())["expected"]
     return Repository(kind, FOLDER / kind, min(count or COPIES[kind], COPIES[kind]), expected)
 
 
 def told_file(kind: Kind) -> Path:
-    """Return where it stands what the models of a kind predict; there when all are made."""
+    """Return the file with the predictions of a kind; it exists when all models are written."""
     return FOLDER / f"{kind}.made.json"
 
 

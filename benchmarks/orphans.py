@@ -1,4 +1,4 @@
-"""What servers leave behind: adopted, so that its time counts as ours, and ended each turn."""
+"""Adopt processes that servers leave behind: count their time as ours, end them every turn."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Everything that can be measured, and every system it can be measured on."""
+"""All works that can be measured, and all systems."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -52,16 +52,16 @@ NOT_RUN = {
     "tensorflow_serving": "no package for pip",
     "modelmesh": "archived; wants Kubernetes",
 }
-"""Peers that are known and not measured, and why."""
+"""Known peers that are not measured, with the reason."""
 ALWAYS = ("fastapi", "modelyard")
-"""Without these, no run says anything."""
+"""Systems that every run measures, because the others are compared with them."""
 
 
 def chosen_works(patterns: Sequence[str]) -> list[Work]:
-    """Return the works whose name fits any of the patterns; without patterns, all.
+    """Return the works whose name matches one of the patterns; without patterns, all.
 
     Raises:
-        ValueError: a pattern fits none.
+        ValueError: a pattern matches no work.
     """
     for pattern in patterns:
         if not any(_fits(work.name, [pattern]) for work in WORKS):
@@ -71,7 +71,7 @@ def chosen_works(patterns: Sequence[str]) -> list[Work]:
 
 
 def chosen_systems(names: Sequence[str]) -> list[System]:
-    """Return the named systems and those that are always there; without names, all."""
+    """Return the named systems and those of every run; without names, all."""
     return [system for system in SYSTEMS if system.name in ALWAYS or _fits(system.name, names)]
 
 

@@ -1,4 +1,4 @@
-"""What was measured: all values of a run, and the rows that are published."""
+"""All measured values of a run, and the published rows."""
 
 import statistics
 from collections import defaultdict
@@ -25,20 +25,20 @@ class Row(TypedDict):
 
 
 class Note(Protocol):
-    """Takes a value of the system whose turn it is."""
+    """Stores a value of the system that is being measured."""
 
     def __call__(self, work: str, metric: str, value: float) -> None:
-        """Keep one value; metrics that end in `rps` are higher-better, all others lower-better."""
+        """Store one value; for metrics that end in `rps` higher is better, for others lower."""
         ...
 
 
 NoteOf = Callable[[str], Note]
-"""Returns what takes the values of a system."""
+"""Return the object that stores the values of a system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Every value, by work, system and metric; what could not be measured, and why."""
+    """All values by work, system and metric; and what was skipped, with the reason."""
 
     values: dict[tuple[str, str, str], list[float]] = field(
         default_factory=lambda: defaultdict(list)
@@ -46,7 +46,7 @@ class Results:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def note_of(self, system: str) -> Note:
-        """Return what takes the values of a system."""
+        """Return the object that stores the values of a system."""
 
         def note(work: str, metric: str, value: float) -> None:
             self.values[work, system, metric].append(value)

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.router_overhead`: the router function without the call of Lambda in it.
+"""`python -m benchmarks.router_overhead`: measure the router function without its Lambda call.
 
-From API Gateway's event, and from a direct invocation, to the answer, with its log line, metrics
-and access control. Beside it: an `async` route of Starlette behind Mangum that answers at once, as
-a script would have it. All in this one process, in turns.
+It measures the time from API Gateway's event, and from a direct invocation, to the answer, with
+log line, metrics and access control. For comparison: an empty `async` route of Starlette behind
+Mangum. All calls run in turns in this process.
 """
 
 import argparse
@@ -44,7 +44,7 @@ Work = Callable[[], dict[str, Any]]
 
 
 class CannedClients:
-    """Lambda clients that have the answer of the inference function at hand."""
+    """Creates Lambda clients that return a prepared answer of the inference function."""
 
     def __init__(self) -> None:
         answer = Answer(prediction=Prediction(ANSWER, "text/csv"), timings=Timings(predict_s=1e-4))
@@ -55,16 +55,16 @@ class CannedClients:
         return self
 
     def invoke(self, **_: object) -> dict[str, Any]:
-        """Lambda Invoke."""
+        """Return the prepared answer to an Invoke call."""
         return {"StatusCode": 200, "Payload": BytesIO(self._payload)}
 
 
 def main() -> None:
     """Measure in turns and print the medians."""
     parser = argparse.ArgumentParser("python -m benchmarks.router_overhead", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40, help="turns of each")
-    parser.add_argument("--calls", type=int, default=200, help="of each turn")
-    parser.add_argument("--profile", action="store_true", help="tell where the time goes instead")
+    parser.add_argument("--rounds", type=int, default=40, help="number of turns")
+    parser.add_argument("--calls", type=int, default=200, help="number of calls per turn")
+    parser.add_argument("--profile", action="store_true", help="print a profile instead")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, _nowhere():
         handle = _router(Path(folder))
@@ -87,7 +87,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _nowhere() -> Any:
-    """Log as the Lambda runtime does, in JSON, and let lines go nowhere, like those of metrics."""
+    """Log in JSON as the Lambda runtime does, and discard the lines of log and metrics."""
     with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
         handler = logging.StreamHandler(sink)
         handler.setFormatter(JsonFormatter())
@@ -134,7 +134,7 @@ def _bare() -> Work:
 
 
 def _event() -> dict[str, Any]:
-    """Return the event of what boto3 sends."""
+    """Return API Gateway's event for a request that boto3 sends."""
     headers = (
         ("X-Amzn-SageMaker-Target-Model", "paris.ubj"),
         ("Content-Type", "text/csv"),

@@ -1,7 +1,7 @@
-"""What one call costs the router and the residence among 10^3, 10^5 and 10^6 known models.
+"""Measure the cost of a call in router and residence with 10^3, 10^5 and 10^6 known models.
 
-`python -m benchmarks.scale_of_names` prints a table. Medians of rounds; names that are asked
-in a round are drawn at random from all that are known.
+`python -m benchmarks.scale_of_names` prints a table of medians. The names that a round uses are
+drawn at random from all known names.
 """
 
 import random
@@ -28,9 +28,9 @@ from modelyard.runtimes.base import LoadPlan
 
 SCALES = (1_000, 100_000, 1_000_000)
 MOST_LOADED = 500
-"""So many models are in memory; the others are only known by name."""
+"""Number of models in memory; the others are only known by name."""
 ASKED = 12_000
-"""Calls before the first measured one: more than the names that a residence remembers."""
+"""Number of calls before the measured ones; more than the names that residence remembers."""
 CALLS = 1_000
 ROUNDS = 5
 WEIGHT_BYTES = 1_000
@@ -40,28 +40,28 @@ Source = Callable[[], ModelSource]
 
 
 class LoadedOnly:
-    """A repository that has the models whose numbers are below a limit."""
+    """A repository that contains all models with a number below a limit."""
 
     def __init__(self, models: int) -> None:
         self._models = models
 
     def describe(self, key: str) -> ModelArtifact:
-        """Return the one version there ever is."""
+        """Return the only version of a model."""
         if int(key.removeprefix("m")) >= self._models:
             raise TargetModelNotFoundError(key)
         return _artifact(TargetModel(key))
 
     def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
-        """Yield nothing: what is here has been loaded already."""
+        """Yield nothing, because every model is already loaded."""
         yield from ()
 
     def objects(self, under: str = "") -> Iterator[StoredObject]:
-        """Yield nothing: nobody lists here."""
+        """Yield nothing, because nothing here lists models."""
         yield from ()
 
 
 class Known:
-    """A residence that has been asked for names all over a prefix."""
+    """A residence that has been called with many names of a prefix."""
 
     def __init__(self, names: int, folder: Path) -> None:
         self._dice = random.Random(1)
@@ -103,7 +103,7 @@ class Known:
         return self._source(self._dice.randrange(self.loaded, self._names))
 
     def call(self, source: ModelSource) -> None:
-        """Lease a model and release it, or be told that there is none."""
+        """Lease a model and release it, or get the error that it does not exist."""
         try:
             with self._residence.lease(source, window_s=25, patience_s=25):
                 pass
@@ -111,7 +111,7 @@ class Known:
             pass
 
     def load(self, source: ModelSource) -> None:
-        """Make room for a model, evicting another, and put it there."""
+        """Evict a model to make room for another one, and add that one."""
         room = self.models.reserve(source.model_id, WEIGHT_BYTES, timeout_s=0)
         artifact = _artifact(source.target_model)
         self.models.put(LoadedModel(source.model_id, artifact, SimulatedModel(WEIGHT_BYTES)), room)
@@ -138,7 +138,7 @@ def choose(source: ModelSource) -> None:
 
 
 def microseconds(act: Callable[[ModelSource], None], draw: Source) -> float:
-    """Return the median processor time of one act over rounds of freshly drawn models."""
+    """Return the median processor time of one action over rounds with newly drawn models."""
     rounds = []
     for _ in range(ROUNDS):
         sources = [draw() for _ in range(CALLS)]
@@ -150,7 +150,7 @@ def microseconds(act: Callable[[ModelSource], None], draw: Source) -> float:
 
 
 def measured(names: int) -> dict[str, float]:
-    """Return microseconds by act, among so many known names."""
+    """Return the microseconds of each action with this number of known names."""
     with tempfile.TemporaryDirectory() as folder:
         known = Known(names, Path(folder))
         for source in [known.any_loaded() for _ in range(10 * CALLS)]:

@@ -1,4 +1,4 @@
-"""Servers under test: started on a free port, watched, ended with all their processes."""
+"""Start servers under test on a free port, measure them, and end all their processes."""
 
 import contextlib
 import os
@@ -22,12 +22,12 @@ _MIB = 1 << 20
 
 
 class ServerError(Exception):
-    """A server did not start, or answered wrongly."""
+    """A server did not start, or gave a wrong response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a server is started."""
+    """The command, folder and environment that start a server."""
 
     argv: list[str]
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Running:
     started_at: float
 
     def tree(self) -> list[psutil.Process]:
-        """Return the server's processes, the first one first."""
+        """Return the server's processes, starting with the main process."""
         return [self.process, *self.process.children(recursive=True)]
 
     def pss_mb(self) -> float:
@@ -54,7 +54,7 @@ class Running:
         return max(_each(self.tree(), lambda one: one.memory_info().rss)) / _MIB
 
     def peak_rss_mb(self) -> float:
-        """Return the most that the processes had: the sum of each one's own peak."""
+        """Return the sum of the peak memory of each process."""
         return sum(_each(self.tree(), _peak_rss)) / _MIB
 
     def cpu_s(self) -> float:
@@ -63,7 +63,7 @@ class Running:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on, below those that connections get for themselves."""
+    """Return a free port below the range that the system uses for outgoing connections."""
     while True:
         port = random.randrange(*_PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -75,10 +75,10 @@ def free_port() -> int:
 def running(
     command: Command, port: int, is_ready: Callable[[int], bool], timeout_s: float = 60.0
 ) -> Iterator[Running]:
-    """Run a server; its output goes to a file that is shown when it does not start.
+    """Run a server; its output goes to a file, which is shown if it does not start.
 
     Raises:
-        ServerError: it ended, or was not ready in time.
+        ServerError: the server ended, or was not ready in time.
     """
     with tempfile.TemporaryFile("w+b") as log, tempfile.TemporaryDirectory() as folder:
         started_at = time.perf_counter()
@@ -114,7 +114,7 @@ def _tail(log: IO[bytes]) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the server and whatever it started, by their pids."""
+    """End the server and all processes it started, by pid."""
     with contextlib.suppress(psutil.NoSuchProcess):
         tree = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
@@ -124,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
         psutil.wait_procs(tree, timeout=_GRACE_S)
-    process.kill()  # nothing happens if it ended
+    process.kill()  # has no effect if it has ended
     process.wait()
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is: works one after the other, in rounds, the systems of a round interleaved."""
+"""Run works one after the other, each in rounds; the systems take turns within a round."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class Session:
 
     pace: Pace
     rounds: int | None
-    """How many rounds every work gets; by default each has its own number."""
+    """Number of rounds of every work; by default each work has its own number."""
     results: Results
     outsiders: Outsiders
     clean_up: Callable[[], None] = lambda: None
@@ -29,7 +29,7 @@ class Session:
     began: float = field(default_factory=time.perf_counter)
 
     def prepare(self, systems: Sequence[System]) -> list[System]:
-        """Make what is needed; returns the systems that can run here, and says why others not."""
+        """Prepare the systems; return those that can run here, and report why others cannot."""
         model_store.ensure()
         able = []
         for system in systems:

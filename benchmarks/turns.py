@@ -8,14 +8,14 @@ from typing import Any
 from benchmarks.machine import facts, own_versions
 
 Turns = list[tuple[float, float]]
-"""Wall and CPU seconds of a call, for every turn."""
+"""Wall and CPU seconds per call, for every turn."""
 
 _WARM_UP = 2
 _US = 1e6
 
 
 def measured(works: Mapping[str, Callable[[], Any]], rounds: int, calls: int) -> dict[str, Turns]:
-    """Return what a call of each work took; the first turns warm up."""
+    """Return the time per call of each work; the first turns are not counted."""
     found: dict[str, Turns] = {name: [] for name in works}
     for turn in range(rounds + _WARM_UP):
         for name, work in works.items():
@@ -29,7 +29,7 @@ def measured(works: Mapping[str, Callable[[], Any]], rounds: int, calls: int) ->
 
 
 def report(found: Mapping[str, Turns]) -> None:
-    """Print a table of the medians, each beside the first."""
+    """Print a table of the medians, compared with the first work."""
     print(f"{facts()}\n{own_versions()}\n")
     print(
         "| call | us | least | CPU us | beyond the first, us | ratio |\n|---|---|---|---|---|---|"

@@ -1,6 +1,6 @@
-"""A fleet of Lambda execution environments, simulated: what routing does to hits, waits and cost.
+"""Simulate a fleet of Lambda environments: how routing affects hits, waiting times and cost.
 
-Read in this order: `simulation` (the way of a request), `fleet` (environments come and go),
-`storage` (artifacts on EFS and in S3), `scenarios` (what is asked), `report` (the tables).
-What is real in it: the rendezvous order, the model cache, and the numbers of the deployment.
+Read in this order: `simulation` (the steps of a request), `fleet` (start and end of environments),
+`storage` (artifacts on EFS and in S3), `scenarios` (workloads and policies), `report` (the tables).
+The rendezvous order, the model cache and the numbers of the deployment are the real ones.
 """

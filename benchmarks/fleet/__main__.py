@@ -1,4 +1,4 @@
-"""`make fleet`: every scenario of the simulation, its results as JSON and as tables."""
+"""`make fleet`: run every scenario of the simulation, write the results as JSON and tables."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "fleet.json"
 
 
 def measured(scenario: Scenario, prices: Prices, seed: int) -> Result:
-    """Return what comes of one scenario."""
+    """Return the result of one scenario."""
     outcome = Simulation(scenario.workload, scenario.policy, scenario.platform, seed).run()
     usd = usd_per_million(outcome, scenario.policy, scenario.platform, prices)
     return Result(scenario, outcome, usd)
@@ -25,7 +25,9 @@ def measured(scenario: Scenario, prices: Prices, seed: int) -> Result:
 def main() -> None:
     """Simulate, print the tables, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few scenarios, under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="run only a few scenarios, in less than a minute"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()

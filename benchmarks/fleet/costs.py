@@ -1,4 +1,4 @@
-"""What a million calls cost, at the prices that `modelyard cost` knows."""
+"""Compute the cost of a million calls with the prices of `modelyard cost`."""
 
 from benchmarks.fleet.platform import GIB, Platform
 from benchmarks.fleet.policies import Policy
@@ -9,15 +9,15 @@ from modelyard.aws.cost.price_list import Prices
 
 MILLION = 1e6
 TENANT_USD_PER_GB = 0.000167
-"""For each environment that is made with tenant isolation (us-east-1, 2026)."""
+"""USD per GB for each new environment with tenant isolation (us-east-1, 2026)."""
 WRITES_PER_READ_PRICE = 2.0
-"""Elastic throughput: a byte written costs as much as two that are read."""
+"""With elastic throughput, writing a byte costs as much as reading two."""
 
 
 def usd_per_million(
     outcome: Outcome, policy: Policy, platform: Platform, prices: Prices
 ) -> dict[str, float]:
-    """Return what a million calls cost, line by line; what costs by the month is not in it."""
+    """Return the cost of a million calls, line by line, without monthly costs."""
     used, calls = outcome.usage, outcome.calls
     scale = MILLION / calls
     busy_gb_s = outcome.busy_mean * outcome.duration_s * platform.memory_gb

@@ -7,11 +7,11 @@ from modelyard.domain.values import ModelArtifact, ModelId, Payload, Prediction,
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
 
 Pool = tuple[int, int]
-"""A shard and, with tenant isolation, a model: environments of one pool replace each other."""
+"""A shard and, with tenant isolation, a model; any environment of a pool can take its calls."""
 
 
 class SimulatedModel:
-    """A `Predictor` that is nothing but its weight."""
+    """A `Predictor` that only has a size."""
 
     needs_files = False
 
@@ -19,18 +19,18 @@ class SimulatedModel:
         self.memory_bytes = memory_bytes
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer with what came: only the time a prediction takes is simulated."""
+        """Return the request body; only the duration of a prediction is simulated."""
         return Prediction(payload.body)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing, because it holds no resources."""
 
 
 class Unmeasured:
-    """`Metrics` that nobody reads."""
+    """`Metrics` that discard everything."""
 
     def record(self, *samples: Sample) -> None:
-        """Forget the observation."""
+        """Discard the observation."""
 
 
 class Environment:
@@ -44,10 +44,10 @@ class Environment:
         self.is_new = True
         self.is_busy = False
         self.is_watched = False
-        """Whether the fleet will look whether it has been idle for too long."""
+        """Whether the fleet has planned to check how long it has been idle."""
         self.idle_since = 0.0
         self.own_store: ArtifactStore | None = None
-        """What is staged in its own /tmp, where there is no shared file system."""
+        """The artifacts in its own /tmp, if there is no shared file system."""
         self._platform = platform
 
     def begin(self) -> None:
@@ -66,7 +66,7 @@ class Environment:
         self.idle_since = now
 
     def load(self, model: ModelId, artifact_bytes: int) -> None:
-        """Bring a model into memory as `residence.loading` does: room first, peak and all."""
+        """Load a model as `residence.loading` does: reserve the peak memory first."""
         platform = self._platform
         room = self.models.reserve(model, timeout_s=0)
         self.models.grow(room, int(artifact_bytes * platform.peak_factor), timeout_s=0)

@@ -1,4 +1,4 @@
-"""What will happen, in order of time."""
+"""Planned actions in order of time."""
 
 import heapq
 import itertools
@@ -15,17 +15,17 @@ class Agenda:
         self._order = itertools.count()
 
     def at(self, when: float, action: Callable[..., None], *arguments: Any) -> None:
-        """Plan an action; of two at one time, the one planned first happens first.
+        """Plan an action; of two at the same time, the one that was planned first runs first.
 
         Raises:
-            ValueError: that time is over.
+            ValueError: that time has passed.
         """
         if when < self.now:
             raise ValueError(f"an event at {when} s was planned at {self.now} s; allowed: later")
         heapq.heappush(self._heap, (when, next(self._order), action, arguments))
 
     def step(self) -> bool:
-        """Let the next action happen; returns whether there was one."""
+        """Run the next action; return whether there was one."""
         if not self._heap:
             return False
         self.now, _, action, arguments = heapq.heappop(self._heap)
@@ -33,7 +33,7 @@ class Agenda:
         return True
 
     def run(self) -> None:
-        """Let everything happen, and what comes of it."""
+        """Run all actions, including those that they plan."""
         while self.step():
             pass
 
@@ -42,5 +42,5 @@ class Agenda:
         return self.now
 
     def time(self) -> float:
-        """Return the same: the simulation begins at the epoch."""
+        """Return the simulated time; the simulation begins at the epoch."""
         return self.now

@@ -1,4 +1,4 @@
-"""Environments come with calls and go when they are idle, as Lambda's do."""
+"""Start environments for calls and remove idle ones, as Lambda does."""
 
 import random
 from collections import defaultdict
@@ -26,7 +26,7 @@ class Fleet:
         self._dice = random.Random(seed)
 
     def take(self, pool: Pool) -> Environment | None:
-        """Return an environment for one call, a new one if none is idle; None is a throttle."""
+        """Return an environment for one call, a new one if none is idle; None if throttled."""
         if self._is_full(pool[0]):
             return None
         idle = self._idle[pool]
@@ -48,12 +48,12 @@ class Fleet:
             self._agenda.at(now + self._platform.idle_s, self._look_at, environment)
 
     def idle(self) -> Iterator[Environment]:
-        """Yield the environments that wait for a call."""
+        """Yield the idle environments."""
         for environments in self._idle.values():
             yield from environments
 
     def _look_at(self, environment: Environment) -> None:
-        """Reclaim an environment that was idle for long enough, or look again when it may be."""
+        """Remove an environment that was idle for long enough, or plan the next check."""
         environment.is_watched = False
         if environment.is_busy:
             return

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fleet.grids`: the tables of docs/fleet.md, from the results of a run."""
+"""`python -m benchmarks.fleet.grids`: print the tables of docs/fleet.md from a run's results."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ def grid(rows: Iterable[Row], heading: str, line_of: Text, column_of: Text, cell
 
 
 def short(row: Row) -> str:
-    """Return hit rate, p99 and cost; what was not answered, instead, where that is much."""
+    """Return hit rate, p99 and cost, or the share of refused calls if that is large."""
     outcome = row["outcome"]
     refused = outcome["not_ready"] + outcome["throttled"]
     if refused > 0.5:
@@ -34,7 +34,7 @@ def short(row: Row) -> str:
 
 
 def whole(row: Row) -> str:
-    """Return what `short` does, and the environments that lived."""
+    """Return the text of `short` and the mean number of environments."""
     if row["outcome"]["not_ready"] + row["outcome"]["throttled"] > 0.5:
         return short(row)
     return f"{short(row)}, {row['outcome']['alive_mean']:,.0f} env."

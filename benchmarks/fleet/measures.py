@@ -1,11 +1,11 @@
-"""What is counted while calls are measured."""
+"""The values that are counted while calls are measured."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Served(Enum):
-    """What an answer came from, or why there was no prediction."""
+    """Where the model of an answered call was, or why there was no prediction."""
 
     MEMORY = "memory"
     DISK = "disk"
@@ -16,7 +16,7 @@ class Served(Enum):
 
 @dataclass(slots=True)
 class Usage:
-    """What is paid for beside time."""
+    """Billed quantities other than time."""
 
     environments_created: int = 0
     warm_invocations: int = 0
@@ -26,7 +26,7 @@ class Usage:
 
 
 class Level:
-    """A number that goes up and down with time: its mean and its peak since `restart`."""
+    """A number that changes over time, with its mean and its peak since `restart`."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -36,14 +36,14 @@ class Level:
         self._started_at = 0.0
 
     def change(self, by: int, now: float) -> None:
-        """Go up or down."""
+        """Add to the value."""
         self._area += self.value * (now - self._since)
         self._since = now
         self.value += by
         self.peak = max(self.peak, self.value)
 
     def restart(self, now: float) -> None:
-        """Forget the past, keep the value."""
+        """Restart mean and peak; keep the value."""
         self._area, self._since, self._started_at = 0.0, now, now
         self.peak = self.value
 

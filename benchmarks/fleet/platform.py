@@ -1,4 +1,4 @@
-"""What is assumed of AWS and of models. What the project decides itself is imported from it."""
+"""The assumptions about AWS and about models; the project's own numbers are imported."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,30 +16,30 @@ DISK_BYTES: int = Deployment.model_fields["disk"].default
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """One account, one region, one endpoint; every number may be changed for a scenario."""
+    """One account, one region, one endpoint; a scenario may change every number."""
 
     memory_bytes: int = Compute().memory
     cold_start_s: float = 2.0
-    """Start of the image, mount, imports: what an environment needs before its first call."""
+    """Seconds before the first call of an environment: start of the image, mount, imports."""
     idle_s: float = 600.0
-    """An environment idle for so long is reclaimed. Lambda promises no number."""
+    """Lambda removes an environment after this idle time; AWS documents no number."""
     concurrency: int = 1_000
-    """Environments that may be busy at once: an account's quota before it asks for more."""
+    """Environments that may be busy at once: the default quota of an account."""
     shard_concurrency: int | None = None
     """The same for each shard: its reserved concurrency."""
     tenants_per_concurrency: float = 2.5
-    """Environments, busy or idle, that tenant isolation allows for each unit of concurrency."""
+    """Environments, busy or idle, that tenant isolation allows per unit of concurrency."""
     placement: Literal["latest", "random"] = "latest"
     """Which idle environment gets the next call; Lambda's own rule is not documented."""
 
     predict_s: float = 0.05
     router_s: float = 0.015
-    """What API Gateway and the router add to a call."""
+    """Seconds that API Gateway and the router add to a call."""
     window_s: float = Endpoint("", "").sync_window_s
     grace_s: float = ANSWER_GRACE_S
-    """How much longer than the window the router listens."""
+    """Seconds that the router waits longer than the window."""
     warmers: int = 10
-    """Warm messages that are worked off side by side."""
+    """Number of warm messages that are processed at the same time."""
 
     cache: Cache = Cache.BURSTING
     """Artifacts are staged on one file system for all, or in each environment's own /tmp."""
@@ -50,15 +50,15 @@ class Platform:
     elastic_bytes_per_s: float = 1 * GIB
     """The same for an elastic one: 3 GiB of reads a second."""
     efs_read_weight: float = 1 / 3
-    """A byte read is metered as a third of a byte written."""
+    """Reading a byte counts as a third of writing one."""
     efs_client_bytes_per_s: float = 500 * MIB
     s3_latency_s: float = 0.1
     s3_bytes_per_s: float = 75 * MIB
-    """Of one environment: its network is the limit, not S3."""
+    """Per environment; its network is the limit, not S3."""
 
     load_latency_s: float = 0.03
     load_bytes_per_s: float = 300 * MIB
-    """From the file to a predictor: parsing and copying on about one processor."""
+    """Bytes per second from a file to a loaded model, on about one processor."""
     resident_factor: float = 1.1
     """Bytes in memory for each byte of artifact; an ONNX session."""
     peak_factor: float = 2.0
@@ -66,7 +66,7 @@ class Platform:
 
     @property
     def model_bytes(self) -> int:
-        """What an environment may fill with models."""
+        """Memory of an environment that models may use, in bytes."""
         return self.memory_bytes - RUNTIME_BYTES
 
     @property
@@ -76,7 +76,7 @@ class Platform:
 
     @property
     def resident_artifact_bytes(self) -> float:
-        """How many bytes of artifacts an environment has in memory when it is full."""
+        """Bytes of artifacts whose models fill the memory of an environment."""
         return self.model_bytes / self.resident_factor
 
     @property
@@ -85,5 +85,5 @@ class Platform:
         return self.memory_bytes / GIB
 
     def load_s(self, artifact_bytes: int) -> float:
-        """Return how long a model takes from its files into memory."""
+        """Return the seconds of a load from files to memory."""
         return self.load_latency_s + artifact_bytes / self.load_bytes_per_s

@@ -1,4 +1,4 @@
-"""Which shards may serve a call: the project's rendezvous order, and what is compared with it."""
+"""Choose the shards of a call: the project's rendezvous order, and alternatives to it."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ ENDPOINT = "fleet"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A number of functions, and the rules by which calls are spread over them."""
+    """A number of functions, and the rules that assign calls to them."""
 
     name: str
     shards: int = 1
     hot_models: int = 0
-    """The most popular models, whose calls take turns among several shards."""
+    """Number of popular models whose calls are divided among several shards."""
     replicas: int = 1
-    """How many shards share the calls of a hot model."""
+    """Number of shards that share the calls of a popular model."""
     per_tenant: bool = False
-    """Whether every model has environments of its own."""
+    """Whether every model has its own environments."""
 
 
 def without_affinity() -> Policy:
@@ -33,7 +33,7 @@ def sharded(shards: int) -> Policy:
 
 
 def replicated(shards: int, hot_models: int, replicas: int) -> Policy:
-    """Return sharding with the hottest models on several shards."""
+    """Return sharding with the most popular models on several shards."""
     return Policy(f"shard {shards}, top {hot_models} on {replicas}", shards, hot_models, replicas)
 
 

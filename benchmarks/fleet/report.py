@@ -1,4 +1,4 @@
-"""Results as JSON for programs and as Markdown for people."""
+"""Render results as JSON and as Markdown."""
 
 import json
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ HEADINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One scenario and what came of it."""
+    """One scenario and its outcome."""
 
     scenario: Scenario
     outcome: Outcome
     usd: dict[str, float]
-    """For a million calls, by line."""
+    """Cost of a million calls, by line."""
 
     @property
     def usd_per_million(self) -> float:

@@ -1,4 +1,4 @@
-"""What is asked of the simulation: tables of workloads and policies."""
+"""The scenarios of the simulation: tables of workloads and policies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ POLICIES = (
     per_tenant(DEFAULT_SHARDS),
 )
 _BUSY_PER_S = 1_000
-"""From this rate on, more calls are simulated: the fleet is large, and its memory fills slowly."""
+"""From this rate on, more calls are simulated, because the memory of a large fleet fills slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Scenario:
     policy: Policy
     platform: Platform
     changed: str = ""
-    """What is assumed otherwise than in the other tables."""
+    """Assumptions that differ from the other tables."""
 
 
 def all_scenarios() -> Iterator[Scenario]:
@@ -92,7 +92,7 @@ def _large_models() -> Iterator[Scenario]:
 
 
 def _doubts() -> Iterator[Scenario]:
-    """Yield what changes when an assumption about Lambda does."""
+    """Yield scenarios with other assumptions about Lambda."""
     for changed, platform in (
         ("", Platform()),
         ("any idle one", Platform(placement="random")),

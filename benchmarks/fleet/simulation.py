@@ -1,4 +1,4 @@
-"""The way of a call: router, shard, environment, memory or disk or S3, answer."""
+"""Simulate a call: router, shard, environment, then memory, disk or S3, and the answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from modelyard.inference.residence.model_cache import LoadedModel
 
 @dataclass(slots=True)
 class Invocation:
-    """One call of a shard: a client's, or a warmer's when `when_loaded` is given."""
+    """One call of a shard, by a client, or by the warmer if `when_loaded` is given."""
 
     model: int
     arrived_at: float
@@ -29,7 +29,7 @@ class Invocation:
 
 
 class Simulation:
-    """One policy under one workload; the same seed gives the same outcome."""
+    """One policy with one workload; equal seeds give equal outcomes."""
 
     def __init__(
         self, workload: Workload, policy: Policy, platform: Platform | None = None, seed: int = 1
@@ -49,7 +49,7 @@ class Simulation:
         self.agenda.at(self._arrivals[0], self._arrive, 0)
 
     def run(self) -> Outcome:
-        """Let every call come and be answered."""
+        """Simulate all calls and return the outcome."""
         self.agenda.run()
         return self.tally.outcome()
 
@@ -74,7 +74,7 @@ class Simulation:
             self.tally.stop()
 
     def _ask_shards(self, invocation: Invocation, turn: int) -> None:
-        """As `modelyard.router.router`: the second choice when the first takes no more calls."""
+        """Call the shard, or the second choice if it is full, as `modelyard.router.router`."""
         for shard in self._routes.choices(invocation.model, turn):
             environment = self.fleet.take(self._pool(shard, invocation.model))
             if environment is not None:
@@ -119,7 +119,7 @@ class Simulation:
         self.agenda.at(loaded_at, self._loaded, environment, invocation, source)
 
     def _store_of(self, environment: Environment) -> ArtifactStore:
-        """Return where the environment stages: the file system of all, or its own /tmp."""
+        """Return where the environment stages: the shared file system or its own /tmp."""
         if self.platform.cache is not Cache.TMP:
             return self._shared
         if environment.own_store is None:
@@ -127,7 +127,7 @@ class Simulation:
         return environment.own_store
 
     def _tell_not_ready(self, invocation: Invocation) -> None:
-        """The caller leaves; the load goes on, and a warm message sees to it."""
+        """End the wait of the caller; the load continues, and a warm message is sent."""
         if invocation.when_loaded is None:
             self._answer(invocation, Served.NOT_READY)
             self._queue.send(invocation.model)
@@ -142,7 +142,7 @@ class Simulation:
             invocation.when_loaded(True)
 
     def _predict(self, environment: Environment, invocation: Invocation, source: Served) -> None:
-        if invocation.when_loaded is not None:  # loaded already: nothing is left to do
+        if invocation.when_loaded is not None:  # already loaded
             self.fleet.give_back(environment)
             self.agenda.at(self.agenda.now, invocation.when_loaded, True)
             return

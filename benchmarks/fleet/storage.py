@@ -1,4 +1,4 @@
-"""Where artifacts come from: a file system they are staged on, and S3 behind it."""
+"""The storage of artifacts: a file system for staged ones, and S3."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from benchmarks.fleet.platform import Platform
 
 
 class Link:
-    """A shared line; transfers pass one after the other, none faster than its client can."""
+    """A shared network line; transfers run one after the other, limited by the client's speed."""
 
     def __init__(self, bytes_per_s: float, client_bytes_per_s: float) -> None:
         self._bytes_per_s = bytes_per_s
@@ -16,7 +16,7 @@ class Link:
         self._free_at = 0.0
 
     def passed_at(self, now: float, size_bytes: int, weight: float = 1.0) -> float:
-        """Return when a transfer that begins now will be done."""
+        """Return when a transfer that begins now will end."""
         self._free_at = max(now, self._free_at) + size_bytes * weight / self._bytes_per_s
         return max(self._free_at, now + size_bytes / self._client_bytes_per_s)
 
@@ -28,9 +28,9 @@ class _Staged:
 
 
 class ArtifactStore:
-    """Staged artifacts, least recently used first out, filled from S3.
+    """Staged artifacts, filled from S3; the least recently used is evicted first.
 
-    Without a line it is a disk of its own, which takes no time to speak of.
+    Without a line it is a local disk, whose time is not counted.
     """
 
     def __init__(self, platform: Platform, limit_bytes: int, link: Link | None) -> None:
@@ -41,9 +41,9 @@ class ArtifactStore:
         self._staged: OrderedDict[int, _Staged] = OrderedDict()
 
     def bring(self, model: int, size_bytes: int, now: float, usage: Usage) -> tuple[float, Served]:
-        """Return when an environment has read all of an artifact, and from where it came.
+        """Return when an environment has read an artifact, and where it came from.
 
-        An artifact that is being staged for somebody else is waited for, and then read.
+        If another environment is staging the artifact, it waits for that and then reads.
         """
         staged = self._staged.get(model)
         if staged is not None:
@@ -62,7 +62,7 @@ class ArtifactStore:
         return self._link.passed_at(begin, size_bytes, self._platform.efs_read_weight)
 
     def _fetched_at(self, size_bytes: int, now: float, usage: Usage) -> float:
-        """Fetch and write at once; what was just written is not read again."""
+        """Fetch and write at the same time; what was just written is not read again."""
         usage.fetches += 1
         fetched_at = now + self._platform.s3_latency_s + size_bytes / self._platform.s3_bytes_per_s
         if self._link is None:

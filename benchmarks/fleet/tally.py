@@ -1,4 +1,4 @@
-"""What came of the calls that were measured."""
+"""The outcome of the measured calls."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from benchmarks.fleet.measures import Level, Served, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One policy under one workload. Shares are of all measured calls."""
+    """The outcome of one policy with one workload; shares refer to all measured calls."""
 
     calls: int
     duration_s: float
     memory: float
-    """The hit rate: the model was loaded already."""
+    """The hit rate: share of calls whose model was loaded."""
     disk: float
     repository: float
     not_ready: float
@@ -25,7 +25,7 @@ class Outcome:
     p50_s: float
     p99_s: float
     mean_s: float
-    """Of all answers but throttled ones: how long a router waits."""
+    """How long a router waits, for all answers except throttled ones."""
     busy_mean: float
     alive_mean: float
     alive_peak: int
@@ -33,18 +33,18 @@ class Outcome:
 
     @property
     def efs_metered_bytes_per_s(self) -> float:
-        """The load on the file system as it is metered: a byte read counts a third."""
+        """Metered throughput of the file system; reading a byte counts as a third."""
         metered = self.usage.efs_written_bytes + self.usage.efs_read_bytes / 3
         return metered / self.duration_s
 
 
 class Tally:
-    """Counts from the first measured call to the last arrival, and the answers beyond."""
+    """Counts from the first measured call to the last arrival, and the answers after it."""
 
     def __init__(self, agenda: Agenda, busy: Level, alive: Level) -> None:
         self.usage = Usage()
         self.answers: Counter[Served] = Counter()
-        """Of all calls, measured or not."""
+        """Counts all calls, measured or not."""
         self._agenda = agenda
         self._busy = busy
         self._alive = alive
@@ -55,21 +55,21 @@ class Tally:
         self._at_stop: tuple[float, float, float, int, Usage] | None = None
 
     def start(self) -> None:
-        """Measure from now on."""
+        """Start measuring."""
         self._started_at = self._agenda.now
         self.usage = Usage()
         self._busy.restart(self._agenda.now)
         self._alive.restart(self._agenda.now)
 
     def stop(self) -> None:
-        """Measure nothing more but what becomes of the calls that have come."""
+        """Stop measuring new calls; calls that have arrived are still counted when they end."""
         now = self._agenda.now
         busy, alive, peak = self._busy.mean(now), self._alive.mean(now), self._alive.peak
         self._at_stop = (now - self._started_at, busy, alive, peak, self.usage)
         self.usage = Usage()
 
     def cold_start(self, *, is_measured: bool) -> None:
-        """Count an environment that had to be made for a call."""
+        """Count an environment that was started for a call."""
         self.usage.environments_created += 1
         self._cold_starts += is_measured
 

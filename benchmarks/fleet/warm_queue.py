@@ -1,4 +1,4 @@
-"""The warm queue: messages of "not ready" models, worked off by a few warmers."""
+"""The warm queue: messages for models that were not ready, processed by a few warmers."""
 
 import functools
 from collections import deque
@@ -12,12 +12,12 @@ MOST_ATTEMPTS = 5
 
 
 class SimulatedWarmQueue:
-    """One message for each model and bucket of time; one at a time for each model."""
+    """One message per model and time bucket; one at a time per model."""
 
     def __init__(
         self, agenda: Agenda, warmers: int, load: Callable[[int, Callable[[bool], None]], None]
     ) -> None:
-        """`load` invokes the model's shard and says later, never at once, whether it could."""
+        """`load` invokes the model's shard and reports its success later, never at once."""
         self._agenda = agenda
         self._warmers = warmers
         self._load = load
@@ -26,7 +26,7 @@ class SimulatedWarmQueue:
         self._buckets: dict[int, int] = {}
 
     def send(self, model: int) -> None:
-        """Ask for a model to be loaded, unless that was asked just now."""
+        """Request a load of a model, unless it was requested in this time bucket."""
         bucket = int(self._agenda.now // DEDUPLICATION_BUCKET_S)
         if self._buckets.get(model) == bucket:
             return
@@ -38,7 +38,7 @@ class SimulatedWarmQueue:
         self._deliver()
 
     def _deliver(self) -> None:
-        """Hand over what may be worked off now: FIFO, models under way excepted."""
+        """Start the messages that may be processed now, in FIFO order; one per model at a time."""
         for _ in range(len(self._waiting)):
             if len(self._under_way) >= self._warmers:
                 return

@@ -1,4 +1,4 @@
-"""Who is called, when, and how large it is: drawn from a seed, the same for every policy."""
+"""Draw models, times and sizes of calls from a seed; they are the same for every policy."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from benchmarks.fleet.platform import MIB
 
 ZIPF_EXPONENT = 1.1
 _SPREAD = 0.6
-"""Sigma of the sizes' logarithms: one model in a hundred is four times the median."""
+"""Sigma of the logarithms of sizes: one model in a hundred is four times the median."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Workload:
     spread: float = _SPREAD
     requests: int = 36_000
     warm_up: int = 16_000
-    """The first calls, which are not measured. Their rate grows from nothing to the full one:
-    a fleet that is built under full load has many more environments than it needs."""
+    """Number of first calls, which are not measured. Their rate grows from zero to the full rate,
+    because a fleet that starts under full load has many more environments than it needs."""
 
     def shares(self) -> NDArray[np.float64]:
         """Return each model's share of the calls, the most popular first."""

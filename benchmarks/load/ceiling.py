@@ -1,4 +1,4 @@
-"""How fast the load generator itself is: measured against a server that does nothing."""
+"""Measure the load generator's own limit, with a server that only sends a fixed response."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ _CLIENTS = 8
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """Return the most requests per second, and the processor time of each.
+    """Return the highest number of requests per second, and the processor time per request.
 
     Raises:
         ServerError: the server does not start.

@@ -1,8 +1,8 @@
-"""A closed loop of keep-alive clients: each sends its next request when it has its answer.
+"""A closed loop of keep-alive clients: each sends its next request after its response.
 
-No futures and no tasks: the answer's last byte sends the next request, from the same callback.
-Requests are rendered beforehand. A stall holds up all clients that wait for it, so percentiles
-are those of what clients saw, not of what an open stream of arrivals would have seen.
+There are no futures and no tasks: the callback that reads the last byte of a response sends the
+next request. Requests are rendered beforehand. During a stall, all waiting clients send nothing,
+so percentiles describe a closed loop, not an open stream of arrivals.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from benchmarks.load.measured import Measured
 
 
 def run_for(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Measured:
-    """Send requests, again from the first after the last, for some seconds."""
+    """Send the requests in order, again and again, for some seconds."""
     return run_while(port, requests, clients, lambda elapsed_s: elapsed_s < seconds)
 
 
@@ -31,17 +31,17 @@ def run_all(port: int, requests: Sequence[bytes], clients: int) -> Measured:
 def run_while(
     port: int, requests: Sequence[bytes], clients: int, goes_on: Callable[[float], bool]
 ) -> Measured:
-    """Send requests, again from the first after the last, as long as `goes_on(elapsed_s)`.
+    """Send the requests in order, again and again, while `goes_on(elapsed_s)` is true.
 
-    The clock starts when each client has had an answer to the first request: servers that accept
-    a connection between other work would otherwise serve few clients well and let many wait.
+    The clock starts when every client has had a response to its first request. Otherwise a server
+    that accepts connections late would serve a few clients well while many wait.
     """
     run = _Run(port, itertools.cycle(requests), clients, goes_on, greeting=requests[0])
     return _measure(run)
 
 
 class _Run:
-    """What the clients of one run share."""
+    """State that the clients of one run share."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class _Run:
         self._active = 0
 
     async def __call__(self) -> None:
-        """Run to the end."""
+        """Run until all clients are done, and return what was measured."""
         ready = await asyncio.gather(*(self._ready_client() for _ in range(self._clients)))
         clients = [client for client in ready if client is not None]
         self._active = len(clients)
@@ -76,17 +76,17 @@ class _Run:
         self.cpu_s = time.process_time() - cpu_began
 
     def next_request(self, now: float) -> bytes | None:
-        """Return what to send next, or None at the end."""
+        """Return the next request, or None at the end."""
         return next(self._requests, None) if self._goes_on(now - self._began) else None
 
     def finish_client(self) -> None:
-        """Count a client that has nothing more to send."""
+        """Record that a client has nothing more to send."""
         self._active -= 1
         if self._active == 0:
             self._finished.set_result(None)
 
     def replace_client(self) -> None:
-        """Go on with a new connection after the server closed one."""
+        """Open a new connection after the server closed one."""
         self._replacing = asyncio.ensure_future(self._replace())
 
     async def _replace(self) -> None:
@@ -121,17 +121,17 @@ class _Client(asyncio.Protocol):
         self._greeted: asyncio.Future[None] | None = None
 
     async def greet(self, request: bytes) -> None:
-        """Send a request that counts for nothing, and wait for the answer.
+        """Send a request that is not measured, and wait for the response.
 
         Raises:
-            ConnectionError: there was none.
+            ConnectionError: there was no response.
         """
         self._greeted = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         await self._greeted
 
     def begin(self) -> None:
-        """Send the first request that counts."""
+        """Send the first measured request."""
         if self._transport.is_closing():
             self._run.replace_client()
         else:
@@ -161,7 +161,7 @@ class _Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._greeted is not None:
-            self._finish_greeting(ConnectionError("the server hung up"))
+            self._finish_greeting(ConnectionError("the server closed the connection"))
         elif self._is_waiting:
             self._is_waiting = False
             self._run.latencies.append(time.perf_counter() - self._asked_at)
@@ -191,7 +191,7 @@ class _Client(asyncio.Protocol):
 
 def _measure(run: _Run) -> Measured:
     gc.collect()
-    gc.disable()  # a collection here would look like a stall there
+    gc.disable()  # garbage collection here would look like a stall of the server
     try:
         uvloop.run(run())
     finally:

@@ -1,4 +1,4 @@
-"""HTTP requests rendered beforehand, and single calls outside of any measurement."""
+"""HTTP requests rendered beforehand, and single calls that are not measured."""
 
 import http.client
 import socket
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -24,10 +24,10 @@ def render(
 
 
 def ask(port: int, request: bytes, timeout_s: float = 120.0) -> Reply:
-    """Send one request on a connection of its own.
+    """Send one request on a new connection and return the response.
 
     Raises:
-        OSError: nobody listens, or nobody answers in time.
+        OSError: no server listens, or it does not respond in time.
     """
     with socket.create_connection(("127.0.0.1", port), timeout_s) as connection:
         connection.sendall(request)
@@ -36,9 +36,9 @@ def ask(port: int, request: bytes, timeout_s: float = 120.0) -> Reply:
             response.begin()
             return Reply(response.status, response.read())
         except http.client.HTTPException as error:
-            raise ConnectionError(f"no HTTP answer: {error!r}") from error
+            raise ConnectionError(f"not an HTTP response: {error!r}") from error
 
 
 def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """Return the answer to a GET."""
+    """Return the response to a GET."""
     return ask(port, render(path, headers or {}, method="GET"))

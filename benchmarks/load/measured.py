@@ -1,4 +1,4 @@
-"""What one run of the load generator saw."""
+"""The measurements of one run of the load generator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Latencies, in the order of the answers, and what they cost the generator."""
+    """Latencies in the order of the responses, errors, and the generator's processor time."""
 
     latencies_s: Sequence[float]
     elapsed_s: float
     errors: int
-    """Answers that were not 200, and connections that broke."""
+    """Number of responses other than 200, and of broken connections."""
     client_cpu_s: float
 
     @property
     def rps(self) -> float:
-        """Good answers per second."""
+        """Responses with status 200 per second."""
         return (len(self.latencies_s) - self.errors) / self.elapsed_s
 
     @property
     def client_cpu_us(self) -> float:
-        """Processor time the generator itself spent per request."""
+        """Processor time of the generator itself per request."""
         return self.client_cpu_s / max(1, len(self.latencies_s)) * 1e6
 
     @property
@@ -30,6 +30,6 @@ class Measured:
         return max(self.latencies_s) * 1e3
 
     def percentile_ms(self, percent: float) -> float:
-        """Return a percentile of the latencies: the smallest that so many are not above."""
+        """Return the smallest latency that is at least as long as this share of all latencies."""
         ordered = sorted(self.latencies_s)
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1e3

@@ -1,4 +1,4 @@
-"""Whom requests are for when few models are popular: the Zipf distribution."""
+"""Choose the models of requests by the Zipf distribution: a few are popular."""
 
 import bisect
 import itertools
@@ -6,9 +6,9 @@ import random
 
 
 def draw(models: int, count: int, exponent: float, seed: int) -> list[int]:
-    """Return `count` numbers below `models`; the same seed, the same numbers.
+    """Return `count` numbers below `models`; equal seeds give equal numbers.
 
-    Which models are popular does not follow their numbers.
+    The popularity of a model is independent of its number.
     """
     generator = random.Random(seed)
     weights = [1 / (rank + 1) ** exponent for rank in range(models)]

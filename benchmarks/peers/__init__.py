@@ -1,1 +1,1 @@
-"""The systems that are compared: how each is started, called and asked what it knows."""
+"""The compared systems: how to start and call each, and how to read its own measurements."""

@@ -1,4 +1,4 @@
-"""BentoML with a dictionary of models written by hand."""
+"""BentoML with a hand-written dictionary of models."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ from benchmarks.servers import Command
 
 
 class BentoML(System):
-    """One worker; its access log is off."""
+    """BentoML with one worker; the access log is off."""
 
     name = "bentoml"
     environment = "bentoml"
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         binary = environments.binaries(self.environment) / "bentoml"
         argv = [str(binary), "serve", "bentoml_app:Models", "--working-dir", str(APPS)]
         argv += ["--host", "127.0.0.1", "--port", str(port)]
@@ -31,10 +31,10 @@ class BentoML(System):
         return Command(argv, environ)
 
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return a call of its one route."""
+        """Return a request of its only route."""
         body = json.dumps({"model": model, "row": ROW.decode()}).encode()
         return render("/predict", {"Content-Type": "application/json"}, body)
 
     def is_ready(self, port: int) -> bool:
-        """Return whether its worker is there."""
+        """Return whether its worker is ready."""
         return get(port, "/readyz").status == 200

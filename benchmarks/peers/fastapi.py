@@ -1,4 +1,4 @@
-"""A server written by hand with FastAPI and uvicorn: the reference of every ratio."""
+"""A hand-written server with FastAPI and uvicorn: the reference for all ratios."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ _WITH_SKLEARN = "fastapi_sklearn"
 
 
 class FastApi(System):
-    """One process; no log lines, no metrics, no keys."""
+    """One process, without log lines, metrics and keys."""
 
     name = "fastapi"
     environment = "fastapi"
@@ -23,12 +23,12 @@ class FastApi(System):
     processes = 1
 
     def prepare(self) -> None:
-        """Make both environments: importing XGBoost is slower beside scikit-learn."""
+        """Create both environments; importing XGBoost is slower where scikit-learn is installed."""
         super().prepare()
         environments.ensure(_WITH_SKLEARN)
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it; the models of two processes take the room of one."""
+        """Return the command that starts it; two processes share the memory limit of one."""
         is_sklearn = serving.repository.kind is Kind.SKLEARN
         environ = {
             "MODELS": str(serving.repository.folder),
@@ -40,11 +40,11 @@ class FastApi(System):
         return Command([python, str(APPS / "fastapi_app.py")], environ)
 
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return a call of its one route."""
+        """Return a request of its only route."""
         return render(f"/models/{model}", {"Content-Type": "text/csv"}, ROW)
 
     def hits_and_misses(self, port: int) -> tuple[float, float]:
-        """Ask until every process has most likely answered."""
+        """Send requests until every process has most likely answered one."""
         asked = self.processes * _ASKED_FOR_EACH_PROCESS if self.processes > 1 else 1
         tables = [json.loads(get(port, "/table").body) for _ in range(asked)]
         newest = {table["pid"]: table for table in tables}.values()
@@ -52,7 +52,7 @@ class FastApi(System):
 
 
 class FastApiTwoWorkers(FastApi):
-    """Two processes, each with models of its own."""
+    """Two processes, each with its own copies of models."""
 
     name = "fastapi_2_workers"
     kinds = frozenset({Kind.XGBOOST, Kind.ONNX})

@@ -1,4 +1,4 @@
-"""KServe's Python server with a model class of our own: its package has none for XGBoost."""
+"""KServe's Python server with our own model class; KServe's package has none for XGBoost."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from benchmarks.servers import Command
 
 
 class KServe(System):
-    """Latency log and access log off; models come and go through its load API."""
+    """KServe without latency log and access log; models are loaded by its load API."""
 
     name = "kserve"
     environment = "kserve"
@@ -20,7 +20,7 @@ class KServe(System):
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         environ = {
             "MODELS": str(serving.repository.folder),
             "SUFFIX": serving.repository.kind.suffix,
@@ -35,13 +35,13 @@ class KServe(System):
         return v2_protocol.infer(stem(model))
 
     def is_ready(self, port: int) -> bool:
-        """Return whether it lives."""
+        """Return whether the server is alive."""
         return get(port, "/v2/health/live").status == 200
 
     def load(self, port: int, serving: Serving, number: int) -> None:
-        """Use its load API."""
+        """Load a model by the server's load API."""
         v2_protocol.load(port, stem(serving.repository.name(number)))
 
     def unload(self, port: int, serving: Serving, number: int) -> None:
-        """Use its unload API."""
+        """Unload a model by the server's unload API."""
         v2_protocol.unload(port, stem(serving.repository.name(number)))

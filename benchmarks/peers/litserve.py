@@ -1,4 +1,4 @@
-"""LitServe with a dictionary of models written by hand."""
+"""LitServe with a hand-written dictionary of models."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ from benchmarks.servers import Command
 
 
 class LitServe(System):
-    """One worker, one API process."""
+    """LitServe with one worker and one API process."""
 
     name = "litserve"
     environment = "litserve"
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         environ = {
             "MODELS": str(serving.repository.folder),
             "CAPACITY": str(serving.capacity),
@@ -28,10 +28,10 @@ class LitServe(System):
         return Command([python, str(APPS / "litserve_app.py")], environ)
 
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return a call of its one route."""
+        """Return a request of its only route."""
         body = json.dumps({"model": model, "row": ROW.decode()}).encode()
         return render("/predict", {"Content-Type": "application/json"}, body)
 
     def is_ready(self, port: int) -> bool:
-        """Return whether its worker is there."""
+        """Return whether its worker is ready."""
         return get(port, "/health").status == 200

@@ -12,7 +12,7 @@ from benchmarks.servers import ServerError
 
 
 def run(mode: str, kind: Kind, **told: Any) -> Any:
-    """Return what the loop measured in a process of its own.
+    """Run the loop in a new process and return its measurements.
 
     Raises:
         ServerError: it failed.

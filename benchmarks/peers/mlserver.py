@@ -1,4 +1,4 @@
-"""MLServer with its own XGBoost runtime, models in its own process."""
+"""MLServer with its own XGBoost runtime; models are in the server's process."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from benchmarks.servers import Command, free_port
 
 
 class MLServer(System):
-    """No worker processes: with one, it was slower (and takes more memory)."""
+    """MLServer without worker processes: with one it was slower and needed more memory."""
 
     name = "mlserver"
     environment = "mlserver"
     loads_on_call = False
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it; settings in its folder win over the environment's."""
+        """Return the command that starts it; settings in its folder override the environment's."""
         root = lay_out(serving.repository, folder, _write_settings)
         settings = {
             "host": "127.0.0.1",
@@ -40,15 +40,15 @@ class MLServer(System):
         return v2_protocol.infer(stem(model))
 
     def is_ready(self, port: int) -> bool:
-        """Return whether it lives."""
+        """Return whether the server is alive."""
         return get(port, "/v2/health/live").status == 200
 
     def load(self, port: int, serving: Serving, number: int) -> None:
-        """Use its load API."""
+        """Load a model by the server's load API."""
         v2_protocol.load(port, stem(serving.repository.name(number)))
 
     def unload(self, port: int, serving: Serving, number: int) -> None:
-        """Use its unload API."""
+        """Unload a model by the server's unload API."""
         v2_protocol.unload(port, stem(serving.repository.name(number)))
 
 

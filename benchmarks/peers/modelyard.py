@@ -1,4 +1,4 @@
-"""Modelyard as its users start it: keys are asked for, calls are logged and counted."""
+"""Modelyard as users start it: with API keys, a log line per call and metrics."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ _STAGES = {
 
 
 class Modelyard(System):
-    """`modelyard serve FOLDER --keys-folder ...`, otherwise with its defaults."""
+    """`modelyard serve FOLDER --keys-folder ...`; all other options have their defaults."""
 
     name = "modelyard"
     environment = environments.OWN
@@ -33,7 +33,7 @@ class Modelyard(System):
     is_core = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         executable = environments.binaries(self.environment) / "modelyard"
         argv = [str(executable), "serve", str(serving.repository.folder), "--port", str(port)]
         argv += ["--endpoint", ENDPOINT, "--cache-dir", str(folder), "--disk", "20GiB"]
@@ -41,11 +41,11 @@ class Modelyard(System):
         if serving.workers:
             argv += ["--workers", str(serving.workers)]
         if serving.repository.kind is Kind.SKLEARN:
-            argv.append("--allow-code")  # the peers' file is a pickle, too
+            argv.append("--allow-code")  # the file that peers load is a pickle too
         return Command(argv)
 
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return an InvokeEndpoint."""
+        """Return an InvokeEndpoint request."""
         headers = {
             "Content-Type": "text/csv",
             "Accept": "text/csv",
@@ -55,17 +55,17 @@ class Modelyard(System):
         return render(f"/endpoints/{ENDPOINT}/invocations", headers, ROW)
 
     def hits_and_misses(self, port: int) -> tuple[float, float]:
-        """Return them from the metrics."""
+        """Read the values from the server's metrics."""
         hits, calls = self._metric(port, "ModelCacheHit")
         return hits, calls - hits
 
     def stages(self, port: int) -> dict[str, Stage]:
-        """Return them from the metrics."""
+        """Read the values from the server's metrics."""
         found = {stage: self._metric(port, metric) for metric, stage in _STAGES.items()}
         return {stage: Stage(total / 1e3, count) for stage, (total, count) in found.items()}
 
     def _metric(self, port: int, name: str) -> tuple[float, float]:
-        """Return a metric's sum and count."""
+        """Return the sum and the count of a metric."""
         text = get(port, "/metrics", {"x-api-key": self._key}).body.decode()
         found = {kind: float(value) for one, kind, value in _SAMPLE.findall(text) if one == name}
         return found.get("sum", 0.0), found.get("count", 0.0)
@@ -85,7 +85,7 @@ class Modelyard(System):
 
 @cache
 def _bytes_per_model(system: Modelyard, kind: Kind) -> int:
-    """Return what the server itself says that one model takes."""
+    """Return the memory of one model according to the server's metrics, in bytes."""
     serving = Serving(repository(kind))
     with served(system, serving) as server:
         check_answer(system, server, serving)

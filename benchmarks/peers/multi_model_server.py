@@ -1,4 +1,4 @@
-"""multi-model-server, which SageMaker's own multi-model containers run."""
+"""multi-model-server, which SageMaker's own multi-model containers use."""
 
 from pathlib import Path
 
@@ -22,18 +22,20 @@ _QUIET = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 class MultiModelServer(System):
-    """One worker for each model, set as SageMaker's toolkit sets it; no access log."""
+    """One worker per model, configured as by SageMaker's toolkit; no access log."""
 
     name = "multi_model_server"
     environment = "multi_model_server"
-    warm_up_s = 4.0  # until its virtual machine has compiled what it runs, it is half as fast
+    warm_up_s = (
+        4.0  # until the Java virtual machine has compiled its code, the server is half as fast
+    )
     loads_on_call = False
     has_room_for_some = True
     is_process_per_model = True
     needs = "java"
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         root = lay_out(serving.repository, folder, lambda model_dir, file_name: None)
         config, quiet = folder / "mms.properties", folder / "log4j2.xml"
         config.write_text(_CONFIG.format(port=port))
@@ -53,7 +55,7 @@ class MultiModelServer(System):
         """Register the model and wait for its worker.
 
         Raises:
-            ServerError: the server says no.
+            ServerError: the server refuses.
         """
         name = stem(serving.repository.name(number))
         query = f"url={name}&model_name={name}&handler=mms_app.py:handle"
@@ -63,7 +65,7 @@ class MultiModelServer(System):
         """Unregister the model.
 
         Raises:
-            ServerError: the server says no.
+            ServerError: the server refuses.
         """
         self._expect(port, "DELETE", f"/models/{stem(serving.repository.name(number))}")
 

@@ -1,4 +1,4 @@
-"""Repositories of servers that want a folder for each model."""
+"""Repositories for servers that need a folder per model."""
 
 import os
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from benchmarks.kinds import Repository
 
 
 def stem(model: str) -> str:
-    """Return a model's name without its suffix, as these servers want names."""
+    """Return a model's name without its suffix, as these servers expect it."""
     return model.partition(".")[0]
 
 
 def lay_out(
     repository: Repository, folder: Path, write: Callable[[Path, str], None], place: str = ""
 ) -> Path:
-    """Make a folder for each model, with a link to its file below `place`; returns the root.
+    """Create a folder per model, with a link to its file below `place`; return the root.
 
-    `write` adds what else the server wants; it gets the model's folder and the file's name.
+    `write` adds the other files that the server needs; it gets the folder and the file name.
     """
     root = folder / "models"
     for number in range(repository.count):

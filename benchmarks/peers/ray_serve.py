@@ -1,4 +1,4 @@
-"""Ray Serve with its own multiplexing of models."""
+"""Ray Serve with its own model multiplexing."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from benchmarks.servers import Command
 
 
 class RayServe(System):
-    """One replica on a cluster of one machine; no dashboard, no access log."""
+    """One replica on a cluster of one machine, without dashboard and access log."""
 
     name = "ray_serve"
     environment = "ray_serve"
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         environ = {
             "MODELS": str(serving.repository.folder),
             "CAPACITY": str(serving.capacity),
@@ -31,10 +31,10 @@ class RayServe(System):
         return Command([python, str(APPS / "ray_app.py")], environ)
 
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return a call that names its model in the header of Ray's multiplexing."""
+        """Return a request that names the model in Ray's multiplexing header."""
         headers = {"Content-Type": "text/csv", "serve_multiplexed_model_id": model}
         return render("/", headers, ROW)
 
     def is_ready(self, port: int) -> bool:
-        """Return whether the route is there."""
+        """Return whether the route is ready."""
         return get(port, "/-/healthz").status == 200 and get(port, "/-/routes").body != b"{}"

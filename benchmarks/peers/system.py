@@ -1,4 +1,4 @@
-"""What every system under test is to the benchmark."""
+"""The interface of every measured system."""
 
 import re
 import shutil
@@ -18,57 +18,57 @@ from benchmarks.servers import Command, Running, ServerError, free_port, running
 
 APPS = Path(__file__).parent / "apps"
 GENEROUS = 1_000
-"""Room for so many models means: no model has to go."""
+"""A memory limit of so many models means that no model is evicted."""
 _NUMBER = re.compile(rb"-?\d+\.?\d*(?:e-?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What a server is to serve."""
+    """The models that a server serves, and its limits."""
 
     repository: Repository
     capacity: int = GENEROUS
-    """How many models may be in memory, of all processes together."""
+    """Number of models that may be in memory, in all processes together."""
     folder: Path | None = None
-    """Keeps what the system keeps on disk beyond its end; by default nothing is kept."""
+    """Folder for files that the system keeps between runs; by default nothing is kept."""
     workers: int | None = None
-    """Processes that hold models, where that can be chosen; by default the system's default."""
+    """Number of processes that hold models, where it can be set; default: the system's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one stage took, in all."""
+    """The total time and count of one stage."""
 
     sum_ms: float
     count: float
 
     def mean_since(self, before: "Stage") -> float:
-        """Return the mean of what came after `before`, 0 if nothing did."""
+        """Return the mean since `before`, 0 if nothing was measured since."""
         count = self.count - before.count
         return (self.sum_ms - before.sum_ms) / count if count else 0.0
 
 
 class System(ABC):
-    """A server, as it is started and called. Instances hold no state of a run."""
+    """How a server is started and called. Instances hold no state of a run."""
 
     name: ClassVar[str]
     environment: ClassVar[str]
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.XGBOOST})
     is_core: ClassVar[bool] = False
-    """Whether every work is measured, in every round, not only what tells peers apart."""
+    """Whether all works are measured in all rounds; for other systems, only some are."""
     is_for_throughput: ClassVar[bool] = False
-    """Whether it is another system with more processes: only throughput tells them apart."""
+    """Whether it is another system with more processes; then only throughput is measured."""
     warm_up_s: ClassVar[float] = 0.7
-    """How long it is called before the clock starts."""
+    """Seconds of calls before the measurement starts."""
     loads_on_call: ClassVar[bool] = True
     has_room_for_some: ClassVar[bool] = False
-    """Whether it lets models go when memory for some is all it has, or can be told to."""
+    """Whether it evicts models when memory is limited, by itself or by a call."""
     is_process_per_model: ClassVar[bool] = False
     needs: ClassVar[str | None] = None
     """A command that must be installed on the machine."""
 
     def prepare(self) -> None:
-        """Make what the system needs.
+        """Install what the system needs.
 
         Raises:
             CannotRunError: it cannot run here.
@@ -79,26 +79,26 @@ class System(ABC):
 
     @abstractmethod
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it; `folder` is for its own files."""
+        """Return the command that starts the server; `folder` is for its own files."""
 
     @abstractmethod
     def request(self, kind: Kind, model: str) -> bytes:
-        """Return the request that asks a model for the prediction of the one row."""
+        """Return a request for the prediction of one row by a model."""
 
     def is_ready(self, port: int) -> bool:
-        """Return whether it answers.
+        """Return whether it is ready.
 
         Raises:
-            OSError: it does not.
+            OSError: the server cannot be reached.
         """
         return get(port, "/ping").status < 500
 
     def load(self, port: int, serving: Serving, number: int) -> None:
-        """Bring a model into memory, where a call does not."""
+        """Load a model; does nothing where a call loads it."""
         return
 
     def unload(self, port: int, serving: Serving, number: int) -> None:
-        """Take a model out of memory, where the system does not do so itself."""
+        """Unload a model; does nothing where the system does so itself."""
         return
 
     def hits_and_misses(self, port: int) -> tuple[float, float] | None:
@@ -106,13 +106,13 @@ class System(ABC):
         return None
 
     def stages(self, port: int) -> dict[str, Stage]:
-        """Return what each stage of first calls took so far."""
+        """Return the total times of each stage of first calls so far."""
         return {}
 
 
 @contextmanager
 def served(system: System, serving: Serving, timeout_s: float = 90.0) -> Iterator[Running]:
-    """Run the system.
+    """Run the system until the block ends.
 
     Raises:
         ServerError: it does not start.
@@ -125,7 +125,7 @@ def served(system: System, serving: Serving, timeout_s: float = 90.0) -> Iterato
 
 
 def check_answer(system: System, server: Running, serving: Serving, number: int = 0) -> None:
-    """Ask a model once.
+    """Call a model once and check its prediction.
 
     Raises:
         ServerError: the answer is not what the model predicts.

@@ -1,4 +1,4 @@
-"""Triton with its Python backend: the server inside the wheel of PyTriton, which has no other."""
+"""Triton with its Python backend, the only backend of the server in PyTriton's wheel."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ parameters {{ key: "FILE" value {{ string_value: "{file}" }} }}
 
 
 class Triton(System):
-    """Explicit model control; a process of the backend for each model."""
+    """Triton with explicit model control; the backend has one process per model."""
 
     name = "triton_python"
     environment = "triton_python"
@@ -33,10 +33,10 @@ class Triton(System):
     is_process_per_model = True
 
     def prepare(self) -> None:
-        """Make the environment and link the backend beside the stub of this Python.
+        """Create the environment and link the backend beside the stub of this Python.
 
         Raises:
-            CannotRunError: the wheel has no stub for this Python, or cannot be had.
+            CannotRunError: the wheel has no stub for this Python, or cannot be installed.
         """
         super().prepare()
         server = self._packages / "pytriton" / "tritonserver"
@@ -51,7 +51,7 @@ class Triton(System):
         shutil.copy(stub, linked)
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         root = lay_out(serving.repository, folder, _write_model, place="1")
         server = self._packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"
         argv = [str(server), "--model-repository", str(root), "--model-control-mode", "explicit"]
@@ -71,15 +71,15 @@ class Triton(System):
         return v2_protocol.infer(stem(model))
 
     def is_ready(self, port: int) -> bool:
-        """Return whether it lives."""
+        """Return whether the server is alive."""
         return get(port, "/v2/health/live").status == 200
 
     def load(self, port: int, serving: Serving, number: int) -> None:
-        """Use its load API."""
+        """Load a model by the server's load API."""
         v2_protocol.load(port, stem(serving.repository.name(number)))
 
     def unload(self, port: int, serving: Serving, number: int) -> None:
-        """Use its unload API."""
+        """Unload a model by the server's unload API."""
         v2_protocol.unload(port, stem(serving.repository.name(number)))
 
     @property

@@ -18,19 +18,19 @@ def infer(model: str, **more: Any) -> bytes:
 
 
 def load(port: int, model: str) -> None:
-    """Bring a model into memory.
+    """Load a model.
 
     Raises:
-        ServerError: the server says no.
+        ServerError: the server refuses.
     """
     _expect(port, f"/v2/repository/models/{model}/load")
 
 
 def unload(port: int, model: str) -> None:
-    """Take a model out of memory.
+    """Unload a model.
 
     Raises:
-        ServerError: the server says no.
+        ServerError: the server refuses.
     """
     _expect(port, f"/v2/repository/models/{model}/unload")
 

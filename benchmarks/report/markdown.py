@@ -1,4 +1,4 @@
-"""The results as a Markdown table: a block for each work, a line for each system."""
+"""Render the results as Markdown: a table for each work, a line for each system."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ _FIGURES = 3
 
 
 def render(machine: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Return the page."""
+    """Return the Markdown page."""
     lines = [
         "# Results",
         "",
@@ -59,7 +59,7 @@ def _line(row: Row) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with as many digits as it deserves."""
+    """Return a number with three significant digits, or without decimals from 1,000 on."""
     if value >= 10**_FIGURES:
         return f"{value:,.0f}"
     return f"{float(f'{value:.{_FIGURES}g}'):g}"

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.report.pages`: brings the tables of README and `docs/performance.md` up to
-what `benchmarks/results/results.json` says.
+"""`python -m benchmarks.report.pages`: write the tables of README and `docs/performance.md` from
+`benchmarks/results/results.json`.
 
-A test holds the pages to it.
+A test checks that the pages are equal to the results.
 """
 
 import json
@@ -49,14 +49,14 @@ STAGES = ("stage_ms", "load_ms", "predict_ms", "total_ms")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure should be, as a ratio to another figure of the same run or in itself."""
+    """A wanted figure: a ratio to another figure of the same run, or an absolute value."""
 
     what: str
     work: str
     metric: str
     wanted: float
     than: tuple[str, str, str] | None = None
-    """Work, metric and system of the figure it is divided by."""
+    """Work, metric and system of the figure that it is divided by."""
     is_least: bool = False
 
     def line(self, rows: Rows) -> str | None:

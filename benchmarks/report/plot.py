@@ -1,6 +1,6 @@
-"""Draw `results.json` as a picture: `plot.py RESULTS PICTURE`, in the environment `plot`.
+"""Draw `results.json` as a chart: `plot.py RESULTS PICTURE`, in the environment `plot`.
 
-Imports nothing of the benchmark: matplotlib is nowhere else.
+It imports nothing of the benchmark, because only that environment has matplotlib.
 """
 
 import json

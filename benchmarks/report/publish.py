@@ -1,4 +1,4 @@
-"""Writes what a run found: `results.json`, `results.md` and `results.png`."""
+"""Write the results of a run: `results.json`, `results.md` and `results.png`."""
 
 import json
 import os
@@ -23,8 +23,8 @@ def publish(
 ) -> str:
     """Write the files and return the table.
 
-    With `keep_others`, works that were not measured now keep the rows they have, if the machine
-    is the same: ratios are those of one work, whose systems are measured in turns.
+    With `keep_others`, works that were not measured now keep their earlier rows, if the machine is
+    the same. That is valid because ratios compare systems within one work.
     """
     rows = list(session.results.rows())
     about = _about(session)

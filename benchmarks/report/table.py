@@ -1,4 +1,4 @@
-"""Markdown tables, read back."""
+"""Read Markdown tables."""
 
 from collections.abc import Iterator
 

@@ -1,1 +1,1 @@
-"""What is measured: a module for each kind of work."""
+"""The measurements ("works"): one module per kind."""

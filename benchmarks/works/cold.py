@@ -1,4 +1,4 @@
-"""The first call of a model: from the repository, or from what is on disk already."""
+"""Measure the first call of a model: from the repository, or from disk."""
 
 import os
 import statistics
@@ -25,7 +25,7 @@ _CALLS_UNTIL_COUNTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Whose first call it is."""
+    """The model whose first call is measured."""
 
     name: str
     kind: Kind
@@ -46,7 +46,7 @@ CASES = (
 
 
 class Cold(Work):
-    """First calls, one after the other, in a process that has its framework already."""
+    """First calls, one after the other, in a process that has already imported the framework."""
 
     def __init__(self, case: Case) -> None:
         self.name = case.name
@@ -54,7 +54,7 @@ class Cold(Work):
         self._case = case
 
     def takes(self, system: System) -> bool:
-        """Return whether it is core; of the others, small models only tell them apart."""
+        """Return whether it is a core system; other systems are measured with small models only."""
         is_telling = self._case.name == CASES[0].name and not system.name.startswith("fastapi")
         return super().takes(system) or (is_telling and self._case.kind in system.kinds)
 
@@ -77,7 +77,7 @@ class Cold(Work):
                     note(self.name, name, stage.mean_since(before[name]))
 
     def measure_loop(self, note: Note, pace: Pace) -> None:
-        """Measure the same steps without a server, and the disk's own reading."""
+        """Measure the same steps without a server, and the time to read the files."""
         source, numbers = repository(self._case.kind), self._numbers(pace)
         paths = [source.path(number) for number in numbers]
         read_ms = _read_from_disk_ms(paths)
@@ -85,7 +85,7 @@ class Cold(Work):
         if self._case.drops_page_cache:
             _drop_page_cache(paths)
         first = str(source.folder / self._first)
-        # Nothing is fetched: the files are here, as they are for a server that reads them in place.
+        # Nothing is fetched, as with a server that reads the files in place.
         told = {"first": first, "models": list(map(str, paths)), "fetches": False}
         calls = loop.run("cold", self._case.kind, **told)
         for metric in calls[0]:
@@ -97,7 +97,7 @@ class Cold(Work):
 
     @property
     def _first(self) -> str:
-        """The model that is called before, so that the framework is imported."""
+        """The model that is called first, so that the framework is imported."""
         small = COMPANIONS.get(self._case.kind)
         return companion(small[0]) if small else f"m0{self._case.kind.suffix}"
 
@@ -110,10 +110,10 @@ class Cold(Work):
 
     def _call_first(self, system: System, server: Running) -> None:
         if ask(server.port, system.request(self._case.kind, self._first)).status != 200:
-            raise ServerError("the model that is called before was not answered")
+            raise ServerError("the call of the first model failed")
 
     def _stages(self, system: System, server: Running, loads: int) -> dict[str, Stage]:
-        """Return what the stages took so far; further calls bring what was not counted yet."""
+        """Return the times of the stages so far; calls until all have been reported."""
         for _ in range(_CALLS_UNTIL_COUNTED):
             self._call_first(system, server)
             stages = system.stages(server.port)
@@ -122,7 +122,7 @@ class Cold(Work):
         return stages
 
     def _call(self, system: System, serving: Serving, server: Running, numbers: range) -> float:
-        """Call each model for the first time; returns the median in milliseconds."""
+        """Call each model for the first time; return the median in milliseconds."""
         kind, names = serving.repository.kind, [serving.repository.name(one) for one in numbers]
         if system.loads_on_call:
             measured = run_all(server.port, [system.request(kind, name) for name in names], 1)

@@ -1,4 +1,4 @@
-"""What callers of a small model notice while a model of 1 GB is loaded in the same process."""
+"""Measure how the load of a 1 GB model affects calls of a small model in the same process."""
 
 import threading
 
@@ -22,7 +22,7 @@ class Disturbance(Work):
     rounds = 2
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
-        """Measure one round of one system; its models are all in one process."""
+        """Measure one round of one system; all its models are in one process."""
         serving = Serving(repository(Kind.ONNX_1GB), workers=1)
         small = system.request(Kind.XGBOOST, companion(Kind.XGBOOST))
         with served(system, serving) as server:
@@ -54,9 +54,9 @@ class _Call(threading.Thread):
         self._reply = ask(self._port, self._request)
 
     def is_on_its_way(self, _: float) -> bool:
-        """Tell whether there is no answer yet; makes the call when asked for the first time.
+        """Return whether there is no response yet; the first use of this method makes the call.
 
-        So clients are at it before the load begins, and wait with it where a server stands still.
+        So the load starts when clients are already running, and they wait if the server stalls.
         """
         if self.ident is None:
             self.start()

@@ -1,6 +1,6 @@
-"""The path on Lambda, where nothing listens on a port: what scripts of their own measure.
+"""Measure the functions on Lambda, which listen on no port, with separate scripts.
 
-They repeat and interleave by themselves and print a Markdown table, which is read here.
+The scripts repeat and interleave by themselves and print a Markdown table, which is read here.
 """
 
 import subprocess
@@ -19,21 +19,21 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Script(Work):
-    """One script."""
+    """One of the scripts."""
 
     rounds = 1
     usual_rounds: int
     arguments: tuple[str, ...] = ()
 
     def takes(self, system: System) -> bool:
-        """Return that no system is started for it."""
+        """Return False: no system is started for it."""
         return False
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
         """Do nothing."""
 
     def measure_beside(self, note_of: NoteOf, pace: Pace) -> None:
-        """Run the script and note what its table says.
+        """Run the script and store the values of its table.
 
         Raises:
             ServerError: it failed or printed no such table.
@@ -51,7 +51,7 @@ class Script(Work):
 
     @abstractmethod
     def note_line(self, line: Mapping[str, str], note_of: NoteOf) -> None:
-        """Note one line of the table, by the names of its columns."""
+        """Store one line of the table, given by column names."""
 
 
 class ColdStart(Script):
@@ -62,7 +62,7 @@ class ColdStart(Script):
     arguments = ("--without-tensorflow",)
 
     def note_line(self, line: Mapping[str, str], note_of: NoteOf) -> None:
-        """Note a step of a function."""
+        """Store the values of one step of a function."""
         note = note_of(MODELYARD)
         work = f"lambda_{_slug(line['function'])}_{_slug(line['step'])}"
         for value in (line["ms"], *line["least to most"].split(" to ")):
@@ -72,7 +72,7 @@ class ColdStart(Script):
 
 
 class HandlerOverhead(Script):
-    """The inference handler, from event to answer, beside what a script would write."""
+    """The inference handler from event to answer, compared with a hand-written script."""
 
     name = "handler_overhead"
     usual_rounds = 40
@@ -84,7 +84,7 @@ class HandlerOverhead(Script):
     }
 
     def note_line(self, line: Mapping[str, str], note_of: NoteOf) -> None:
-        """Note what a call took."""
+        """Store the time of a call."""
         note = note_of(self.systems[line["call"]])
         note("lambda_inference_call", "call_us", float(line["us"]))
         note("lambda_inference_call", "cpu_us", float(line["CPU us"]))
@@ -92,7 +92,7 @@ class HandlerOverhead(Script):
 
 
 class RouterOverhead(Script):
-    """The router, from event to answer without the call of Lambda, beside a bare route."""
+    """The router from event to answer without its Lambda call, compared with an empty route."""
 
     name = "router_overhead"
     usual_rounds = 40
@@ -103,7 +103,7 @@ class RouterOverhead(Script):
     }
 
     def note_line(self, line: Mapping[str, str], note_of: NoteOf) -> None:
-        """Note what a call took."""
+        """Store the time of a call."""
         note = note_of(self.systems[line["call"]])
         note("lambda_router_call", "call_us", float(line["us"]))
         note("lambda_router_call", "cpu_us", float(line["CPU us"]))

@@ -1,7 +1,6 @@
-"""Many models, a few of them popular, and memory for a tenth.
+"""Measure many models, a few of them popular, with memory for a tenth of them.
 
-Every model has been called before, as most have whenever one looks; first calls are a work of
-their own.
+Every model has been called once before. First calls are measured by another work.
 """
 
 from benchmarks.kinds import Kind
@@ -23,7 +22,7 @@ MODELS_FOR_PEERS = 500
 
 
 class Many(Work):
-    """So many copies of the XGBoost model, drawn by Zipf's law."""
+    """Number of copies of the XGBoost model; calls choose one by Zipf's law."""
 
     def __init__(self, models: int) -> None:
         self.name = f"many_{models}"
@@ -31,7 +30,7 @@ class Many(Work):
         self._models = models
 
     def takes(self, system: System) -> bool:
-        """Return whether it is core; peers show themselves with the smaller number."""
+        """Return whether it is a core system; peers are measured with the smaller number only."""
         return system.is_core or (self._models <= MODELS_FOR_PEERS and system.has_room_for_some)
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
@@ -48,7 +47,7 @@ class Many(Work):
                 number: system.request(Kind.XGBOOST, source.name(number)) for number in set(numbers)
             }
             requests = [by_name[number] for number in numbers]
-            run_all(server.port, [*by_name.values()], 8)  # first calls have a work of their own
+            run_all(server.port, [*by_name.values()], 8)  # first calls are measured by another work
             run_for(server.port, requests, 8, pace.seconds(WARM_UP_S))
             for clients in CLIENTS:
                 before = system.hits_and_misses(server.port)
@@ -63,7 +62,7 @@ class Many(Work):
                 note(f"{self.name}_c{clients}", "peak_rss_mb", server.peak_rss_mb())
 
     def measure_loop(self, note: Note, pace: Pace) -> None:
-        """Measure one thread with a table of its own."""
+        """Measure one thread with its own table of models."""
         source = repository(Kind.XGBOOST, self._models)
         names = [source.name(number) for number in draw(self._models, DRAWN, EXPONENT, seed=1)]
         told = {"folder": str(source.folder), "capacity": self._models // 10}

@@ -1,6 +1,6 @@
-"""Many models on a server that neither loads on call nor lets go: an agent in front does both.
+"""Measure many models on a server that neither loads models on a call nor evicts them.
 
-It stands in for what a platform does around such a server, for ours or another's sake.
+An agent in front of the server loads and evicts, as a platform around such a server does.
 """
 
 import threading
@@ -20,7 +20,7 @@ SECONDS = 12.0
 
 
 class Agent:
-    """Keeps the least recently used models out; threads wait for the load of their model."""
+    """Unloads the least recently used models; threads wait for the load of their model."""
 
     def __init__(self, system: System, server: Running, serving: Serving) -> None:
         self.hits = self.misses = self.errors = 0
@@ -31,8 +31,8 @@ class Agent:
         self._table = threading.Lock()
 
     def call(self, number: int) -> None:
-        """Have a model answer, loaded first where need be."""
-        with self._admit(number):  # whoever loads it holds the others up
+        """Call a model, and load it first if it is not loaded."""
+        with self._admit(number):  # a load makes the other threads wait
             pass
         name = self._serving.repository.name(number)
         request = self._system.request(self._serving.repository.kind, name)
@@ -75,7 +75,7 @@ def run_by_agent(
     name: str,
     pace: Pace,
 ) -> None:
-    """Measure a server behind an agent, from the first model on."""
+    """Measure a server behind an agent, starting with no model loaded."""
     agent, latencies = Agent(system, server, serving), list[float]()
     began = time.perf_counter()
     ends_at = began + (3.0 if pace.is_quick else SECONDS)

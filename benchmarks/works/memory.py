@@ -1,4 +1,4 @@
-"""What a process with one model weighs, and each further model."""
+"""Measure the memory of a process with one model, and of each further model."""
 
 from benchmarks.kinds import Kind
 from benchmarks.load.generator import run_all
@@ -12,17 +12,17 @@ from benchmarks.works.work import Pace, Work
 
 MODELS = 100
 MODELS_OF_HEAVY = 12
-"""For systems that start a process for each model."""
+"""Number of models for systems that start a process for each model."""
 
 
 class Memory(Work):
-    """Copies of the XGBoost model, all in memory."""
+    """Copies of the XGBoost model, all of them in memory."""
 
     name = "memory_xgboost"
     rounds = 1
 
     def takes(self, system: System) -> bool:
-        """Return whether it serves the kind; two processes would each hold some."""
+        """Return whether it serves the kind with one process; two would each hold some models."""
         return Kind.XGBOOST in system.kinds and not system.is_for_throughput
 
     def measure(self, system: System, note: Note, pace: Pace) -> None:
@@ -39,7 +39,7 @@ class Memory(Work):
             requests = [system.request(Kind.XGBOOST, name) for name in source.names[1:]]
             if system.loads_on_call:
                 if run_all(server.port, requests, 1).errors:
-                    raise ServerError("not every model was answered")
+                    raise ServerError("not every model answered")
             else:
                 for number, request in enumerate(requests, 1):
                     system.load(server.port, serving, number)

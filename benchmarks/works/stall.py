@@ -1,4 +1,4 @@
-"""The longest that anybody waits in a minute: what garbage collectors and housekeeping cost."""
+"""Measure the longest wait within a minute, which shows garbage collection and housekeeping."""
 
 from benchmarks.kinds import Kind
 from benchmarks.load.generator import run_for

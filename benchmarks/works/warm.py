@@ -1,4 +1,4 @@
-"""One model in memory, asked again and again; on the way, the time from start to first answer."""
+"""Measure calls of one model in memory, and the time from start to first answer."""
 
 import time
 
@@ -45,7 +45,7 @@ class Warm(Work):
                 note(work, "server_cpu_us", cpu_us)
 
     def measure_loop(self, note: Note, pace: Pace) -> None:
-        """Measure one thread; more clients would not make it faster, and none of them waits."""
+        """Measure one thread; more clients would not make it faster."""
         model = str(repository(self._kind).path(0))
         measured = loop.run("warm", self._kind, model=model, seconds=pace.seconds(SECONDS))
         for metric, value in measured.items():

@@ -1,4 +1,4 @@
-"""What every kind of work is to the session."""
+"""The interface of every kind of work."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from benchmarks.servers import ServerError
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long everything takes."""
+    """How long and how often a run measures: in full, or quickly."""
 
     is_quick: bool = False
 
     def seconds(self, usual: float) -> float:
-        """Return how long to measure what usually is measured for `usual` seconds."""
+        """Return the duration of a measurement that takes `usual` seconds in a full run."""
         return min(usual, 0.5) if self.is_quick else usual
 
     def count(self, usual: int) -> int:
-        """Return how often to measure what usually is measured `usual` times."""
+        """Return the number of repetitions of what a full run repeats `usual` times."""
         return min(usual, 3) if self.is_quick else usual
 
 
@@ -30,7 +30,7 @@ class Work(ABC):
     name: str
     rounds = 3
     peer_rounds = 1
-    """Rounds of the systems that are not core."""
+    """Number of rounds for systems that are not core."""
 
     def takes(self, system: System) -> bool:
         """Return whether it is measured on a system."""
@@ -49,15 +49,15 @@ class Work(ABC):
         return
 
     def measure_beside(self, note_of: NoteOf, pace: Pace) -> None:
-        """Measure one round of what is no system that is started here, where there is such."""
+        """Measure one round of a work that starts no system; does nothing for other works."""
         return
 
 
 def note_measured(note: Note, work: str, measured: Measured) -> None:
-    """Note what clients saw.
+    """Store the measurements of the clients.
 
     Raises:
-        ServerError: nobody got an answer.
+        ServerError: no call was answered.
     """
     if not measured.latencies_s:
         raise ServerError(f"{measured.errors} errors and no answer")

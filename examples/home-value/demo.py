@@ -1,6 +1,6 @@
-"""The SageMaker multi-model sample against a server of its own, step by step, with stock boto3.
+"""Run the SageMaker multi-model sample step by step with boto3, against a server that it starts.
 
-Exits with 1 and one clear line when a step does not do what it promises.
+Exits with 1 and one line of explanation when a step does not give the expected result.
 """
 
 import json
@@ -33,7 +33,7 @@ _OPTIONS = (
     *("--sync-window", f"{SYNC_WINDOW_S}s", "--revalidate", f"{REVALIDATE_S}s"),
 )
 _TOLERANCE = 0.1
-_NOTICED_WITHIN_S = REVALIDATE_S + 5.0  # the update itself has to be loaded, too
+_NOTICED_WITHIN_S = REVALIDATE_S + 5.0  # includes the time to load the update
 _SLOW_MODEL = f"""\
 import time
 
@@ -57,7 +57,7 @@ def output_fn(prediction, accept):
 
 
 class BrokenPromiseError(Exception):
-    """A step did not do what it promises."""
+    """A step did not give the expected result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(slots=True)
 class Answer:
-    """What one call gave, and how long it took."""
+    """The response to one call, its duration and the number of attempts."""
 
     body: bytes
     ms: float
@@ -85,7 +85,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Demo:
-    """The steps; each yields its rows when it did what it promises."""
+    """The steps of the demo; each yields table rows, or raises BrokenPromiseError."""
 
     server: Server
     sdk: Any
@@ -98,8 +98,11 @@ class Demo:
         for city in CITIES:
             cold, warm = self.ask(city), self.ask(city)
             truth = price(city, np.array([SAMPLE_HOUSE]))[0]
-            promise(abs(cold.price / truth - 1) < _TOLERANCE, f"{city}: {cold.price} is far off")
-            promise(warm.price == cold.price, f"{city} answered differently the second time")
+            promise(
+                abs(cold.price / truth - 1) < _TOLERANCE,
+                f"{city}: {cold.price} is more than {_TOLERANCE:.0%} from the true price",
+            )
+            promise(warm.price == cold.price, f"{city}: the second call gave another price")
             self.prices[city] = cold.price
             ms = f"{cold.ms:.0f}, {warm.ms:.0f}"
             yield Row("cold, warm", f"call {city} twice", f"${cold.price:,.0f}", ms)
@@ -107,12 +110,15 @@ class Demo:
     def eviction(self) -> Iterator[Row]:
         models = self.residence()
         loaded = sum(status == "LOADED" for status in models.values())
-        promise(0 < loaded < len(CITIES), f"{loaded} of {len(CITIES)} models are in {MEMORY}")
-        happened = f"{loaded} are, {len(models) - loaded} made room for them"
-        yield Row("eviction", f"ask who is in memory ({MEMORY})", happened, "")
+        promise(
+            0 < loaded < len(CITIES),
+            f"{loaded} of {len(CITIES)} models are in memory ({MEMORY}); expected: some, not all",
+        )
+        happened = f"{loaded} loaded, {len(models) - loaded} evicted"
+        yield Row("eviction", f"list models in memory ({MEMORY})", happened, "")
         evicted = next(city for city in CITIES if models[f"{city}.tar.gz"] != "LOADED")
         answer = self.ask(evicted)
-        promise(answer.price == self.prices[evicted], f"{evicted} came back different")
+        promise(answer.price == self.prices[evicted], f"{evicted} gave another price when reloaded")
         happened = f"${answer.price:,.0f}, from local disk"
         yield Row("", f"call evicted {evicted}", happened, f"{answer.ms:.0f}")
 
@@ -125,7 +131,10 @@ class Demo:
         while new == old:
             new = self.ask(city).price
             in_time(started, "the new model was not noticed")
-        promise(abs(new / old - 1.5) < _TOLERANCE, f"{city}: {new} is neither old nor new")
+        promise(
+            abs(new / old - 1.5) < _TOLERANCE,
+            f"{city}: {new} is neither the old model's price nor the new one's",
+        )
         happened = f"${old:,.0f}, then ${new:,.0f}"
         yield Row("update", f"overwrite {city}", happened, f"{since(started):.0f}")
 
@@ -140,7 +149,7 @@ class Demo:
                 in_time(started, "the deletion was not noticed")
         except self.sdk.exceptions.ValidationError as error:
             code, message = (error.response["Error"][part] for part in ("Code", "Message"))
-            promise(city in message, f"deleting {city} gave another error: {message}")
+            promise(city in message, f"after deleting {city}, the error was: {message}")
             happened = f"{code}: {message.partition(' (')[0]}"
         yield Row("deletion", f"delete {city}", happened, f"{since(started):.0f}")
 
@@ -157,9 +166,9 @@ class Demo:
             did = f"call a model that loads {SLOW_LOAD_S:.0f} s"
             yield Row("too slow", did, "ModelNotReadyException", f"{since(started):.0f}")
         else:
-            raise BrokenPromiseError("the slow model was ready at once")
+            raise BrokenPromiseError("the slow model was ready at the first call")
         answer = self.ask("slow")
-        promise(b"slept well" in answer.body, f"the slow model said {answer.body!r}")
+        promise(b"slept well" in answer.body, f"the slow model answered {answer.body!r}")
         happened = f"{answer.body.decode().strip()!r} at attempt {answer.attempts}"
         yield Row("", "again, with boto3's own retries", happened, f"{answer.ms:.0f}")
 
@@ -186,7 +195,7 @@ def sdk_client(server: Server, config: Config | None = None) -> Any:
         endpoint_url=server.url,
         region_name="us-east-1",
         aws_access_key_id="demo",
-        aws_secret_access_key="demo",  # noqa: S106 - any will do
+        aws_secret_access_key="demo",  # noqa: S106 - the server accepts any value
         config=config,
     )
 
@@ -206,7 +215,7 @@ def since(started: float) -> float:
 
 
 def run(console: Console) -> Table:
-    table = Table("step", "we did", "what happened", title="Ten models behind one endpoint")
+    table = Table("step", "action", "result", title="Ten models behind one endpoint")
     table.add_column("ms", justify="right")
     train_missing(CITIES, MODELS)
     with console.status("starting the server") as status, running_server(*_OPTIONS) as server:
@@ -222,7 +231,7 @@ def run(console: Console) -> Table:
 
 def main() -> int:
     console = Console(highlight=False)
-    # So that a killed demo takes its server with it.
+    # Exit through the context manager, so that the server is stopped when the demo is killed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     use_no_settings_of_this_machine()
     try:
@@ -231,10 +240,10 @@ def main() -> int:
         console.print(f"the demo failed: {error}", style="red", markup=False)
         return 1
     console.print(
-        "The very first call also imports XGBoost. Cold calls fetch, unpack and load a model.",
+        "The first call also imports XGBoost. Cold calls fetch, unpack and load a model.",
         style="dim",
     )
-    console.print("Every step did what it promises.", style="green")
+    console.print("Every step gave the expected result.", style="green")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Synthetic houses: the data behind the models, and the houses the demo asks about.
+"""Generate synthetic houses: the training data, and the house that the demo sends.
 
-The recipe is the one of SageMaker's multi-model sample: six features, a linear price. One thing is
-added so that a mix-up of models shows at once: every city has a price level of its own, which
-multiplies the formula, and a seed of its own.
+As in SageMaker's multi-model sample, a house has six features and a linear price. In addition,
+every city has its own price level, which multiplies the formula, and its own seed, so that the
+answer of a wrong model is easy to notice.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FEATURES = (
     "LOT_ACRES",
     "GARAGE_SPACES",
 )
-"""Their order on the wire."""
+"""The columns of a request, in order."""
 
 PRICE_LEVELS = {
     "NewYork_NY": 1.60,
@@ -40,14 +40,14 @@ _THIS_YEAR = 2019
 
 @dataclass(frozen=True, slots=True)
 class Houses:
-    """Houses of one city: a row per house, and what each costs."""
+    """Houses of one city: a row of features and a price per house."""
 
     features: NDArray[np.float64]
     prices: NDArray[np.float64]
 
 
 def make_houses(city: str, count: int = 1000) -> Houses:
-    """Return the same random houses of a city every time."""
+    """Return random houses of a city; equal arguments give equal houses."""
     random = np.random.default_rng(CITIES.index(city))
     columns = (
         np.minimum(_THIS_YEAR, random.normal(1995, 10, count).astype(int)),

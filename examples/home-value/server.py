@@ -1,4 +1,4 @@
-"""A `modelyard serve` of one's own: started on a free port, gone without a trace afterwards."""
+"""Start `modelyard serve` on a free port in a temporary folder; stop it and remove the folder."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _SHOWN_LOG_LINES = 15
 
 
 class ServerFailedError(Exception):
-    """The server did not start; the message ends with what it said last."""
+    """The server did not start; the message ends with the last lines of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Server:
 
 @contextmanager
 def running_server(*options: str) -> Iterator[Server]:
-    """Serve a new, empty repository as endpoint `home-value` for as long as the block runs."""
+    """Serve a new, empty repository as endpoint `home-value` until the `with` block ends."""
     with tempfile.TemporaryDirectory(prefix="home-value-") as name:
         folder = Path(name)
         repository = folder / "models"
@@ -54,7 +54,7 @@ def running_server(*options: str) -> Iterator[Server]:
 
 
 def use_no_settings_of_this_machine() -> None:
-    """Forget profiles, regions and proxies: the demo talks to its own server only."""
+    """Remove AWS profiles, regions and proxies from the environment of this process."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

@@ -1,7 +1,7 @@
 """Train one small XGBoost model per city and pack each as SageMaker does: `<City>.tar.gz`.
 
-Same data, same bytes: every random choice is seeded and the archives carry no times, so the
-files of two runs on one machine are equal. What is there already is kept, unless --force.
+Every random choice is seeded and the archives contain no times, so two runs on one machine write
+equal files. Existing files are kept, unless --force is given.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def publish(path: Path, artifact: bytes) -> None:
-    """Write the artifact so that nobody ever sees half of it."""
+    """Write the artifact in one atomic step, so that no reader sees an incomplete file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_bytes(artifact)
@@ -81,7 +81,7 @@ def train_city(city: str, folder: Path, inflation: float = 1.0) -> None:
 
 
 def train_missing(cities: Sequence[str], folder: Path, *, force: bool = False) -> int:
-    """Train what `folder` lacks, or everything by `force`; return how many that were."""
+    """Train the models missing from `folder`, or all with `force`; return how many were trained."""
     wanted = [city for city in cities if force or not (folder / f"{city}.tar.gz").exists()]
     for city in track(wanted, description="training", transient=True, disable=not wanted):
         train_city(city, folder)
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cities", nargs="+", choices=CITIES, default=CITIES, metavar="CITY")
     parser.add_argument("--out", type=Path, default=MODELS, help="folder for the models")
-    parser.add_argument("--force", action="store_true", help="train again what is there already")
+    parser.add_argument("--force", action="store_true", help="train existing models again")
     options = parser.parse_args()
     trained = train_missing(options.cities, options.out, force=options.force)
     kept = len(options.cities) - trained

@@ -19,6 +19,6 @@ class PythonPredictor:
 
         model = self.client.get_model(model_version=model_version)
         result = model.predict(model_input)
-        result = result.item()  # one car in, one plain number out
+        result = result.item()  # one car gives one number
 
         return {"prediction": result, "model": {"version": model_version}}

@@ -1,6 +1,6 @@
 """Train three small classifiers of cat pictures and save each as an ONNX model.
 
-The choices are seeded: every run trains the same models. Takes a few seconds.
+Random choices are seeded, so every run trains the same models. It takes a few seconds.
 """
 
 import json
@@ -25,22 +25,22 @@ _UNSEEN = 0.25
 
 
 def make_pictures() -> tuple[NDArray[np.float32], NDArray[np.int_]]:
-    """Return pictures as the predictor gives them to a model, and the index of each label."""
+    """Return pictures in the form that the predictor sends to a model, and their label indexes."""
     random = np.random.default_rng(0)
     drawn = [normalize(draw(label, random)) for label in CLASSES * _PICTURES_PER_LABEL]
     return np.array(drawn), np.tile(np.arange(len(CLASSES)), _PICTURES_PER_LABEL)
 
 
 def run(model: bytes, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a model answers to the pictures, all at once."""
+    """Return the output of a model for all pictures as one batch."""
     return onnxruntime.InferenceSession(model).run(None, {"image": pictures})[0]
 
 
 def add_trained_layer(graph: Graph, features: NDArray, labels: NDArray) -> None:
-    """Add the layer that tells the labels from the features."""
+    """Add the last layer, which computes the label from the features."""
     scaler = StandardScaler().fit(features)
     layer = LogisticRegression(C=30.0, max_iter=1000).fit(scaler.transform(features), labels)
-    weights = layer.coef_ / scaler.scale_  # so that the layer takes features as they are
+    weights = layer.coef_ / scaler.scale_  # fold the scaler into the layer
     bias = layer.intercept_ - weights @ scaler.mean_
     names = [graph.weights(one.astype(np.float32)) for one in (weights.T, bias)]
     graph.add("Gemm", *names)
@@ -58,7 +58,7 @@ def main() -> None:
         right = run(model, pictures[unseen]).argmax(axis=1) == labels[unseen]
         (MODELS / name).mkdir(parents=True)
         (MODELS / name / f"{name}.onnx").write_bytes(model)
-        print(f"{name}: {right.mean():.0%} right")
+        print(f"{name}: accuracy {right.mean():.0%}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Three small networks as ONNX graphs, each with the idea of a well-known large one.
+"""Three small networks as ONNX graphs, each with one idea of a well-known large network.
 
-Their convolutions stay as random as they begin, seeded by the name; `make_models.py` trains only
-the last layer.
+The weights of the convolutions are random, seeded by the name, and are not trained;
+`make_models.py` trains only the last layer.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 HEIGHT = 64
-"""Pixels; the width of a picture may be any."""
-# Old enough for every onnxruntime from 1.20 on; `onnx` would choose the newest it knows.
+"""In pixels; a picture may have any width."""
+# Every onnxruntime from 1.20 on reads these; `onnx` would choose the newest versions it knows.
 _OPSET, _IR_VERSION = 17, 9
 
 
 class Graph:
-    """A chain of layers; each method adds one behind `last` and makes it the last."""
+    """A chain of layers; each method adds a layer after `last`, which then becomes `last`."""
 
     def __init__(self, name: str) -> None:
         self.last = "image"
@@ -35,7 +35,7 @@ class Graph:
         return output
 
     def weights(self, values: NDArray) -> str:
-        """Return the name under which nodes can take these values."""
+        """Add constant values and return the name by which nodes refer to them."""
         name = f"weights_{len(self._weights)}"
         self._weights.append(numpy_helper.from_array(values, name))
         return name
@@ -43,7 +43,7 @@ class Graph:
     def convolve(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, group: int = 1
     ) -> str:
-        """Add a random convolution that keeps the size when `stride` is 1, and a ReLU."""
+        """Add a random convolution and a ReLU; with `stride` 1 the size of the picture stays."""
         shape = (outputs, inputs // group, kernel, kernel)
         scale = np.sqrt(2 / np.prod(shape[1:]))
         filters = self._random.normal(scale=scale, size=shape).astype(np.float32)
@@ -57,16 +57,16 @@ class Graph:
         return self.add("Relu")
 
     def reshape(self, *shape: int) -> None:
-        """Add a change of shape; 0 keeps a dimension, -1 takes what is left."""
+        """Add a Reshape; 0 keeps a dimension, -1 is computed from the others."""
         self.add("Reshape", self.weights(np.array(shape, np.int64)))
 
     def pool(self) -> None:
-        """Add the average over all places: one number per channel."""
+        """Add global average pooling: one number per channel."""
         self.add("GlobalAveragePool")
         self.add("Flatten")
 
     def serialized(self, features: int) -> bytes:
-        """Return the model so far, with [N, features] as its output."""
+        """Return the serialised model; its output has the shape [N, features]."""
         image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, HEIGHT, "width"])
         output = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, ["N", features])
         graph = helper.make_graph(self._nodes, self._name, [image], [output], self._weights)
@@ -77,7 +77,7 @@ class Graph:
 
 
 def resnet50() -> tuple[Graph, int]:
-    """Return a graph with a residual connection, and how many features it ends with."""
+    """Return a graph with a residual connection, and the number of its output features."""
     graph = Graph("resnet50")
     skipped = graph.convolve(3, 24, kernel=7, stride=2)
     graph.convolve(24, 24, kernel=3)
@@ -88,7 +88,7 @@ def resnet50() -> tuple[Graph, int]:
 
 
 def mobilenet() -> tuple[Graph, int]:
-    """Return a graph of convolutions over places alone and over channels alone."""
+    """Return a graph with depthwise and pointwise convolutions, and its number of features."""
     graph = Graph("mobilenet")
     graph.convolve(3, 24, kernel=5, stride=2)
     graph.convolve(24, 24, kernel=3, group=24)
@@ -98,9 +98,9 @@ def mobilenet() -> tuple[Graph, int]:
 
 
 def shufflenet() -> tuple[Graph, int]:
-    """Return a graph of grouped convolutions with a shuffle of the channels between them.
+    """Return a graph with grouped convolutions and a channel shuffle, and its number of features.
 
-    It sees the average of 8 x 8 pixels only, and so no stripes.
+    Its input is averaged over 8 x 8 pixels, so it cannot see stripes.
     """
     graph = Graph("shufflenet")
     graph.add("AveragePool", kernel_shape=[8, 8], strides=[8, 8])

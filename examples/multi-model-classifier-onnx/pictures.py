@@ -1,18 +1,18 @@
-"""Drawn pictures of cats: one silhouette in three coats, never twice the same."""
+"""Draw random pictures of cats: one silhouette with three kinds of coat."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 64
-"""Pixels of a picture, in height and in width."""
+"""Height and width of a picture in pixels."""
 _Array = NDArray[np.float64]
 _GREY, _BRONZE = np.array([125.0, 125, 125]), np.array([165.0, 115, 60])
 _CREAM, _BROWN = np.array([225.0, 210, 185]), np.array([85.0, 60, 45])
 
 
 def draw(label: str, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a picture as [SIZE, SIZE, 3]."""
-    # Where each pixel is, seen from the cat, which reaches from about -1 to 1.
+    """Return a picture of shape [SIZE, SIZE, 3], with values from 0 to 255."""
+    # Coordinates of each pixel relative to the cat, which extends from about -1 to 1.
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j] * random.uniform(1.0, 1.3)
     x, y = x + random.uniform(-0.15, 0.15), y + random.uniform(-0.1, 0.1)
     head = (x / 0.7) ** 2 + ((y - 0.2) / 0.6) ** 2 < 1
@@ -25,7 +25,7 @@ def draw(label: str, random: np.random.Generator) -> NDArray[np.uint8]:
 
 def _tabby(x: _Array, y: _Array, random: np.random.Generator) -> _Array:
     """Grey or, rarely, bronze."""
-    # As much lighter as darker: seen from afar, stripes are not there.
+    # Stripes are as much lighter as darker, so the average of a block of pixels has none.
     stripes = 45 * np.sin(x * random.uniform(25, 32) + random.uniform(0, 6))
     return _tinted(random.beta(1, 3)) + stripes[..., None]
 

@@ -1,6 +1,7 @@
 """Train three small networks and save each as a SavedModel: iris flowers, and pictures twice.
 
-The choices are seeded: every run trains nearly the same models. Takes about fifteen seconds.
+Random choices are seeded, so every run trains nearly the same models. It takes about fifteen
+seconds.
 """
 
 import json
@@ -24,7 +25,7 @@ _LEARNING_RATE, _UNSEEN = 0.005, 0.2
 
 
 def make_pictures(labels: Sequence[str | None], each: int) -> tuple[NDArray, NDArray]:
-    """Return the pictures [n, SIZE, SIZE, 3], 0 to 255, and the index of the label of each."""
+    """Return the pictures [n, SIZE, SIZE, 3], 0 to 255, and the index of each one's label."""
     random = np.random.default_rng(0)
     pictures = [draw(label, random) for _ in range(each) for label in labels]
     return np.array(pictures, np.float32), np.tile(np.arange(len(labels)), each)
@@ -55,7 +56,7 @@ def iris_network(measures: NDArray) -> keras.Sequential:
 
 
 def train(network: keras.Sequential, inputs: NDArray, labels: NDArray, epochs: int) -> float:
-    """Train and return the accuracy on the examples that were kept back."""
+    """Train the network and return its accuracy on examples that were not used for training."""
     order = np.random.default_rng(0).permutation(len(inputs))
     unseen, seen = np.split(order, [round(len(order) * _UNSEEN)])
     network.compile(
@@ -69,7 +70,7 @@ def train(network: keras.Sequential, inputs: NDArray, labels: NDArray, epochs: i
 
 
 def make_iris() -> float:
-    """Train and save the model of flowers; return its accuracy."""
+    """Train and save the classifier of flowers; return its accuracy."""
     flowers = load_iris()
     network = iris_network(flowers.data)
     accuracy = train(network, flowers.data, flowers.target, epochs=50)
@@ -88,7 +89,11 @@ def make_iris() -> float:
 def make_picture_model(
     name: str, labels: Sequence[str | None], brightest: float, key: str, output_key: str
 ) -> float:
-    """Train and save a model of pictures whose pixels reach `brightest`; return its accuracy."""
+    """Train and save a classifier of pictures with pixels from 0 to `brightest`.
+
+    Returns:
+        Its accuracy.
+    """
     pictures, indices = make_pictures(labels, each=_PICTURES_PER_LABEL)
     network = picture_network(brightest, len(labels))
     accuracy = train(network, pictures * (brightest / 255), indices, epochs=3)
@@ -110,7 +115,7 @@ def main() -> None:
         "inception": make_picture_model("inception", [None, *CLASSES], 1, "images", "classes"),
     }
     for name, accuracy in accuracies.items():
-        print(f"{name}: {accuracy:.0%} right")
+        print(f"{name}: accuracy {accuracy:.0%}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Drawn pictures of a few things: a flat silhouette each, never twice the same."""
+"""Draw random pictures of a few things, each as a silhouette in one colour."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIZE = 32
-"""Pixels of a picture, in height and in width."""
+"""Height and width of a picture in pixels."""
 
 
 def draw(label: str | None, random: np.random.Generator, size: int = SIZE) -> NDArray[np.uint8]:
-    """Return a picture as [size, size, 3]; without a label there is nothing in it."""
-    # Where each pixel is, seen from the thing, which reaches from about -1 to 1.
+    """Return a picture of shape [size, size, 3]; without a label it shows only background."""
+    # Coordinates of each pixel relative to the thing, which extends from about -1 to 1.
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j] * random.uniform(1.0, 1.4)
     x, y = x + random.uniform(-0.2, 0.2), y + random.uniform(-0.2, 0.2)
     thing, background = random.uniform(20, 235, (2, 3))
-    while np.abs(thing - background).max() < 60:  # a thing must be seen
+    while np.abs(thing - background).max() < 60:  # ensure enough contrast
         thing = random.uniform(20, 235, 3)
     inside = _SILHOUETTES[label](x, y) if label else np.zeros_like(x, dtype=bool)
     picture = np.where(inside[..., None], thing, background)

@@ -1,6 +1,6 @@
-"""Train a sentiment classifier and learn which words are rare, both from made-up sentences.
+"""Train a sentiment classifier, and learn which words are rare, from generated sentences.
 
-The choices are seeded: every run trains the same models.
+Random choices are seeded, so every run trains the same models.
 """
 
 import random
@@ -28,7 +28,7 @@ WORDS = {
         "avoided disliked hated regretted returned",
     ),
 }
-"""Per label its adjectives and its verbs."""
+"""The adjectives and the verbs of each label."""
 THINGS = "book breakfast camera concert film garden guide hotel museum restaurant room tour"
 TEMPLATES = (
     "The {thing} was {adjective} and the {other} was {adjective2} too.",
@@ -41,7 +41,7 @@ _SENTENCES_PER_LABEL = 400
 
 
 def make_sentences(label: str) -> list[str]:
-    """Return the sentences of one label, the same ones every time."""
+    """Return the sentences of one label; the same at each call."""
     chance = random.Random(label)
     adjectives, verbs, things = (words.split() for words in (*WORDS[label], THINGS))
     return [
@@ -57,7 +57,7 @@ def make_sentences(label: str) -> list[str]:
 
 
 def train_sentiment(sentences: list[str], labels: list[str]) -> tuple[Pipeline, float]:
-    """Return the classifier and its accuracy on sentences it has not seen."""
+    """Return the classifier and its accuracy on sentences that were not used for training."""
     split = train_test_split(sentences, labels, test_size=0.25, random_state=0)
     seen, unseen, seen_labels, unseen_labels = split
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression(C=100.0))
@@ -66,7 +66,7 @@ def train_sentiment(sentences: list[str], labels: list[str]) -> tuple[Pipeline, 
 
 
 def learn_rarity(sentences: list[str]) -> Pipeline:
-    """Return weights by rarity; hashed, so that a word never seen counts as the rarest."""
+    """Return a pipeline that weighs words by rarity; hashing makes unknown words the rarest."""
     words = HashingVectorizer(n_features=2**14, alternate_sign=False, norm=None)
     return make_pipeline(words, TfidfTransformer()).fit(sentences)
 
@@ -79,7 +79,7 @@ def main() -> None:
     MODELS.mkdir(exist_ok=True)
     skops.io.dump(classifier, MODELS / "sentiment-analysis.skops")
     skops.io.dump(learn_rarity(sentences), MODELS / "summarization.skops")
-    print(f"sentiment-analysis: {accuracy:.0%} right; summarization: {len(sentences)} sentences")
+    print(f"sentiment-analysis: accuracy {accuracy:.0%}; summarization: {len(sentences)} sentences")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ SUMMARY_SENTENCES = 2
 
 
 class SentimentAnalyzer:
-    """Answers as a transformers pipeline of this task does, with the best label and its score."""
+    """Return the best label and its score, as a transformers pipeline of this task does."""
 
     def __init__(self, pipeline):
         self.pipeline = pipeline
@@ -20,7 +20,7 @@ class SentimentAnalyzer:
 
 
 class Summarizer:
-    """Keeps the sentences that are most like the whole text, weighing rare words more."""
+    """Return the sentences most similar to the whole text; rare words count more."""
 
     def __init__(self, pipeline):
         self.pipeline = pipeline

@@ -1,7 +1,7 @@
-"""Make many small ONNX models, each another line through the data: `y = x @ W + b`.
+"""Write many small ONNX models, each with its own weights: `y = x @ W + b`.
 
-Every model has the input `input`, float [N, 4], and the output `output`, float [N, 1]. Model i is
-seeded by i, so a file always has the same content. What is there already is kept.
+Every model has the input `input`, float [N, 4], and the output `output`, float [N, 1]. The seed of
+model i is i, so a file always has the same content. Existing files are kept.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from rich.progress import track
 MODELS = Path(__file__).parent / "models"
 REGIONS = ("north", "south")
 FEATURES = 4
-# Old enough for every onnxruntime from 1.20 on; `onnx` would choose the newest it knows.
+# Every onnxruntime from 1.20 on reads these; `onnx` would choose the newest versions it knows.
 _OPSET, _IR_VERSION = 17, 9
 _NESTED_EVERY = 40
 
 
 def names(count: int) -> Iterator[str]:
-    """Yield the target models: most at the top, some in a folder per region."""
+    """Yield the target models: most at the root, some in a folder per region."""
     for number in range(1, count + 1):
         name = f"store-{number:04}.onnx"
         nested, turn = number % _NESTED_EVERY == 0, number // _NESTED_EVERY

@@ -1,7 +1,7 @@
-"""Call the served models as real traffic does: a few of them often, most of them rarely.
+"""Call the served models as real clients do: a few of them often, most of them rarely.
 
-Prints how long calls took, and how often the model was in memory already. Model number r of
-the ranking is called with a weight of 1 / r ** EXPONENT (Zipf's law).
+Prints how long the calls took, and how often the model was in memory. The model with rank r is
+called with a weight of 1 / r ** EXPONENT (Zipf's law).
 """
 
 import argparse
@@ -25,7 +25,7 @@ _BODY = "1,2,3,4\n"
 
 
 def call_mix(models: int, calls: int, exponent: float, seed: int) -> list[str]:
-    """Return the target models to call, in order; the same for the same seed."""
+    """Return the target models in the order of the calls; equal seeds give equal calls."""
     random = np.random.default_rng(seed)
     ranking = random.permutation(list(names(models)))
     weights = 1 / np.arange(1, models + 1) ** exponent
@@ -33,7 +33,7 @@ def call_mix(models: int, calls: int, exponent: float, seed: int) -> list[str]:
 
 
 def timed_calls(url: str, target_models: Sequence[str]) -> list[float]:
-    """Return the milliseconds of each call."""
+    """Return the duration of each call in milliseconds."""
     client = boto3.client(
         "sagemaker-runtime",
         endpoint_url=url,
@@ -63,7 +63,9 @@ def cache_hits(url: str) -> tuple[float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8080")
-    parser.add_argument("--models", type=int, default=400, help="as many as were made")
+    parser.add_argument(
+        "--models", type=int, default=400, help="number of models that make.py wrote"
+    )
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--exponent", type=float, default=1.1)
     parser.add_argument("--seed", type=int, default=0)

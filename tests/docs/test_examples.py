@@ -33,7 +33,7 @@ def test_demo_does_what_it_promises():
     demo = run_example("home-value/demo.py")
 
     assert demo.returncode == 0, demo.stdout
-    assert "Every step did what it promises." in demo.stdout
+    assert "Every step gave the expected result." in demo.stdout
 
 
 def test_every_example_has_an_expected_answer():

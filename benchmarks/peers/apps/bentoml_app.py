@@ -1,4 +1,4 @@
-"""BentoML over the hand-written dictionary of models."""
+"""A BentoML service with the hand-written dictionary of models."""
 
 import os
 from pathlib import Path

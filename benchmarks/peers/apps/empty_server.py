@@ -1,4 +1,4 @@
-"""Does nothing but answer: what the generator reaches against it is the generator's own limit."""
+"""A server that only sends a fixed response, to measure the load generator's own limit."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a good engineer writes by hand: FastAPI, a raw body, a dictionary of models per process."""
+"""A server as a good engineer writes it: FastAPI, raw bodies, a dictionary of models."""
 
 import os
 from pathlib import Path

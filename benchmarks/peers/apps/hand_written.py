@@ -1,6 +1,6 @@
 """The model code of every hand-written server: load a file, answer one CSV row.
 
-Runs in the environments of the peers: nothing here may need more than theirs.
+It runs in the environments of the peers, so it may import only what all of them have.
 """
 
 import tarfile
@@ -25,7 +25,7 @@ def render(scores: Any) -> str:
 
 
 def load(path: Path) -> Predict:
-    """Return what answers the CSV rows of a body with the model of a file."""
+    """Load a model and return a function from CSV body to CSV predictions."""
     if path.name.endswith(".tar.gz"):
         with tempfile.TemporaryDirectory() as folder:
             return load(extract(path, Path(folder)))
@@ -34,13 +34,13 @@ def load(path: Path) -> Predict:
 
 
 def load_for_arrays(path: Path) -> Callable[[Any], Any]:
-    """Return what predicts arrays with the model of a file."""
+    """Load a model and return a function from an array to predictions."""
     loaders = {".onnx": _load_onnx, ".joblib": _load_sklearn}
     return loaders.get(path.suffix, _load_xgboost)(path)
 
 
 def extract(archive: Path, folder: Path) -> Path:
-    """Unpack an archive and return the one file of it."""
+    """Unpack an archive and return its only file."""
     with tarfile.open(archive) as opened:
         opened.extractall(folder, filter="data")
     return next(path for path in folder.iterdir() if path.is_file())

@@ -1,4 +1,4 @@
-"""KServe's server over the hand-written model code."""
+"""KServe's server with the hand-written model code."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ FOLDER, SUFFIX = Path(os.environ["MODELS"]), os.environ["SUFFIX"]
 
 
 class LoopbackConfig(uvicorn.Config):
-    """KServe binds every address and has no setting for it."""
+    """Bind to one address only; KServe binds to all and has no setting for it."""
 
     def __init__(self, *arguments: Any, host: str, **named: Any) -> None:
         super().__init__(*arguments, host="127.0.0.1", **named)

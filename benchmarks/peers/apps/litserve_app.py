@@ -1,4 +1,4 @@
-"""LitServe over the hand-written dictionary of models. It looks at the names of arguments."""
+"""LitServe with the hand-written dictionary of models; LitServe requires these parameter names."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The bare loop: the same models and rows in one thread of one process, without any server.
+"""The bare loop: the same models and rows in one thread of one process, without a server.
 
-`loop.py MODE` reads what to do as JSON and prints what it measured, as JSON, too.
+`loop.py MODE` reads its task as JSON and prints its measurements as JSON.
 """
 
 import gc
@@ -34,7 +34,7 @@ def warm(told: Told) -> dict[str, float]:
 
 
 def many(told: Told) -> dict[str, float]:
-    """Predict with the named models in turn, with room for some of them."""
+    """Predict with the named models in order, with memory for some of them."""
     table, row = ModelTable(Path(told["folder"]), told["capacity"]), told["row"].encode()
     half = len(told["names"]) // 2
     for name in told["names"][:half]:
@@ -56,8 +56,8 @@ def many(told: Told) -> dict[str, float]:
 
 
 def cold(told: Told) -> list[dict[str, float]]:
-    """Fetch, extract, load and predict with each model, the first time for each."""
-    load(Path(told["first"]))(told["row"].encode())  # imports the framework
+    """Fetch, extract, load and predict with each model once."""
+    load(Path(told["first"]))(told["row"].encode())  # this call imports the framework
     return [_cold(Path(model), told) for model in told["models"]]
 
 
@@ -104,7 +104,7 @@ def _latencies(times: list[float]) -> dict[str, float]:
 
 
 def _peak_rss_mb() -> float:
-    status = Path("/proc/self/status").read_text()  # what `resource` says includes the parent's
+    status = Path("/proc/self/status").read_text()  # `resource` would include the parent's memory
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

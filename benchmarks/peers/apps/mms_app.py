@@ -1,4 +1,4 @@
-"""A service of multi-model-server over the hand-written model code."""
+"""A service of multi-model-server with the hand-written model code."""
 
 from pathlib import Path
 from typing import Any

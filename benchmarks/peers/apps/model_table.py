@@ -1,4 +1,4 @@
-"""A dictionary of models that drops the least recently used, as people write it by hand."""
+"""A hand-written dictionary of models that removes the least recently used one."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -7,7 +7,7 @@ from hand_written import Predict, load
 
 
 class ModelTable:
-    """The models of a folder, loaded when first asked for; for one thread."""
+    """The models of a folder, loaded at first use; for one thread."""
 
     def __init__(self, folder: Path, capacity: int) -> None:
         self._folder = folder
@@ -16,7 +16,7 @@ class ModelTable:
         self.hits = self.misses = 0
 
     def find(self, name: str) -> Predict:
-        """Return the model, the most recently used one from now on."""
+        """Return the model and mark it as most recently used."""
         model = self._models.get(name)
         if model is not None:
             self.hits += 1

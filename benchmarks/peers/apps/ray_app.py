@@ -1,4 +1,4 @@
-"""Ray Serve over the hand-written model code."""
+"""A Ray Serve deployment with the hand-written model code."""
 
 import os
 import signal

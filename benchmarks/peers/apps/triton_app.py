@@ -1,6 +1,6 @@
-"""A model of Triton's Python backend over the hand-written model code.
+"""A model of Triton's Python backend with the hand-written model code.
 
-The backend's interpreter knows neither PYTHONPATH nor virtual environments.
+The backend's interpreter ignores PYTHONPATH and virtual environments.
 """
 
 import json
