@@ -229,3 +229,11 @@ def test_owner_of_an_earlier_run_of_this_machine_is_gone() -> None:
 
     assert before.is_gone(now)
     assert Owner.parse(str(before)) == before
+
+
+def test_lease_of_an_absent_entry_writes_nothing(
+    tree: CacheTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "touch", refusing)
+
+    assert tree.lease("a") is None

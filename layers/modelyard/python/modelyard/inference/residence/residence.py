@@ -300,10 +300,14 @@ class Residence(Generic[R]):
         return load
 
     def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
+        """Return how long the load will take, or None when that is not known."""
         if slot.last_load is not None and slot.last_load[0] == artifact.tag:
             return slot.last_load[1]
-        stages = ("load",) if self._artifacts.is_staged(artifact) else ("stage", "load")
-        return self._loader.estimates.estimate_s(artifact.size_bytes, *stages)
+        estimates = self._loader.estimates
+        load_s = estimates.estimate_s(artifact.size_bytes, "load")
+        if load_s is None or self._artifacts.is_staged(artifact):
+            return load_s
+        return estimates.estimate_s(artifact.size_bytes, "stage", "load")
 
     def _run_load(self, slot: Slot, source: ModelSource, load: PendingLoad) -> None:
         artifact = None
