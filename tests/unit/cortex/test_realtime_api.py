@@ -68,7 +68,7 @@ class Scene:
         self.requests: list[tuple[str, tuple[tuple[str, str], ...], bytes]] = []
         self.make: Callable[[], object] = lambda: None
         self.api = RealtimeApi(
-            make_class=self.make_class,
+            construct_class=self.construct_class,
             models=None if models is None else self.client.models,
             residence=self.client.residence,
             metrics=self.client.metrics,
@@ -80,7 +80,7 @@ class Scene:
         self.api.start()
         return self
 
-    def make_class(self) -> "Scene":
+    def construct_class(self) -> "Scene":
         self.make()
         return self
 

@@ -140,7 +140,9 @@ def test_c33_tensor_of_another_type_is_converted_as_a_value(linear, tensorflow_m
     ],
 )
 def test_c33_failed_conversion_says_what_is_expected(of_shape, dimensions, declared):
-    with pytest.raises(InputRejectedError, match=f"'x' takes {declared}, got a str that is none"):
+    with pytest.raises(
+        InputRejectedError, match=f"'x' takes {declared}, a str cannot be converted to it"
+    ):
         of_shape(dimensions).predict({"x": "a word"})
 
 

@@ -333,7 +333,7 @@ def test_repository_that_is_down_is_asked_once_per_revalidation(
     indexed.candidates()
 
     assert [record.message for record in caplog.records] == [
-        "versions not listed, keeping those known"
+        "cannot list versions, keeping the known ones"
     ]
 
 

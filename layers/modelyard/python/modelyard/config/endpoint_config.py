@@ -1,6 +1,6 @@
-"""What is served: a resource of a config file, or one path given on the command line.
+"""What to serve: a resource of a config file, or one path given on the command line.
 
-Nothing here validates config files: a server of one folder starts without what that takes.
+Config files are validated elsewhere, so that serving one folder does not import pydantic.
 """
 
 import re
@@ -19,7 +19,7 @@ _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RequestedCompute:
-    """What an endpoint requests from a deployment; a local server has options for it."""
+    """The resources of an endpoint on AWS; the local server has options for them."""
 
     memory_bytes: int
     shards: int
@@ -33,11 +33,11 @@ class EndpointConfig:
 
     endpoint: Endpoint
     compute: RequestedCompute | None = None
-    """None where only a local server was asked for."""
+    """None if a path was served without a config file."""
     project: ApiProject | None = None
     """The Cortex project, given exactly when `endpoint.is_api`."""
     warnings: tuple[str, ...] = ()
-    """What the file says that has no effect here, each with the file's name and the resource's."""
+    """A message for each part of the file that has no effect here."""
 
 
 def resource_for_path(path: str, name: str | None = None) -> EndpointConfig:
@@ -66,7 +66,7 @@ def _derived_name(path: str) -> str:
 
 
 def is_endpoint_name(name: str) -> bool:
-    """Tell whether SageMaker would take this endpoint name."""
+    """Tell whether this is a valid SageMaker endpoint name."""
     return len(name) <= 63 and _ENDPOINT_NAME.fullmatch(name) is not None
 
 
@@ -88,7 +88,7 @@ def repository_uri(location: str, base: Path) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a folder is there; a path that cannot even be asked for is none."""
+    """Tell whether a path is a folder; False if the system refuses the path."""
     try:
         return path.is_dir()
     except OSError:
@@ -96,7 +96,7 @@ def is_folder(path: Path) -> bool:
 
 
 def found(value: object) -> str:
-    """Return `found ...` with the value as people wrote it, shortened to fit a line."""
+    """Return `found ...` with the value as it was written, at most 200 characters of it."""
     try:
         text = "null" if value is None else repr(value)
     except ValueError:  # an integer of thousands of digits

@@ -236,7 +236,7 @@ KINDS: dict[str, Callable[[Mapping[str, Any], Path], EndpointConfig]] = {
     "MultiModelEndpoint": _multi_model_endpoint,
     "RealtimeAPI": _realtime_api,
 }
-"""What makes a resource of each kind from its mapping and the path of its config file."""
+"""By kind: the function that makes an endpoint from its mapping and the config file's path."""
 
 
 def _name_clashes(documents: list[Any]) -> Iterator[str]:

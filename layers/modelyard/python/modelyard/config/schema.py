@@ -1,4 +1,4 @@
-"""The shape of a multi-model endpoint, and words for whatever does not fit a shape."""
+"""The schema of a multi-model endpoint and a deployment, and messages for wrong values."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,7 +30,7 @@ from modelyard.config.endpoint_config import (
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
 
-_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: not even text
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: a key that is not text
 _Shape = TypeVar("_Shape", bound="Section")
 
 
@@ -75,7 +75,7 @@ class Section(BaseModel):
 
 
 class Models(Section):
-    """Where the models are and how they are treated."""
+    """Where the models are and how they are loaded."""
 
     path: Annotated[str, AfterValidator(_locate)] = Field(description=PATH_FORMS)
     allow_code: StrictBool = Field(default=False, description="true or false")
@@ -84,7 +84,7 @@ class Models(Section):
 
 
 class Compute(Section):
-    """What a deployment gives the endpoint."""
+    """The resources of the endpoint on AWS."""
 
     memory: _Size = 2048 * 1024**2
     shards: StrictInt = Field(default=8, ge=1, description="a whole number from 1")
@@ -99,7 +99,7 @@ _GLOBS = "a list of texts, in which * is any run of characters and ? any one"
 
 
 class Access(Section):
-    """What some callers may and may not call."""
+    """A rule: which models some callers may call and may not call."""
 
     principal: _Glob = Field(description="the ARN of an AWS identity or the name of a key; * and ?")
     allow: list[_Glob] = Field(default=[], description=_GLOBS)
@@ -107,7 +107,7 @@ class Access(Section):
 
 
 class MultiModelEndpoint(Section):
-    """Many models of one repository behind one name."""
+    """A multi-model endpoint: the models of one repository behind one name."""
 
     name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
     kind: Literal["MultiModelEndpoint"]
@@ -121,14 +121,14 @@ class MultiModelEndpoint(Section):
 
 
 class Throttle(Section):
-    """How many requests API Gateway lets through before it answers 429."""
+    """How many requests API Gateway accepts before it answers 429."""
 
     rate: StrictInt = Field(default=100, ge=1, description="requests per second, from 1")
     burst: StrictInt = Field(default=200, ge=1, description="a whole number from 1")
 
 
 class Deployment(Section):
-    """How all endpoints of the file are put on AWS; a local server has no use for it."""
+    """How the endpoints of the file are deployed on AWS; a local server ignores it."""
 
     name: Annotated[str, AfterValidator(_name)] = Field(description=NAME_FORMS)
     kind: Literal["Deployment"]
@@ -158,8 +158,8 @@ def validated(
     """Return the document as `schema`; folders are relative to `base`.
 
     Raises:
-        ConfigurationError: one line per problem, each starting with the path of its key and
-            ending, in parentheses, with what `code_of` calls it.
+        ConfigurationError: one line per problem. It starts with the path of the key and ends
+            with the code that `code_of` returns, in parentheses.
     """
     try:
         return schema.model_validate(document, context=base)

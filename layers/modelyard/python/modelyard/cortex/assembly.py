@@ -1,4 +1,4 @@
-"""The wiring of the worker of one Cortex API."""
+"""Assemble the worker process of one Cortex API."""
 
 from modelyard.cortex.clients.cortex_clients import client_for
 from modelyard.cortex.clients.loading import ModelLoading
@@ -23,7 +23,7 @@ from modelyard.repositories.opening import open_repository
 
 
 def build_api(settings: ApiSettings, worker: WorkerSettings) -> RealtimeApi:
-    """Return the API of one worker; `start` makes its class."""
+    """Return the API of one worker; its `start` constructs the class."""
     project, clock, metrics = settings.project, SystemClock(), BufferedMetrics()
     configured = project.models or ApiModels()
     repository = VersionedRepository(configured, project.type, settings.repository, open_repository)
@@ -82,17 +82,17 @@ def build_api(settings: ApiSettings, worker: WorkerSettings) -> RealtimeApi:
         cache_size=configured.cache_size,
     )
 
-    def make_class() -> ProjectClass:
+    def construct_class() -> ProjectClass:
         loading.require_framework()
         is_caching = configured.cache_size is not None
         has_models = project.models is not None
-        user_class.make(
+        user_class.construct(
             client_for(project.type, client_models, caching=is_caching) if has_models else {}
         )
         return user_class
 
     return RealtimeApi(
-        make_class=make_class,
+        construct_class=construct_class,
         models=client_models if project.models is not None else None,
         residence=residence,
         metrics=metrics,

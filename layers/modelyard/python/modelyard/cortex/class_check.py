@@ -1,7 +1,7 @@
-"""A process that imports the class of a project, checks it, and says what is wrong with it.
+"""A process that imports the class of a project and checks its methods.
 
-The project arrives as one line on standard input, the problem leaves on standard output: nothing
-if there is none. What the project prints goes to standard error.
+It reads the project as one line of JSON from standard input and writes the problem it found, if
+any, to standard output. What the project itself prints goes to standard error.
 """
 
 import os
@@ -16,7 +16,7 @@ from modelyard.domain.errors import ConfigurationError
 
 
 def main() -> None:
-    """Check one class."""
+    """Check the class of the project on standard input."""
     answers = os.dup(1)
     os.dup2(2, 1)
     project = ApiProject.from_json(orjson.loads(sys.stdin.buffer.readline()))
@@ -25,7 +25,7 @@ def main() -> None:
         UserClass(project)
     except ConfigurationError as error:
         os.write(answers, error.message.encode(errors="replace"))
-    os._exit(0)  # threads that the project started do not keep the process alive
+    os._exit(0)  # threads of the project would keep the process alive
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the models of a Cortex project are laid out as Cortex v0.24 asks before it deploys."""
+"""Check the folders of a project's models, as Cortex v0.24 does before it deploys."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a check found: a text for each finding, of several lines where it draws trees."""
+    """What a check found, one message each; a message that draws trees has several lines."""
 
     problems: tuple[str, ...] = ()
-    """The API cannot start with these."""
+    """The API cannot start until these are solved."""
     warnings: tuple[str, ...] = ()
-    """It can, but perhaps not as meant."""
+    """The API can start, but may not do what its author expects."""
 
 
 def check_models(
     project: ApiProject, open_repository: Callable[[str], ModelRepository]
 ) -> Findings:
-    """Return what is wrong with the folders of a project's models; nothing is fetched.
+    """Return what is wrong with the folders of a project's models; they are only listed.
 
     Raises:
         DependencyError: a repository cannot be listed.
@@ -60,7 +60,7 @@ def _location_problems(
 
 
 def _locations(models: ApiModels) -> Iterator[tuple[str, ModelLocation]]:
-    """Yield the models that are configured one by one, each with its place in the config."""
+    """Yield the models that have an entry of their own, each with its place in the config."""
     if models.single is not None:
         yield _SINGLE, models.single
     for name, location in models.paths.items():
@@ -97,7 +97,7 @@ def _loose_problems(files: list[str], predictor_type: PredictorType) -> Iterator
 def _name_problems(names: Iterable[str]) -> Iterator[str]:
     if SINGLE_MODEL in names:
         yield (
-            f"{_DIRECTORY}: {SINGLE_MODEL}: found a name that Cortex keeps for itself; "
+            f"{_DIRECTORY}: {SINGLE_MODEL}: found a name that Cortex reserves; "
             "allowed: any other; rename the folder (spec.reserved_model_name)"
         )
 

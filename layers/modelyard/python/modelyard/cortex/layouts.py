@@ -1,8 +1,8 @@
-"""What the files of a Cortex model's folder make: one model, versions of it, or a mistake.
+"""How the folder of a Cortex model is laid out: one model, several versions, or a mistake.
 
-The layouts are those of Cortex v0.24. At start-up they are read strictly, as its deployment
-does: any doubt is a mistake. Later they are read leniently: what is well-formed is served, and
-an upload under way beside it hides nothing.
+The layouts are those of Cortex v0.24. At start-up the check is strict, as in its deployment.
+Later it is lenient: every version that is well-formed is served, even while another one is still
+being uploaded.
 """
 
 import re
@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 from modelyard.cortex.project import PredictorType
 
 UNVERSIONED = "1"
-"""The version of a model that has none."""
+"""The version number of a model without versions."""
 
 _VERSION = re.compile("[0-9]{1,19}")
 _LAST_VERSION = 2**63 - 1
@@ -30,16 +30,16 @@ _SHARD = "variables/variables.data-00000-of-"
 
 
 def is_version(text: str) -> bool:
-    """Tell whether a folder of this name holds a version: ASCII digits, a number of int64."""
+    """Tell whether a folder name is a version: ASCII digits whose number fits int64."""
     return _VERSION.fullmatch(text) is not None and int(text) <= _LAST_VERSION
 
 
 def versions_in(paths: Iterable[str], predictor_type: PredictorType) -> dict[str, str]:
-    """Return what a model's folder can serve now: the folder of each version, relative to it.
+    """Return the versions that a model's folder can serve now, each with its relative folder.
 
-    The newest comes first. Each version is judged by itself; loose files, other folders and
-    malformed versions beside a good one do not matter. Where no version is good, the whole
-    folder (`""`) may be a model that has none.
+    The newest comes first. Each version is checked alone: other files, other folders and malformed
+    versions beside a good one do not matter. If no version is good, the whole folder (`""`) may be
+    a model without versions.
     """
     files = frozenset(paths)
     fault = _FAULTS[predictor_type]
@@ -48,14 +48,14 @@ def versions_in(paths: Iterable[str], predictor_type: PredictorType) -> dict[str
 
 
 def newest_first(versions: Iterable[str]) -> list[str]:
-    """Return versions numerically, the highest first; of `01` and `1`, `1` comes first."""
+    """Return the versions sorted by number, the highest first; `1` comes before `01`."""
     return sorted(versions, key=lambda version: (-int(version), len(version)))
 
 
 def check_layout(paths: Iterable[str], predictor_type: PredictorType) -> str | None:
-    """Return what is wrong with a model's folder, with the trees allowed and the one found.
+    """Return what is wrong with a model's folder, with the allowed trees and the one found.
 
-    None means that Cortex would deploy it.
+    None means that Cortex would deploy the folder.
     """
     files = frozenset(paths)
     fault = _first_fault(files, predictor_type)
@@ -83,7 +83,7 @@ def _first_fault(files: frozenset[str], predictor_type: PredictorType) -> str | 
 
 
 def _versions(files: frozenset[str]) -> dict[str, frozenset[str]]:
-    """Return the files of each folder that is named like a version, relative to it."""
+    """Return the files of each version folder, by paths relative to that folder."""
     versions: dict[str, set[str]] = {}
     for path in files:
         if version := _version_of(path):
@@ -123,7 +123,7 @@ _FAULTS: Mapping[PredictorType, Callable[[frozenset[str]], str | None]] = {
 
 
 def _draw(paths: Collection[str]) -> list[str]:
-    """Return the tree of the first paths, a line for each file and folder."""
+    """Return a drawing of the first paths as a tree, one line per file and folder."""
     lines: list[str] = []
     above: list[str] = []
     for parts in islice(sorted(path.split("/") for path in paths), _MOST_DRAWN):

@@ -1,4 +1,4 @@
-"""A Cortex RealtimeAPI as its worker is told: the user's class, its models and their limits."""
+"""A Cortex RealtimeAPI as its worker receives it: the class, its models and their limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 SINGLE_MODEL = "_cortex_default"
-"""What Cortex calls the model of an API that has only one."""
+"""The name that Cortex gives to the model of an API with only one."""
 
 
 class PredictorType(StrEnum):
-    """Which class the project brings and which client it is handed."""
+    """The type of predictor, which decides the name of the class and its client."""
 
     PYTHON = "python"
     TENSORFLOW = "tensorflow"
@@ -31,7 +31,7 @@ class ModelLocation:
 
 @dataclass(frozen=True, slots=True)
 class ApiModels:
-    """The models an API may load: `single`, `paths` or `directory`, exactly one of them."""
+    """The models an API may load: exactly one of `single`, `paths` and `directory`."""
 
     single: ModelLocation | None = None
     paths: Mapping[str, ModelLocation] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class ApiModels:
     cache_size: int | None = None
     """How many models (versions count separately) may be in memory; None: as bytes allow."""
     disk_cache_size: int | None = None
-    """How many may be on disk; given exactly when `cache_size` is."""
+    """How many models may be on disk; set exactly when `cache_size` is."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -58,7 +58,7 @@ class ApiModels:
         )
 
     def signature_key_of(self, name: str) -> str | None:
-        """Return the signature that a model of this name is called by, if that is configured."""
+        """Return the configured signature for a model of this name, if there is one."""
         if self.single is not None:
             return self.single.signature_key
         location = self.paths.get(name)
@@ -78,18 +78,18 @@ class ApiProject:
     config: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     python_path: str | None = None
-    """A folder of the project that imports look into besides the project itself."""
+    """A folder of the project that is added to the import path."""
     threads: int = 1
     """How many calls of the class may run at once."""
     text_as_str: bool = False
     """Give `text/plain` bodies to the class as str (v0.25 and later), not as bytes."""
     models: ApiModels | None = None
     config_file: str = "cortex.yaml"
-    """The name of the file that says all this, for texts about it."""
+    """The name of the config file, for messages."""
 
     @property
     def label(self) -> str:
-        """What texts about the API begin with."""
+        """The start of every message about the API."""
         return f"{self.config_file}: {self.name} (RealtimeAPI)"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Whether a Cortex project can be served, without serving it: models, packages, class."""
+"""Check the models, packages and class of a Cortex project without serving it."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ CLASS_TIMEOUT_S = 300.0
 
 
 def check_project(project: ApiProject, cache_dir: Path) -> Findings:
-    """Return what is wrong with an API of a project; its file is imported, its class not made.
+    """Return what is wrong with an API; its file is imported, its class is not constructed.
 
     Raises:
         DependencyError: its models cannot be listed.

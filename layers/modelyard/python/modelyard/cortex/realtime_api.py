@@ -1,8 +1,8 @@
-"""The use cases of a Cortex API beside its class: call it, invoke it, load its models, describe it.
+"""What a Cortex API does: call its class, load and unload its models, describe itself.
 
-The class runs in threads of its own, as many as `threads_per_process` says, because it may count
-on never running more often at once. So that a cold model does not hold them up, the model that a
-query names (`?model=...&version=...`) is loaded before the class gets its turn.
+The class runs in a pool of `threads_per_process` threads, because it may rely on never running
+more often at once. The model that a query names (`?model=...&version=...`) is loaded before the
+class gets a thread, so that a cold model does not block one.
 """
 
 import json
@@ -51,16 +51,16 @@ from modelyard.inference.residence.residence import Residence
 logger = logging.getLogger(__name__)
 
 TURN_TIMEOUT_S = 55.0
-"""How long a call waits for a thread of the class."""
+"""How many seconds a call waits for a thread of the class."""
 MESSAGE = "make a prediction by sending a POST request with a JSON body to this endpoint"
 
 Afterwards = Callable[[], None]
 Model = tuple[str | None, str | None]
-"""Name and version, as far as a request gives them."""
+"""Name and version of a model; None for what a request leaves out."""
 
 
 class ApiClass(Protocol):
-    """The user's class, made and ready."""
+    """The user's class, constructed and ready for calls."""
 
     def answer(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
@@ -75,14 +75,14 @@ class RealtimeApi:
     def __init__(
         self,
         *,
-        make_class: Callable[[], ApiClass],
+        construct_class: Callable[[], ApiClass],
         models: ClientModels[Resident] | None,
         residence: Residence[Resident],
         metrics: BufferedMetrics,
         clock: Clock,
         threads: int,
     ) -> None:
-        self._make_class = make_class
+        self._construct_class = construct_class
         self._models = models
         self._residence = residence
         self._metrics = metrics
@@ -95,24 +95,24 @@ class RealtimeApi:
         self._later: set[Future[None]] = set()
 
     def start(self) -> None:
-        """Make the class; when that fails, the failure is what every request is answered."""
+        """Construct the class; if that fails, every request is answered with the error."""
         try:
-            self._class = self._class_threads.submit(self._make_class).result()
+            self._class = self._class_threads.submit(self._construct_class).result()
         except ModelyardError as error:
-            logger.error("the class cannot be made", extra={"reason": error.message})
+            logger.error("cannot construct the class", extra={"reason": error.message})
             self._failure = error
 
     def refresh(self) -> None:
-        """Free the memory of versions that are gone from the repository; never raises."""
+        """Unload versions that are no longer in the repository; never raises."""
         if self._models is None:
             return
         try:
             self._models.refresh()
         except Exception:
-            logger.exception("models not refreshed")
+            logger.exception("cannot refresh the models")
 
     def finish(self, timeout_s: float) -> None:
-        """Wait until what answered calls left to be done is done, but no longer."""
+        """Wait for the work that answered calls left, such as `post_predict`, up to `timeout_s`."""
         wait(list(self._later), timeout_s)
 
     def finish_loads(self, timeout_s: float) -> None:
@@ -157,7 +157,7 @@ class RealtimeApi:
         if afterwards is not None:
             self._do_later(afterwards)
         if scope is not None and _is_success(reply) and not scope.used_all:
-            # The class does not mean its models by `model` and `version`.
+            # The class uses the parameters `model` and `version` for something else.
             self._looks_ahead = False
         wait_s = scope.wait_s if scope is not None else 0.0
         timings = Timings(
@@ -180,10 +180,10 @@ class RealtimeApi:
             scope.close()
 
     def _look_ahead(self, scope: CallScope[Resident], query: str) -> None:
-        """Load what the query names, if it names a model; whatever fails is the class's to see.
+        """Load the model that the query names, if any; errors of the model are left to the class.
 
         Raises:
-            ModelNotReadyError, CapacityError, DependencyError: the model cannot be had now.
+            ModelNotReadyError, CapacityError, DependencyError: the model is not available now.
         """
         assert self._models is not None
         if not self._looks_ahead:
@@ -220,7 +220,7 @@ class RealtimeApi:
     def _invoke(
         self, source: ModelSource, payload: Payload, window_s: float, patience_s: float
     ) -> Answer:
-        """SageMaker InvokeEndpoint: the target model is `name`, `name/version`, or left out."""
+        """Answer InvokeEndpoint: the target model is `name`, `name/version`, or empty."""
         name, version = _model(source.target_model)
         if self._models is not None and name is not None:
             self._models.index.candidates(name, version)
@@ -255,7 +255,7 @@ class RealtimeApi:
     def _configured_models(self) -> ClientModels[Resident]:
         if self._models is None:
             raise UnsupportedOperationError(
-                "this API has no models to load: its class makes them itself"
+                "this API has no configured models: its class loads them itself"
             )
         return self._models
 

@@ -1,4 +1,4 @@
-"""What the worker of a Cortex API is told at its start."""
+"""The settings that the worker of a Cortex API receives when it starts."""
 
 import hashlib
 import json
@@ -12,18 +12,18 @@ from modelyard.inference.settings import WorkerSettings
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """A Cortex API as its worker is told of it, in one line of JSON, beside `WorkerSettings`."""
+    """The settings of a Cortex API, sent as one line of JSON beside `WorkerSettings`."""
 
     project: ApiProject
     repository: str
-    """The API's name for its models as a whole, wherever each of them is."""
+    """URI that stands for all models of the API, wherever each of them is stored."""
     revalidate_s: float
     window_s: float
-    """How long a call may wait for models when no request says otherwise."""
+    """How long a call may wait for models, unless the request sets another limit."""
 
     def to_line(self) -> bytes:
         """Return the line the worker reads."""
-        # The config of a project may hold what orjson does not write: any int, NaN, any text.
+        # orjson does not write everything a project's config may contain: large integers, NaN.
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -34,7 +34,7 @@ class ApiSettings:
         return cls(**data)
 
     def artifacts_dir(self, worker: WorkerSettings) -> Path:
-        """Return where artifacts are staged: a folder of the API's own when it limits how many."""
+        """Return the staging folder: a separate one if the API limits the number of models."""
         models = self.project.models
         if models is None or models.disk_cache_size is None:
             return worker.artifacts_dir

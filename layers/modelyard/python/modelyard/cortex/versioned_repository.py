@@ -14,13 +14,13 @@ from modelyard.repositories.artifact_files import changed, is_key
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """One model and what its folder holds now."""
+    """One model and the files that its folder contains now."""
 
     location: ModelLocation
     files: Mapping[str, StoredObject]
-    """By their paths relative to the model's folder."""
+    """The files by path, relative to the model's folder."""
     versions: Mapping[str, str]
-    """What can be served: the folder of each version, relative to the model's."""
+    """The versions that can be served, each with its folder relative to the model's."""
 
     def files_of(self, version: str) -> dict[str, StoredObject]:
         folder = self.versions[version]
@@ -40,7 +40,7 @@ _Open = Callable[[str], ModelRepository]
 def opening(
     places: Iterable[tuple[str, ApiModels, PredictorType]], open_repository: _Open
 ) -> _Open:
-    """Return how repositories are opened when these URIs stand for the models of APIs."""
+    """Return a function that opens the repositories of APIs by their URIs, and any other."""
     versioned = {
         uri: VersionedRepository(models, kind, uri, open_repository) for uri, models, kind in places
     }
@@ -48,9 +48,9 @@ def opening(
 
 
 class VersionedRepository:
-    """Every version that is well-formed now is one artifact, laid out as on Cortex's disk.
+    """A repository with one artifact per well-formed version, laid out as on Cortex's disk.
 
-    It looks at the underlying repositories for every question and remembers nothing.
+    Every method lists the underlying repositories again; nothing is cached.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class VersionedRepository:
         self._open_repository = open_repository
 
     def describe(self, key: str) -> ModelArtifact:
-        """Return what `<name>/<version>` is now."""
+        """Return the artifact that `<name>/<version>` is now."""
         _, inner = self._inner(key)
         return replace(inner, repository=self._uri, key=key, is_folder=True)
 

@@ -1,11 +1,11 @@
-"""A TensorFlow SavedModel as Cortex's TensorFlow client shows it (Cortex v0.24 predictor).
+"""TensorFlow SavedModels for the TensorFlow client of Cortex (contract: Cortex v0.24 predictor).
 
-Cortex asks a TensorFlow Serving beside it; here the model runs in the process.
+Cortex calls a TensorFlow Serving beside it; here the model runs in this process.
 """
 
 import os
 
-# TensorFlow reads this when it is imported; what goes wrong arrives as exceptions anyway.
+# TensorFlow reads this when it is imported. Errors are raised as exceptions, not logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gc
@@ -21,19 +21,19 @@ from modelyard.runtimes.base import LoadPlan, reason
 
 _PREFERRED_SIGNATURE = "predict"
 
-# A graph's stack traces are not kept in a SavedModel, yet each error says so before its reason.
+# A SavedModel has no stack traces, and every error of TensorFlow says so before its reason.
 _NO_TRACES = "<stack traces unavailable>"
 
 
 def load(plan: LoadPlan, signature_key: str | None) -> "SavedModel":
-    """Return the SavedModel in `plan.model_dir`, to be called by one of its signatures.
+    """Return the SavedModel in `plan.model_dir` with the signature that calls will use.
 
     That is `signature_key`; without one, the only signature, else `predict`.
 
     Raises:
-        ModelLoadError: the choice of a signature fails.
+        ModelLoadError: there is no such signature, or several and none is called `predict`.
     """
-    # The graph that TensorFlow Serving would load.
+    # TensorFlow Serving loads the graph with this tag.
     loaded = tf.saved_model.load(str(plan.model_dir), tags=[tf.saved_model.SERVING])
     return SavedModel(
         loaded,
@@ -82,7 +82,7 @@ class SavedModel:
         return {name: _flat(name, output) for name, output in sorted(outputs.items())}
 
     def close(self) -> None:
-        """Drop the model; what it holds goes with the cycles of TensorFlow's objects."""
+        """Drop the model; its objects refer to each other, so the garbage collector frees them."""
         del self._signature, self._loaded
         gc.collect()
 
@@ -122,7 +122,7 @@ def _chosen(available: list[str], wanted: str | None) -> str:
     if _PREFERRED_SIGNATURE in available:
         return _PREFERRED_SIGNATURE
     if not available:
-        raise ModelLoadError("the SavedModel has no signature that could be called")
+        raise ModelLoadError("the SavedModel has no signature")
     raise ModelLoadError(
         f"the SavedModel has several signatures: set signature_key to one of {_listed(available)}"
     )
@@ -137,10 +137,10 @@ def _tensor(name: str, spec: tf.TensorSpec, value: Any) -> tf.Tensor:
     plain = value.numpy() if isinstance(value, tf.Tensor) else value
     try:
         tensor = tf.constant(plain, dtype=spec.dtype)
-    except Exception as error:  # TensorFlow asks the value, which may be of any class
+    except Exception as error:  # the value may be of any class, and TensorFlow calls its methods
         raise InputRejectedError(
             f"input {name!r} takes {_declared(spec)}, "
-            f"got a {type(value).__name__} that is none: {reason(error)}"
+            f"a {type(value).__name__} cannot be converted to it: {reason(error)}"
         ) from error
     fitted = _as_one_element(tensor, spec)
     if not spec.shape.is_compatible_with(fitted.shape):
@@ -151,7 +151,7 @@ def _tensor(name: str, spec: tf.TensorSpec, value: Any) -> tf.Tensor:
 
 
 def _as_one_element(tensor: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """Return a scalar as an array of one element, where one is declared.
+    """Return a scalar as an array of one element, if an array is declared.
 
     Cortex's own iris example sends scalars to inputs of any length; TensorFlow Serving takes them.
     """
@@ -191,6 +191,6 @@ def _listed(names: Iterable[Any]) -> str:
 
 
 def _has_assets(model_dir: Path) -> bool:
-    """Return whether the graph may read vocabularies and the like while it predicts."""
+    """Tell whether the graph may read files, such as vocabularies, while it predicts."""
     assets = model_dir / "assets"
     return assets.is_dir() and any(assets.iterdir())

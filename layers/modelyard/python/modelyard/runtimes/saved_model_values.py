@@ -1,8 +1,8 @@
-"""The flat lists in which Cortex's TensorFlow client answers (Cortex v0.24 predictor).
+"""Outputs of SavedModels as the flat lists of Cortex's TensorFlow client (Cortex v0.24 predictor).
 
-They are the values of TensorFlow Serving's answer in protobuf's JSON mapping. Cortex failed on
-(u)int8, (u)int16, uint32, uint64, bfloat16 and empty tensors; here the integers are ints,
-bfloat16 is raw as float16 is, and nothing is an empty list.
+The values are those of TensorFlow Serving's response in protobuf's JSON mapping. Cortex failed on
+(u)int8, (u)int16, uint32, uint64, bfloat16 and empty tensors. Here such integers are ints,
+bfloat16 are raw 16-bit integers like float16, and an empty tensor is an empty list.
 """
 
 import base64
@@ -50,7 +50,7 @@ def _doubles(flat: Array) -> list[Any]:
 
 
 def _floats(flat: Array) -> list[Any]:
-    """Return the shortest decimals that mean these float32: 0.1, not 0.10000000149011612."""
+    """Return float32 as their shortest decimals: 0.1, not 0.10000000149011612."""
     return _doubles(flat.astype(np.str_).astype(np.float64))
 
 

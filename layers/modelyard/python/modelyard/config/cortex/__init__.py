@@ -1,1 +1,1 @@
-"""Cortex projects (`kind: RealtimeAPI`): the config as users wrote it, made into an ApiProject."""
+"""Read Cortex APIs (`kind: RealtimeAPI`) of a config file into ApiProjects."""

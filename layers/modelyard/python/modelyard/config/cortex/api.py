@@ -1,7 +1,7 @@
-"""The shape of a Cortex API, in the spellings of v0.24 and of v0.25 to v0.33.
+"""The schema of a Cortex API, in the spellings of v0.24 and of v0.25 to v0.33.
 
-Both spellings of a thing are keys here, so that a problem is told in the user's own; properties
-give the one meaning they have. Each section checks what its keys must be to each other.
+The keys of both spellings are fields, so that messages use the user's own; properties return the
+value of either. Each section checks the rules between its keys.
 """
 
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class ModelEntry(_RuledSection):
 
 
 class Models(_RuledSection):
-    """The models an API may load, and how many of them at once."""
+    """The models an API may load, and how many of them may be in memory and on disk."""
 
     path: _Given[Location] = None
     paths: Annotated[
@@ -123,12 +123,12 @@ class Models(_RuledSection):
 
     @property
     def is_later_spelling(self) -> bool:
-        """Whether a key says that this was written for v0.25 or later."""
+        """Whether a key belongs to v0.25 or later."""
         return bool(self.path or any(entry.path for entry in self.paths or ()))
 
 
 class Predictor(_RuledSection):
-    """The user's class and what it is given."""
+    """The user's class, its models and its settings."""
 
     type: Annotated[PredictorType, Field(description="python, tensorflow or onnx")]
     path: PredictorFile
@@ -205,14 +205,14 @@ class Predictor(_RuledSection):
 
     @property
     def is_later_spelling(self) -> bool:
-        """Whether a key says that this was written for v0.25 or later."""
+        """Whether a key belongs to v0.25 or later."""
         models = self.chosen_models
         has_later_model = models is not None and models.is_later_spelling
         return has_later_model or not _LATER_KEYS.isdisjoint(self.model_fields_set)
 
 
 class Networking(Section):
-    """Where the API is called."""
+    """The path and port of the API."""
 
     endpoint: _Given[Route] = None
     api_gateway: Annotated[Literal["public", "none"], Field(description="public or none")] = (
@@ -224,7 +224,7 @@ class Networking(Section):
 
 
 class ApiCompute(_RuledSection):
-    """What a replica gets."""
+    """The resources of a replica."""
 
     cpu: Cpu | None = None
     mem: Memory | None = None

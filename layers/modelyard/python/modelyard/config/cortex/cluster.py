@@ -1,4 +1,4 @@
-"""Sections of a Cortex API that only a cluster obeys: checked, so that typos are found."""
+"""Sections of a Cortex API that only a cluster uses; they are checked to find typing errors."""
 
 import re
 from typing import Annotated, Literal
@@ -46,7 +46,7 @@ _Share = Annotated[
 
 
 class Batching(Section):
-    """How TensorFlow Serving would put calls together."""
+    """How TensorFlow Serving would batch calls."""
 
     max_batch_size: Annotated[
         StrictInt, Field(ge=2, le=1024, description="a whole number from 2 to 1024")
@@ -63,7 +63,7 @@ class Dependencies(Section):
 
 
 class Autoscaling(Section):
-    """How many replicas there are, and when there will be more or fewer."""
+    """The number of replicas, and when it changes."""
 
     min_replicas: Count = 1
     max_replicas: Count = 100
@@ -93,7 +93,7 @@ class UpdateStrategy(Section):
 
 
 class Monitoring(Section):
-    """Which part of an answer is counted (up to v0.25)."""
+    """Which part of a response is monitored (up to v0.25)."""
 
     key: Text | None = None
     model_type: Annotated[

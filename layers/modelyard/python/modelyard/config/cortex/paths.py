@@ -1,4 +1,4 @@
-"""The places a Cortex config names: files of the project, models, the path of the API."""
+"""Paths in a Cortex config: files of the project, models, the path of the API."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ _ROUTE = re.compile(r"[a-zA-Z0-9_./-]+", re.ASCII)
 
 
 def predictor_file(path: str, info: ValidationInfo) -> str:
-    """Return the path of an existing `.py` file of the project, relative to it."""
+    """Return the relative path of an existing `.py` file of the project."""
     inside = _inside(path, FILE_FORMS)
     if not inside.endswith(".py"):
         words = f"{found(path)}; allowed: {FILE_FORMS}; put the class itself into such a file"
@@ -32,7 +32,7 @@ def predictor_file(path: str, info: ValidationInfo) -> str:
 
 
 def python_path(path: str, info: ValidationInfo) -> str:
-    """Return the path of an existing folder in the project, relative to it."""
+    """Return the relative path of an existing folder of the project."""
     inside = _inside(path, FOLDER_FORMS)
     if inside == ".":
         words = f"{found(path)}; allowed: {FOLDER_FORMS}; leave it out, imports look there anyway"
@@ -95,7 +95,7 @@ def _inside(path: str, forms: str) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long, a folder we may not look into
+    except OSError:  # a name that is too long, or a folder without permission
         return False
 
 

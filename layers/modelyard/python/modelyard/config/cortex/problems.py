@@ -1,4 +1,4 @@
-"""Problems of a Cortex config under the names that Cortex v0.24 gives them."""
+"""Problems of a Cortex config, with the error codes of Cortex v0.24."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -18,7 +18,7 @@ _CODES = {
 
 
 def code_of(problem: ErrorDetails) -> str:
-    """Return Cortex's name of a problem."""
+    """Return Cortex's error code for a problem."""
     kind, value = problem["type"], problem["input"]
     if "." in kind:
         return kind
@@ -32,20 +32,20 @@ def code_of(problem: ErrorDetails) -> str:
 
 
 def refusal(code: LiteralString, words: str) -> PydanticCustomError:
-    """Return the error of a value that Cortex refuses under `code`."""
+    """Return the error for a value that Cortex refuses with `code`."""
     return PydanticCustomError(code, "{words}", {"words": words})
 
 
 def problem_at(trail: tuple[str | int, ...], code: LiteralString, words: str) -> InitErrorDetails:
-    """Return the problem of what is at `trail`: keys and positions, from the section down."""
+    """Return a problem at `trail`, the keys and list positions below the section."""
     return InitErrorDetails(type=refusal(code, words), loc=trail, input=words)
 
 
 def refuse(problems: Iterator[InitErrorDetails]) -> None:
-    """Raise all problems at once, each at its place; do nothing if there is none.
+    """Raise all problems at once, each with its place; do nothing if there is none.
 
     Raises:
-        ValidationError: a section or value that is just being validated takes it over as its own.
+        ValidationError: pydantic merges it into the error of the section that is validated.
     """
     if details := list(problems):
         raise ValidationError.from_exception_data("problems", details)

@@ -1,4 +1,4 @@
-"""From the config of a Cortex API, found to be right, to the project its worker is told."""
+"""Turn the validated config of a Cortex API into the project that its worker receives."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,20 +16,20 @@ _NOT_HERE = {
     "predictor.server_side_batching": "every call is predicted alone",
     "predictor.image": "the API runs in this Python",
     "predictor.tensorflow_serving_image": "models are loaded into the API's own process",
-    "predictor.dependencies.pip": "requirements.txt is read: rename the file",
+    "predictor.dependencies.pip": "only requirements.txt is read; rename the file",
     "predictor.dependencies.conda": "only requirements.txt is read",
     "predictor.dependencies.shell": "only requirements.txt is read",
     "predictor.log_level": "the server has one log level for all",
-    "predictor.shm_size": "the process has all shared memory of the machine",
+    "predictor.shm_size": "the process may use all shared memory of the machine",
     "predictor.protobuf_path": "calls come as HTTP, not as gRPC",
     "networking.api_gateway": "the server listens where --host and --port say",
     "networking.local_port": "the server listens where --host and --port say",
-    "compute.cpu": "the process has all processors of the machine",
-    "compute.gpu": "models run on processors",
-    "compute.inf": "models run on processors",
-    "autoscaling": "serve does not scale, on AWS Lambda scaling needs no settings",
-    "update_strategy": "there are no replicas to be replaced",
-    "monitoring": "answers are not looked into",
+    "compute.cpu": "the process may use all processors of the machine",
+    "compute.gpu": "models run on the CPU",
+    "compute.inf": "models run on the CPU",
+    "autoscaling": "serve does not scale; on AWS, Lambda scales without settings",
+    "update_strategy": "there are no replicas to replace",
+    "monitoring": "responses are not monitored",
 }
 
 
@@ -37,7 +37,7 @@ def project_of(api: RealtimeAPI, config_file: Path) -> ApiProject:
     """Return the project of an API of a config file.
 
     Raises:
-        ConfigurationError: its `.env` file is not one.
+        ConfigurationError: its `.env` file cannot be read.
     """
     predictor = api.predictor
     folder = config_file.parent.resolve()
@@ -80,13 +80,13 @@ def _signed(location: ModelLocation | None, signature_key: str | None) -> ModelL
 
 
 def warnings_of(api: RealtimeAPI) -> tuple[str, ...]:
-    """Return one warning that names all keys that are given, but mean nothing here."""
+    """Return one warning that names all keys that have no effect here, or nothing."""
     remarks = [f"{key} ({_NOT_HERE[key]})" for key in _changed_keys(api) if key in _NOT_HERE]
     return (f"without effect here: {', '.join(remarks)}",) if remarks else ()
 
 
 def _changed_keys(section: Section, prefix: str = "") -> Iterator[str]:
-    """Yield the trail of each key, at every level, whose value is not its default."""
+    """Yield the dotted path of each key, at every level, whose value is not its default."""
     for key, field in type(section).model_fields.items():
         value = getattr(section, key)
         if value != field.get_default(call_default_factory=True):

@@ -41,7 +41,7 @@ def _not_null(value: object) -> object:
 
 
 NOT_NULL = BeforeValidator(_not_null)
-"""A key that may be left out, but not be given without a value."""
+"""A key that may be left out, but must not be null."""
 
 
 def _not_empty(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The models one call uses: each is leased once, all are given back when the call ends."""
+"""The models one call uses: each is leased once, and all leases end with the call."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -40,7 +40,7 @@ class CallScope(Generic[R]):
         patience_s: float,
         most_models: int | None = None,
     ) -> None:
-        """`most_models` is how many may be in memory at all: no call can use more at once."""
+        """`most_models` is how many models may be in memory: no call can use more at once."""
         self.cache_hit = True
         self.wait_s = 0.0
         """How long the call waited for models that were not loaded."""
@@ -61,9 +61,9 @@ class CallScope(Generic[R]):
         return self._ahead <= self._used
 
     def look_ahead(self, target: TargetModel) -> None:
-        """Have a model loaded that the call will probably ask for.
+        """Load a model that the call will probably ask for.
 
-        It is not kept: a call that waits for its turn must not hold what a running one needs.
+        It is not leased: a call that waits for a thread must not hold what a running call needs.
 
         Raises:
             As `hold`.
@@ -72,7 +72,7 @@ class CallScope(Generic[R]):
         self._acquire(target).leases.close()
 
     def hold(self, target: TargetModel) -> LoadedModel[R]:
-        """Return the loaded model, leased until the call ends; a failure stays one, too.
+        """Return the loaded model, leased until the call ends; a failed load is not repeated.
 
         Raises:
             CapacityError: the call uses as many models as may be in memory.
@@ -88,7 +88,7 @@ class CallScope(Generic[R]):
         return held.model
 
     def close(self) -> None:
-        """Give everything back; what is leased from now on is no longer of this call."""
+        """End all leases; later leases do not belong to this call."""
         self.is_closed = True
         for held in self._held.values():
             held.leases.close()
@@ -114,7 +114,7 @@ class CallScope(Generic[R]):
         return _Held(model, leases)
 
     def _refuse_too_many(self, target: TargetModel) -> None:
-        """Fail at once where waiting for room would be waiting for the call itself."""
+        """Fail at once if the call would wait for memory that it holds itself."""
         if len(self._held) == self._most_models:
             raise CapacityError(
                 f"no room for {target}: the call uses {', '.join(sorted(self._held))} already, and"
@@ -126,15 +126,15 @@ _CURRENT: ContextVar[CallScope[Any] | None] = ContextVar("call_scope", default=N
 
 
 def current_scope() -> CallScope[Any] | None:
-    """Return the scope of the call that runs here, if one does."""
+    """Return the scope of the call that runs in this context, if any."""
     scope = _CURRENT.get()
-    # Work that the call left behind may still have its context.
+    # Work that outlives the call may still have its context.
     return None if scope is None or scope.is_closed else scope
 
 
 @contextmanager
 def entered(scope: CallScope[Any]) -> Iterator[None]:
-    """Make a scope the current one of this context and of its copies."""
+    """Make a scope the current one in this context and in copies of it."""
     token = _CURRENT.set(scope)
     try:
         yield

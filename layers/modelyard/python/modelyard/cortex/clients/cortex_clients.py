@@ -1,7 +1,7 @@
 """The client objects of Cortex v0.24: `python_client`, `onnx_client`, `tensorflow_client`.
 
-Names and versions mean the same to all three: the name may be left out when the API has a single
-model; the version is a number, or "latest" (also None), the highest there is.
+All three take a name and a version. The name may be left out if the API has a single model. The
+version is a number, or "latest" (also None) for the highest one.
 """
 
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ class TensorFlowClient(_Client):
 def client_for(
     kind: PredictorType, models: ClientModels[Any], *, caching: bool
 ) -> dict[str, _Client]:
-    """Return the client of a predictor type by the name its class asks for it."""
+    """Return the client of a predictor type, by the name of the argument that receives it."""
     match kind:
         case PredictorType.PYTHON:
             return {"python_client": PythonClient(models, caching=caching)}
@@ -94,7 +94,7 @@ def client_for(
 
 @contextmanager
 def _named(loaded: LoadedModel[Any]) -> Iterator[None]:
-    """Let complaints about an input say which model made them."""
+    """Add the name and version of the model to errors about its input."""
     try:
         yield
     except InputRejectedError as error:

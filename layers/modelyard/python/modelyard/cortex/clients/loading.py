@@ -1,4 +1,4 @@
-"""How the models of an API are loaded: by the class's `load_model`, or by a framework."""
+"""Load the models of an API, with the class's `load_model` or with a framework."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,22 +15,22 @@ _BY_USER = "python"
 
 
 class LoadedByUser:
-    """What `load_model` returned; dropping the last reference to it frees it."""
+    """The model that `load_model` returned; it is freed with its last reference."""
 
     needs_files = True
-    """`load_model` may have left files open, or read them later."""
+    """`load_model` may keep files open or read them later."""
 
     def __init__(self, native: Any, memory_bytes: int) -> None:
         self.native = native
         self.memory_bytes = memory_bytes
 
     def close(self) -> None:
-        """Drop the model; a call that still uses it keeps it alive for itself."""
+        """Drop the model; a call that still uses it keeps a reference of its own."""
         self.native = None
 
 
 class ModelLoading:
-    """Plans and loads; staged models lie in `<name>/<version>/`, as on Cortex's own disk."""
+    """Plans and loads models, which are staged in `<name>/<version>/` as on Cortex's disk."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class ModelLoading:
         load_model: Callable[[str], Any],
         signature_key_of: Callable[[str], str | None],
     ) -> None:
-        """`load_model` gets the folder of a version, `signature_key_of` the name of a model."""
+        """`load_model` takes the folder of a version, `signature_key_of` the name of a model."""
         self._type = predictor_type
         self._load_model = load_model
         self._signature_key_of = signature_key_of
 
     def require_framework(self) -> None:
-        """Import what the models need, before the first of them is asked for.
+        """Import the framework of the models before the first of them is loaded.
 
         Raises:
             ConfigurationError: the framework is not installed.

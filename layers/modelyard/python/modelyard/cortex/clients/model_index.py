@@ -1,7 +1,7 @@
-"""Names and versions of an API's models: what "latest" is now, and what is not there.
+"""Resolve names and versions of an API's models, "latest" included.
 
-Cortex lists its bucket every ten seconds. We list a model when it is asked for and was not listed
-for as long: a thousand models cost nothing until they are called.
+Cortex lists its bucket every ten seconds. Here a model is listed when a call asks for it and its
+last listing is older than that, so models that nobody calls cause no requests.
 """
 
 import logging
@@ -32,14 +32,14 @@ _VERSION = re.compile(r"[0-9]+", re.ASCII)
 
 
 class VersionSource(Protocol):
-    """Where versions are listed: the API's repository."""
+    """Lists versions; the repository of the API does."""
 
     def catalogue(self) -> Mapping[str, Mapping[str, float]]:
         """Return `versions` of all models by name."""
         ...
 
     def versions(self, name: str) -> Mapping[str, float]:
-        """Return each version of a model that can be served, with its time of change."""
+        """Return the versions of a model that can be served, with their modification times."""
         ...
 
 
@@ -51,7 +51,7 @@ class _Listing:
 
 
 class ModelIndex:
-    """Turns a name and a version into the target models to try, the best first."""
+    """Turns a name and a version into the target models to try, the preferred first."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ModelIndex:
         revalidate_s: float,
         on_gone: Callable[[TargetModel], object],
     ) -> None:
-        """`on_gone` hears of every version that was there and is not any more."""
+        """`on_gone` is called with every version that disappeared from the repository."""
         self._models = models
         self._source = source
         self._clock = clock
@@ -73,7 +73,7 @@ class ModelIndex:
         self._broken: dict[TargetModel, float] = {}
 
     def candidates(self, name: str | None, version: str | int | None) -> list[TargetModel]:
-        """Return the one target model of a version, or all of the latest's, newest first.
+        """Return the target model of a version, or for "latest" all versions, newest first.
 
         Raises:
             TargetModelMissingError: the API has several models and none is named.
@@ -97,23 +97,25 @@ class ModelIndex:
         return [_target(name, text)]
 
     def mark_broken(self, target: TargetModel) -> None:
-        """Let "latest" fall back to older versions for a while."""
+        """Let "latest" prefer older versions until the next revalidation."""
         self._broken[target] = self._clock.monotonic() + self._revalidate_s
 
     def refresh(self, targets: Iterable[TargetModel]) -> None:
-        """Report which of these versions are gone; models listed lately are not listed again."""
+        """Report which of these versions are gone; recent listings are used again."""
         for target in targets:
             name, _, version = target.rpartition("/")
             try:
                 is_gone = version not in self._versions(name)
             except DependencyError as error:
-                logger.debug("not refreshed", extra={"model": name, "reason": error.message})
+                logger.debug(
+                    "cannot refresh versions", extra={"model": name, "reason": error.message}
+                )
                 continue
             if is_gone:
                 self._on_gone(target)
 
     def metadata(self) -> dict[str, dict[str, list[str] | list[float]]]:
-        """Return versions and their times of change by model (Cortex `client.metadata`)."""
+        """Return versions and their modification times by model (Cortex `client.metadata`)."""
         return {
             name: {"versions": list(versions), "timestamps": list(versions.values())}
             for name, versions in self._source.catalogue().items()
@@ -159,7 +161,7 @@ class ModelIndex:
             if not listing.versions:
                 raise
             logger.warning(
-                "versions not listed, keeping those known",
+                "cannot list versions, keeping the known ones",
                 extra={"model": name, "reason": error.message},
             )
             versions = listing.versions

@@ -1,4 +1,4 @@
-"""The models of one API, for its clients: resolved by the index, leased from the residence."""
+"""The models of one API for its clients: the index resolves them, the residence leases them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ClientModels(Generic[R]):
-    """What every client is built on; its methods raise what `ModelIndex` and `Residence` raise."""
+    """Leases models for all clients; raises what `ModelIndex` and `Residence` raise."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class ClientModels(Generic[R]):
         window_s: float,
         cache_size: int | None = None,
     ) -> None:
-        """`window_s` is how long a call may wait that no request is behind.
+        """`window_s` is how long a lease outside a request may wait for its model.
 
-        `cache_size` is how many models may be in memory, if that is limited.
+        `cache_size` is how many models may be in memory, if the API limits them.
         """
         self.index = index
         self._residence = residence
@@ -40,7 +40,7 @@ class ClientModels(Generic[R]):
         self._cache_size = cache_size
 
     def new_scope(self, window_s: float, patience_s: float) -> CallScope[R]:
-        """Return the scope for a call that may wait `window_s` for all its models."""
+        """Return the scope of a call that may wait `window_s` for all its models."""
         return CallScope(
             self._lease,
             self._clock,
@@ -51,26 +51,26 @@ class ClientModels(Generic[R]):
 
     @contextmanager
     def lease(self, name: str | None, version: str | int | None) -> Iterator[LoadedModel[R]]:
-        """Lease a model for the length of a with block, or of the call around it.
+        """Lease a model until the with block ends, or the call in which it runs.
 
-        Outside of a call (constructors, threads of the user) what the block takes out of the
-        model lives on by reference, but the cache may evict it.
+        Outside a call (in `__init__`, in threads of the class) the cache may evict the model after
+        the block; references that the block kept stay valid.
         """
         with self._scope() as scope:
             yield self.hold_in(scope, name, version)
 
     def refresh(self) -> None:
-        """Notice which versions of the loaded models are gone, and free their memory."""
+        """Unload the versions that are no longer in the repository."""
         self.index.refresh(model_id.target_model for model_id in self._residence.loaded())
 
     def look_ahead(self, scope: CallScope[R], name: str | None, version: str | int | None) -> None:
-        """Have the model loaded that `hold_in` would return."""
+        """Load the model that `hold_in` would return."""
         self._first(scope.look_ahead, name, version)
 
     def hold_in(
         self, scope: CallScope[R], name: str | None, version: str | int | None
     ) -> LoadedModel[R]:
-        """Return a loaded model, leased for a scope; "latest" falls back to what can be loaded."""
+        """Return a model leased for a scope; "latest" falls back to older versions."""
         return self._first(scope.hold, name, version)
 
     def _first(
@@ -83,7 +83,7 @@ class ClientModels(Generic[R]):
             except ModelError as error:
                 self.index.mark_broken(target)
                 first_error = first_error or error
-            except TargetModelNotFoundError as error:  # it went since it was listed
+            except TargetModelNotFoundError as error:  # removed since it was listed
                 first_error = first_error or error
         assert first_error is not None
         raise first_error

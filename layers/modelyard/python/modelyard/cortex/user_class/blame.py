@@ -1,4 +1,4 @@
-"""Where in a project's own code something happened, in words without folders of this machine."""
+"""Describe errors of a project's code by its own lines, without folders of this machine."""
 
 import traceback
 from pathlib import Path
@@ -9,14 +9,14 @@ _FRAMES = 5
 
 
 def described(error: BaseException, folder: str) -> str:
-    """Return what was raised and the last lines of the project in `folder` that led to it."""
+    """Return the error and the last lines of the traceback that are in `folder`."""
     words = error.msg if isinstance(error, SyntaxError) else error
     what = without_folders(f"{type(error).__name__}: {words}".removesuffix(": "))
     return "\n  ".join([what, *_lines(error, folder)[-_FRAMES:]])
 
 
 def own_file(path: str, folder: str) -> str | None:
-    """Return a file's path relative to the folder; None if it is no file in there."""
+    """Return a file's path relative to the folder; None if it is not inside."""
     if not Path(path).is_absolute():  # `<string>`, `<frozen importlib._bootstrap>`
         return None
     file, own = Path(path).resolve(), Path(folder).resolve()

@@ -1,4 +1,4 @@
-"""Construct the class of a Cortex API and call it: one request in, one HTTP answer out."""
+"""Construct the class of a Cortex API and call it: a request goes in, a response comes out."""
 
 import copy
 import logging
@@ -21,14 +21,14 @@ from modelyard.domain.values import HttpResponse
 
 logger = logging.getLogger(__name__)
 
-# What user code may raise; sys.exit and the like are failures as any other.
+# User code may raise anything; SystemExit is a failure like any other exception.
 _RAISED = BaseException
 
 _INTERNAL_ERROR = HttpResponse(500, body=b"internal server error")
 
 
 class UserClass:
-    """A class whose methods ask for nothing but what they are given."""
+    """The imported class, whose methods have only parameters that Modelyard can pass."""
 
     def __init__(self, project: ApiProject) -> None:
         """Import and check the class.
@@ -41,10 +41,10 @@ class UserClass:
         self._wanted = wanted_by(self._class, project)
 
     def construct(self, clients: Mapping[str, object]) -> "UserPredictor":
-        """Return an instance; `clients` has what `__init__` may ask for besides its config.
+        """Return an instance; `clients` are the arguments of `__init__` besides its config.
 
         Raises:
-            ConfigurationError: `__init__` failed, with the lines that led to it.
+            ConfigurationError: `__init__` failed; the message has the lines of the project.
         """
         config = copy.deepcopy(dict(self._project.config))
         arguments = {**clients, "config": config, "job_spec": None}
@@ -57,13 +57,13 @@ class UserClass:
         return UserPredictor(instance, self._wanted, self._project.name)
 
     def load_model(self, instance: object | None, model_path: str) -> Any:
-        """Return what `load_model` makes of a model's folder.
+        """Return the model that `load_model` loads from a folder.
 
-        `instance` is None while `__init__` runs (Cortex v0.33): `self` is not made yet.
+        `instance` is None while `__init__` runs, as in Cortex v0.33.
 
         Raises:
-            ModelLoadError: it failed, with the lines that led to it.
-            ModelyardError: what a client raised in it.
+            ModelLoadError: it failed; the message has the lines of the project.
+            ModelyardError: a client raised it inside `load_model`.
         """
         try:
             return self._class.load_model(instance, model_path=model_path)
@@ -80,7 +80,7 @@ class UserClass:
 class UserPredictor:
     """An instance of the user's class.
 
-    `answer` may be called from many threads at once, but from none that runs an event loop.
+    `answer` may be called from many threads at once, but not from one that runs an event loop.
     """
 
     def __init__(self, instance: Any, wanted: Wanted, api_name: str) -> None:
@@ -89,22 +89,22 @@ class UserPredictor:
         self._log_fields = {"api": api_name}
 
     def answer(self, view: RequestView) -> tuple[HttpResponse, Callable[[], None] | None]:
-        """Return the answer, and what is to be run once it is sent; that never raises.
+        """Return the response, and a function to run once it is sent; that never raises.
 
         Raises:
-            ModelyardError: what a client raised in `predict`; any other failure is an answer.
+            ModelyardError: a client raised it inside `predict`; other failures are responses.
         """
         try:
             values = self._values(view)
             result = self.instance.predict(**_picked(values, self._wanted.predict))
-            reply, background = render(result)
+            response, background = render(result)
         except UnreadableBodyError as error:
             return error.reply, None
         except ModelyardError:
             raise
         except _RAISED as error:
             return self._failure(error), None
-        return reply, self._afterwards(background, values | {"response": result})
+        return response, self._afterwards(background, values | {"response": result})
 
     def _values(self, view: RequestView) -> dict[str, Any]:
         values = {"query_params": view.query_params, "headers": view.headers, "batch_id": None}
@@ -112,9 +112,9 @@ class UserPredictor:
         return values | {"payload": view.payload} if "payload" in wanted else values
 
     def _failure(self, error: BaseException) -> HttpResponse:
-        reply = refusal(error)
-        if reply is not None:
-            return reply
+        response = refusal(error)
+        if response is not None:
+            return response
         logger.error("predict failed", exc_info=error, extra=self._log_fields)
         return _INTERNAL_ERROR
 

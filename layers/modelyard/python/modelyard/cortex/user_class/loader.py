@@ -1,4 +1,4 @@
-"""Import the file of a Cortex project and find its class, or say what is wrong with it."""
+"""Import the file of a Cortex project and find its class."""
 
 import importlib.util
 import sys
@@ -10,12 +10,12 @@ from modelyard.cortex.user_class.blame import described
 from modelyard.cortex.user_class.signature import CLASS_NAMES, suggestion
 from modelyard.domain.errors import ConfigurationError
 
-# What Cortex calls the module: it never hides another one, whatever the file is called.
+# Cortex uses this module name, so the file never hides another module of its name.
 _MODULE_NAME = "cortex_predictor"
 
 
 def make_importable(project: ApiProject) -> None:
-    """Let imports of this process find the project's modules, as if it were run by hand."""
+    """Add the project's folders to the import path of this process."""
     sys.path.insert(0, project.folder)
     if project.python_path is not None:
         sys.path.append(str(Path(project.folder, project.python_path)))
@@ -24,10 +24,10 @@ def make_importable(project: ApiProject) -> None:
 def load_class(project: ApiProject) -> type:
     """Execute the project's file as a module and return its class.
 
-    Imports in it find what `sys.path` offers; the caller puts the project's folders there.
+    The caller has added the project's folders to `sys.path`.
 
     Raises:
-        ConfigurationError: there is no file, it fails, or it has no class for the API's type.
+        ConfigurationError: the file is missing, fails, or has no class for the API's type.
     """
     module = _executed(project)
     name = CLASS_NAMES[project.type]
@@ -62,7 +62,7 @@ def _executed(project: ApiProject) -> ModuleType:
 def _remedy(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
-    return "\nList what brings it in the project's requirements.txt and start with --install."
+    return "\nAdd its package to the project's requirements.txt and start with --install."
 
 
 def _alternatives(name: str, module: ModuleType) -> str:

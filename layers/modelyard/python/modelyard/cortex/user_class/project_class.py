@@ -1,4 +1,4 @@
-"""The class of one project over its life: imported, constructed, called."""
+"""The class of one project: imported, constructed, called."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,24 +10,24 @@ from modelyard.domain.values import HttpResponse
 
 
 class ProjectClass:
-    """What a worker needs of the class; `load_model` may be asked for while `make` runs."""
+    """The class as a worker uses it; `load_model` may be called while `construct` runs."""
 
     def __init__(self, project: ApiProject) -> None:
         self._project = project
         self._class: UserClass | None = None
         self._predictor: UserPredictor | None = None
 
-    def make(self, clients: Mapping[str, object]) -> None:
+    def construct(self, clients: Mapping[str, object]) -> None:
         """Import, check and construct the class.
 
         Raises:
-            ConfigurationError: something is wrong with the file, the class or its constructor.
+            ConfigurationError: the file, the class or its `__init__` fails.
         """
         self._class = UserClass(self._project)
         self._predictor = self._class.construct(clients)
 
     def load_model(self, model_path: str) -> Any:
-        """Return what the class's `load_model` makes of a version's folder.
+        """Return the model that the class's `load_model` loads from a version's folder.
 
         Raises:
             ModelLoadError: it failed.
@@ -39,10 +39,10 @@ class ProjectClass:
     def answer(
         self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[HttpResponse, Callable[[], None] | None]:
-        """Return what `predict` answers, and what is to be run afterwards.
+        """Return the response of `predict`, and a function to run once it is sent.
 
         Raises:
-            ModelyardError: what a client raised in `predict`.
+            ModelyardError: a client raised it inside `predict`.
         """
         assert self._predictor is not None
         view = RequestView(query, headers, body, text_as_str=self._project.text_as_str)

@@ -1,6 +1,6 @@
-"""A request as the class of a Cortex API sees it, and what the class returns as an HTTP answer.
+"""A request as the class of a Cortex API sees it, and its result as an HTTP response.
 
-Both sides are Starlette's own types, as in Cortex v0.24: classes import them themselves.
+Both use Starlette's own types, as in Cortex v0.24, because classes import these types.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _FORMS = ("multipart/form", "application/x-www-form-urlencoded")
 _TEXT = "text/plain"
 _BYTES = "application/octet-stream"
 
-# The body arrives whole at whoever sends the reply: framing it is theirs.
+# The server that sends the response sets the framing headers itself.
 _FRAMING = ("content-length", "transfer-encoding")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -35,7 +35,7 @@ _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class UnreadableBodyError(Exception):
-    """The body is not what its Content-Type says; `reply` is the answer to that."""
+    """The body does not match its Content-Type; `reply` is the response to send."""
 
     def __init__(self, reply: HttpResponse) -> None:
         super().__init__(reply.body.decode())
@@ -43,9 +43,9 @@ class UnreadableBodyError(Exception):
 
 
 class RequestView:
-    """One POST to an API; its body is parsed when somebody asks for the payload.
+    """One POST to an API; its body is parsed when the payload is read.
 
-    An uploaded file stays open as long as anybody refers to it.
+    An uploaded file stays open as long as something refers to it.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RequestView:
         """The body by its Content-Type: a JSON value, FormData, bytes or str.
 
         Raises:
-            UnreadableBodyError: the body is not what the header says.
+            UnreadableBodyError: the body does not match the header.
         """
         content_type = self.headers.get("content-type", "").lower()
         if content_type.startswith(_JSON):
@@ -82,13 +82,13 @@ class RequestView:
 
 
 def render(result: Any) -> tuple[HttpResponse, Callable[[], None] | None]:
-    """Return what `predict` returned as an answer, and the work it left for afterwards.
+    """Return the result of `predict` as a response, and its background task.
 
-    Besides what Cortex takes, JSON may hold NumPy scalars and arrays as values. NaN and the
-    infinities are written as such. A Response runs to its end, a stream is collected.
+    Unlike Cortex, JSON may contain NumPy scalars and arrays. NaN and infinities are written as
+    `NaN` and `Infinity`. A Response is run to its end and a stream is collected.
 
     Raises:
-        Exception: it is neither JSON nor an answer; or what running the Response raised.
+        Exception: the result is neither JSON nor a Response, or the Response raised it.
     """
     if isinstance(result, bytes):
         return _reply(200, _BYTES, bytes(result)), None
@@ -100,9 +100,9 @@ def render(result: Any) -> tuple[HttpResponse, Callable[[], None] | None]:
 
 
 def refusal(error: BaseException) -> HttpResponse | None:
-    """Return the answer that an exception stands for; None if it is not meant as one."""
+    """Return the response of an HTTPException; None for any other exception."""
     if isinstance(error, HTTPException) and _is_final(error.status_code):
-        # The detail may quote the request, which JSON lets hold half a surrogate pair.
+        # The detail may quote a JSON string of the request with an unpaired surrogate.
         return HttpResponse(int(error.status_code), body=str(error.detail).encode(errors="replace"))
     return None
 
@@ -185,7 +185,7 @@ def _finish(background: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _never() -> Any:
-    """Wait for the client to leave: it stays."""
+    """Wait forever, like a client that does not disconnect."""
     return await asyncio.get_running_loop().create_future()
 
 
@@ -210,7 +210,7 @@ def _is_final(status: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy scalar or array as what JSON knows; buffers of bytes have no `dtype`."""
+    """Return a NumPy scalar or array as plain Python values."""
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is not JSON serializable")

@@ -1,6 +1,6 @@
-"""What the methods of a Cortex v0.24 predictor may ask for, and what the user's class asks for.
+"""The parameters that methods of a Cortex v0.24 predictor may have, checked on the user's class.
 
-Arguments are passed by keyword and only to parameters of known names: the order is the user's.
+Arguments are passed by keyword, so parameters may be in any order.
 """
 
 import difflib
@@ -19,7 +19,7 @@ CLASS_NAMES = {
     PredictorType.TENSORFLOW: "TensorFlowPredictor",
     PredictorType.ONNX: "ONNXPredictor",
 }
-"""What the class is called, by its type."""
+"""The name of the class for each predictor type."""
 
 _CLIENTS = {
     PredictorType.PYTHON: "python_client",
@@ -38,12 +38,12 @@ _WRONG_KINDS = (staticmethod, classmethod, property)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which arguments the methods of a class are called with."""
+    """The arguments with which the methods of a class are called."""
 
     init: frozenset[str]
     predict: frozenset[str]
     post_predict: frozenset[str] | None
-    """None: the class has no such method."""
+    """None if the class has no such method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _Rule:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
-    """Names that are not passed here, so they need a default."""
+    """Parameters that are not passed for this API, so they need a default."""
     may_be_missing: bool = False
 
     @property
@@ -65,10 +65,10 @@ class _Rule:
 
 
 def wanted_by(user_class: type, project: ApiProject) -> Wanted:
-    """Return what the methods of a class ask for.
+    """Return the arguments that the methods of a class take.
 
     Raises:
-        ConfigurationError: something is missing, or never passed; one line per problem.
+        ConfigurationError: a method or parameter is missing or unknown; one line per problem.
     """
     rules = _rules(project.type, has_models=project.models is not None)
     methods = {rule: inspect.getattr_static(user_class, rule.method, None) for rule in rules}
@@ -103,7 +103,7 @@ def _problems(method: Any, rule: _Rule, project: ApiProject) -> Iterator[str]:
     if method is None and rule.may_be_missing:
         return
     name = f"{CLASS_NAMES[project.type]}.{rule.method}"
-    function = _speaking(method)
+    function = _declaring(method)
     if function is None:
         yield f"{project.predictor_file}: {name}: there has to be a method `{rule.example}`"
         return
@@ -145,18 +145,18 @@ def _complaints_of(parameter: inspect.Parameter, rule: _Rule) -> Iterator[str]:
 
 
 def suggestion(name: str, allowed: Collection[str]) -> str:
-    """Return ` (did you mean ...?)` when something allowed looks like a name."""
+    """Return ` (did you mean ...?)` if an allowed name is similar to `name`."""
     close = difflib.get_close_matches(name, allowed, n=1)
     return f" (did you mean `{close[0]}`?)" if close else ""
 
 
 def _names(method: Any, rule: _Rule) -> frozenset[str]:
-    _, parameters = _parameters(_speaking(method))
+    _, parameters = _parameters(_declaring(method))
     return frozenset(parameter.name for parameter in parameters) & frozenset(rule.passed)
 
 
 def _parameters(function: Any) -> tuple[str | None, list[inspect.Parameter]]:
-    """Return the first name, and the other parameters that are not `*args` or `**kwargs`."""
+    """Return the name of the first parameter, and the others except `*args` and `**kwargs`."""
     parameters = list(inspect.signature(function, follow_wrapped=False).parameters.values())
     first = parameters[0].name if parameters else None
     catch_all = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -164,18 +164,18 @@ def _parameters(function: Any) -> tuple[str | None, list[inspect.Parameter]]:
     return first, [parameter for parameter in others if parameter.kind not in catch_all]
 
 
-def _speaking(method: Any) -> Any:
-    """Return the function that says what a method takes, behind wrappers that take anything.
+def _declaring(method: Any) -> Any:
+    """Return the function that declares a method's parameters, behind wrappers with `**kwargs`.
 
-    None: it is no method that is called with an instance, or not written in Python.
+    None if the method is not called with an instance, or is not written in Python.
     """
     if isinstance(method, _WRONG_KINDS):
         return None
-    function = inspect.unwrap(method, stop=_says_what_it_takes)
+    function = inspect.unwrap(method, stop=_declares_parameters)
     return function if hasattr(function, "__code__") else None
 
 
-def _says_what_it_takes(function: Any) -> bool:
+def _declares_parameters(function: Any) -> bool:
     code = getattr(function, "__code__", None)
     if code is None:
         return False
