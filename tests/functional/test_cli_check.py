@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from modelyard.domain.endpoints import Endpoint
 from modelyard.local import server as local
 from modelyard.local.options import Limits, ServeOptions
 from tests.functional import artifacts
+from tests.functional.served import S3Models
 from tests.models import sklearn_models
+from tests.serving import COMMANDS, clean_environment
 
 CONTENTS = {
     ".gz": artifacts.house(),
@@ -123,6 +126,29 @@ def test_what_a_model_prints_does_not_disturb_scripts(folder: Path) -> None:
     [report] = json.loads(run("check", config, "--json").stdout)["h"]
 
     assert report["problems"] == []
+
+
+def test_models_in_s3_are_judged_by_name_and_size(folder: Path, s3_endpoint: str) -> None:
+    models = S3Models(s3_endpoint)
+    models.put("a.onnx", b"not read")
+    models.put("b.onnx", b"")
+    config = folder / "modelyard.yaml"
+    config.write_text(f"- {{name: h, kind: MultiModelEndpoint, models: {{path: {models.target}}}}}")
+
+    result = subprocess.run(  # this process may have an S3 client of another test
+        [COMMANDS / "modelyard", "check", config, "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=clean_environment() | models.environment | {"COLUMNS": "200"},
+    )
+
+    reports = json.loads(result.stdout)["h"]
+    assert [(report["target_model"], report["problems"]) for report in reports] == [
+        ("a.onnx", []),
+        ("b.onnx", ["the file is empty"]),
+    ]
+    assert f"{models.target}: models are judged by their names and sizes only" in result.stderr
 
 
 def test_each_problem_of_a_config_is_one_line(folder: Path) -> None:

@@ -7,6 +7,7 @@ its own. Models in S3 are judged by their names and sizes only: nothing is downl
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
@@ -172,6 +173,7 @@ def _load_models(connection: Connection, folder: str) -> None:
     """Load the models that come over the connection until it is closed, and answer for each."""
     # Code of models may print to standard output, where the command may be writing JSON.
     os.dup2(_STDERR, _STDOUT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this
     outcome = _loader(Path(folder))
     for source in _received(connection):
         connection.send(outcome(source))

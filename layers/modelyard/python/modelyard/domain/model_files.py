@@ -5,10 +5,8 @@ none of these, the content decides (`runtimes.model_format`). Names are compared
 case, except for the XGBoost prefix and hidden names.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from pathlib import PurePosixPath
 
 SCRIPT = "code/inference.py"
 """An artifact with this file is served by its own code."""
@@ -71,8 +69,9 @@ _COMPANION_SUFFIXES = frozenset(
     }
 )
 
-_VERSIONED_MODEL = re.compile(r"[0-9]+/model\.onnx")
-_SAVED_MODEL = re.compile(r"([0-9]+/)?saved_model\.pb")
+_MODEL_SUFFIXES = (*RUNTIMES, ".json")
+_VERSIONED_MODEL = "model.onnx"
+_SAVED_MODEL = "saved_model.pb"
 
 
 class Role(StrEnum):
@@ -142,7 +141,7 @@ def may_be_packed(name: str) -> bool:
     SageMaker's own samples call archives by names without a suffix.
     """
     suffix = suffix_of(name)
-    is_plain = suffix in RUNTIMES or suffix == ".json" or suffix in _NEVER_PACKED
+    is_plain = suffix in _MODEL_SUFFIXES or suffix in _NEVER_PACKED
     return not is_plain and role_of(name) is not Role.COMPANION
 
 
@@ -153,7 +152,8 @@ def is_often_model(name: str) -> bool:
 
 def is_versioned_model(path: str) -> bool:
     """Return whether a path in a folder is that of one numbered version of an ONNX model."""
-    return _VERSIONED_MODEL.fullmatch(path) is not None
+    version, _, name = path.partition("/")
+    return version.isdecimal() and name == _VERSIONED_MODEL
 
 
 def targets(keys: Iterable[str]) -> dict[str, list[str]]:
@@ -164,27 +164,30 @@ def targets(keys: Iterable[str]) -> dict[str, list[str]]:
     a companion. What the files contain is not looked at.
     """
     visible = [key for key in keys if _is_visible(key)]
-    folders = {folder for key in visible for folder in _parents(key) if _marks(key, folder)}
+    folders = {folder for key in visible if (folder := _marked_folder(key)) is not None}
     found: dict[str, list[str]] = {}
     for key in visible:
-        folder = next((folder for folder in _parents(key) if folder in folders), None)
+        folder = next((parent for parent in _parents(key) if parent in folders), None)
         if folder is not None or role_of(_base(key)) is not Role.COMPANION:
             found.setdefault(folder or key, []).append(key)
     return found
 
 
-def _marks(key: str, folder: str) -> bool:
-    """Return whether a file is the mark of a folder that is one model.
+def _marked_folder(key: str) -> str | None:
+    """Return the folder that this file makes one model, or None.
 
     Other folders only group models, each of which is called by its own path.
     """
-    path = key.removeprefix(f"{folder}/")
-    if path == SCRIPT or is_versioned_model(path) or _SAVED_MODEL.fullmatch(path):
-        return True
-    return "/" not in path and (
-        path in ("MLmodel", _XGBOOST_MODEL)
-        or (PurePosixPath(path).stem == "model" and suffix_of(path) in (*RUNTIMES, ".json"))
+    folder, _, name = key.rpartition("/")
+    outer, _, inner = folder.rpartition("/")
+    if name == "inference.py" and inner == "code":
+        return outer or None
+    if name in (_VERSIONED_MODEL, _SAVED_MODEL) and outer and inner.isdecimal():
+        return outer
+    is_mark = name in ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL) or (
+        name.startswith("model.") and name.count(".") == 1 and suffix_of(name) in _MODEL_SUFFIXES
     )
+    return folder or None if is_mark else None
 
 
 def _is_visible(key: str) -> bool:
