@@ -78,7 +78,10 @@ class Router:
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
         source = endpoint.source(invocation.target_model)
-        answer = await self._ask(source, endpoint.sync_window_s, invocation)
+        window_s = endpoint.sync_window_s
+        patience_s = window_s * invocation.retry.attempts_left
+        request = Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
+        answer = await self._call(source, request, answer_timeout_s(window_s))
         elapsed_s = self._clock.monotonic() - started_at
         status = 200 if answer.error is None else invoke_status(answer.error).status
         self._record(endpoint.name, answer, status, elapsed_s)
@@ -145,11 +148,6 @@ class Router:
         source = endpoint.source(target_model)
         timeout_s = answer_timeout_s(endpoint.sync_window_s)
         await self._raise_error(source, await self._call(source, Unload(source), timeout_s))
-
-    async def _ask(self, source: ModelSource, window_s: float, invocation: Invocation) -> Answer:
-        patience_s = window_s * invocation.retry.attempts_left
-        request = Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
-        return await self._call(source, request, answer_timeout_s(window_s))
 
     async def _call(self, source: ModelSource, request: Request, timeout_s: float) -> Answer:
         try:
