@@ -249,7 +249,7 @@ def test_one_answer_lets_all_calls_of_a_suspect_run_side_by_side_again(
 
     async def act(pool: WorkerPool) -> None:
         calls = [
-            asyncio.create_task(invoke(pool, processes, model, body, timeout_s=6.0))
+            asyncio.create_task(invoke(pool, processes, model, body, timeout_s=30.0))
             for body in (b"1", b"2", b"3")
         ]
         await asyncio.gather(*(processes.seen(f"in{number}") for number in (1, 2, 3)))
