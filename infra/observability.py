@@ -13,22 +13,24 @@ from constructs import Construct
 from infra.router import RouterApi
 from infra.settings import DeploySettings
 from infra.warming import Warming
+from modelyard.domain.metrics import (
+    INVOCATIONS,
+    MODEL_LATENCY,
+    MODEL_LOADING_TIME,
+    MODEL_LOADING_WAIT_TIME,
+    NAMESPACE,
+    NOT_READY,
+    OVERHEAD_LATENCY,
+    PER_INVOCATION,
+    Metric,
+)
 
-NAMESPACE = "Modelyard"
 OLDEST_MESSAGE_S = 1800
 SERVER_ERRORS = 0.01
-NOT_READY = 0.2
+NOT_READY_RATIO = 0.2
 LOW_CREDITS = 100 * (1 << 30)
 _PERIOD = Duration.minutes(5)
-_PER_INVOCATION = (
-    "Invocations",
-    "Invocation4XXErrors",
-    "Invocation5XXErrors",
-    "InvocationModelErrors",
-    "NotReady",
-    "ModelCacheHit",
-)
-_TIMES = ("ModelLatency", "OverheadLatency", "ModelLoadingWaitTime", "ModelLoadingTime")
+_SHOWN_TIMES = (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_LOADING_WAIT_TIME, MODEL_LOADING_TIME)
 
 
 class Observability(Construct):
@@ -53,7 +55,9 @@ class Observability(Construct):
             "ServerErrors", router.api.metric_server_error(statistic="Average"), SERVER_ERRORS
         )
         for endpoint_name in names:
-            self._alarm(f"NotReady-{endpoint_name}", _not_ready_ratio(endpoint_name), NOT_READY)
+            self._alarm(
+                f"NotReady-{endpoint_name}", _not_ready_ratio(endpoint_name), NOT_READY_RATIO
+            )
         for function_name, function in functions.items():
             throttles = function.metric_throttles(statistic="Sum")
             self._alarm(f"Throttles-{function_name}", throttles, 0)
@@ -100,8 +104,8 @@ class Observability(Construct):
     def _dashboard(self, endpoint_names: list[str]) -> None:
         dashboard = cloudwatch.Dashboard(self, "Dashboard")
         for endpoint_name in endpoint_names:
-            counts = [_metric(endpoint_name, name, "Sum") for name in _PER_INVOCATION]
-            times = [_metric(endpoint_name, name, "p99") for name in _TIMES]
+            counts = [_metric(endpoint_name, metric, "Sum") for metric in PER_INVOCATION]
+            times = [_metric(endpoint_name, metric, "p99") for metric in _SHOWN_TIMES]
             dashboard.add_widgets(
                 cloudwatch.GraphWidget(title=f"{endpoint_name}: calls", left=counts, width=12),
                 cloudwatch.GraphWidget(title=f"{endpoint_name}: p99, us", left=times, width=12),
@@ -112,10 +116,10 @@ def _topic(scope: Construct, arn: str | None) -> sns.ITopic | None:
     return None if arn is None else sns.Topic.from_topic_arn(scope, "AlarmTopic", arn)
 
 
-def _metric(endpoint_name: str, name: str, statistic: str) -> cloudwatch.Metric:
+def _metric(endpoint_name: str, metric: Metric, statistic: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=NAMESPACE,
-        metric_name=name,
+        metric_name=metric.name,
         dimensions_map={"EndpointName": endpoint_name},
         statistic=statistic,
         period=_PERIOD,
@@ -126,8 +130,8 @@ def _not_ready_ratio(endpoint_name: str) -> cloudwatch.MathExpression:
     return cloudwatch.MathExpression(
         expression="late / FILL(calls, 1)",
         using_metrics={
-            "late": _metric(endpoint_name, "NotReady", "Sum"),
-            "calls": _metric(endpoint_name, "Invocations", "Sum"),
+            "late": _metric(endpoint_name, NOT_READY, "Sum"),
+            "calls": _metric(endpoint_name, INVOCATIONS, "Sum"),
         },
         period=_PERIOD,
         label="not ready, of all calls",

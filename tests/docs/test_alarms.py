@@ -50,5 +50,5 @@ def test_thresholds_are_those_of_the_code() -> None:
 
     assert f"for more than {numbers['OLDEST_MESSAGE_S'] // 60} minutes" in ALARMS
     assert f"more than {numbers['SERVER_ERRORS'] * 100:g} % of API Gateway" in ALARMS
-    assert f"more than {numbers['NOT_READY'] * 100:g} % of an endpoint" in ALARMS
+    assert f"more than {numbers['NOT_READY_RATIO'] * 100:g} % of an endpoint" in ALARMS
     assert f"less than {numbers['LOW_CREDITS'] >> 30} GiB of credits" in ALARMS

@@ -13,17 +13,9 @@ from operator import attrgetter
 import orjson
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from modelyard.domain.metrics import NAMESPACE, OBSERVED
 from modelyard.domain.values import Sample
 
-NAMESPACE = "Modelyard"
-_IN_MICROSECONDS = (
-    "ModelLatency",
-    "OverheadLatency",
-    "ModelLoadingWaitTime",
-    "ModelDownloadingTime",
-    "ModelLoadingTime",
-    "ModelUnloadingTime",
-)
 _MOST = 10_000
 _MOST_IN_LINE = 99
 """With the 100th value of a metric, Powertools prints a line of its own."""
@@ -59,10 +51,14 @@ class EmfMetrics:
         self._line.clear_metrics()  # also of what an earlier line may have left when it failed
         self._line.add_dimension("EndpointName", endpoint_name)
         for sample in samples:
-            is_time = sample.name in _IN_MICROSECONDS
-            unit = MetricUnit.Microseconds if is_time else MetricUnit.Count
-            self._line.add_metric(sample.name, unit, sample.value)
+            self._line.add_metric(sample.name, _unit(sample.name), sample.value)
         return orjson.dumps(self._line.serialize_metric_set()).decode()
+
+
+def _unit(name: str) -> MetricUnit:
+    """Return the unit of a metric; a worker of a newer version may record one we do not know."""
+    metric = OBSERVED.get(name)
+    return MetricUnit.Count if metric is None else MetricUnit(metric.unit.value)
 
 
 def _batches(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:

@@ -11,26 +11,9 @@ from prometheus_client.metrics_core import SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 from modelyard.domain.endpoints import VARIANT
+from modelyard.domain.metrics import GAUGES, LOADED_MODEL_BYTES, LOADED_MODEL_COUNT, OBSERVED
 from modelyard.domain.values import Sample
 
-_SUMMARIES = {
-    "Invocations": "Invocations, one each",
-    "Invocation4XXErrors": "1 for each invocation answered with 4xx, else 0",
-    "Invocation5XXErrors": "1 for each invocation answered with 5xx, else 0",
-    "InvocationModelErrors": "1 for each invocation the model failed, else 0",
-    "NotReady": "1 for each invocation whose model was not ready in time, else 0",
-    "ModelCacheHit": "1 for each invocation whose model was loaded already, else 0",
-    "ModelLatency": "Time in the model, microseconds",
-    "OverheadLatency": "Time of an invocation outside of the model, microseconds",
-    "ModelLoadingWaitTime": "Time an invocation waited for its model, microseconds",
-    "ModelDownloadingTime": "Time to bring an artifact to disk, microseconds",
-    "ModelLoadingTime": "Time to load a model into memory, microseconds",
-    "ModelUnloadingTime": "Time to take a model out of memory, microseconds",
-}
-_GAUGES = {
-    "LoadedModelCount": "Models in memory",
-    "LoadedModelBytes": "Bytes of the models in memory",
-}
 _LABELS = ("EndpointName", "VariantName")
 
 
@@ -42,8 +25,8 @@ class PrometheusMetrics:
         self._totals = _Totals()
         self._registry.register(self._totals)
         self._gauges = {
-            name: Gauge(name, text, _LABELS, registry=self._registry)
-            for name, text in _GAUGES.items()
+            metric: Gauge(metric.name, metric.help, _LABELS, registry=self._registry)
+            for metric in GAUGES
         }
 
     def record(self, *samples: Sample) -> None:
@@ -52,8 +35,8 @@ class PrometheusMetrics:
 
     def set_loaded(self, endpoint_name: str, count: int, memory_bytes: int) -> None:
         """Set the gauges of one endpoint."""
-        self._gauges["LoadedModelCount"].labels(endpoint_name, VARIANT).set(count)
-        self._gauges["LoadedModelBytes"].labels(endpoint_name, VARIANT).set(memory_bytes)
+        self._gauges[LOADED_MODEL_COUNT].labels(endpoint_name, VARIANT).set(count)
+        self._gauges[LOADED_MODEL_BYTES].labels(endpoint_name, VARIANT).set(memory_bytes)
 
     def render(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
@@ -71,7 +54,7 @@ class _Totals(Collector):
     def add(self, samples: Iterable[Sample]) -> None:
         with self._lock:
             for sample in samples:
-                if sample.name in _SUMMARIES:
+                if sample.name in OBSERVED:
                     key = sample.name, sample.endpoint_name
                     self._counts[key] = self._counts.get(key, 0) + 1
                     self._sums[key] = self._sums.get(key, 0.0) + sample.value
@@ -80,8 +63,8 @@ class _Totals(Collector):
         with self._lock:
             totals = [(*key, count, self._sums[key]) for key, count in self._counts.items()]
         families = {
-            name: SummaryMetricFamily(name, text, labels=_LABELS)
-            for name, text in _SUMMARIES.items()
+            name: SummaryMetricFamily(name, metric.help, labels=_LABELS)
+            for name, metric in OBSERVED.items()
         }
         for name, endpoint_name, count, total in totals:
             families[name].add_metric([endpoint_name, VARIANT], count, total)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from modelyard.domain import messages
+from modelyard.domain import metrics as metric_table
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import (
     CapacityError,
@@ -190,11 +191,11 @@ class Router:
 
     def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
         values = {
-            "Invocations": 1.0,
-            "Invocation4XXErrors": float(400 <= status < 500),
-            "Invocation5XXErrors": float(status >= 500),
-            "InvocationModelErrors": float(isinstance(answer.error, ModelError)),
-            "NotReady": float(isinstance(answer.error, ModelNotReadyError)),
+            metric_table.INVOCATIONS.name: 1.0,
+            metric_table.INVOCATION_4XX_ERRORS.name: float(400 <= status < 500),
+            metric_table.INVOCATION_5XX_ERRORS.name: float(status >= 500),
+            metric_table.INVOCATION_MODEL_ERRORS.name: float(isinstance(answer.error, ModelError)),
+            metric_table.NOT_READY.name: float(isinstance(answer.error, ModelNotReadyError)),
         }
         if answer.error is None:
             values |= _latencies(answer.timings, elapsed_s)
@@ -214,12 +215,12 @@ def _failed(error: ModelyardError) -> Answer:
 
 def _latencies(timings: Timings, elapsed_s: float) -> dict[str, float]:
     values = {
-        "ModelCacheHit": float(timings.cache_hit),
-        "ModelLatency": timings.predict_s * _MICROSECONDS,
-        "OverheadLatency": (elapsed_s - timings.predict_s) * _MICROSECONDS,
+        metric_table.MODEL_CACHE_HIT.name: float(timings.cache_hit),
+        metric_table.MODEL_LATENCY.name: timings.predict_s * _MICROSECONDS,
+        metric_table.OVERHEAD_LATENCY.name: (elapsed_s - timings.predict_s) * _MICROSECONDS,
     }
     if not timings.cache_hit:
-        values["ModelLoadingWaitTime"] = timings.wait_s * _MICROSECONDS
+        values[metric_table.MODEL_LOADING_WAIT_TIME.name] = timings.wait_s * _MICROSECONDS
     return values
 
 

@@ -14,6 +14,7 @@ from modelyard.domain.errors import (
     ModelLoadError,
     ModelyardError,
 )
+from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME, Metric
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
 from modelyard.domain.values import ModelArtifact, ModelSource, Sample
 from modelyard.inference.disk.artifact_cache import ArtifactCache
@@ -120,7 +121,7 @@ class Loader(Generic[R]):
                 logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
         started_at = self._clock.monotonic()
         staged = self._artifacts.ensure_staged(artifact, repository)
-        seconds = self._record("ModelDownloadingTime", source, started_at)
+        seconds = self._record(MODEL_DOWNLOADING_TIME, source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
         self._load_staged(source, artifact, staged, reservation)
 
@@ -169,7 +170,7 @@ class Loader(Generic[R]):
             resident = self._load(plan)
         except ConfigurationError as error:  # a framework is not installed: tell the caller
             raise ModelLoadError(error.message) from error
-        seconds = self._record("ModelLoadingTime", source, started_at)
+        seconds = self._record(MODEL_LOADING_TIME, source, started_at)
         if plan.runtime not in _RUNTIMES_OF_USER_CODE:
             self.estimates.observe("load", artifact.size_bytes, seconds)
         try:
@@ -182,7 +183,7 @@ class Loader(Generic[R]):
     def _record(self, metric: str, source: ModelSource, started_at: float) -> float:
         """Record how long a step took, in microseconds; return it in seconds."""
         seconds = self._clock.monotonic() - started_at
-        self._metrics.record(Sample(metric, seconds * MICROSECONDS, source.endpoint_name))
+        self._metrics.record(Sample(metric.name, seconds * MICROSECONDS, source.endpoint_name))
         return seconds
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
+from modelyard.domain.metrics import MODEL_UNLOADING_TIME
 from modelyard.domain.ports import Clock, Metrics, Resident
 from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus, Sample
 from modelyard.inference.disk.entry import DiskLease
@@ -264,7 +265,7 @@ class ModelCache(Generic[R]):
             self._changed.notify_all()
         elapsed_us = (self._clock.monotonic() - started_at) * 1e6
         endpoint_name = model.model_id.endpoint_name
-        self._metrics.record(Sample("ModelUnloadingTime", elapsed_us, endpoint_name))
+        self._metrics.record(Sample(MODEL_UNLOADING_TIME.name, elapsed_us, endpoint_name))
 
     def _wait(self, give_up_at: float) -> None:
         left_s = give_up_at - self._clock.monotonic()
