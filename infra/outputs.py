@@ -1,4 +1,4 @@
-"""What a deployment prints: where it is, and lines to paste, right for how callers are let in."""
+"""The outputs of a deployment: its URL, and commands to paste that fit its `auth`."""
 
 import json
 
@@ -7,17 +7,24 @@ from constructs import Construct
 
 from infra.router import RouterApi
 from infra.settings import DeployedModels, DeploySettings
+from infra.warming import Warming
 
 _STDIN = "fileb:///dev/stdin"
-"""Where both versions of the AWS CLI read bytes as they are."""
+"""Both versions of the AWS CLI read bytes unchanged from here."""
 _PAYLOAD = {"TargetModel": "MODEL", "ContentType": "text/csv", "Body": "1,2,3"}
 
 
 class Outputs(Construct):
-    """The outputs of the service's stack. `MODEL`, `KEY` and the body are the reader's to fill."""
+    """The outputs of the service's stack. Users replace `MODEL`, `KEY` and the body."""
 
     def __init__(
-        self, scope: Construct, name: str, *, settings: DeploySettings, router: RouterApi
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        settings: DeploySettings,
+        router: RouterApi,
+        warming: Warming,
     ) -> None:
         super().__init__(scope, name)
         self._url = router.api.url
@@ -32,10 +39,12 @@ class Outputs(Construct):
             )
         if self._auth == "key":
             self._print("CreateKey", f"modelyard keys create NAME --path {router.keys_path}")
+        dead_letters_url = warming.dead_letters.queue_url
+        self._print("DeadLetters", f"modelyard dead-letters --queue-url {dead_letters_url}")
         self._print_calls(settings, f"{router.function.function_name}:live")
 
     def _print_calls(self, settings: DeploySettings, function: str) -> None:
-        """Print how to call the first endpoint, and the first Cortex API."""
+        """Print how to call the first multi-model endpoint and the first Cortex API."""
         multi = next(
             (item for item in settings.endpoints if not item.deployed.endpoint.is_api), None
         )
@@ -44,7 +53,7 @@ class Outputs(Construct):
             endpoint_name = multi.deployed.endpoint.name
             bucket, folder = multi.locations[0]
             self._print("Upload", f"aws s3 cp MODEL s3://{bucket}/{folder}")
-            self._print("Boto3", self._boto3(endpoint_name))
+            self._print("Invoke", self._invoke(endpoint_name))
             self._print("Cli", self._cli(endpoint_name))
             self._print("Lambda", _lambda(endpoint_name, function))
         if api is not None:
@@ -53,20 +62,16 @@ class Outputs(Construct):
     def _print(self, name: str, value: str) -> None:
         CfnOutput(self, name, value=value).override_logical_id(name)
 
-    def _boto3(self, endpoint_name: str) -> str:
-        more = {
-            "iam": "",
-            "key": ", key='KEY'",
-            "none": ", signature_version=__import__('botocore').UNSIGNED",
-        }[self._auth]
+    def _invoke(self, endpoint_name: str) -> str:
+        """Return a line for `modelyard`; with `iam`, it signs with the configured credentials."""
+        more = {"iam": "", "key": " --key KEY", "none": " --no-sign"}[self._auth]
         return (
-            f"import modelyard; print(modelyard.client('{self._url}'{more}).invoke_endpoint("
-            f"EndpointName='{endpoint_name}', TargetModel='MODEL', ContentType='text/csv',"
-            " Body=b'1,2,3')['Body'].read())"
+            f"modelyard invoke {endpoint_name} 1,2,3 --target-model MODEL --content-type text/csv"
+            f" --url {self._url}{more}"
         )
 
     def _cli(self, endpoint_name: str) -> str:
-        """Return a line for `aws`; with `iam`, of a shell that has done as `ClientSetup` says."""
+        """Return a line for `aws`; with `iam`, the shell must have run the output `ClientSetup`."""
         more = {
             "iam": "",
             "key": " --no-sign-request --custom-attributes KEY",
@@ -79,7 +84,7 @@ class Outputs(Construct):
         )
 
     def _curl(self, api: DeployedModels) -> str:
-        """Return a line for curl; with `iam`, of a shell whose environment has credentials."""
+        """Return a line for curl; with `iam`, the environment must have AWS credentials."""
         more = {
             "iam": f' --aws-sigv4 aws:amz:{Aws.REGION}:execute-api --user "$AWS_ACCESS_KEY_ID:'
             '$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"',

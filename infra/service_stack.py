@@ -60,7 +60,7 @@ class ServiceStack(Stack):
             },
             file_system=data.file_system,
         )
-        Outputs(self, "Outputs", settings=settings, router=router)
+        Outputs(self, "Outputs", settings=settings, router=router, warming=warming)
 
     def _layers(self, settings: DeploySettings) -> list[lambda_.LayerVersion]:
         architecture = settings.deployment.architecture

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.domain.values import TargetModel, WarmDelivery, WarmRequest
+from modelyard.domain.values import DeadLetter, TargetModel, WarmDelivery, WarmRequest
+from modelyard.local import sqlite_queue
 from modelyard.local.sqlite_queue import SqliteQueue
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
@@ -58,6 +59,10 @@ def fail(queue: Queue, clock: FakeClock, times: int) -> None:
     for _ in range(times):
         queue.retry(take(queue), 1.0)
         clock.advance(1.0)
+
+
+def dead(queue: Queue) -> list[WarmRequest]:
+    return [letter.request for letter in queue.all()]
 
 
 def test_empty_queue_has_nothing(queue: Queue) -> None:
@@ -178,14 +183,14 @@ def test_attempts_are_counted(queue: Queue, clock: FakeClock) -> None:
     assert take(queue).attempt == 3
 
 
-def test_message_is_buried_after_its_last_attempt(queue: Queue, clock: FakeClock) -> None:
+def test_message_is_a_dead_letter_after_its_last_attempt(queue: Queue, clock: FakeClock) -> None:
     queue.send(HOUSTON)
 
     fail(queue, clock, times=MAX_ATTEMPTS)
 
     clock.advance(10 * VISIBILITY_S)
     assert queue.receive() is None
-    assert queue.dead_letters() == [HOUSTON]
+    assert dead(queue) == [HOUSTON]
 
 
 def test_message_before_its_last_attempt_is_no_dead_letter(queue: Queue, clock: FakeClock) -> None:
@@ -193,10 +198,10 @@ def test_message_before_its_last_attempt_is_no_dead_letter(queue: Queue, clock: 
 
     fail(queue, clock, times=MAX_ATTEMPTS - 1)
 
-    assert queue.dead_letters() == []
+    assert dead(queue) == []
 
 
-def test_buried_model_can_be_asked_for_again(queue: Queue, clock: FakeClock) -> None:
+def test_model_of_a_dead_letter_can_be_asked_for_again(queue: Queue, clock: FakeClock) -> None:
     queue.send(HOUSTON)
     fail(queue, clock, times=MAX_ATTEMPTS)
 
@@ -205,15 +210,95 @@ def test_buried_model_can_be_asked_for_again(queue: Queue, clock: FakeClock) -> 
     assert take(queue).attempt == 1
 
 
-def test_model_can_be_buried_twice(queue: Queue, clock: FakeClock) -> None:
+def test_model_can_have_two_dead_letters(queue: Queue, clock: FakeClock) -> None:
     for _ in range(2):
         queue.send(HOUSTON)
         fail(queue, clock, times=MAX_ATTEMPTS)
 
-    assert queue.dead_letters() == [HOUSTON, HOUSTON]
+    assert dead(queue) == [HOUSTON, HOUSTON]
+
+
+def test_dead_letter_says_when_it_was_given_up(queue: Queue, clock: FakeClock) -> None:
+    queue.send(HOUSTON)
+    fail(queue, clock, times=MAX_ATTEMPTS - 1)
+    given_up_at = clock.time()
+    queue.retry(take(queue), 7.0)
+
+    assert queue.all() == [DeadLetter(HOUSTON, given_up_at)]
+
+
+def test_redriven_dead_letter_is_delivered_as_if_it_were_new(
+    queue: Queue, clock: FakeClock
+) -> None:
+    queue.send(HOUSTON)
+    fail(queue, clock, times=MAX_ATTEMPTS)
+
+    assert queue.redrive() == 1
+
+    delivery = take(queue)
+    assert (delivery.request, delivery.attempt) == (HOUSTON, 1)
+    assert dead(queue) == []
+
+
+def test_dead_letters_of_one_model_are_redriven_as_one_message(
+    queue: Queue, clock: FakeClock
+) -> None:
+    for _ in range(2):
+        queue.send(HOUSTON)
+        fail(queue, clock, times=MAX_ATTEMPTS)
+    queue.send(HOUSTON)
+
+    assert queue.redrive() == 2
+
+    queue.delete(take(queue))
+    assert queue.receive() is None
+    assert dead(queue) == []
+
+
+def test_nothing_to_redrive(queue: Queue) -> None:
+    queue.send(HOUSTON)
+
+    assert queue.redrive() == 0
+    assert take(queue).request == HOUSTON
 
 
 Open = Callable[[], SqliteQueue]
+
+
+def test_oldest_dead_letters_are_deleted(
+    open_queue: Open, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_queue, "MAX_DEAD_LETTERS", 2)
+    queue = open_queue()
+    for request in (HOUSTON, AUSTIN, ELSEWHERE):
+        queue.send(request)
+        fail(queue, clock, times=MAX_ATTEMPTS)
+
+    assert dead(queue) == [AUSTIN, ELSEWHERE]
+
+
+def test_dead_letters_are_bounded_when_receivers_end_without_a_word(
+    open_queue: Open, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_queue, "MAX_DEAD_LETTERS", 0)
+    queue = open_queue()
+    queue.send(HOUSTON)
+    for _ in range(MAX_ATTEMPTS):
+        take(queue)
+        clock.advance(VISIBILITY_S)
+
+    assert queue.receive() is None
+    assert dead(queue) == []
+
+
+def test_dead_letters_are_redriven_by_another_process(open_queue: Open, clock: FakeClock) -> None:
+    server, command = open_queue(), open_queue()
+    server.send(HOUSTON)
+    fail(server, clock, times=MAX_ATTEMPTS)
+
+    command.redrive()
+
+    assert take(server).request == HOUSTON
 
 
 def test_waiting_message_survives_a_restart(open_queue: Open) -> None:
@@ -245,7 +330,7 @@ def test_restart_does_not_wait_for_receivers_that_are_gone(open_queue: Open) -> 
     assert take(after).request == HOUSTON
 
 
-def test_release_leaves_dead_letters_buried(open_queue: Open, clock: FakeClock) -> None:
+def test_release_leaves_dead_letters(open_queue: Open, clock: FakeClock) -> None:
     queue = open_queue()
     queue.send(HOUSTON)
     fail(queue, clock, times=MAX_ATTEMPTS)

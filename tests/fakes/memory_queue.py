@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import WarmDelivery, WarmRequest
+from modelyard.domain.values import DeadLetter, WarmDelivery, WarmRequest
 
 
 @dataclass
@@ -15,7 +15,7 @@ class _Message:
 
 
 class MemoryQueue:
-    """`WarmQueue` that forgets everything when it goes away."""
+    """`WarmQueue`, `WarmDeliveries` and `DeadLetters` without a file."""
 
     def __init__(self, clock: Clock, *, visibility_s: float = 400.0, max_attempts: int = 5) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class MemoryQueue:
         self._max_attempts = max_attempts
         self._receipts = itertools.count(1)
         self._messages: dict[str, _Message] = {}
-        self._buried: list[WarmRequest] = []
+        self._dead: list[DeadLetter] = []
 
     def send(self, request: WarmRequest) -> None:
         if request not in self.waiting():
@@ -46,11 +46,18 @@ class MemoryQueue:
         message = self._messages[delivery.receipt]
         message.visible_at = self._clock.time() + delay_s
         if message.attempts >= self._max_attempts:
-            self._buried.append(self._messages.pop(delivery.receipt).request)
+            request = self._messages.pop(delivery.receipt).request
+            self._dead.append(DeadLetter(request, self._clock.time()))
 
-    def dead_letters(self) -> list[WarmRequest]:
-        return list(self._buried)
+    def all(self) -> list[DeadLetter]:
+        return list(self._dead)
+
+    def redrive(self) -> int:
+        dead, self._dead = self._dead, []
+        for letter in dead:
+            self.send(letter.request)
+        return len(dead)
 
     def waiting(self) -> list[WarmRequest]:
-        """Return the requests that are neither done nor buried."""
+        """Return the requests that are neither done nor given up."""
         return [message.request for message in self._messages.values()]

@@ -1,6 +1,5 @@
 """The API in front of the router, and what a deployment prints about it."""
 
-import ast
 import json
 import shlex
 
@@ -116,31 +115,22 @@ def test_stage_writes_an_access_log_and_throttles(plain: Synthesis, changed: Syn
 URL = "https://<RouterApi30C329D4>.execute-api.<AWS::Region>.<AWS::URLSuffix>/"
 
 
-def called(line: str) -> tuple[list[str], dict[str, object]]:
-    """Return the positional and the named arguments of `modelyard.client` in a line of Python."""
-    client = next(
-        node
-        for node in ast.walk(ast.parse(line))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "modelyard.client"
-    )
-    named = {str(item.arg): ast.unparse(item.value) for item in client.keywords}
-    return [ast.literal_eval(item) for item in client.args], named
-
-
-def test_printed_python_is_right_for_how_callers_are_let_in(
+def test_printed_command_is_right_for_how_callers_are_let_in(
     plain: Synthesis, changed: Synthesis, private: Synthesis
 ) -> None:
     for synthesis, expected in (
-        (plain, {}),
-        (changed, {"key": "'KEY'"}),
-        (private, {"signature_version": "__import__('botocore').UNSIGNED"}),
+        (plain, []),
+        (changed, ["--key", "KEY"]),
+        (private, ["--no-sign"]),
     ):
-        line = outputs(synthesis.service)["Boto3"]
-        compile(line, "pasted", "exec")
-        (url,), named = called(line)
-        assert url.startswith(URL)
-        assert named == expected
-        assert "EndpointName='houses', TargetModel='MODEL'" in line
+        line = outputs(synthesis.service)["Invoke"]
+        before, url, after = line.partition(URL)
+        assert url
+        assert shlex.split(before) == [
+            *("modelyard", "invoke", "houses", "1,2,3", "--target-model", "MODEL"),
+            *("--content-type", "text/csv", "--url"),
+        ]
+        assert after.split()[1:] == expected  # the first word is the rest of the URL
 
 
 def test_printed_cli_line_is_right_for_how_callers_are_let_in(
@@ -171,14 +161,17 @@ def test_printed_helpers_are_those_that_callers_need(
         }.items()
     }
 
-    everywhere = {"EndpointUrl", "RouterFunction", "Bucket1"}
-    calls = {"Upload", "Boto3", "Cli", "Lambda"}
+    everywhere = {"EndpointUrl", "RouterFunction", "Bucket1", "DeadLetters"}
+    calls = {"Upload", "Invoke", "Cli", "Lambda"}
     assert printed == {
         "iam": everywhere | calls | {"Bucket2", "ClientSetup"},
         "key": everywhere | calls | {"CreateKey"},
         "none": everywhere | calls,
         "cortex": everywhere | {"ClientSetup", "Curl"},
     }
+    assert outputs(plain.service)["DeadLetters"] == (
+        "modelyard dead-letters --queue-url <WarmingDeadLetters>"
+    )
     assert outputs(changed.service)["CreateKey"].endswith("--path /modelyard/yard/keys")
     assert outputs(plain.service)["Upload"] == "aws s3 cp MODEL s3://a-bucket/houses/"
 

@@ -1,9 +1,9 @@
 """The warm queue on AWS: a FIFO queue with one group for each model.
 
-A group has one message on its way at a time, so a model is warmed by one warmer. A storm of
-"not ready" makes one message for each bucket of time. The bucket is shorter than the shortest
-life of a message that keeps failing: a message that deduplication drops always has a twin that
-is still on the queue, or that has done its work within the same bucket.
+SQS delivers one message of a group at a time, so one warmer works on a model. Many "not ready"
+answers of one model make one message for each bucket of time, by SQS's deduplication. The bucket is
+shorter than the time that a failing message stays on the queue. So when deduplication drops a
+message, an equal message is still on the queue, or has loaded the model within the same bucket.
 """
 
 import functools
@@ -19,11 +19,11 @@ from modelyard.domain import messages
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import WarmDelivery, WarmRequest
-from modelyard.domain.warm_message import parse_warm_message, render_warm_message
+from modelyard.domain.warm_message import render_warm_message
 
 DEDUPLICATION_BUCKET_S = 30
 MAX_HIDDEN_S = 43_200
-"""The longest visibility timeout SQS knows."""
+"""The longest visibility timeout that SQS allows."""
 
 
 def build_client() -> Any:
@@ -38,23 +38,23 @@ def build_client() -> Any:
 
 
 class SqsQueue:
-    """`WarmQueue` over SQS; messages come as events of the queue or by `receive`."""
+    """`WarmQueue` and `WarmDeliveries` over SQS; Lambda receives the messages."""
 
     def __init__(self, url: str, client: Callable[[], Any], clock: Clock) -> None:
-        """`client` is called at first need: it takes a fifth of a second that few calls need."""
+        """`client` is called when it is first needed: it takes 0.2 s, which few calls need."""
         self._url = url
         self._client = functools.cache(client)
         self._clock = clock
 
     def prepare(self) -> None:
-        """Make the client before anybody waits for it."""
+        """Create the client now, so that no caller waits for it."""
         self._client()
 
     def send(self, request: WarmRequest) -> None:
         """Store the request unless one for the same model came within the same bucket of time.
 
         Raises:
-            DependencyError: the queue does not take it.
+            DependencyError: SQS refuses the message or cannot be reached.
         """
         body = render_warm_message(request)
         bucket = int(self._clock.time() // DEDUPLICATION_BUCKET_S)
@@ -65,30 +65,16 @@ class SqsQueue:
             MessageDeduplicationId=_digest(f"{bucket}/{body}"),
         )
 
-    def receive(self) -> WarmDelivery | None:
-        """Return the next visible message, hidden from others for the queue's visibility time."""
-        answer = self._ask(
-            "receive_message",
-            MaxNumberOfMessages=1,
-            MessageSystemAttributeNames=["ApproximateReceiveCount"],
-        )
-        messages = answer.get("Messages", [])
-        if not messages:
-            return None
-        message = messages[0]
-        attempt = int(message["Attributes"]["ApproximateReceiveCount"])
-        return WarmDelivery(parse_warm_message(message["Body"]), message["ReceiptHandle"], attempt)
-
     def delete(self, delivery: WarmDelivery) -> None:
-        """Forget the message."""
+        """Delete the message."""
         self._ask("delete_message", ReceiptHandle=delivery.receipt)
 
     def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
-        """Show the message again after `delay_s`; the redrive policy buries it in the end."""
+        """Deliver the message again after `delay_s`; the queue's redrive policy counts attempts."""
         self.hide(delivery, delay_s)
 
     def hide(self, delivery: WarmDelivery, hidden_s: float) -> None:
-        """Keep the message from others from now on for `hidden_s`, whatever the queue says."""
+        """Hide the message from now on for `hidden_s`, whatever the queue's own setting is."""
         self._ask(
             "change_message_visibility",
             ReceiptHandle=delivery.receipt,

@@ -16,6 +16,7 @@ except ImportError as missing:
 from modelyard import __version__
 from modelyard.cli.access import client_setup, keys
 from modelyard.cli.cost import cost
+from modelyard.cli.dead_letters import dead_letters
 from modelyard.cli.options import DEFAULT_URL, Json, Url, duration
 from modelyard.cli.serve import serve
 from modelyard.domain.errors import ConfigurationError
@@ -63,6 +64,7 @@ def main(
 app.command()(serve)
 app.command()(client_setup)
 app.command()(cost)
+app.command()(dead_letters)
 app.add_typer(keys, name="keys")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from modelyard.domain.values import (
+    DeadLetter,
     ModelArtifact,
     Payload,
     Prediction,
@@ -104,22 +105,37 @@ class Predictor(Resident, Protocol):
 
 
 class WarmQueue(Protocol):
-    """A durable queue of warm requests with at-least-once delivery."""
+    """The sending side of a durable queue of warm requests with at-least-once delivery."""
 
     def send(self, request: WarmRequest) -> None:
         """Store a request, unless one for the same model is waiting already."""
         ...
 
-    def receive(self) -> WarmDelivery | None:
-        """Return the next visible message and hide it from others for the visibility time."""
-        ...
+
+class WarmDeliveries(Protocol):
+    """The receiving side of the warm queue: what becomes of a message that was delivered."""
 
     def delete(self, delivery: WarmDelivery) -> None:
-        """Delete a message whose work is done."""
+        """Delete the message: its work is done."""
         ...
 
     def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
-        """Show the message again after `delay_s`; after the last attempt, make it a dead letter."""
+        """Deliver the message again after `delay_s`; after the last attempt it is a dead letter."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """The warm requests that were given up.
+
+    Every method may raise DependencyError: the queue cannot be used.
+    """
+
+    def all(self) -> list[DeadLetter]:
+        """Return the dead letters, oldest first."""
+        ...
+
+    def redrive(self) -> int:
+        """Put all dead letters back on the warm queue; return how many there were."""
         ...
 
 

@@ -205,6 +205,15 @@ class WarmDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A warm request that was given up after its last attempt."""
+
+    request: WarmRequest
+    failed_at: float
+    """When it was given up, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One observation of a metric."""
 

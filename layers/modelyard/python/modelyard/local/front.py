@@ -4,7 +4,8 @@ import asyncio
 import gc
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelStatus
 from modelyard.local.file_keys import FileKeys
-from modelyard.local.http_server import HttpServer
+from modelyard.local.http_server import serve_http
 from modelyard.local.options import ServedApi, ServeOptions, labelled
 from modelyard.local.prometheus_metrics import PrometheusMetrics
 from modelyard.local.sqlite_queue import SqliteQueue
@@ -44,7 +45,10 @@ MAKE_CLASS_TIMEOUT_S = 600.0
 
 
 async def answer_calls(
-    options: ServeOptions, pools: Mapping[str, WorkerPool], on_ready: Callable[[str], None]
+    options: ServeOptions,
+    pools: Mapping[str, WorkerPool],
+    sockets: Sequence[socket.socket],
+    on_ready: Callable[[str], None],
 ) -> None:
     """Serve the endpoints over their pools until SIGTERM or SIGINT.
 
@@ -82,7 +86,7 @@ async def answer_calls(
         async with _in_background(WarmPoller(queue, warmer).run()):
             gc.collect()
             gc.freeze()
-            await HttpServer(app, options.host, options.port, options.grace_s, on_ready).serve()
+            await serve_http(app, sockets, options.grace_s, on_ready)
 
 
 @asynccontextmanager

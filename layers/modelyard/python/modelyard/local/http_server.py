@@ -1,75 +1,69 @@
-"""Uvicorn, taught to say when it listens, to end in good order, and to refuse in SDK terms."""
+"""HTTP by uvicorn: graceful stop on a signal, one packet for each response, errors for SDKs."""
 
 import asyncio
 import signal
+import socket
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard.domain.errors import ConfigurationError
+from modelyard.local.listening import url_of
 from modelyard.router.web.exchange import REQUEST_ID
 from modelyard.sagemaker.responses import SECURITY_HEADERS, render_untyped
 
 
-class HttpServer(uvicorn.Server):
-    """Serves an application on one port until SIGTERM or SIGINT."""
+async def serve_http(
+    app: Callable[..., Any],
+    sockets: Sequence[socket.socket],
+    grace_s: int,
+    on_ready: Callable[[str], None],
+) -> None:
+    """Serve an ASGI application on bound sockets until SIGTERM or SIGINT.
 
-    def __init__(
-        self,
-        app: Callable[..., Any],
-        host: str,
-        port: int,
-        grace_s: int,
-        on_ready: Callable[[str], None],
-    ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                http=Connection,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=grace_s,
-            )
-        )
-        self._on_ready = on_ready
+    Running calls then have `grace_s` seconds to end. `on_ready` gets the URL of the first socket.
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Finish running calls on a signal, instead of also dying of it."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        yield
+    Raises:
+        ConfigurationError: another process has begun to listen on the port.
+    """
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=grace_s,
+    )
+    server = uvicorn.Server(config)
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Open the port, then tell.
+    def stop(*_: object) -> None:
+        server.should_exit = True
 
-        Raises:
-            ConfigurationError: the port cannot be had.
-        """
+    # uvicorn has its own handlers while it serves, and after its graceful stop it raises the signal
+    # again. This handler takes that one, so that the process ends normally, and one that comes
+    # before uvicorn serves.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    for bound in sockets:
         try:
-            await super().startup()
-        except SystemExit as error:  # how uvicorn says that it could not listen
+            bound.listen(config.backlog)
+        except OSError as error:
             raise ConfigurationError(
-                f"cannot listen on {self.config.host}:{self.config.port}: is the port taken?"
+                f"cannot listen on {url_of(bound)}: {error.strerror}"
             ) from error
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_ready(f"http://{host}:{port}")
+    on_ready(url_of(sockets[0]))
+    await server.serve([*sockets])
 
 
 class JoinedWrites:
-    """A transport that sends what is written in one turn of the loop at once.
+    """A transport that sends everything written in one turn of the event loop in one packet.
 
-    An answer is written as its head and its body: two packets, and the client woken twice.
+    Uvicorn writes the head and the body of a response separately. In two packets they would wake
+    the client twice.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -81,13 +75,13 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send at the end of this turn."""
+        """Send the data at the end of this turn of the event loop."""
         if not self._parts:
             self._loop.call_soon(self._send)
         self._parts.append(data)
 
     def close(self) -> None:
-        """Send what was written, then hang up."""
+        """Send what was written, then close the connection."""
         self._send()
         self._transport.close()
 
@@ -98,14 +92,14 @@ class JoinedWrites:
 
 
 class Connection(HttpToolsProtocol):
-    """Refuses what is no HTTP (a control character in a header) as SDKs understand it."""
+    """Answers malformed HTTP, such as a control character in a header, in the form SDKs parse."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection (asyncio callback)."""
+        """Wrap the transport (asyncio callback)."""
         super().connection_made(cast(asyncio.Transport, JoinedWrites(transport)))
 
     def send_400_response(self, msg: str) -> None:
-        """Answer and hang up."""
+        """Answer with status 400 and close the connection (uvicorn callback)."""
         response = render_untyped(400, "ValidationError", f"1 validation error detected: {msg}")
         headers = {
             **dict(response.headers),

@@ -9,6 +9,7 @@ from pathlib import Path
 import uvloop
 
 from modelyard.domain.system_clock import SystemClock
+from modelyard.local.listening import bound_sockets
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServeOptions
 from modelyard.local.pools import Pools
@@ -34,8 +35,12 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
 async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[str], None]) -> None:
     pools = Pools(options.endpoints, options.apis, options.limits)
     async with AsyncExitStack() as stack:
+        # Bind first: a port that is taken is reported before any process starts.
+        sockets = bound_sockets(options.host, options.port)
+        for bound in sockets:
+            stack.enter_context(bound)
         started = await pools.start(stack, socket_dir, SystemClock())
         # A quarter of a second of imports, while the workers are at theirs.
         from modelyard.local.front import answer_calls
 
-        await answer_calls(options, started, on_ready)
+        await answer_calls(options, started, sockets, on_ready)

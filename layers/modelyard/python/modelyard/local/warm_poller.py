@@ -1,57 +1,46 @@
-"""Works off the local warm queue inside the server, as an SQS trigger does on AWS."""
+"""Processes the local warm queue inside the server, as Lambda's SQS trigger does on AWS."""
 
 import asyncio
 import logging
-from typing import Protocol
 
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.ports import WarmQueue
-from modelyard.domain.values import WarmDelivery
+from modelyard.local.sqlite_queue import SqliteQueue
+from modelyard.router.warming import Warmer
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-SIDE_BY_SIDE = 4
-
-
-class Warms(Protocol):
-    """The warm use case."""
-
-    async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
-        """Load the model; returns why that failed."""
-        ...
-
-    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
-        """Forget the message or keep it; returns whether it is forgotten."""
-        ...
+MAX_CONCURRENT = 4
 
 
 class WarmPoller:
-    """Takes messages and has them warmed, a few at a time, until it is cancelled."""
+    """Receives warm messages and loads their models, a few at a time, until it is cancelled."""
 
-    def __init__(self, queue: WarmQueue, warmer: Warms) -> None:
+    def __init__(self, queue: SqliteQueue, warmer: Warmer) -> None:
         self._queue = queue
         self._warmer = warmer
 
     async def run(self) -> None:
-        """Poll for ever."""
+        """Poll until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(SIDE_BY_SIDE):
+            for _ in range(MAX_CONCURRENT):
                 group.create_task(self._work())
 
     async def _work(self) -> None:
         while True:
             try:
-                is_idle = not await self._work_off_one()
-            except Exception:  # the disk of the queue is full, say: what waits is not lost
+                is_idle = not await self._process_one()
+            except (
+                Exception
+            ):  # for example: the queue's disk is full. Waiting messages are not lost
                 logger.exception("warm queue failed")
                 is_idle = True
             if is_idle:
                 await asyncio.sleep(POLL_S)
 
-    async def _work_off_one(self) -> bool:
-        """Warm the next message; returns whether there was one."""
+    async def _process_one(self) -> bool:
+        """Process the next message; return whether there was one."""
         delivery = await asyncio.to_thread(self._queue.receive)
         if delivery is None:
             return False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
-from modelyard.domain.ports import Metrics, WarmQueue
+from modelyard.domain.ports import Metrics, WarmDeliveries
 from modelyard.domain.requests import InferenceBackend, Load
 from modelyard.domain.values import WarmDelivery
 from modelyard.router.rendezvous import rank_shards
@@ -24,7 +24,7 @@ class Warmer:
         *,
         endpoints: EndpointTable,
         backend_of: Callable[[str], InferenceBackend],
-        queue: WarmQueue,
+        queue: WarmDeliveries,
         metrics: Metrics,
         window_of: Callable[[str], float] = lambda _: LOAD_WINDOW_S,
     ) -> None:

@@ -180,7 +180,7 @@ class Loader(Generic[R]):
             raise
         return resident
 
-    def _record(self, metric: str, source: ModelSource, started_at: float) -> float:
+    def _record(self, metric: Metric, source: ModelSource, started_at: float) -> float:
         """Record how long a step took, in microseconds; return it in seconds."""
         seconds = self._clock.monotonic() - started_at
         self._metrics.record(Sample(metric.name, seconds * MICROSECONDS, source.endpoint_name))

@@ -26,7 +26,8 @@ from modelyard.local.emulation.gateway_front import Gateway, create_gateway
 from modelyard.local.emulation.listener import Listener
 from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
 from modelyard.local.emulation.queue_trigger import QueueTrigger
-from modelyard.local.http_server import HttpServer
+from modelyard.local.http_server import serve_http
+from modelyard.local.listening import bound_sockets
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServedApi, ServeOptions
 from modelyard.local.prometheus_metrics import PrometheusMetrics
@@ -73,6 +74,9 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
     account, metrics = Account.find(), PrometheusMetrics()
     functions = Functions(FunctionLogs(metrics).take)
     async with AsyncExitStack() as stack:
+        sockets = bound_sockets(options.host, options.port)
+        for bound in sockets:
+            stack.enter_context(bound)
         sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
         warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
         queue = create_queue(account, sqs_url, QUEUE, int(warmer_timeout_s))
@@ -85,13 +89,7 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
         trigger = QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
         poller = asyncio.create_task(trigger.run())
         gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
-        await HttpServer(
-            gateway,
-            options.host,
-            options.port,
-            options.grace_s,
-            lambda url: on_ready(url, lambda_url),
-        ).serve()
+        await serve_http(gateway, sockets, options.grace_s, lambda url: on_ready(url, lambda_url))
         poller.cancel()
         with suppress(asyncio.CancelledError):
             await poller

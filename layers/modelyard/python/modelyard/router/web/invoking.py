@@ -1,9 +1,5 @@
 """The routes of SageMaker InvokeEndpoint, its asynchronous and its streaming form."""
 
-import uuid
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-
 from starlette.requests import Request
 
 from modelyard.domain.endpoints import Endpoint, ServerLocation
@@ -15,8 +11,6 @@ from modelyard.router.web.authentication import principal_of
 from modelyard.router.web.exchange import REQUEST_ID, body_of, headers_of
 from modelyard.sagemaker.invocations import parse_invocation, parse_retry_policy
 from modelyard.sagemaker.responses import ErrorContext, render_error, render_prediction
-
-SESSION_LIFETIME = timedelta(minutes=20)
 
 
 class InvokeRoutes:
@@ -41,13 +35,9 @@ class InvokeRoutes:
             )
             if endpoint is not None:
                 authorize(endpoint, principal_of(request), invocation.target_model)
-            response = render_prediction(await self._router.invoke(invocation))
+            return render_prediction(await self._router.invoke(invocation))
         except ModelyardError as error:
             return render_error(error, self._context(name, headers))
-        if headers.get("x-amzn-sagemaker-session-id") == "NEW_SESSION":
-            session = ("x-amzn-sagemaker-new-session-id", _new_session())
-            return replace(response, headers=(*response.headers, session))
-        return response
 
     async def refuse(self, request: Request) -> HttpResponse:
         """Return the error for InvokeEndpointAsync and InvokeEndpointWithResponseStream."""
@@ -72,8 +62,3 @@ class InvokeRoutes:
 
     def _find(self, name: str) -> Endpoint | None:
         return next((item for item in self._router.endpoints if item.name == name), None)
-
-
-def _new_session() -> str:
-    expires = datetime.now(UTC) + SESSION_LIFETIME
-    return f"{uuid.uuid4()}; Expires={expires:%Y-%m-%dT%H:%M:%SZ}"

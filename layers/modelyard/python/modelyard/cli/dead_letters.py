@@ -1,0 +1,97 @@
+"""The verb `dead-letters`: models that could not be loaded in the background."""
+
+import json
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelyard.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from modelyard.domain.ports import DeadLetters
+    from modelyard.domain.values import DeadLetter
+
+
+def dead_letters(
+    queue_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="URL of a deployment's dead-letter queue: the output DeadLetters of its stack.",
+            show_default="the queues of local servers",
+        ),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Cache folder of local servers, as given to serve.",
+            show_default="~/.cache/modelyard",
+        ),
+    ] = None,
+    redrive: Annotated[
+        bool,
+        typer.Option("--redrive", help="Put them back on the warm queue, to be tried again."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """List the models that were given up after five attempts to load them in the background."""
+    from modelyard.cli.console import errors_as_red_lines
+
+    with errors_as_red_lines(), ExitStack() as stack:
+        queues = _queues(queue_url, cache_dir, stack)
+        if redrive:
+            count = sum(queue.redrive() for queue in queues)
+            typer.echo(json.dumps({"redriven": count}) if as_json else _redriven(count))
+            return
+        letters = [letter for queue in queues for letter in queue.all()]
+    letters.sort(key=lambda letter: letter.failed_at)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [asdict(letter.request) | {"failed_at": letter.failed_at} for letter in letters]
+            )
+        )
+    else:
+        _print(letters)
+
+
+def _queues(queue_url: str | None, cache_dir: Path | None, stack: ExitStack) -> list["DeadLetters"]:
+    if queue_url is None:
+        return [*_local_queues(cache_dir, stack)]
+    if cache_dir is not None:
+        raise ConfigurationError("--queue-url and --cache-dir exclude each other; give one of them")
+    try:
+        from modelyard.aws.dead_letters import SqsDeadLetters, build_client
+    except ImportError as error:
+        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+    return [SqsDeadLetters(queue_url, build_client(queue_url))]
+
+
+def _local_queues(cache_dir: Path | None, stack: ExitStack) -> list["DeadLetters"]:
+    """Return the queue of every local server that used the cache folder; it may be running."""
+    from modelyard.cli.serve import user_cache_dir
+    from modelyard.domain.system_clock import SystemClock
+    from modelyard.local.sqlite_queue import FILE_PATTERN, SqliteQueue
+
+    files = sorted((cache_dir or user_cache_dir()).glob(FILE_PATTERN))
+    clock = SystemClock()
+    return [stack.enter_context(closing(SqliteQueue(file, clock))) for file in files]
+
+
+def _redriven(count: int) -> str:
+    return f"{count} dead letters go back to the warm queue" if count else "no dead letters"
+
+
+def _print(letters: list["DeadLetter"]) -> None:
+    from modelyard.domain.keys import render_moment
+
+    if not letters:
+        typer.echo("no dead letters")
+    for letter in letters:
+        request = letter.request
+        moment = render_moment(letter.failed_at)
+        typer.echo(f"{moment}  {request.endpoint_name}  {request.target_model}")
