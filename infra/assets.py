@@ -13,8 +13,8 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 
 from infra.image_context import BYTECODE, DOCKERFILE, ROOT, build_arguments, lay_out
-from infra.settings import DeployedModels
-from modelyard.aws.manifest import DeployedEndpoint, render_manifest
+from infra.settings import PlannedEndpoint
+from modelyard.aws.function_table import EndpointFunctions, render_function_table
 
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"
@@ -62,9 +62,9 @@ def _wheels(architecture: str) -> Path:
     return BUILD / "layers" / f"dependencies-{architecture}"
 
 
-def manifest_code(endpoints: list[DeployedEndpoint]) -> lambda_.Code:
+def function_table_code(endpoints: list[EndpointFunctions]) -> lambda_.Code:
     """Return the manifest of the endpoints as a layer."""
-    content = render_manifest(endpoints)
+    content = render_function_table(endpoints)
     folder = BUILD / "manifests" / hashlib.sha256(content).hexdigest()[:16]
     (folder / "modelyard").mkdir(parents=True, exist_ok=True)
     (folder / "modelyard" / "endpoints.json").write_bytes(content)
@@ -72,22 +72,22 @@ def manifest_code(endpoints: list[DeployedEndpoint]) -> lambda_.Code:
 
 
 def image_code(
-    models: DeployedModels, architecture: ecr_assets.Platform
+    endpoint: PlannedEndpoint, architecture: ecr_assets.Platform
 ) -> lambda_.DockerImageCode:
     """Return the image of an endpoint's functions; those without a project share one."""
     return lambda_.DockerImageCode.from_image_asset(
-        str(_image_context(models)),
+        str(_image_context(endpoint)),
         file=DOCKERFILE,
-        build_args=build_arguments(models),
+        build_args=build_arguments(endpoint),
         platform=architecture,
     )
 
 
-def _image_context(models: DeployedModels) -> Path:
+def _image_context(endpoint: PlannedEndpoint) -> Path:
     """Lay out what the Dockerfile copies, in a folder named after what is in it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     context = Path(tempfile.mkdtemp(dir=IMAGES))
-    lay_out(models, context)
+    lay_out(endpoint, context)
     return _settled(context)
 
 

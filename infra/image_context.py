@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from infra.settings import DeployedModels
+from infra.settings import PlannedEndpoint
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.endpoints import Endpoint
@@ -17,23 +17,23 @@ BYTECODE = ("__pycache__", "*.pyc")
 _UNDEPLOYED = shutil.ignore_patterns(*BYTECODE, ".*")
 
 
-def lay_out(models: DeployedModels, context: Path) -> None:
+def lay_out(endpoint: PlannedEndpoint, context: Path) -> None:
     """Fill the folder `context` for the image of these models."""
     for part in ("functions/inference", "layers/modelyard/python"):
         shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*BYTECODE))
     project = context / "project"
-    if models.project is None:
+    if endpoint.project is None:
         project.mkdir()
         (project / ".keep").touch()
     else:
-        shutil.copytree(models.project.folder, project, ignore=_UNDEPLOYED)
-        settings = _api_settings(models.project, models.deployed.endpoint)
+        shutil.copytree(endpoint.project.folder, project, ignore=_UNDEPLOYED)
+        settings = _api_settings(endpoint.project, endpoint.functions.endpoint)
         (project / PROJECT_FILE).write_bytes(settings.to_line())
 
 
-def build_arguments(models: DeployedModels) -> dict[str, str]:
+def build_arguments(endpoint: PlannedEndpoint) -> dict[str, str]:
     """Return what the Dockerfile is told of these models."""
-    return {"RUNTIME": models.runtime}
+    return {"RUNTIME": endpoint.runtime}
 
 
 def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiSettings:

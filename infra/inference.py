@@ -11,7 +11,7 @@ from infra.assets import image_code
 from infra.data_stack import DataStack
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
-from infra.settings import DeployedModels, DeploySettings
+from infra.settings import DeploySettings, PlannedEndpoint
 from modelyard.aws.function_settings import InferenceSettings
 
 MOUNT = "/mnt/models"
@@ -31,12 +31,12 @@ class InferenceFunctions(Construct):
         name: str,
         *,
         settings: DeploySettings,
-        models: DeployedModels,
+        endpoint: PlannedEndpoint,
         data: DataStack,
     ) -> None:
         super().__init__(scope, name)
         self._settings = settings
-        self._models = models
+        self._endpoint = endpoint
         self._data = data
         self.log_group = logs.LogGroup(
             self,
@@ -46,25 +46,25 @@ class InferenceFunctions(Construct):
         )
         self.role = service_role(self, "Role", self.log_group)
         may_attach_to_network(self.role)
-        may_read(self.role, models.locations)
+        may_read(self.role, endpoint.locations)
         if data.file_system is not None and data.access_point is not None:
             may_mount(self.role, data.file_system, data.access_point)
         # From here on nothing may grant more: CDK would, on any file system, for the mount.
         self._role = self.role.without_policy_updates()
-        self._code = image_code(models, ARCHITECTURES[settings.deployment.architecture][1])
-        self.functions = [self._function(shard) for shard in range(models.deployed.shards)]
+        self._code = image_code(endpoint, ARCHITECTURES[settings.deployment.architecture][1])
+        self.functions = [self._function(shard) for shard in range(endpoint.functions.shards)]
 
     def _function(self, shard: int) -> lambda_.DockerImageFunction:
-        models, deployment = self._models, self._settings.deployment
+        endpoint, deployment = self._endpoint, self._settings.deployment
         architecture, _ = ARCHITECTURES[deployment.architecture]
         return lambda_.DockerImageFunction(
             self,
             f"Shard{shard}",
-            function_name=models.deployed.function_name(shard),
+            function_name=endpoint.functions.function_name(shard),
             code=self._code,
             architecture=architecture,
-            memory_size=models.memory_mb,
-            timeout=Duration.seconds(models.deployed.timeout_s),
+            memory_size=endpoint.memory_mb,
+            timeout=Duration.seconds(endpoint.functions.timeout_s),
             role=self._role,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
@@ -74,7 +74,9 @@ class InferenceFunctions(Construct):
             security_groups=[self._data.functions_group],
             filesystem=self._file_system(),
             ephemeral_storage_size=Size.gibibytes(10) if deployment.cache == "tmp" else None,
-            tenancy_config=lambda_.TenancyConfig.PER_TENANT if models.deployed.per_tenant else None,
+            tenancy_config=lambda_.TenancyConfig.PER_TENANT
+            if endpoint.functions.per_tenant
+            else None,
         )
 
     def _file_system(self) -> lambda_.FileSystem | None:
@@ -83,11 +85,11 @@ class InferenceFunctions(Construct):
         return lambda_.FileSystem.from_efs_access_point(self._data.access_point, MOUNT)
 
     def _environment(self) -> dict[str, str]:
-        project = self._models.project
+        project = self._endpoint.project
         is_efs = self._settings.deployment.cache == "efs"
         settings = InferenceSettings(
             cache_dir=MOUNT if is_efs else "/tmp/modelyard",  # noqa: S108
-            memory_bytes=self._models.model_memory_bytes,
+            memory_bytes=self._endpoint.model_memory_bytes,
             disk_bytes=self._settings.deployment.disk if is_efs else TMP_BYTES * 9 // 10,
             project_file=f"{PROJECT_FOLDER}/{PROJECT_FILE}" if project is not None else "",
         )

@@ -49,7 +49,7 @@ class Observability(Construct):
     ) -> None:
         super().__init__(scope, name)
         self._topic = _topic(self, settings.deployment.alarm_topic)
-        names = [item.deployed.endpoint.name for item in settings.endpoints]
+        names = [item.name for item in settings.endpoints]
         self._queue_alarms(warming)
         self._alarm(
             "ServerErrors", router.api.metric_server_error(statistic="Average"), SERVER_ERRORS

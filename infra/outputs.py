@@ -6,7 +6,7 @@ from aws_cdk import Aws, CfnOutput
 from constructs import Construct
 
 from infra.router import RouterApi
-from infra.settings import DeployedModels, DeploySettings
+from infra.settings import DeploySettings, PlannedEndpoint
 from infra.warming import Warming
 
 _STDIN = "fileb:///dev/stdin"
@@ -50,7 +50,7 @@ class Outputs(Construct):
         )
         api = next((item for item in settings.endpoints if item.deployed.endpoint.is_api), None)
         if multi is not None:
-            endpoint_name = multi.deployed.endpoint.name
+            endpoint_name = multi.name
             bucket, folder = multi.locations[0]
             self._print("Upload", f"aws s3 cp MODEL s3://{bucket}/{folder}")
             self._print("Invoke", self._invoke(endpoint_name))
@@ -83,7 +83,7 @@ class Outputs(Construct):
             f" --content-type text/csv --body {_STDIN} answer.json"
         )
 
-    def _curl(self, api: DeployedModels) -> str:
+    def _curl(self, api: PlannedEndpoint) -> str:
         """Return a line for curl; with `iam`, the environment must have AWS credentials."""
         more = {
             "iam": f' --aws-sigv4 aws:amz:{Aws.REGION}:execute-api --user "$AWS_ACCESS_KEY_ID:'
@@ -91,7 +91,7 @@ class Outputs(Construct):
             "key": " -H 'x-api-key: KEY'",
             "none": "",
         }[self._auth]
-        path = (api.deployed.endpoint.route or "").lstrip("/")
+        path = (api.functions.endpoint.route or "").lstrip("/")
         return f"curl{more} -H 'content-type: application/json' -d @sample.json {self._url}{path}"
 
 

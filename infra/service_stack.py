@@ -4,7 +4,7 @@ from aws_cdk import Annotations, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.assets import are_dependencies_made, dependencies_code, manifest_code, package_code
+from infra.assets import are_dependencies_made, dependencies_code, function_table_code, package_code
 from infra.data_stack import DataStack
 from infra.inference import InferenceFunctions
 from infra.observability import Observability
@@ -25,17 +25,17 @@ class ServiceStack(Stack):
     ) -> None:
         super().__init__(scope, name, description="Modelyard: models behind one endpoint")
         layers = self._layers(settings)
-        endpoints = {
-            models.deployed.endpoint.name: InferenceFunctions(
+        inference = {
+            endpoint.name: InferenceFunctions(
                 self,
-                f"Inference-{models.deployed.endpoint.name}",
+                f"Inference-{endpoint.name}",
                 settings=settings,
-                models=models,
+                endpoint=endpoint,
                 data=data,
             )
-            for models in settings.endpoints
+            for endpoint in settings.endpoints
         }
-        functions = [item for endpoint in endpoints.values() for item in endpoint.functions]
+        functions = [item for group in inference.values() for item in group.functions]
         warming = Warming(self, "Warming", settings=settings)
         warming.add_warmer(layers, functions)
         router = RouterApi(
@@ -55,8 +55,8 @@ class ServiceStack(Stack):
             functions={"router": router.function}
             | {
                 f"{name}-{shard}": function
-                for name, endpoint in endpoints.items()
-                for shard, function in enumerate(endpoint.functions)
+                for name, group in inference.items()
+                for shard, function in enumerate(group.functions)
             },
             file_system=data.file_system,
         )
@@ -64,11 +64,10 @@ class ServiceStack(Stack):
 
     def _layers(self, settings: DeploySettings) -> list[lambda_.LayerVersion]:
         architecture = settings.deployment.architecture
-        manifest = [models.deployed for models in settings.endpoints]
         codes = {
             "Package": package_code(),
             "Dependencies": dependencies_code(architecture),
-            "Endpoints": manifest_code(manifest),
+            "Endpoints": function_table_code([item.functions for item in settings.endpoints]),
         }
         is_to_be_deployed = not self.node.try_get_context("without_wheels")
         if is_to_be_deployed and not are_dependencies_made(architecture):

@@ -1,4 +1,4 @@
-"""What to deploy: the resources of a config file, checked for what only AWS asks."""
+"""What to deploy: the resources of a config file, checked for the limits of AWS."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.refusals import locations, refusals
-from modelyard.aws.manifest import DeployedApi, DeployedEndpoint
-from modelyard.config.endpoint_config import EndpointConfig
+from modelyard.aws.function_table import ApiRepository, EndpointFunctions
+from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.files import load_config, load_deployment
 from modelyard.config.schema import Deployment, validated
 from modelyard.cortex.project import ApiProject
@@ -15,48 +15,78 @@ from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
 
 RUNTIME_BYTES = 384 << 20
-"""What Python, its frameworks and the bodies of a call take of a function's memory."""
+"""Memory of a function that Python, its frameworks and the bodies of a call use."""
 OVERRIDES = ("auth", "bucket", "cache", "efs_throughput", "affinity", "architecture")
 """Keys of `kind: Deployment` that `cdk -c key=value` may change."""
 _LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedModels:
-    """One endpoint and what its functions are given."""
+class PlannedEndpoint:
+    """One endpoint to deploy: its config and the functions that will serve it."""
 
-    deployed: DeployedEndpoint
-    memory_mb: int
-    runtime: str
-    locations: tuple[tuple[str, str], ...]
-    """Bucket and key of everything the functions may read; a key ending in `/`, or an empty one,
-    is a folder, any other an object or a folder."""
-    project: ApiProject | None = None
+    config: EndpointConfig
+    functions: EndpointFunctions
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.config.endpoint.name
+
+    @property
+    def project(self) -> ApiProject | None:
+        """The project of a Cortex API; None for a multi-model endpoint."""
+        return self.config.project
+
+    @property
+    def runtime(self) -> str:
+        """The runtime whose packages the image contains."""
+        return self._compute.runtime if self.project is None else self.project.type.value
+
+    @property
+    def memory_mb(self) -> int:
+        """Memory of each function, in MiB."""
+        return self._compute.memory_bytes >> 20
 
     @property
     def model_memory_bytes(self) -> int:
-        """What the functions may fill with models."""
+        """The part of a function's memory that models may use."""
         total = self.memory_mb << 20
         return max(total - RUNTIME_BYTES, total // 2)
+
+    @property
+    def locations(self) -> tuple[tuple[str, str], ...]:
+        """Bucket and key of everything that the functions may read.
+
+        A key that is empty or ends in `/` is a folder; any other may be an object or a folder.
+        """
+        if self.project is None:
+            return (_location(self.config.endpoint.repository),)
+        return tuple(_location(item.repository + item.key) for item in locations(self.project))
+
+    @property
+    def _compute(self) -> RequestedCompute:
+        assert self.config.compute is not None  # every resource of a config file has it
+        return self.config.compute
 
 
 @dataclass(frozen=True, slots=True)
 class DeploySettings:
-    """A whole deployment."""
+    """All endpoints of a config file and how they are deployed."""
 
     name: str
-    """Of the stacks, and the beginning of the functions' names."""
+    """The name of the service's stack and the beginning of all function names."""
     deployment: Deployment
-    endpoints: tuple[DeployedModels, ...]
+    endpoints: tuple[PlannedEndpoint, ...]
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """Every bucket that holds models, once."""
+        """The buckets that hold models, without duplicates."""
         return tuple(sorted({bucket for bucket, _ in self.locations}))
 
     @property
     def locations(self) -> tuple[tuple[str, str], ...]:
-        """Everything that any function may read, once."""
+        """Bucket and key of everything that any function may read, without duplicates."""
         return tuple(sorted({place for item in self.endpoints for place in item.locations}))
 
 
@@ -71,7 +101,7 @@ def load_settings(path: Path, overrides: Mapping[str, str]) -> DeploySettings:
     problems = [*refusals(deployment, configs)]
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
-    endpoints = tuple(_deployed(config, deployment) for config in configs)
+    endpoints = tuple(_planned(config, deployment) for config in configs)
     return DeploySettings(deployment.name, deployment, endpoints)
 
 
@@ -81,42 +111,39 @@ def _overridden(deployment: Deployment, given: Mapping[str, str], path: Path) ->
     return validated(Deployment, deployment.model_dump() | dict(given), path.parent)
 
 
-def _deployed(config: EndpointConfig, deployment: Deployment) -> DeployedModels:
+def _planned(config: EndpointConfig, deployment: Deployment) -> PlannedEndpoint:
     assert config.compute is not None
     is_tenant = deployment.affinity == "tenant" and not config.endpoint.is_api
     is_alone = is_tenant or config.endpoint.is_api
-    return DeployedModels(
-        deployed=DeployedEndpoint(
-            _endpoint(config),
-            functions=_function_names(config.endpoint.name, deployment, is_tenant=is_tenant),
-            shards=1 if is_alone else config.compute.shards,
-            timeout_s=config.compute.timeout_s,
-            per_tenant=is_tenant,
-            api=None if config.project is None else DeployedApi.of(config.project),
-        ),
-        memory_mb=config.compute.memory_bytes >> 20,
-        runtime=config.compute.runtime if config.project is None else config.project.type.value,
-        locations=tuple(_locations(config)),
-        project=config.project,
+    functions = EndpointFunctions(
+        _endpoint(config),
+        name_prefix=_name_prefix(config.endpoint.name, deployment, is_tenant=is_tenant),
+        shards=1 if is_alone else config.compute.shards,
+        timeout_s=config.compute.timeout_s,
+        per_tenant=is_tenant,
+        api=None if config.project is None else ApiRepository.of(config.project),
     )
+    return PlannedEndpoint(config, functions)
 
 
 def _endpoint(config: EndpointConfig) -> Endpoint:
-    """Return the endpoint; an API is named after its file, wherever that lies on this machine."""
+    """Return the endpoint as it is served.
+
+    The repository of an API is a name made of its file name and its own name, without the path
+    that the file has on this machine.
+    """
     if config.project is None:
         return config.endpoint
     uri = f"file:///{config.project.config_file}#{config.project.name}"
     return replace(config.endpoint, repository=uri)
 
 
-def _locations(config: EndpointConfig) -> list[tuple[str, str]]:
-    if config.project is None:
-        return [_location(config.endpoint.repository)]
-    return [_location(item.repository + item.key) for item in locations(config.project)]
+def _name_prefix(endpoint_name: str, deployment: Deployment, *, is_tenant: bool) -> str:
+    """Return the beginning of the names of an endpoint's functions.
 
-
-def _function_names(endpoint_name: str, deployment: Deployment, *, is_tenant: bool) -> str:
-    """Return a name that changes with all that Lambda cannot change of a function that is there."""
+    It ends in a hash of the settings that Lambda cannot change on an existing function. When one
+    of them changes, CloudFormation makes new functions.
+    """
     fixed = f"{deployment.name}/{endpoint_name}/{is_tenant}/{deployment.architecture}"
     digest = hashlib.blake2b(fixed.encode(), digest_size=4).hexdigest()
     room = _LONGEST_NAME - len(digest) - len("--") - len("-000")

@@ -27,7 +27,7 @@ class Warming(Construct):
 
     def __init__(self, scope: Construct, name: str, *, settings: DeploySettings) -> None:
         super().__init__(scope, name)
-        longest_s = max(item.deployed.timeout_s for item in settings.endpoints)
+        longest_s = max(item.functions.timeout_s for item in settings.endpoints)
         self._timeout_s = min(longest_s + WARMER_GRACE_S, MAX_TIMEOUT_S)
         self._settings = settings
         self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))

@@ -36,7 +36,7 @@ def test_contracts_hold() -> None:
         ("rows", "sagemaker/statuses", "import modelyard.runtimes.base"),
         ("rows", "inference/disk/tree", "import modelyard.router.catalog"),
         ("rows", "router/router", "import modelyard.local.sqlite_queue"),
-        ("rows", "config/endpoint_config", "import modelyard.aws.manifest"),
+        ("rows", "config/endpoint_config", "import modelyard.aws.function_table"),
         ("rows", "helpers", "import json"),
         ("runtimes", "runtimes/onnx", "import modelyard.runtimes.sklearn"),
         ("runtimes", "runtimes/registry", "import modelyard.runtimes.onnx"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from modelyard.aws.function_table import EndpointFunctions
 from modelyard.aws.lambda_backend import LambdaBackend
-from modelyard.aws.manifest import DeployedEndpoint
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import (
     CapacityError,
@@ -98,7 +98,7 @@ class Shard:
     def __init__(self, functions: EmulatedLambda, name: str) -> None:
         self.clock = FakeClock()
         self._functions = functions
-        deployed = DeployedEndpoint(ENDPOINT, name)
+        deployed = EndpointFunctions(ENDPOINT, name)
         self.backend = LambdaBackend(deployed, self._reading_for, self.clock)
 
     async def load(self, window_s: float = 15.0) -> Answer:

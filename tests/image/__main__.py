@@ -36,7 +36,7 @@ def main() -> int:
     root = timed("base", materials.base_root)
     emulator = timed("AWS's emulator", materials.witness)
     for models in load_settings(materials.CONFIG, {}).endpoints:
-        what = f"{models.deployed.endpoint.name}: wheels and context"
+        what = f"{models.functions.endpoint.name}: wheels and context"
         timed(what, partial(materials.context_of, models))
     run = shlex.join([sys.executable, "-m", "tests.image.isolated", str(root), str(emulator)])
     alone = ["unshare", *_ALONE, "sh", "-c", f"ip link set lo up && exec {run}"]

@@ -10,7 +10,7 @@ import boto3
 import numpy as np
 import orjson
 
-from infra.settings import DeployedModels
+from infra.settings import PlannedEndpoint
 from modelyard.aws.lambda_payload import parse_payload, render_payload
 from modelyard.domain.envelope import render_request
 from modelyard.domain.requests import CallApi, Invoke, Request
@@ -25,9 +25,9 @@ from tests.image.report import say
 WARM_CALLS = 20
 
 
-def request_to(models: DeployedModels) -> Request:
+def request_to(models: PlannedEndpoint) -> Request:
     """Return what is asked of the functions of an endpoint."""
-    endpoint = models.deployed.endpoint
+    endpoint = models.functions.endpoint
     if models.project is None:
         model = MODELS[endpoint.name]
         payload = Payload(model.row, content_type="text/csv", accept="text/csv")
@@ -37,14 +37,14 @@ def request_to(models: DeployedModels) -> Request:
     return CallApi(source, "", headers, b'{"word": "model"}', window_s=25.0)
 
 
-def check_answer(models: DeployedModels, payload: bytes) -> None:
+def check_answer(models: PlannedEndpoint, payload: bytes) -> None:
     """Hold the answer against what the model or the class computes."""
     answer = parse_payload(payload)
     assert answer.error is None, answer.error
     if models.project is None:
         assert answer.prediction is not None
         found = np.float32(answer.prediction.body)
-        assert found == np.float32(MODELS[models.deployed.endpoint.name].answer), answer
+        assert found == np.float32(MODELS[models.functions.endpoint.name].answer), answer
     else:
         assert answer.response is not None
         expected = {"greeting": "hello", "plural": "models"}
@@ -91,7 +91,7 @@ async def _through_control_plane(
 
 
 def _calls(function: BuiltFunction, client: Any, payload: bytes) -> Iterator[float]:
-    name = function.models.deployed.function_name(0)
+    name = function.models.functions.function_name(0)
     for _ in range(1 + WARM_CALLS):
         began = time.perf_counter()
         answer = client.invoke(FunctionName=name, Payload=payload)

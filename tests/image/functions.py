@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
-from infra.settings import DeployedModels
+from infra.settings import PlannedEndpoint
 from modelyard.aws.function_settings import InferenceSettings
 from modelyard.local.emulation.definitions import FunctionDefinition
 from tests.image.engine import Engine, as_lambda
@@ -29,7 +29,7 @@ class BuiltFunction:
 
     engine: Engine
     image: str
-    models: DeployedModels
+    models: PlannedEndpoint
     cache: Path
     """The stand-in for the EFS file system; the function's user owns it."""
     aws: dict[str, str]
@@ -38,7 +38,7 @@ class BuiltFunction:
     @property
     def name(self) -> str:
         """The endpoint's name."""
-        return self.models.deployed.endpoint.name
+        return self.models.functions.endpoint.name
 
     @property
     def environ(self) -> dict[str, str]:
@@ -67,11 +67,11 @@ class BuiltFunction:
         """Return the function for our control plane; its runtime is a container."""
         models = self.models
         return FunctionDefinition(
-            name=models.deployed.function_name(0),
+            name=models.functions.function_name(0),
             folder=folder,
             environ=self.environ,
             memory_mb=models.memory_mb,
-            timeout_s=models.deployed.timeout_s,
+            timeout_s=models.functions.timeout_s,
             log_format="JSON",
             python=str(self._starter(folder / f"{self.name}.sh")),
         )

@@ -11,7 +11,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from infra.image_context import DOCKERFILE, build_arguments
-from infra.settings import DeployedModels, load_settings
+from infra.settings import PlannedEndpoint, load_settings
 from tests.image import calls, limits
 from tests.image.engine import USER, Engine, started
 from tests.image.functions import BuiltFunction
@@ -38,8 +38,8 @@ def main(root: Path, emulator: Path) -> None:
             calls.predict(function, emulator, run)
 
 
-def _built(engine: Engine, models: DeployedModels) -> str:
-    name = models.deployed.endpoint.name
+def _built(engine: Engine, models: PlannedEndpoint) -> str:
+    name = models.functions.endpoint.name
     context, image = BUILD / "contexts" / name, f"modelyard/{name}"
     told = build_arguments(models) | {"BASE_IMAGE": BASE}
     timed(f"{name}: build", lambda: engine.build(context, DOCKERFILE, image, told))

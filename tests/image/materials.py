@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from infra.image_context import ROOT, lay_out
-from infra.settings import DeployedModels
+from infra.settings import PlannedEndpoint
 
 CONFIG = Path(__file__).parent / "project" / "cortex.yaml"
 BUILD = ROOT / "build" / "image"
@@ -47,13 +47,13 @@ def witness() -> Path:
     return program
 
 
-def context_of(models: DeployedModels) -> Path:
+def context_of(models: PlannedEndpoint) -> Path:
     """Return the folder that the deployment builds from, and beside it the wheels it needs."""
-    context = BUILD / "contexts" / models.deployed.endpoint.name
+    context = BUILD / "contexts" / models.functions.endpoint.name
     shutil.rmtree(context, ignore_errors=True)
     lay_out(models, context)
     requirements = context / "functions" / "inference" / "requirements"
-    wheels = BUILD / "wheels" / models.deployed.endpoint.name
+    wheels = BUILD / "wheels" / models.functions.endpoint.name
     _download(wheels, "--require-hashes", "-r", requirements / f"{models.runtime}.txt", *_FOR_BASE)
     if (own := context / "project" / "requirements.txt").is_file():
         _download(wheels, "-r", own, *_FOR_BASE)

@@ -40,14 +40,14 @@ def hashes(configs: list[Path]) -> dict[str, str]:
 
 def _stack_of_all(stack: Stack, configs: list[Path]) -> None:
     loaded = [load_settings(config, {}) for config in configs]
-    endpoints = [models.deployed for settings in loaded for models in settings.endpoints]
+    endpoints = [models.functions for settings in loaded for models in settings.endpoints]
     for name in ("router", "warmer"):
         runtime, code = lambda_.Runtime.PYTHON_3_14, assets.function_code(name)
         lambda_.Function(stack, name, runtime=runtime, handler="handler.handler", code=code)
     layers = {
         "package": assets.package_code(),
         "dependencies": assets.dependencies_code("arm64"),
-        "manifest": assets.manifest_code(endpoints),
+        "manifest": assets.function_table_code(endpoints),
     }
     for name, code in layers.items():
         lambda_.LayerVersion(stack, name, code=code)

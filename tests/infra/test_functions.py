@@ -9,7 +9,7 @@ import pytest
 
 from infra.settings import load_settings
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.aws.manifest import parse_manifest
+from modelyard.aws.function_table import parse_function_table
 from modelyard.cortex.settings import ApiSettings
 from tests.infra.synthesis import PROJECTS, Resource, Synthesis, functions, resources, text
 
@@ -27,7 +27,7 @@ def only(synthesis: Synthesis, prefix: str) -> Resource:
 
 
 def test_every_shard_is_a_function_of_the_name_the_router_calls(plain: Synthesis) -> None:
-    deployed = [item.deployed for item in plain.settings.endpoints]
+    deployed = [item.functions for item in plain.settings.endpoints]
     names = [item.function_name(shard) for item in deployed for shard in range(item.shards)]
 
     made = functions(plain.service, "Inference").values()
@@ -157,7 +157,7 @@ def test_tenants_are_one_function_that_keeps_models_apart(
 
     assert function["TenancyConfig"] == {"TenantIsolationMode": "PER_TENANT"}
     (endpoint,) = changed.settings.endpoints
-    assert endpoint.deployed.per_tenant
+    assert endpoint.functions.per_tenant
     assert not any("TenancyConfig" in item for item in functions(plain.service, "").values())
 
 
@@ -181,9 +181,9 @@ def test_zip_functions_have_the_layers_of_their_packages(plain: Synthesis) -> No
 def test_endpoints_travel_in_a_layer(plain: Synthesis) -> None:
     (file,) = plain.folder.glob("asset.*/modelyard/endpoints.json")
 
-    deployed = parse_manifest(file.read_bytes())
+    deployed = parse_function_table(file.read_bytes())
 
-    assert deployed == tuple(item.deployed for item in plain.settings.endpoints)
+    assert deployed == tuple(item.functions for item in plain.settings.endpoints)
 
 
 def image(synthesis: Synthesis, runtime: str) -> tuple[Path, Resource]:
@@ -232,7 +232,7 @@ def test_image_of_a_cortex_api_has_its_project_and_what_its_function_is_told(
         {"unit": "miles"},
         "predictor.py",
     )
-    called = endpoint.deployed.endpoint
+    called = endpoint.functions.endpoint
     assert (told.repository, told.revalidate_s, told.window_s) == (
         called.repository,
         called.revalidate_s,
@@ -248,11 +248,11 @@ def test_api_is_one_function_with_the_memory_it_asks_for(cortex: Synthesis) -> N
 def test_names_change_with_what_lambda_cannot_change() -> None:
     file = PROJECTS / "plain.yaml"
     names = {
-        tuple(item.deployed.functions for item in load_settings(file, options).endpoints)
+        tuple(item.functions.name_prefix for item in load_settings(file, options).endpoints)
         for options in ({}, {"affinity": "tenant"}, {"architecture": "x86_64"})
     }
     same = {
-        tuple(item.deployed.functions for item in load_settings(file, options).endpoints)
+        tuple(item.functions.name_prefix for item in load_settings(file, options).endpoints)
         for options in ({}, {"auth": "key"}, {"cache": "tmp"}, {"efs_throughput": "elastic"})
     }
 

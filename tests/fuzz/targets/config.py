@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelyard.aws.manifest import DeployedEndpoint, parse_manifest, render_manifest
+from modelyard.aws.function_table import (
+    EndpointFunctions,
+    parse_function_table,
+    render_function_table,
+)
 from modelyard.config.endpoint_config import is_endpoint_name
 from modelyard.config.files import load_config, load_deployment
 
@@ -23,8 +27,8 @@ def target(data: bytes) -> None:
     for config in configs:
         assert is_endpoint_name(config.endpoint.name)
         assert config.endpoint.sync_window_s >= 0
-        deployed = (DeployedEndpoint(config.endpoint, "f"),)
-        assert parse_manifest(render_manifest(deployed)) == deployed
+        deployed = (EndpointFunctions(config.endpoint, "f"),)
+        assert parse_function_table(render_function_table(deployed)) == deployed
 
 
 def seeds() -> Iterator[bytes]:

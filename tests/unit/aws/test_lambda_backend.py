@@ -12,9 +12,9 @@ from botocore.response import StreamingBody
 from botocore.session import get_session
 from botocore.stub import ANY, Stubber
 
+from modelyard.aws.function_table import EndpointFunctions
 from modelyard.aws.lambda_backend import MAX_SILENCE_S, LambdaBackend
 from modelyard.aws.lambda_payload import render_answer_members
-from modelyard.aws.manifest import DeployedEndpoint
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import (
     CapacityError,
@@ -46,7 +46,7 @@ class Scene:
         self.client: Any = client
         self.stub = Stubber(client)
         self.stub.activate()
-        deployed = DeployedEndpoint(HOUSING, "yard-housing", shards=4, per_tenant=per_tenant)
+        deployed = EndpointFunctions(HOUSING, "yard-housing", shards=4, per_tenant=per_tenant)
         self.backend = LambdaBackend(deployed, self.reading_for, self.clock)
 
     def reading_for(self, timeout_s: float) -> Any:

@@ -48,7 +48,7 @@ class RouterSettings(FunctionSettings):
     """The environment of the router function."""
 
     endpoints_file: str
-    """Where the manifest of the endpoints is (`aws.manifest`)."""
+    """Path of the file with the endpoints and their functions (`aws.function_table`)."""
     warm_queue_url: str
     auth: str = "iam"
     """Who lets callers in: `iam` and `none` mean API Gateway, `key` the router itself."""

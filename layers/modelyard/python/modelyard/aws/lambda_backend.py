@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.session import get_session
 
+from modelyard.aws.function_table import EndpointFunctions
 from modelyard.aws.lambda_payload import parse_payload, render_payload
-from modelyard.aws.manifest import DeployedEndpoint
 from modelyard.domain import messages
 from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import (
@@ -79,11 +79,11 @@ class LambdaBackend:
 
     def __init__(
         self,
-        deployed: DeployedEndpoint,
+        functions: EndpointFunctions,
         client_reading_for: Callable[[float], Any],
         clock: Clock,
     ) -> None:
-        self._deployed = deployed
+        self._functions = functions
         self._client_reading_for = client_reading_for
         self._clock = clock
         self._suspects = Suspects()
@@ -92,11 +92,11 @@ class LambdaBackend:
     @property
     def shards(self) -> int:
         """How many functions there are."""
-        return self._deployed.shards
+        return self._functions.shards
 
     def prepare(self) -> None:
         """Make the client that asks for models, before anybody waits for it."""
-        self._client_reading_for(self._deployed.endpoint.sync_window_s + ANSWER_GRACE_S)
+        self._client_reading_for(self._functions.endpoint.sync_window_s + ANSWER_GRACE_S)
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.
@@ -139,7 +139,7 @@ class LambdaBackend:
         return self._invoke(shard, request, timeout_s)
 
     def _invoke(self, shard: int, request: Request, timeout_s: float) -> Answer:
-        function_name = self._deployed.function_name(shard)
+        function_name = self._functions.function_name(shard)
         payload = render_payload(render_request(request))
         try:
             client = self._client_reading_for(_read_timeout_s(request, timeout_s))
@@ -160,7 +160,7 @@ class LambdaBackend:
 
     def _tenant(self, request: Request) -> dict[str, str]:
         """Return the parameter that gives every model execution environments of its own."""
-        if not self._deployed.per_tenant:
+        if not self._functions.per_tenant:
             return {}
         model_id = _model_of(request)
         name = str(model_id.target_model) if model_id is not None else "modelyard"

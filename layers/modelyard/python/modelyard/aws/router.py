@@ -11,9 +11,9 @@ from snapshot_restore_py import register_before_snapshot
 from modelyard.aws import sqs_queue
 from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.function_settings import RouterSettings
+from modelyard.aws.function_table import EndpointFunctions, parse_function_table
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
-from modelyard.aws.manifest import DeployedEndpoint, parse_manifest
 from modelyard.aws.sqs_queue import SqsQueue
 from modelyard.domain.endpoints import LOCAL, EndpointTable, ServerLocation
 from modelyard.domain.errors import ConfigurationError
@@ -69,10 +69,10 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     configure_function_logging()
     settings = RouterSettings.from_environ(environ)
     clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
-    deployed = parse_manifest(Path(settings.endpoints_file).read_bytes())
-    endpoints = EndpointTable(item.endpoint for item in deployed)
+    table = parse_function_table(Path(settings.endpoints_file).read_bytes())
+    endpoints = EndpointTable(item.endpoint for item in table)
     backends = {
-        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in table
     }
     warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
     # A client takes longer to make than most models to answer; a snapshot has them made.
@@ -89,7 +89,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     catalog = Catalog(
         endpoints=endpoints,
         backend_of=backends.__getitem__,
-        open_repository=_repositories(deployed),
+        open_repository=_repositories(table),
         metrics=metrics,
     )
     location = ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account)
@@ -99,13 +99,13 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     )
 
 
-def _repositories(deployed: Sequence[DeployedEndpoint]) -> Callable[[str], ModelRepository]:
+def _repositories(table: Sequence[EndpointFunctions]) -> Callable[[str], ModelRepository]:
     """Return how a repository is opened: an API's is several places under one name."""
-    if not any(item.api for item in deployed):
+    if not any(item.api for item in table):
         return open_repository
     from modelyard.cortex.versioned_repository import opening
 
-    apis = ((item.endpoint.repository, item.api) for item in deployed if item.api is not None)
+    apis = ((item.endpoint.repository, item.api) for item in table if item.api is not None)
     return opening(((uri, api.models, api.type) for uri, api in apis), open_repository)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from modelyard.aws import sqs_queue
 from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.function_settings import WarmerSettings
+from modelyard.aws.function_table import parse_function_table
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
-from modelyard.aws.manifest import parse_manifest
 from modelyard.aws.sqs_queue import SqsQueue
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import DependencyError
@@ -75,14 +75,14 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
     configure_function_logging()
     settings = WarmerSettings.from_environ(environ)
     clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
-    deployed = parse_manifest(Path(settings.endpoints_file).read_bytes())
+    table = parse_function_table(Path(settings.endpoints_file).read_bytes())
     backends = {
-        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in table
     }
-    windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in deployed}
+    windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in table}
     queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
     warmer = Warmer(
-        endpoints=EndpointTable(item.endpoint for item in deployed),
+        endpoints=EndpointTable(item.endpoint for item in table),
         backend_of=backends.__getitem__,
         queue=queue,
         metrics=metrics,

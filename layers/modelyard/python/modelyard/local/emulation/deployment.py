@@ -14,7 +14,7 @@ import uvloop
 
 import modelyard
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.aws.manifest import DeployedApi, DeployedEndpoint, render_manifest
+from modelyard.aws.function_table import ApiRepository, EndpointFunctions, render_function_table
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.emulation.control_plane import create_control_plane
@@ -108,32 +108,32 @@ class Definitions:
 
     def __iter__(self) -> Iterator[FunctionDefinition]:
         """Write the manifest, then yield the functions."""
-        manifest = self.folder / "endpoints.json"
-        manifest.write_bytes(render_manifest(self._deployed()))
-        router = RouterSettings(str(manifest), self.queue.url, auth="none").to_environ()
+        table = self.folder / "endpoints.json"
+        table.write_bytes(render_function_table(self._endpoint_functions()))
+        router = RouterSettings(str(table), self.queue.url, auth="none").to_environ()
         yield replace(self._definition(ROUTER, "router", ROUTER_MB, 29.0, router), snap_start=True)
-        warmer = WarmerSettings(str(manifest), self.queue.url).to_environ()
+        warmer = WarmerSettings(str(table), self.queue.url).to_environ()
         warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
         yield self._definition(WARMER, "warmer", ROUTER_MB, warmer_timeout_s, warmer)
-        for deployed in self._deployed():
-            for shard in range(deployed.shards):
-                yield self._inference(deployed, shard)
+        for functions in self._endpoint_functions():
+            for shard in range(functions.shards):
+                yield self._inference(functions, shard)
 
-    def _deployed(self) -> Iterator[DeployedEndpoint]:
-        apis = {api.endpoint.name: DeployedApi.of(api.project) for api in self.options.apis}
+    def _endpoint_functions(self) -> Iterator[EndpointFunctions]:
+        apis = {api.endpoint.name: ApiRepository.of(api.project) for api in self.options.apis}
         for endpoint in self.options.all_endpoints:
-            yield DeployedEndpoint(
+            yield EndpointFunctions(
                 endpoint,
-                functions=f"modelyard-{endpoint.name}",
+                name_prefix=f"modelyard-{endpoint.name}",
                 shards=1 if endpoint.name in apis else self.options.limits.workers,
                 timeout_s=INFERENCE_TIMEOUT_S,
                 api=apis.get(endpoint.name),
             )
 
-    def _inference(self, deployed: DeployedEndpoint, shard: int) -> FunctionDefinition:
+    def _inference(self, functions: EndpointFunctions, shard: int) -> FunctionDefinition:
         limits = self.options.limits
         apis = {api.endpoint.name: api for api in self.options.apis}
-        api = apis.get(deployed.endpoint.name)
+        api = apis.get(functions.endpoint.name)
         settings = InferenceSettings(
             cache_dir=str(limits.cache_dir),
             memory_bytes=limits.memory_bytes // limits.workers,
@@ -143,8 +143,8 @@ class Definitions:
         own = settings.to_environ() | (dict(api.project.env) if api is not None else {})
         memory_mb = RUNTIME_MB + settings.memory_bytes // 1024**2
         python = api.python if api is not None else sys.executable
-        name = deployed.function_name(shard)
-        return self._definition(name, "inference", memory_mb, deployed.timeout_s, own, python)
+        name = functions.function_name(shard)
+        return self._definition(name, "inference", memory_mb, functions.timeout_s, own, python)
 
     def _definition(
         self,

@@ -1,4 +1,4 @@
-"""The manifest of a deployment: which endpoints there are and which functions serve each."""
+"""The table of a deployment that its functions read: each endpoint and the functions serving it."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,61 +14,61 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedApi:
-    """What has to be known of a Cortex API to list its models."""
+class ApiRepository:
+    """Where the models of a Cortex API are: what the router needs to list them."""
 
     type: "PredictorType"
     models: "ApiModels"
 
     @classmethod
     def of(cls, project: "ApiProject") -> Self:
-        """Return the part of a project that its router needs."""
+        """Return the repository of a project."""
         from modelyard.cortex.project import ApiModels
 
         return cls(project.type, project.models or ApiModels())
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedEndpoint:
+class EndpointFunctions:
     """An endpoint and the inference functions behind it."""
 
     endpoint: Endpoint
-    functions: str
-    """The functions' names without their shard: shard 2 of `housing-ab` is `housing-ab-2`."""
+    name_prefix: str
+    """The functions' names without their shard: with `housing-ab`, shard 2 is `housing-ab-2`."""
     shards: int = 1
     timeout_s: float = 360.0
-    """The timeout of the functions: how long a load may take."""
+    """The timeout of the functions, which limits how long a load may take."""
     per_tenant: bool = False
     """Whether every model has execution environments of its own (Lambda tenant isolation)."""
-    api: DeployedApi | None = None
-    """Of an endpoint that is a Cortex API."""
+    api: ApiRepository | None = None
+    """The models of a Cortex API; None for a multi-model endpoint."""
 
     def function_name(self, shard: int) -> str:
         """Return the name of the function of one shard."""
-        return f"{self.functions}-{shard}"
+        return f"{self.name_prefix}-{shard}"
 
 
-def render_manifest(endpoints: Iterable[DeployedEndpoint]) -> bytes:
-    """Return the manifest as JSON; equal deployments give equal bytes."""
+def render_function_table(endpoints: Iterable[EndpointFunctions]) -> bytes:
+    """Return the table as JSON; equal endpoints give equal bytes."""
     return orjson.dumps([asdict(item) for item in endpoints], option=orjson.OPT_SORT_KEYS)
 
 
-def parse_manifest(content: bytes) -> tuple[DeployedEndpoint, ...]:
-    """Return what `render_manifest` wrote.
+def parse_function_table(content: bytes) -> tuple[EndpointFunctions, ...]:
+    """Return what `render_function_table` wrote.
 
     Raises:
-        ConfigurationError: it is something else, or written by another version.
+        ConfigurationError: the content is not such a table, or is of another version.
     """
     try:
         return tuple(
-            DeployedEndpoint(
+            EndpointFunctions(
                 **(item | {"endpoint": _endpoint(item["endpoint"]), "api": _api(item["api"])})
             )
             for item in orjson.loads(content)
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"the manifest of the endpoints cannot be read: {error}"
+            f"the table of endpoints and functions cannot be read: {error}"
         ) from error
 
 
@@ -80,10 +80,10 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
     return Endpoint(**(item | {"access": tuple(rules)}))
 
 
-def _api(item: dict[str, Any] | None) -> DeployedApi | None:
+def _api(item: dict[str, Any] | None) -> ApiRepository | None:
     if item is None:
         return None
-    # A router without APIs starts the sooner.
+    # Imported here, because a router without Cortex APIs starts faster without it.
     from modelyard.cortex.project import ApiModels, PredictorType
 
-    return DeployedApi(PredictorType(item["type"]), ApiModels.from_json(item["models"]))
+    return ApiRepository(PredictorType(item["type"]), ApiModels.from_json(item["models"]))
