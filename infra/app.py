@@ -1,4 +1,4 @@
-"""The CDK app: from a config file to two stacks."""
+"""The CDK app: makes two stacks of a config file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,12 @@ EXAMPLE = Path(__file__).parent / "example.yaml"
 
 
 def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = None) -> App:
-    """Return the app of the file that context `config` names, or of the example.
+    """Return the app for the config file in the CDK context `config`, or for the example.
 
-    `folder` gets the assembly; without one, the CDK's command line says where.
+    The assembly is written to `folder`, by default to the one that the CDK's command line names.
 
     Raises:
-        ConfigurationError: the file cannot be deployed.
+        ConfigurationError: the file has errors, or AWS has no way to deploy it.
     """
     app = App(context=dict(context or {}), outdir=str(folder) if folder else None)
     config = app.node.try_get_context("config")

@@ -1,6 +1,6 @@
-"""From source to what is deployed: layers, zips and the context of an image.
+"""The deployed assets: layers, zip files and the build context of images.
 
-Every asset holds exactly what its function runs, so a file that does not run changes no hash.
+Every asset contains only files that its function runs, so other files do not change its hash.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ ENDPOINTS_FILE = "/opt/modelyard/endpoints.json"
 
 
 def function_code(name: str) -> lambda_.Code:
-    """Return the code of a zip function: its handler and nothing else."""
+    """Return the code of a zip function, which is only its handler."""
     return lambda_.Code.from_asset(str(ROOT / "functions" / name), exclude=["*", "!handler.py"])
 
 
 def package_code() -> lambda_.Code:
-    """Return our package as a layer."""
+    """Return the package `modelyard` as a layer."""
     return lambda_.Code.from_asset(
         str(ROOT / "layers" / "modelyard"),
         exclude=["*", "!python", "!python/**", *BYTECODE],
@@ -37,9 +37,9 @@ def package_code() -> lambda_.Code:
 
 
 def dependencies_code(architecture: str) -> lambda_.Code:
-    """Return the third-party wheels as a layer, by the hash of the pins they were made from.
+    """Return the third-party packages as a layer; its hash is that of their pinned versions.
 
-    `make layers` makes them; without, a template can be looked at but not deployed.
+    `make layers` makes them. Without them a template can be synthesised, but not deployed.
     """
     folder = _wheels(architecture)
     (folder / "python").mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def dependencies_code(architecture: str) -> lambda_.Code:
 
 
 def are_dependencies_made(architecture: str) -> bool:
-    """Tell whether the wheels of that layer are here, in the versions pinned now."""
+    """Return whether the packages of that layer are present in the pinned versions."""
     made = _wheels(architecture) / ".made"
     return made.is_file() and made.read_bytes() == PINS.read_bytes()
 
@@ -63,7 +63,7 @@ def _wheels(architecture: str) -> Path:
 
 
 def function_table_code(endpoints: list[EndpointFunctions]) -> lambda_.Code:
-    """Return the manifest of the endpoints as a layer."""
+    """Return the table of endpoints and functions as a layer."""
     content = render_function_table(endpoints)
     folder = BUILD / "manifests" / hashlib.sha256(content).hexdigest()[:16]
     (folder / "modelyard").mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def function_table_code(endpoints: list[EndpointFunctions]) -> lambda_.Code:
 def image_code(
     endpoint: PlannedEndpoint, architecture: ecr_assets.Platform
 ) -> lambda_.DockerImageCode:
-    """Return the image of an endpoint's functions; those without a project share one."""
+    """Return the image of an endpoint's functions. Multi-model endpoints share one image."""
     return lambda_.DockerImageCode.from_image_asset(
         str(_image_context(endpoint)),
         file=DOCKERFILE,
@@ -84,15 +84,15 @@ def image_code(
 
 
 def _image_context(endpoint: PlannedEndpoint) -> Path:
-    """Lay out what the Dockerfile copies, in a folder named after what is in it."""
+    """Write what the Dockerfile copies to a folder that is named by its content."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     context = Path(tempfile.mkdtemp(dir=IMAGES))
     lay_out(endpoint, context)
-    return _settled(context)
+    return _named_by_content(context)
 
 
-def _settled(folder: Path) -> Path:
-    """Give a folder its name by content; another synthesis may have made the same one."""
+def _named_by_content(folder: Path) -> Path:
+    """Rename a folder to the hash of its content. Another synthesis may have made the same one."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name, content = path.relative_to(folder).as_posix().encode(), path.read_bytes()
@@ -100,6 +100,6 @@ def _settled(folder: Path) -> Path:
     home = folder.with_name(digest.hexdigest()[:16])
     try:
         return folder.rename(home)
-    except OSError:  # it is there
+    except OSError:  # a folder with this content exists
         shutil.rmtree(folder)
         return home

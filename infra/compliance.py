@@ -1,4 +1,4 @@
-"""Every finding of cdk-nag's AwsSolutions that is left as it is, and why."""
+"""The findings of cdk-nag's AwsSolutions rules that are accepted, each with a reason."""
 
 from collections.abc import Iterator
 
@@ -11,28 +11,28 @@ from infra.settings import DeploySettings
 _PUSH_LOGS = (
     "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 )
-_MODELS = "the models of an endpoint are whatever lies below its folder"
-_KEYS = "each key is a parameter below this path, and keys come and go without a deployment"
+_MODELS = "the models of an endpoint are all objects below its prefix"
+_KEYS = "each key is a parameter below this path; keys are created and deleted without a deployment"
 _EVERYWHERE = {
-    "AwsSolutions-IAM5[Resource::*]": "the actions on network interfaces know no resources",
-    f"AwsSolutions-IAM4[{_PUSH_LOGS}]": "API Gateway's own role for its logs; AWS maintains it",
-    "AwsSolutions-APIG3": "calls are signed or carry keys, and are throttled; a WAF is a choice",
-    "AwsSolutions-APIG4": "GET /ping and OPTIONS are open to all; with auth: key the router checks"
-    " keys; auth: none is private only",
-    "AwsSolutions-COG4": "callers are AWS identities or hold keys; there is no user pool",
-    "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish": "the alias that the API calls is of"
-    " a published version",
+    "AwsSolutions-IAM5[Resource::*]": "the actions on network interfaces do not support resources",
+    f"AwsSolutions-IAM4[{_PUSH_LOGS}]": "the role of API Gateway for logs, with a policy of AWS",
+    "AwsSolutions-APIG3": "calls are signed or have keys, and are throttled; a WAF is optional",
+    "AwsSolutions-APIG4": "GET /ping and OPTIONS need no authentication; with auth: key the"
+    " router checks keys; auth: none requires a private API",
+    "AwsSolutions-COG4": "callers are AWS identities or have keys; there is no user pool",
+    "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish": "the API calls an alias of a"
+    " published version",
 }
-_NO_FLOW_LOGS = "flow_logs turns them on; isolated subnets carry S3 and EFS only"
+_NO_FLOW_LOGS = "flow_logs turns them on; the isolated subnets only reach S3 and EFS"
 
 
 def check(app: App) -> None:
-    """Have every template checked; a finding that is not acknowledged ends the synthesis."""
+    """Check every template. A finding that is not acknowledged ends the synthesis."""
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
 def acknowledge(settings: DeploySettings, data: DataStack, service: Stack) -> None:
-    """Give the reasons for what stays."""
+    """Acknowledge the accepted findings with their reasons."""
     for rule, reason in reasons_of_service(settings).items():
         Validations.of(service).acknowledge(Acknowledgment(id=rule, reason=reason))
     for rule, reason in reasons_of_data(settings).items():
@@ -40,12 +40,12 @@ def acknowledge(settings: DeploySettings, data: DataStack, service: Stack) -> No
 
 
 def reasons_of_data(settings: DeploySettings) -> dict[str, str]:
-    """Return what is left in the stack of the data, by rule."""
+    """Return the accepted findings of the data stack with their reasons, by rule."""
     return {} if settings.deployment.flow_logs else {"AwsSolutions-VPC7": _NO_FLOW_LOGS}
 
 
 def reasons_of_service(settings: DeploySettings) -> dict[str, str]:
-    """Return what is left in the stack of the service, by rule."""
+    """Return the accepted findings of the service stack with their reasons, by rule."""
     keys = {_resource(_keys_of(settings)): _KEYS} if settings.deployment.auth == "key" else {}
     return _EVERYWHERE | {_resource(arn): _MODELS for arn in _wildcards(settings)} | keys
 

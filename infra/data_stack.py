@@ -1,4 +1,4 @@
-"""What outlives a deployment: the user's models; and the network and disk their cache lies on."""
+"""The stack of the buckets, the network and the file system of the artifact cache."""
 
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -25,20 +25,22 @@ _TLS_ONLY = iam.PolicyDocument(
         )
     ]
 )
-"""CDK would also let everybody write; here nobody mounts whose own role does not say so."""
+"""The default policy of CDK lets everybody write. With this one, a role must permit each mount."""
 
 
 class DataStack(Stack):
-    """The buckets (if we make them), a network without a way out, and the file system."""
+    """The buckets if this stack creates them, an isolated network and the file system."""
 
     def __init__(self, scope: Construct, name: str, settings: DeploySettings) -> None:
-        super().__init__(scope, name, description="Modelyard: models, their network and cache")
+        super().__init__(
+            scope, name, description="Modelyard: buckets of models, network and artifact cache"
+        )
         if settings.deployment.bucket == "create":
             self._create_buckets(settings.buckets)
         self.vpc = self._network(with_flow_logs=settings.deployment.flow_logs)
-        self._let_models_in(settings)
+        self._allow_reading_models(settings)
         self.functions_group = self._group("FunctionsGroup", "Inference functions")
-        # The subnets have one route, the gateway to S3; so "anywhere" is S3.
+        # The only route of the subnets is the gateway to S3, so any address is one of S3.
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "S3")
         self.file_system: efs.FileSystem | None = None
         self.access_point: efs.AccessPoint | None = None
@@ -61,7 +63,7 @@ class DataStack(Stack):
             s3.Bucket(
                 self,
                 f"Models-{name}",
-                bucket_name=name,  # people upload to it by this name
+                bucket_name=name,  # the name in the config file, to which users upload
                 encryption=s3.BucketEncryption.S3_MANAGED,
                 block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
                 object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -79,7 +81,7 @@ class DataStack(Stack):
             "Vpc",
             max_azs=2,
             nat_gateways=0,
-            restrict_default_security_group=False,  # it would need a function of its own
+            restrict_default_security_group=False,  # CDK would need one more function for it
             subnet_configuration=[
                 ec2.SubnetConfiguration(
                     name="inference", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=20
@@ -90,10 +92,10 @@ class DataStack(Stack):
             vpc.add_flow_log("FlowLogs")
         return vpc
 
-    def _let_models_in(self, settings: DeploySettings) -> None:
-        """Open the one way out of the network: to S3, and there for reading models only.
+    def _allow_reading_models(self, settings: DeploySettings) -> None:
+        """Allow the only connection out of the network: reading models from S3.
 
-        So code that comes with a model can carry nothing away, whatever credentials it brings.
+        So the code of a model cannot send data out, whatever credentials it has.
         """
         gateway = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         models = [arn for place in settings.locations for arn in model_arns(*place)]
@@ -114,9 +116,9 @@ class DataStack(Stack):
         )
 
     def _cache(self, throughput: efs.ThroughputMode) -> efs.FileSystem:
-        """Make the file system: a cache, so it goes with the stack and has no backups.
+        """Make the file system. It is a cache, so it has no backups and is deleted with the stack.
 
-        Nothing moves to slower storage either: the models called least would become slowest.
+        Files are not moved to slower storage: models with few calls would load even more slowly.
         """
         group = self._group("CacheGroup", "Artifact cache")
         group.add_ingress_rule(self.functions_group, NFS, "Inference functions")

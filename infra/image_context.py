@@ -1,4 +1,4 @@
-"""The folder that an inference image is built from: what its Dockerfile copies and nothing else."""
+"""The build context of an inference image: only the files that its Dockerfile copies."""
 
 import shutil
 from dataclasses import replace
@@ -18,7 +18,7 @@ _UNDEPLOYED = shutil.ignore_patterns(*BYTECODE, ".*")
 
 
 def lay_out(endpoint: PlannedEndpoint, context: Path) -> None:
-    """Fill the folder `context` for the image of these models."""
+    """Fill the folder `context` for the image of an endpoint."""
     for part in ("functions/inference", "layers/modelyard/python"):
         shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*BYTECODE))
     project = context / "project"
@@ -32,12 +32,12 @@ def lay_out(endpoint: PlannedEndpoint, context: Path) -> None:
 
 
 def build_arguments(endpoint: PlannedEndpoint) -> dict[str, str]:
-    """Return what the Dockerfile is told of these models."""
+    """Return the build arguments of the Dockerfile for an endpoint."""
     return {"RUNTIME": endpoint.runtime}
 
 
 def _api_settings(project: ApiProject, endpoint: Endpoint) -> ApiSettings:
-    """Return what the function is told of its API."""
+    """Return the settings that the function of an API reads."""
     return ApiSettings(
         project=replace(project, folder=PROJECT_FOLDER),
         repository=endpoint.repository,

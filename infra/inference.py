@@ -1,4 +1,4 @@
-"""The inference functions: one for each shard of an endpoint, from one image."""
+"""The inference functions of an endpoint: one for each shard, all with one image."""
 
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
@@ -23,7 +23,7 @@ ARCHITECTURES = {
 
 
 class InferenceFunctions(Construct):
-    """The functions of one endpoint; they share a role and a log group."""
+    """The functions of one endpoint. They share a role and a log group."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class InferenceFunctions(Construct):
         may_read(self.role, endpoint.locations)
         if data.file_system is not None and data.access_point is not None:
             may_mount(self.role, data.file_system, data.access_point)
-        # From here on nothing may grant more: CDK would, on any file system, for the mount.
+        # From here CDK may grant nothing more: for the mount it would allow every file system.
         self._role = self.role.without_policy_updates()
         self._code = image_code(endpoint, ARCHITECTURES[settings.deployment.architecture][1])
         self.functions = [self._function(shard) for shard in range(endpoint.functions.shards)]

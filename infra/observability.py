@@ -1,4 +1,4 @@
-"""What people are told: a dashboard, and alarms that each ask for one thing to be done."""
+"""The dashboard, and alarms that each ask for one action (docs/operations.md)."""
 
 from collections.abc import Mapping
 
@@ -134,5 +134,5 @@ def _not_ready_ratio(endpoint_name: str) -> cloudwatch.MathExpression:
             "calls": _metric(endpoint_name, INVOCATIONS, "Sum"),
         },
         period=_PERIOD,
-        label="not ready, of all calls",
+        label="share of calls that were not ready",
     )

@@ -45,10 +45,8 @@ class Outputs(Construct):
 
     def _print_calls(self, settings: DeploySettings, function: str) -> None:
         """Print how to call the first multi-model endpoint and the first Cortex API."""
-        multi = next(
-            (item for item in settings.endpoints if not item.deployed.endpoint.is_api), None
-        )
-        api = next((item for item in settings.endpoints if item.deployed.endpoint.is_api), None)
+        multi = next((item for item in settings.endpoints if not item.config.endpoint.is_api), None)
+        api = next((item for item in settings.endpoints if item.config.endpoint.is_api), None)
         if multi is not None:
             endpoint_name = multi.name
             bucket, folder = multi.locations[0]

@@ -1,4 +1,4 @@
-"""Who may do what: every role of the deployment is made of these statements, and of no others."""
+"""The permissions of the deployment: all statements of all roles are made here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from constructs import Construct
 
 
 def service_role(scope: Construct, name: str, log_group: logs.LogGroup) -> iam.Role:
-    """Return a role that a function may take and that may write its log."""
+    """Return a role that a function can assume and that may write the function's log."""
     role = iam.Role(
         scope,
         name,
@@ -23,9 +23,9 @@ def service_role(scope: Construct, name: str, log_group: logs.LogGroup) -> iam.R
 
 
 def may_attach_to_network(role: iam.Role) -> None:
-    """Let Lambda make and remove the network interfaces of functions in a VPC.
+    """Let Lambda create and delete the network interfaces of functions in a VPC.
 
-    These actions know no resources; subnets and groups do not narrow them.
+    These actions do not support resources; subnets and groups cannot restrict them.
     """
     allow(
         role,
@@ -40,7 +40,7 @@ def may_attach_to_network(role: iam.Role) -> None:
 
 
 def may_mount(role: iam.Role, file_system: efs.FileSystem, access_point: efs.AccessPoint) -> None:
-    """Let a role read and write a file system, through its access point only."""
+    """Let a role read and write a file system, only through its access point."""
     arn = Stack.of(role).format_arn(
         service="elasticfilesystem",
         resource="file-system",
@@ -56,12 +56,12 @@ def may_mount(role: iam.Role, file_system: efs.FileSystem, access_point: efs.Acc
 
 
 def may_read(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
-    """Let a role read models, in exactly the version it has seen, and list what is there."""
+    """Let a role read models, including a given version, and list them."""
     _may_get(role, locations, "s3:GetObject", "s3:GetObjectVersion")
 
 
-def may_look_at(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
-    """Let a role list models and ask for the size of one (HeadObject is a GetObject to IAM)."""
+def may_list(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
+    """Let a role list models and read the size of one (HeadObject needs s3:GetObject)."""
     _may_get(role, locations, "s3:GetObject")
 
 
@@ -79,21 +79,21 @@ def bucket_arn(bucket: str) -> str:
 
 
 def model_arns(bucket: str, key: str) -> list[str]:
-    """Return the ARNs of the objects that a location stands for."""
+    """Return the ARNs of the objects of a location."""
     if _may_be_object(key):
         return [f"{bucket_arn(bucket)}/{key}", f"{bucket_arn(bucket)}/{key}/*"]
     return [f"{bucket_arn(bucket)}/{key}*"]
 
 
 def may_invoke(role: iam.Role, functions: Sequence[lambda_.IFunction]) -> None:
-    """Let a role call exactly these functions."""
+    """Let a role invoke only these functions."""
     allow(role, "lambda:InvokeFunction", on=[function.function_arn for function in functions])
 
 
 def allow(
     role: iam.Role, *actions: str, on: list[str], when: Mapping[str, Any] | None = None
 ) -> None:
-    """Add one statement."""
+    """Add one statement to a role."""
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on, conditions=when))
 
 

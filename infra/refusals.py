@@ -1,4 +1,4 @@
-"""What only AWS asks of a config file, and the words for what it does not let through."""
+"""The limits of AWS for a config file, and the messages for what exceeds them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,10 @@ from modelyard.config.schema import Deployment
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
 MAX_WINDOW_S = 26.0
-"""API Gateway hangs up after 29 s: the window, 2 s for the answer, and what lies between."""
+"""API Gateway closes a request after 29 s: the window, 2 s for the answer, and overhead."""
 MAX_TIMEOUT_S = 900.0
 MAX_FUNCTIONS = 150
-"""A stack has at most 500 resources; each function brings an alarm."""
+"""A stack has at most 500 resources, and each function needs an alarm, too."""
 _MEMORY_BYTES = (512 << 20, 10240 << 20)
 _STACK_NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]*")
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_.-]+")
@@ -20,11 +20,11 @@ _OF_LAMBDA = re.compile(
     "_HANDLER|_X_AMZN_TRACE_ID|LAMBDA_(TASK_ROOT|RUNTIME_DIR)|AWS_(REGION|DEFAULT_REGION"
     "|EXECUTION_ENV|LAMBDA_.*|ACCESS_KEY|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
 )
-"""Variables that Lambda sets itself and lets nobody else set."""
+"""Variables that Lambda sets itself and does not accept from others."""
 
 
 def refusals(deployment: Deployment, configs: Sequence[EndpointConfig]) -> Iterator[str]:
-    """Yield one line for each thing that cannot be put on AWS: the key and what is allowed."""
+    """Yield one line for each setting that AWS cannot have: the key and what is allowed."""
     if not configs:
         yield "found no endpoint; allowed: at least one"
     for problem in _of_deployment(deployment):
@@ -41,7 +41,7 @@ def refusals(deployment: Deployment, configs: Sequence[EndpointConfig]) -> Itera
 
 
 def locations(project: ApiProject) -> Iterator[ModelLocation]:
-    """Yield where the models of an API are; a location without a key is a whole folder."""
+    """Yield the locations of an API's models; one without a key is a whole folder."""
     models = project.models or ApiModels()
     yield from models.paths.values()
     if models.single is not None:
@@ -70,7 +70,7 @@ def _of_endpoint(config: EndpointConfig) -> Iterator[str]:
     if window_s > MAX_WINDOW_S:
         yield (
             f"sync_window: found {window_s:g} s; allowed: up to {MAX_WINDOW_S:g} s, because API"
-            " Gateway hangs up after 29 s"
+            " Gateway closes a request after 29 s"
         )
     if config.compute is not None:
         yield from _of_compute(config.compute)

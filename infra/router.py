@@ -1,4 +1,4 @@
-"""The router function behind a REST API whose own errors look like SageMaker's."""
+"""The router function, and the REST API in front of it with errors in SageMaker's form."""
 
 import json
 
@@ -12,13 +12,13 @@ from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
-from infra.permissions import allow, may_invoke, may_look_at, service_role
+from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.config.schema import Deployment
 
 TIMEOUT_S = 29
-"""API Gateway's own."""
+"""The limit of API Gateway."""
 _IAM, _NONE = apigateway.AuthorizationType.IAM, apigateway.AuthorizationType.NONE
 _REFUSALS = {
     apigateway.ResponseType.THROTTLED: ("429", "ThrottlingException"),
@@ -37,7 +37,7 @@ _REFUSALS = {
 
 
 class RouterApi(Construct):
-    """The public side."""
+    """The router function and its REST API."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class RouterApi(Construct):
         )
         self.api = self._rest_api()
         for kind, (status, error_type) in _REFUSALS.items():
-            self._shape(kind, status, error_type)
+            self._add_refusal(kind, status, error_type)
 
     @property
     def keys_path(self) -> str:
-        """The path of the SSM parameters of the API's keys."""
+        """The path of the SSM parameters of the API keys."""
         return f"/modelyard/{self._settings.name}/keys"
 
     def _router(
@@ -76,10 +76,8 @@ class RouterApi(Construct):
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn])
         for item in self._settings.endpoints:
-            if (
-                not item.deployed.endpoint.is_api
-            ):  # it lists models, and looks at one, for callers who ask
-                may_look_at(role, item.locations)
+            if not item.config.endpoint.is_api:  # callers may ask for the list of models
+                may_list(role, item.locations)
         has_keys = deployment.auth == "key"
         if has_keys:
             self._may_read_keys(role)
@@ -121,7 +119,7 @@ class RouterApi(Construct):
             description="Modelyard: SageMaker InvokeEndpoint and Cortex APIs",
             endpoint_configuration=_endpoint_configuration(deployment),
             policy=_private_policy(deployment),
-            # SDKs send no Accept header; only with this do binary answers reach them as bytes.
+            # SDKs send no Accept header; without this they would get binary responses as base64.
             binary_media_types=["*/*"],
             cloud_watch_role=True,
             deploy_options=apigateway.StageOptions(
@@ -149,7 +147,7 @@ class RouterApi(Construct):
         proxy = apigateway.LambdaIntegration(
             self.alias, proxy=True, allow_test_invoke=False, timeout=Duration.seconds(TIMEOUT_S)
         )
-        api.node.try_remove_child("Endpoint")  # an output; ours are in outputs.py
+        api.node.try_remove_child("Endpoint")  # an output of CDK; ours are in outputs.py
         validator = apigateway.RequestValidator(
             self,
             "Validator",
@@ -160,7 +158,7 @@ class RouterApi(Construct):
         paths = api.root.add_resource("{proxy+}")
         if deployment.auth == "iam":
             paths.add_method("ANY", proxy, authorization_type=_IAM, request_validator=validator)
-            # As everywhere, these two are open to all: browsers ask without credentials.
+            # These two need no authentication: browsers send OPTIONS without credentials.
             ping = api.root.add_resource("ping")
             ping.add_method("GET", proxy, authorization_type=_NONE, request_validator=validator)
             paths.add_method(
@@ -170,7 +168,9 @@ class RouterApi(Construct):
             paths.add_method("ANY", proxy, authorization_type=_NONE, request_validator=validator)
         return api
 
-    def _shape(self, kind: apigateway.ResponseType, status: str | None, error_type: str) -> None:
+    def _add_refusal(
+        self, kind: apigateway.ResponseType, status: str | None, error_type: str
+    ) -> None:
         body = json.dumps({"__type": error_type, "Message": "MESSAGE"})
         self.api.add_gateway_response(
             f"Refusal{kind.response_type}",
@@ -201,7 +201,7 @@ def _endpoint_configuration(deployment: Deployment) -> apigateway.EndpointConfig
 
 
 def _private_policy(deployment: Deployment) -> iam.PolicyDocument | None:
-    """Return the policy that lets calls in from the named VPC endpoints only."""
+    """Return the policy that allows calls only from the configured VPC endpoints."""
     if not deployment.vpc_endpoints:
         return None
     here = {"aws:SourceVpce": deployment.vpc_endpoints}

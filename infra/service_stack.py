@@ -1,4 +1,4 @@
-"""What serves: the functions, the API in front of them, the queue, and what is told of them."""
+"""The stack of the API, the functions, the warm queue, the alarms and the outputs."""
 
 from aws_cdk import Annotations, Stack
 from aws_cdk import aws_lambda as lambda_
@@ -13,12 +13,12 @@ from infra.router import RouterApi
 from infra.settings import DeploySettings
 from infra.warming import Warming
 
-MISSING = "The layer of dependencies is not made, or of other pins. Run:"
+MISSING = "The layer of third-party packages is missing or has other versions. Run:"
 _RUNTIMES = [lambda_.Runtime.PYTHON_3_14]
 
 
 class ServiceStack(Stack):
-    """Composition only: every resource is made in a room of its own."""
+    """Only composes: each part makes its own resources."""
 
     def __init__(
         self, scope: Construct, name: str, *, settings: DeploySettings, data: DataStack

@@ -1,4 +1,4 @@
-"""The warm queue, its dead-letter queue, and the warmer that works it off."""
+"""The warm queue, its dead-letter queue and the warmer function."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
@@ -15,15 +15,15 @@ from infra.settings import DeploySettings
 from modelyard.aws.function_settings import WarmerSettings
 
 MAX_RECEIVES = 5
-SIDE_BY_SIDE = 10
+MAX_CONCURRENT = 10
 WARMER_GRACE_S = 20
-"""What the warmer gets beyond the load it waits for."""
+"""Time of the warmer in addition to the longest load."""
 VISIBILITY_FACTOR = 6
-"""Lambda's advice for a queue that a function reads; the warmer itself shortens it."""
+"""AWS advises six times the function's timeout; the warmer shortens it for each message."""
 
 
 class Warming(Construct):
-    """Makes models ready that were too slow for a call."""
+    """Loads models in the background that were not loaded within a call."""
 
     def __init__(self, scope: Construct, name: str, *, settings: DeploySettings) -> None:
         super().__init__(scope, name)
@@ -42,7 +42,7 @@ class Warming(Construct):
     def add_warmer(
         self, layers: list[lambda_.LayerVersion], functions: list[lambda_.DockerImageFunction]
     ) -> lambda_.Function:
-        """Return the warmer of these functions, triggered by the queue."""
+        """Return the warmer, which is triggered by the queue and invokes these functions."""
         log_group = logs.LogGroup(
             self,
             "Logs",
@@ -69,7 +69,7 @@ class Warming(Construct):
             layers=layers,
             memory_size=256,
             timeout=Duration.seconds(self._timeout_s),
-            role=role.without_policy_updates(),  # the event source would grant once more
+            role=role.without_policy_updates(),  # the event source would add its own permissions
             log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             environment=WarmerSettings(ENDPOINTS_FILE, self.queue.queue_url).to_environ(),
@@ -79,7 +79,7 @@ class Warming(Construct):
                 self.queue,
                 batch_size=1,
                 report_batch_item_failures=True,
-                max_concurrency=SIDE_BY_SIDE,
+                max_concurrency=MAX_CONCURRENT,
             )
         )
         return warmer

@@ -2,9 +2,9 @@
 
 import os
 
-from modelyard.aws.lifelong import lifelong
+from modelyard.aws.frozen_imports import frozen_imports
 
-with lifelong():
+with frozen_imports():
     from modelyard.aws.inference import handler_of
 
     handler = handler_of(os.environ)

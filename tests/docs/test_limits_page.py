@@ -48,7 +48,7 @@ def test_number_is_that_of_the_code(told: str) -> None:
 def test_numbers_of_the_templates_are_told() -> None:
     assert constant("infra/inference.py", "TMP_BYTES") == "10 << 30"
     assert "9 GiB in each execution environment" in PAGE
-    assert constant("infra/warming.py", "SIDE_BY_SIDE") == "10"
+    assert constant("infra/warming.py", "MAX_CONCURRENT") == "10"
     assert "Up to ten warm messages are processed at the same time" in PAGE
     assert constant("infra/router.py", "TIMEOUT_S") == "29"
     assert "| a call in all | 29 s | API Gateway |" in PAGE
@@ -70,4 +70,4 @@ def test_config_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> N
     found = settings.load_settings(file, {})
 
     assert (found.name, found.buckets) == ("houses", ("a-name-nobody-else-has",))
-    assert [item.deployed.endpoint.name for item in found.endpoints] == ["home-value"]
+    assert [item.name for item in found.endpoints] == ["home-value"]

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard.cli.main import app
+from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import TargetModel, WarmRequest
 from modelyard.local.sqlite_queue import SqliteQueue
 from tests.fakes.clock import FakeClock
@@ -49,7 +50,7 @@ def test_redriven_models_are_on_the_queue_again(cache_dir: str) -> None:
 
     assert result.output == "2 dead letters go back to the warm queue\n"
     assert run("--cache-dir", cache_dir).output == "no dead letters\n"
-    queue = SqliteQueue(Path(cache_dir) / "warm-0.sqlite3", FakeClock())
+    queue = SqliteQueue(Path(cache_dir) / "warm-0.sqlite3", SystemClock())
     delivery = queue.receive()
     queue.close()
     assert delivery is not None

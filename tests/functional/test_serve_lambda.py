@@ -104,5 +104,5 @@ def test_packages_that_only_a_lambda_of_ones_own_takes_are_named(
 ) -> None:
     monkeypatch.setattr(emulated, "find_spec", lambda name: None if name == "moto" else name)
 
-    with pytest.raises(ConfigurationError, match=r"--lambda: moto missing: make setup, or pip"):
+    with pytest.raises(ConfigurationError, match=r"needs packages that are missing: moto\. Run"):
         emulated.serve(cast(Any, None), print)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.aws.function_settings import InferenceSettings
-from modelyard.aws.inference import STOP_MARGIN_S, UPDATE_PATIENCE_S, InferenceFunction, StartedApi
+from modelyard.aws.inference import STOP_MARGIN_S, UPDATE_WAIT_S, InferenceFunction, StartedApi
 from modelyard.aws.lambda_payload import members_of, parse_payload
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.envelope import render_request
@@ -63,7 +63,7 @@ def invoke(service: Service, remaining_s: float) -> Answer:
     ("error", "remaining_s", "wait_s"),
     [
         (ModelNotReadyError("loading"), 360.0, 360.0 - STOP_MARGIN_S),
-        (None, 360.0, UPDATE_PATIENCE_S),
+        (None, 360.0, UPDATE_WAIT_S),
         (None, 3.0, 3.0 - STOP_MARGIN_S),
         (ModelNotReadyError("loading"), 1.0, 0.0),
     ],
@@ -118,7 +118,7 @@ def test_invocation_of_an_api_waits_for_what_its_class_left_to_be_done() -> None
 
     InferenceFunction(StartedApi(service)).handle(EVENT, Context(360.0))  # type: ignore[arg-type]
 
-    assert (service.waits_s, service.finished_within_s) == ([UPDATE_PATIENCE_S],) * 2
+    assert (service.waits_s, service.finished_within_s) == ([UPDATE_WAIT_S],) * 2
 
 
 OPENS_A_FILE_BESIDE_IT = """
@@ -174,8 +174,8 @@ def test_handlers_hold_nothing_but_their_wiring() -> None:
         code = [line for line in lines if line and not line.startswith('"""')]
         assert code == [
             "import os",
-            "from modelyard.aws.lifelong import lifelong",
-            "with lifelong():",
+            "from modelyard.aws.frozen_imports import frozen_imports",
+            "with frozen_imports():",
             f"    from modelyard.aws.{name} import handler_of",
             "    handler = handler_of(os.environ)",
         ]

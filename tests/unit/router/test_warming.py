@@ -121,7 +121,7 @@ def test_message_that_keeps_failing_ends_as_a_dead_letter() -> None:
     scene.clock.advance(60.0)
     scene.work_off()
 
-    assert scene.queue.dead_letters() == [REQUEST]
+    assert [letter.request for letter in scene.queue.all()] == [REQUEST]
     assert not scene.queue.waiting()
 
 

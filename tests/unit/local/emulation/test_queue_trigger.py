@@ -1,7 +1,7 @@
 import pytest
 
 from modelyard.local.emulation.definitions import Outcome
-from modelyard.local.emulation.queue_trigger import is_taken, sqs_record
+from modelyard.local.emulation.queue_trigger import is_processed, sqs_record
 
 MESSAGE = {"MessageId": "m", "ReceiptHandle": "r", "Body": "text", "MD5OfBody": "5"}
 
@@ -18,7 +18,7 @@ def test_record_has_the_members_of_an_event() -> None:
 
 @pytest.mark.parametrize("payload", [b"null", b"{}", b'{"batchItemFailures": []}'])
 def test_message_is_taken_when_no_failure_is_named(payload: bytes) -> None:
-    assert is_taken(Outcome(payload), "m")
+    assert is_processed(Outcome(payload), "m")
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_message_is_taken_when_no_failure_is_named(payload: bytes) -> None:
     ],
 )
 def test_message_stays_otherwise(outcome: Outcome) -> None:
-    assert not is_taken(outcome, "m")
+    assert not is_processed(outcome, "m")

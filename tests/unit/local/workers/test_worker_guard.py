@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from modelyard.domain.errors import ModelCrashedError
-from modelyard.local.workers.worker_guard import MOST_STUCK_CALLS, WorkerLimits, overstepped
+from modelyard.local.workers.worker_guard import MAX_STUCK_CALLS, WorkerLimits, exceeded
 from modelyard.local.workers.worker_pool import WorkerPool
 from tests.worker_processes import AT_PREDICT, WorkerProcesses, body_of, until, worker_processes
 
@@ -93,11 +93,11 @@ def test_processes_that_a_model_left_behind_end_with_its_worker(processes: Worke
 
 def test_worker_with_too_many_calls_that_do_not_end_is_replaced() -> None:
     async def ping() -> int:
-        return MOST_STUCK_CALLS + 1
+        return MAX_STUCK_CALLS + 1
 
-    reason = asyncio.run(overstepped(os.getpid(), WorkerLimits(), ping))
+    reason = asyncio.run(exceeded(os.getpid(), WorkerLimits(), ping))
 
-    assert reason == f"{MOST_STUCK_CALLS + 1} calls in it do not end"
+    assert reason == f"{MAX_STUCK_CALLS + 1} calls in it do not end"
 
 
 def test_worker_that_has_not_answered_yet_may_take_its_time() -> None:
@@ -111,7 +111,7 @@ def test_worker_that_has_not_answered_yet_may_take_its_time() -> None:
         limits = WorkerLimits(silence_s=0.01)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await overstepped(os.getpid(), limits, ping)
+                await exceeded(os.getpid(), limits, ping)
 
     asyncio.run(scenario())
 

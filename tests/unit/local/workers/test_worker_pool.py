@@ -437,7 +437,7 @@ def test_stop_while_a_worker_is_being_replaced_leaves_no_process(
         (worker,) = pool._workers
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
-        await worker.wait_for_death(after=0)
+        await worker.wait_for_exit(after=0)
         for _ in range(steps):
             await asyncio.sleep(0)
 

@@ -254,7 +254,7 @@ def test_many_calls_at_once_are_all_answered(scene: Scene) -> None:
 def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_channel, "MOST_CALLS", 10)
+    monkeypatch.setattr(worker_channel, "MAX_CALLS", 10)
     threads: list[threading.Thread] = []
 
     def handle(_: Request) -> Answer:
@@ -276,7 +276,7 @@ def test_thread_ends_after_its_share_of_calls_and_none_is_lost(
 def test_thread_goes_on_when_no_other_can_be_started(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_channel, "MOST_CALLS", 2)
+    monkeypatch.setattr(worker_channel, "MAX_CALLS", 2)
     scene.serve(lambda _: ENDED)
     client, stream = scene.connect()
     assert ask(client, stream) == ENDED

@@ -1,7 +1,7 @@
-"""SageMaker's metrics for CloudWatch: lines of the embedded metric format, one for each endpoint.
+"""The metrics for CloudWatch: log lines in the embedded metric format, one for each endpoint.
 
-The endpoint is the only dimension: each combination of dimensions is billed, and a deployment may
-have thousands of models. Logs have the model.
+The endpoint is the only dimension, because each combination of dimensions is billed and there may
+be thousands of models. The logs name the model.
 """
 
 import sys
@@ -16,9 +16,9 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from modelyard.domain.metrics import NAMESPACE, OBSERVED
 from modelyard.domain.values import Sample
 
-_MOST = 10_000
-_MOST_IN_LINE = 99
-"""With the 100th value of a metric, Powertools prints a line of its own."""
+_MAX_SAMPLES = 10_000
+_MAX_IN_LINE = 99
+"""At the 100th value of a metric, Powertools would print a line itself."""
 
 
 def write_line(line: str) -> None:
@@ -28,19 +28,19 @@ def write_line(line: str) -> None:
 
 
 class EmfMetrics:
-    """`Metrics` that are written as log lines by `flush`, at the end of an invocation."""
+    """`Metrics` that `flush` writes as log lines, at the end of an invocation."""
 
     def __init__(self, write: Callable[[str], None] = write_line) -> None:
         self._write = write
-        self._samples: deque[Sample] = deque(maxlen=_MOST)
+        self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._line = EphemeralMetrics(namespace=NAMESPACE)
 
     def record(self, *samples: Sample) -> None:
-        """Keep observations until `flush`."""
+        """Keep observations until `flush`; beyond 10,000 the oldest are dropped."""
         self._samples.extend(samples)
 
     def flush(self) -> None:
-        """Write what was recorded."""
+        """Write the observations."""
         samples = sorted(self._samples, key=attrgetter("endpoint_name"))
         self._samples.clear()
         for endpoint_name, group in groupby(samples, key=attrgetter("endpoint_name")):
@@ -48,7 +48,7 @@ class EmfMetrics:
                 self._write(self._rendered(endpoint_name, some))
 
     def _rendered(self, endpoint_name: str, samples: Sequence[Sample]) -> str:
-        self._line.clear_metrics()  # also of what an earlier line may have left when it failed
+        self._line.clear_metrics()  # an earlier line that failed may have left some
         self._line.add_dimension("EndpointName", endpoint_name)
         for sample in samples:
             self._line.add_metric(sample.name, _unit(sample.name), sample.value)
@@ -62,5 +62,5 @@ def _unit(name: str) -> MetricUnit:
 
 
 def _batches(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-    starts = range(0, len(samples), _MOST_IN_LINE)
-    return (samples[start : start + _MOST_IN_LINE] for start in starts)
+    starts = range(0, len(samples), _MAX_IN_LINE)
+    return (samples[start : start + _MAX_IN_LINE] for start in starts)

@@ -1,4 +1,4 @@
-"""What a deployment tells its functions, read once and handed down."""
+"""The settings of the Lambda functions, as environment variables."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -11,10 +11,10 @@ PREFIX = "MODELYARD_"
 
 @dataclass(frozen=True, slots=True)
 class FunctionSettings:
-    """What a deployment tells a Lambda function: one environment variable for each member."""
+    """The settings of a Lambda function: one environment variable for each member."""
 
     def to_environ(self) -> dict[str, str]:
-        """Return the variables of the function's environment; empty members are left out."""
+        """Return the environment variables, without those of empty members."""
         members = {field.name: str(getattr(self, field.name)) for field in fields(self)}
         return {f"{PREFIX}{name.upper()}": value for name, value in members.items() if value}
 
@@ -23,7 +23,7 @@ class FunctionSettings:
         """Return the settings that `to_environ` wrote.
 
         Raises:
-            ConfigurationError: a variable is missing or is no number where one is needed.
+            ConfigurationError: a variable is missing, or is not the number that it must be.
         """
         members: dict[str, object] = {}
         for field in fields(cls):
@@ -51,9 +51,9 @@ class RouterSettings(FunctionSettings):
     """Path of the file with the endpoints and their functions (`aws.function_table`)."""
     warm_queue_url: str
     auth: str = "iam"
-    """Who lets callers in: `iam` and `none` mean API Gateway, `key` the router itself."""
+    """Who authenticates callers: API Gateway (`iam`, `none`) or the router (`key`)."""
     keys_path: str = ""
-    """Path of the SSM parameters that hold the hashes of the keys, with `auth: key`."""
+    """With `auth: key`, the path of the SSM parameters that contain the hashes of the keys."""
     account: str = "000000000000"
 
 
@@ -70,9 +70,9 @@ class InferenceSettings(FunctionSettings):
     """The environment of an inference function."""
 
     cache_dir: str
-    """Where artifacts are staged: a folder of the EFS mount, or below /tmp."""
+    """The folder for staged artifacts: on the EFS mount or below /tmp."""
     memory_bytes: int
-    """For loaded models; what the runtime itself needs is not in it."""
+    """Memory for loaded models, without what Python and the frameworks need."""
     disk_bytes: int
     project_file: str = ""
-    """The line of `ApiWorkerSettings` of the Cortex API here; empty for multi-model endpoints."""
+    """Path of the file with the `ApiSettings` of a Cortex API; empty for multi-model endpoints."""

@@ -1,4 +1,4 @@
-"""The inference function: requests of the envelope, on the models of its execution environment."""
+"""The inference function: answers requests with the models of its execution environment."""
 
 import os
 import threading
@@ -21,41 +21,40 @@ if TYPE_CHECKING:
     from modelyard.cortex.realtime_api import RealtimeApi
 
 PREDICT_SLOTS = 2
-UPDATE_PATIENCE_S = 5.0
-"""How long an answer may be kept back for a load that somebody else waits for, or an update."""
+UPDATE_WAIT_S = 5.0
+"""How long an answer may be delayed for another caller's load or for an update."""
 STOP_MARGIN_S = 2.0
-"""What an invocation leaves of its time, so that it ends by itself and its models stay."""
+"""Time left before the timeout, so that the invocation ends normally and keeps its models."""
 
 Event = dict[str, Any]
 
 
 class Service(Protocol):
-    """The use cases beside the models."""
+    """What answers requests: models of an endpoint or a Cortex API."""
 
     def handle(self, request: Request) -> Answer:
-        """Return the answer; errors are part of it."""
+        """Return the answer, which may contain an error."""
         ...
 
     def finish_loads(self, timeout_s: float) -> None:
-        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        """Wait until no load is running, for at most `timeout_s`."""
         ...
 
 
 class Context(Protocol):
-    """What Lambda tells a handler about its invocation."""
+    """The context of an invocation that Lambda passes to a handler."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda ends the invocation."""
+        """Return the milliseconds until the timeout of the invocation."""
         ...
 
 
 class InferenceFunction:
-    """Answers the envelope, one request at a time.
+    """Answers requests, one at a time.
 
-    An execution environment is frozen from one invocation's end to the next one's beginning. So
-    an invocation does not end while a model is being loaded, also when its answer is "not ready":
-    its caller has gone by then, and the load is what it goes on for. What was measured does not
-    go the way of such an answer: the next one has it.
+    Lambda freezes an execution environment between invocations. So an invocation does not end
+    while a model is being loaded, even if its answer is "not ready" and its caller has gone.
+    Nobody reads that answer, so its metrics are sent with the next one.
     """
 
     def __init__(self, service: Service) -> None:
@@ -63,7 +62,7 @@ class InferenceFunction:
         self._kept: tuple[Sample, ...] = ()
 
     def handle(self, event: Event, context: Context) -> Event:
-        """Return the answer's payload."""
+        """Return the payload of the answer."""
         answer = self._service.handle(parse_request(frame_of(event)))
         samples, self._kept = self._kept + answer.samples, ()
         remaining_s = max(0.0, context.get_remaining_time_in_millis() / 1000 - STOP_MARGIN_S)
@@ -71,7 +70,7 @@ class InferenceFunction:
             self._service.finish_loads(remaining_s)
             samples, self._kept = (), samples
         else:
-            self._service.finish_loads(min(UPDATE_PATIENCE_S, remaining_s))
+            self._service.finish_loads(min(UPDATE_WAIT_S, remaining_s))
         return render_answer_members(replace(answer, samples=samples))
 
 
@@ -79,11 +78,11 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
     """Return the Lambda handler of an inference function.
 
     Raises:
-        ConfigurationError: the environment describes none.
+        ConfigurationError: environment variables are missing or wrong.
     """
     configure_function_logging()
     settings = InferenceSettings.from_environ(environ)
-    # An identity for what it writes to the shared disk: host names repeat, log streams do not.
+    # The identity for its entries on the shared disk: log streams are unique, host names are not.
     machine = environ.get("AWS_LAMBDA_LOG_STREAM_NAME", "")
     worker = WorkerSettings(
         name="inference",
@@ -101,10 +100,10 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
 
 
 def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
-    """Return the function of a Cortex API; its class is made in the first call.
+    """Return the function of a Cortex API. The first call runs the constructor of its class.
 
-    The process works in the project's folder: classes open files relative to it. The init phase
-    ends after 10 s and its work is lost then; a constructor may need more.
+    The init phase is limited to 10 s, and a constructor may need more. The working directory is
+    the project's folder, because classes open files relative to it.
     """
     from modelyard.cortex.assembly import build_api
     from modelyard.cortex.user_class.loader import make_importable
@@ -117,7 +116,7 @@ def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
 
 
 class StartedApi:
-    """A Cortex API whose class is made at first need."""
+    """A Cortex API that starts with its first request."""
 
     def __init__(self, api: "RealtimeApi") -> None:
         self._api = api
@@ -125,7 +124,7 @@ class StartedApi:
         self._is_started = False
 
     def handle(self, request: Request) -> Answer:
-        """Return the answer of the API, whose class is made then."""
+        """Return the answer of the API, which is started first if necessary."""
         with self._lock:
             if not self._is_started:
                 self._api.start()
@@ -133,6 +132,6 @@ class StartedApi:
         return self._api.handle(request)
 
     def finish_loads(self, timeout_s: float) -> None:
-        """Wait for loads, and for each `post_predict`: one that is frozen may never go on."""
+        """Wait for loads and for each `post_predict`, which might never continue once frozen."""
         self._api.finish_loads(timeout_s)
         self._api.finish(timeout_s)

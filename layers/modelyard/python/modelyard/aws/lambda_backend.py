@@ -33,9 +33,9 @@ from modelyard.router.suspects import Suspects
 logger = logging.getLogger(__name__)
 
 ANSWER_GRACE_S = 2.0
-"""What a call gets beyond its window; with the default window, just under API Gateway's 29 s."""
+"""Time for the answer after the window; with the default window just below API Gateway's 29 s."""
 MAX_SILENCE_S = 360.0
-"""A model that has given no answer for so long is not being loaded: it hangs."""
+"""A model that has not answered for this long does not load any more: it hangs."""
 
 _RETRY_AFTER_S = 5.0
 _TENANT = re.compile(r"[A-Za-z0-9._:/=+\-@ ]{1,256}")
@@ -43,7 +43,7 @@ _BUSY = ("TooManyRequestsException", "EC2ThrottledException", "ENILimitReachedEx
 
 
 class LambdaClients:
-    """Lambda clients by read timeout: the SDK has it per client. Safe to share between threads."""
+    """Lambda clients by read timeout, which the SDK sets per client. Threads may share this."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,9 +51,9 @@ class LambdaClients:
         self._clients: dict[float, Any] = {}
 
     def reading_for(self, timeout_s: float) -> Any:
-        """Return a client that waits so long for an answer and never asks twice.
+        """Return a client that waits this long for an answer and never retries.
 
-        A repeated call would load the model once more, in another execution environment.
+        A retry would load the model again in another execution environment.
         """
         with self._lock:
             if timeout_s not in self._clients:
@@ -73,8 +73,8 @@ class LambdaClients:
 class LambdaBackend:
     """`InferenceBackend` over the functions of one endpoint.
 
-    A call that nobody waits for any more runs on: Lambda ends an invocation with its answer, not
-    with its caller. So a load that outlasts the window is completed all the same.
+    Lambda does not end an invocation when its caller stops waiting. So a load that takes longer
+    than the window is still completed.
     """
 
     def __init__(
@@ -91,23 +91,24 @@ class LambdaBackend:
 
     @property
     def shards(self) -> int:
-        """How many functions there are."""
+        """How many functions the endpoint has."""
         return self._functions.shards
 
     def prepare(self) -> None:
-        """Make the client that asks for models, before anybody waits for it."""
+        """Create the client for calls of models now, so that no caller waits for it."""
         self._client_reading_for(self._functions.endpoint.sync_window_s + ANSWER_GRACE_S)
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.
 
         Raises:
-            ModelNotReadyError: no answer within the window; the load goes on.
-            ModelError: no answer, again and again, for longer than a load may take.
+            ModelNotReadyError: no answer within the window; the load continues.
+            ModelError: no answer to repeated calls for longer than a load may take.
             TimeoutError: no answer to a request that is not about one model.
-            ModelCrashedError: the model takes its execution environment down.
-            CapacityError: the function runs as often as it may.
-            PayloadTooLargeError, DependencyError: Lambda cannot be asked this, or now.
+            ModelCrashedError: the model makes its execution environment crash.
+            CapacityError: all execution environments of the function are busy.
+            PayloadTooLargeError: the request is too large for Lambda.
+            DependencyError: Lambda refuses the call or cannot be reached.
         """
         model_id = _model_of(request)
         if model_id is not None:
@@ -131,8 +132,8 @@ class LambdaBackend:
     async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.
 
-        A function has one event at a time, so nothing else waits for the loop while a model is
-        asked; a thread for it costs more than choosing the shard. A survey asks all shards at once.
+        The router handles one event at a time, so a call of a model may block the event loop; a
+        thread would take longer than choosing the shard. A survey asks all shards concurrently.
         """
         if isinstance(request, Survey):
             return await asyncio.to_thread(self._invoke, shard, request, timeout_s)
@@ -159,7 +160,7 @@ class LambdaBackend:
         return parse_payload(content)
 
     def _tenant(self, request: Request) -> dict[str, str]:
-        """Return the parameter that gives every model execution environments of its own."""
+        """Return the parameter that gives each model its own execution environments."""
         if not self._functions.per_tenant:
             return {}
         model_id = _model_of(request)
@@ -169,7 +170,7 @@ class LambdaBackend:
         return {"TenantId": name}
 
     def _silence(self, model_id: ModelId) -> ModelyardError:
-        """Return what a caller is told of a model that did not answer in time."""
+        """Return the error for a model that did not answer in time."""
         now = self._clock.monotonic()
         silent_s = now - self._silent_since.setdefault(model_id, now)
         if silent_s > MAX_SILENCE_S:
@@ -204,7 +205,7 @@ def _refused(error: ClientError, function_name: str) -> ModelyardError:
 def _failed(content: bytes, function_name: str) -> ModelyardError:
     """Return the error of an invocation that ended without an answer.
 
-    Lambda tells a timeout by its text only ("... Task timed out after ...").
+    Lambda reports a timeout only by its text ("... Task timed out after ...").
     """
     text = content.decode(errors="replace")
     logger.error("function failed", extra={"function": function_name, "reason": text[:500]})

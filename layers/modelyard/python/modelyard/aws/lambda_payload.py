@@ -1,6 +1,6 @@
 """Frames of the envelope as Lambda payloads, which are JSON: text stays text, the rest is base64.
 
-Text is not inflated by a third, so that CSV and JSON callers get nearly all of Lambda's 6 MB.
+Base64 grows a body by a third. Text avoids it, so CSV and JSON can use nearly all of Lambda's 6 MB.
 """
 
 import base64
@@ -15,7 +15,7 @@ from modelyard.domain.errors import ModelError, PayloadTooLargeError
 from modelyard.domain.requests import Answer
 
 MAX_PAYLOAD_BYTES = 6_291_556
-"""Of a synchronous invocation, in either direction (AWS Lambda quota)."""
+"""Largest payload of a synchronous invocation, in each direction (AWS Lambda quota)."""
 
 Members = dict[str, Any]
 
@@ -30,10 +30,10 @@ def members_of(frame: Frame) -> Members:
 
 
 def frame_of(members: Mapping[str, Any]) -> Frame:
-    """Return the frame that `members_of` put into a payload.
+    """Return the frame of a payload made by `members_of`.
 
     Raises:
-        ModelyardError: it is something else.
+        ModelyardError: the payload was made by something else.
     """
     with reading("the payload"):
         body = members["body"]
@@ -45,7 +45,7 @@ def render_payload(frame: Frame) -> bytes:
     """Return the payload of a request.
 
     Raises:
-        PayloadTooLargeError: Lambda would not take it.
+        PayloadTooLargeError: the payload is too large for Lambda.
     """
     payload = orjson.dumps(members_of(frame))
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -57,7 +57,7 @@ def render_payload(frame: Frame) -> bytes:
 
 
 def render_answer_members(answer: Answer) -> Members:
-    """Return the members of an answer's payload; an answer that is too large becomes an error."""
+    """Return the members of an answer's payload. An answer that is too large becomes an error."""
     members = members_of(render_answer(answer))
     size_bytes = len(orjson.dumps(members))
     if size_bytes <= MAX_PAYLOAD_BYTES:
@@ -69,10 +69,10 @@ def render_answer_members(answer: Answer) -> Members:
 
 
 def parse_payload(payload: bytes) -> Answer:
-    """Return the answer of a payload that `render_answer_members` made.
+    """Return the answer of a payload made by `render_answer_members`.
 
     Raises:
-        ModelyardError: it is something else.
+        ModelyardError: the payload was made by something else.
     """
     with reading("the payload"):
         members = orjson.loads(payload)

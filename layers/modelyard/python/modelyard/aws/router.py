@@ -1,4 +1,4 @@
-"""The router function: API Gateway events and direct invocations, over the inference functions."""
+"""The router function: answers API Gateway events and direct invocations."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from mangum.types import ASGI
 
 KEYS_TTL_S = 60.0
-"""How long a key that was deleted may still work."""
+"""How long a deleted key may still work."""
 
 Event = dict[str, Any]
 
 
 class RouterFunction:
-    """Answers the events of the router function, one at a time."""
+    """Answers events, one at a time."""
 
     def __init__(self, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics) -> None:
         self._http = http
@@ -50,7 +50,7 @@ class RouterFunction:
         self._loop = asyncio.new_event_loop()
 
     def handle(self, event: Event, context: Any) -> Event:
-        """Return the answer to an API Gateway event, or to a direct invocation."""
+        """Return the response to an API Gateway event or a direct invocation."""
         asyncio.set_event_loop(self._loop)
         try:
             if "requestContext" in event:
@@ -61,10 +61,10 @@ class RouterFunction:
 
 
 def build_router(environ: Mapping[str, str]) -> RouterFunction:
-    """Return the function that these environment variables describe.
+    """Return the router for these environment variables.
 
     Raises:
-        ConfigurationError: they describe none.
+        ConfigurationError: environment variables are missing or wrong.
     """
     configure_function_logging()
     settings = RouterSettings.from_environ(environ)
@@ -75,7 +75,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
         item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in table
     }
     warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
-    # A client takes longer to make than most models to answer; a snapshot has them made.
+    # Creating a client takes longer than most predictions, so SnapStart's snapshot contains them.
     register_before_snapshot(warm_queue.prepare)
     for backend in backends.values():
         register_before_snapshot(backend.prepare)
@@ -100,7 +100,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
 
 
 def _repositories(table: Sequence[EndpointFunctions]) -> Callable[[str], ModelRepository]:
-    """Return how a repository is opened: an API's is several places under one name."""
+    """Return the function that opens a repository, which for a Cortex API may be several places."""
     if not any(item.api for item in table):
         return open_repository
     from modelyard.cortex.versioned_repository import opening

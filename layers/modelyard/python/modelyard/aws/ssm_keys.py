@@ -1,4 +1,4 @@
-"""Keys on AWS: one SSM parameter for each, below one path."""
+"""API keys on AWS: one SSM parameter for each key, below one path."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def build_client() -> Any:
     """Return an SSM client; region and credentials come from the usual AWS settings.
 
     Raises:
-        ConfigurationError: these settings contradict themselves, or name no region.
+        ConfigurationError: the AWS settings are inconsistent or have no region.
     """
     config = Config(
         connect_timeout=2,
@@ -37,16 +37,16 @@ class SsmKeys:
     """`KeyStore` over SSM parameters."""
 
     def __init__(self, path: str, client: Callable[[], Any]) -> None:
-        """`client` is called at first need, or by `prepare`."""
+        """`client` is called when it is first needed, or by `prepare`."""
         self._path = f"/{path.strip('/')}"
         self._client = functools.cache(client)
 
     def prepare(self) -> None:
-        """Make the client before anybody waits for it."""
+        """Create the client now, so that no caller waits for it."""
         self._client()
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return the key of this id.
+        """Return the key with this id, or None.
 
         Raises:
             DependencyError: the parameter cannot be read.
@@ -73,10 +73,10 @@ class SsmKeys:
             )
 
     def all(self) -> Iterator[StoredKey]:
-        """Yield every key, by id.
+        """Yield every key, ordered by id.
 
         Raises:
-            DependencyError: the parameters cannot be listed, or one is no key.
+            DependencyError: the parameters cannot be listed, or one is not a key.
         """
         pages = self._client().get_paginator("get_parameters_by_path").paginate(Path=self._path)
         with _dependency("listed"):
@@ -87,10 +87,10 @@ class SsmKeys:
                     yield parse_stored(key_id, item["Value"])
 
     def delete(self, key_id: str) -> None:
-        """Forget the key.
+        """Delete the key.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: no key has this id.
             DependencyError: the parameter cannot be deleted.
         """
         with _dependency("deleted"):

@@ -1,4 +1,4 @@
-"""The warmer function: takes one warm message and has its model loaded where it will be called."""
+"""The warmer function: loads the model of a warm message on the shard that will serve it."""
 
 import asyncio
 import logging
@@ -23,15 +23,15 @@ from modelyard.router.warming import Warmer
 logger = logging.getLogger(__name__)
 
 LOAD_MARGIN_S = 5.0
-"""How much sooner than its function a load ends, so that its execution environment stays."""
+"""How long before the timeout of its function a load ends, so that the environment survives."""
 RETURN_MARGIN_S = 20
-"""A message whose warmer dies comes back this long after that warmer's own time is over."""
+"""If a warmer crashes, its message is delivered again this long after the warmer's timeout."""
 
 Event = dict[str, Any]
 
 
 class WarmerFunction:
-    """Answers events of the warm queue; each message is settled by itself."""
+    """Processes events of the warm queue. Each message is deleted or retried individually."""
 
     def __init__(self, warmer: Warmer, queue: SqsQueue, metrics: EmfMetrics) -> None:
         self._warmer = warmer
@@ -39,7 +39,7 @@ class WarmerFunction:
         self._metrics = metrics
 
     def handle(self, event: Event, context: Any) -> Event:
-        """Return which messages stay on the queue (partial batch response)."""
+        """Return the messages that stay on the queue (partial batch response)."""
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
             failed = [
@@ -52,16 +52,18 @@ class WarmerFunction:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def _warm(self, record: Event, remaining_s: float) -> bool:
-        """Return whether the message is done with; what the queue itself refuses costs no load."""
+        """Load the model; return whether the message is done. Errors of the queue stop no load."""
         delivery = _delivery(record)
         try:
             self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
-        except DependencyError as error:  # it may be delivered twice: loading twice is harmless
+        except DependencyError as error:  # a second delivery is possible; loading twice is harmless
             logger.warning("message not hidden", extra={"reason": error.message})
         failure = asyncio.run(self._warmer.warm(delivery))
         try:
             return self._warmer.settle(delivery, failure)
-        except DependencyError as error:  # it comes back; a model that is loaded is a quick answer
+        except (
+            DependencyError
+        ) as error:  # it is delivered again, and a loaded model answers quickly
             logger.warning("message not settled", extra={"reason": error.message})
             return False
 
@@ -70,7 +72,7 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
     """Return the Lambda handler of the warmer.
 
     Raises:
-        ConfigurationError: the environment describes none.
+        ConfigurationError: environment variables are missing or wrong.
     """
     configure_function_logging()
     settings = WarmerSettings.from_environ(environ)

@@ -1,7 +1,7 @@
-"""The worker of one Cortex API: its class, its models, calls on the inherited socket.
+"""The worker process of one Cortex API: it runs the API's class on calls from a socket.
 
-It runs in the project's folder, with the project's environment. Standard input stays open as long
-as the server lives; its end is the order to stop.
+It runs in the project's folder and environment and inherits the socket. When the server closes the
+worker's standard input, the worker stops.
 """
 
 import faulthandler
@@ -23,11 +23,11 @@ from modelyard.local.workers.worker_pulse import Pulse
 from modelyard.local.workers.worker_server import WorkerServer
 
 STOP_TIMEOUT_S = 2.0
-LEAST_PAUSE_S = 0.25
+MIN_PAUSE_S = 0.25
 
 
 def main(descriptor: int, pulse_descriptor: int) -> None:
-    """Serve until standard input ends; tell by a pulse that Python still runs."""
+    """Serve until standard input ends; a heartbeat tells the server that Python still runs."""
     worker = WorkerSettings.from_line(sys.stdin.buffer.readline())
     settings = ApiSettings.from_line(sys.stdin.buffer.readline())
     configure_logging(worker.name)
@@ -37,29 +37,29 @@ def main(descriptor: int, pulse_descriptor: int) -> None:
     api = build_api(settings, worker)
     pulse = Pulse(pulse_descriptor, SystemClock())
     server = WorkerServer(socket.socket(fileno=descriptor), pulse.counting(api.handle))
-    # The order to stop may come while the class is made.
-    threading.Thread(target=stop_when_told, args=(server, api), daemon=True).start()
+    # Standard input may end while the constructor of the class runs.
+    threading.Thread(target=stop_at_end_of_input, args=(server, api), daemon=True).start()
     api.start()
     pulse.start()
     gc.collect()
-    gc.freeze()  # a full collection over what never dies would stall every call
-    threading.Thread(target=keep_fresh, args=(api, settings.revalidate_s), daemon=True).start()
+    gc.freeze()  # a full collection of these permanent objects would delay every call
+    threading.Thread(target=refresh_forever, args=(api, settings.revalidate_s), daemon=True).start()
     server.serve()
 
 
-def stop_when_told(server: WorkerServer, api: RealtimeApi) -> None:
-    """End the process with standard input, after the calls and what they left to be done."""
+def stop_at_end_of_input(server: WorkerServer, api: RealtimeApi) -> None:
+    """End the process when standard input ends, after running calls and each `post_predict`."""
     sys.stdin.buffer.read()
     server.stop(STOP_TIMEOUT_S)
     api.finish(STOP_TIMEOUT_S)
     logging.shutdown()
-    os._exit(0)  # threads of the class do not keep the process alive
+    os._exit(0)  # not by sys.exit: it would wait for threads that the class started
 
 
-def keep_fresh(api: RealtimeApi, every_s: float) -> None:
-    """Notice for ever what is gone from the repository, also when nobody calls."""
+def refresh_forever(api: RealtimeApi, every_s: float) -> None:
+    """Look for changes in the repository every `every_s` seconds, also when no call arrives."""
     pause = threading.Event()
-    while not pause.wait(max(every_s, LEAST_PAUSE_S)):
+    while not pause.wait(max(every_s, MIN_PAUSE_S)):
         api.refresh()
 
 

@@ -1,4 +1,4 @@
-"""From an API of a config file to one that can be started: its models and packages are there."""
+"""Prepares the start of a Cortex API: checks its models, finds an interpreter for its worker."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +21,13 @@ def prepare_api(
     warn: Callable[[str], None],
     report: Callable[[str], None],
 ) -> ServedApi:
-    """Return the API with the interpreter for its worker.
+    """Return the API and the Python interpreter for its worker.
 
-    `warn` hears what is odd about it, `report` what the installation prints.
+    `warn` is called with each warning, `report` with each line that the installation prints.
 
     Raises:
-        ConfigurationError: its models are not laid out as they must be, or packages that its
-            requirements.txt asks for are missing (without `install`) or cannot be installed.
+        ConfigurationError: the folders of its models are wrong, or packages of its requirements.txt
+            are missing (without `install`) or cannot be installed.
         DependencyError: its models cannot be listed.
     """
     findings = check_models(project, open_repository)

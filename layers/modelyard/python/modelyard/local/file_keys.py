@@ -1,4 +1,4 @@
-"""Keys of a local server: a folder with one JSON file for each."""
+"""API keys of a local server: a folder with one JSON file for each key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,19 +9,16 @@ from modelyard.domain.values import StoredKey
 
 
 class FileKeys:
-    """`KeyStore` over a folder; files are readable for their owner only.
-
-    Every `find` reads: nothing is remembered here.
-    """
+    """`KeyStore` in a folder, whose files only their owner can read. It caches nothing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return the key of this id.
+        """Return the key with this id, or None.
 
         Raises:
-            DependencyError: the file is there and cannot be read.
+            DependencyError: the file exists but cannot be read.
         """
         try:
             return parse_stored(key_id, self._path(key_id).read_text())
@@ -47,7 +44,7 @@ class FileKeys:
             raise DependencyError(f"{path} cannot be written: {error.strerror}") from error
 
     def all(self) -> Iterator[StoredKey]:
-        """Yield every key, by id.
+        """Yield every key, ordered by id.
 
         Raises:
             DependencyError: one of them cannot be read.
@@ -57,10 +54,10 @@ class FileKeys:
                 yield stored
 
     def delete(self, key_id: str) -> None:
-        """Forget the key.
+        """Delete the key.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: no key has this id.
             DependencyError: the folder cannot be written.
         """
         try:

@@ -1,4 +1,4 @@
-"""The front of the local server: the router's web app, and an embedded warm queue."""
+"""The HTTP side of the local server: the router's web app and the warm queue."""
 
 import asyncio
 import gc
@@ -39,9 +39,9 @@ from modelyard.router.web.known_keys import KnownKeys
 logger = logging.getLogger(__name__)
 
 KEYS_TTL_S = 1.0
-"""How long a key that was deleted may still work."""
+"""How long a deleted key may still work."""
 MAKE_CLASS_TIMEOUT_S = 600.0
-"""How long the constructor of an API's class may take."""
+"""The time limit for the constructor of an API's class."""
 
 
 async def answer_calls(
@@ -50,10 +50,10 @@ async def answer_calls(
     sockets: Sequence[socket.socket],
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve the endpoints over their pools until SIGTERM or SIGINT.
+    """Serve the endpoints with their pools until SIGTERM or SIGINT.
 
     Raises:
-        ConfigurationError: the class of an API cannot be made, or the port is taken.
+        ConfigurationError: the constructor of an API's class fails, or the port is taken.
     """
     clock, metrics = SystemClock(), PrometheusMetrics()
     endpoints = EndpointTable(options.all_endpoints)
@@ -101,7 +101,11 @@ async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
 
 
 async def _make_classes(router: Router, apis: tuple[ServedApi, ...]) -> None:
-    """Wait until the classes of all APIs are made; one that cannot be made ends the server."""
+    """Wait until the constructors of all APIs' classes have returned.
+
+    Raises:
+        ConfigurationError: a constructor failed.
+    """
     made = (router.describe(api.endpoint.name, MAKE_CLASS_TIMEOUT_S) for api in apis)
     outcomes = await asyncio.gather(*made, return_exceptions=True)
     for api, outcome in zip(apis, outcomes, strict=True):
@@ -117,8 +121,8 @@ def _problem(api: ServedApi, error: ModelyardError) -> str:
     if not isinstance(error, ModelCrashedError):
         return error.message
     return (
-        f"{api.project.predictor_file}: the process ended while the class was made: it called"
-        " exit, was killed, or native code failed; the lines above have its exit code"
+        f"{api.project.predictor_file}: the process ended in the constructor of the class: it"
+        " called exit, was killed, or native code crashed; the lines above have its exit code"
     )
 
 

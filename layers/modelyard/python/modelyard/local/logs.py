@@ -1,4 +1,4 @@
-"""Log lines: an event and its fields, `key=value`, to standard error."""
+"""Log lines on standard error: an event and its fields as `key=value`."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 
 
 class FieldFormatter(logging.Formatter):
-    """Renders the event followed by the fields given in `extra`."""
+    """Renders the event, then the fields given in `extra`."""
 
     def __init__(self, process_name: str) -> None:
         super().__init__()
@@ -28,9 +28,10 @@ class FieldFormatter(logging.Formatter):
         self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and a traceback below it if there is one.
+        """Return the line, followed by a traceback if there is one.
 
-        What `logging.Formatter` does besides takes as long as the fields.
+        For a line without one it skips `logging.Formatter.format`, which takes as long as
+        rendering the fields.
         """
         record.message = record.getMessage()
         if record.exc_info or record.stack_info:
@@ -38,7 +39,7 @@ class FieldFormatter(logging.Formatter):
         return self.formatMessage(record)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """Return the local time to the millisecond."""
+        """Return the local time with milliseconds."""
         second = int(record.created)
         if self._second[0] != second:
             self._second = second, time.strftime(self.default_time_format, time.localtime(second))
@@ -57,7 +58,8 @@ class FieldFormatter(logging.Formatter):
 
 def configure_logging(process_name: str, level: int = logging.INFO) -> None:
     """Send all logs of this process to standard error."""
-    # What no line shows is not looked up for each (the cookbook of `logging` names these).
+    # Our lines do not show these facts, so logging need not collect them (the logging cookbook
+    # describes these switches).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
@@ -65,7 +67,7 @@ def configure_logging(process_name: str, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("botocore", "boto3", "urllib3", "httpx", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It warns of every malformed body, and those are the callers'.
+    # It logs a warning for every malformed body; those are errors of the callers.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
@@ -77,14 +79,14 @@ def _render(value: object) -> str:
 
 
 def log_prints() -> None:
-    """Make log lines of what this process prints, so that they carry its name."""
+    """Turn everything this process prints into log lines, which carry its name."""
     logger = logging.getLogger("print")
     sys.stdout = _PrintedLines(logger, logging.INFO, sys.__stderr__)
     sys.stderr = _PrintedLines(logger, logging.WARNING, sys.__stderr__)
 
 
 class _PrintedLines(io.TextIOBase):
-    """A text stream that logs each line; lines of several threads do not mix."""
+    """A text stream that logs each line and keeps the lines of different threads apart."""
 
     def __init__(self, logger: logging.Logger, level: int, terminal: IO[str] | None) -> None:
         self._logger = logger
@@ -111,5 +113,5 @@ class _PrintedLines(io.TextIOBase):
 
 
 def _last_shown(line: str) -> str:
-    """Return what a terminal shows of a line that was written over, as progress bars do."""
+    """Return what a terminal shows of a line with carriage returns, as in progress bars."""
     return line[line.rfind("\r", 0, -1) + 1 :]

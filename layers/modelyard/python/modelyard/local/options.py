@@ -1,4 +1,4 @@
-"""What `modelyard serve` was told."""
+"""The options of `modelyard serve`, parsed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ SHUTDOWN_GRACE_S = 5
 
 @dataclass(frozen=True, slots=True)
 class ServedApi:
-    """A Cortex API to serve and the interpreter that has what it requires."""
+    """A Cortex API to serve and the Python interpreter that has its packages."""
 
     endpoint: Endpoint
     project: ApiProject
@@ -20,26 +20,26 @@ class ServedApi:
 
 
 def labelled(project: ApiProject, *texts: str) -> list[str]:
-    """Return texts about an API with its name before them, as those about its config have it."""
+    """Return the texts with the label of the API before each, as in messages about its config."""
     return [f"{project.label}: {text}" for text in texts]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What all workers together may use."""
+    """The resources that all workers share."""
 
     workers: int
-    """Processes for the multi-model endpoints; every API has one of its own."""
+    """Number of processes for the multi-model endpoints; each API has one more of its own."""
     memory_bytes: int
     disk_bytes: int
     cache_dir: Path
     max_in_flight: int = MAX_IN_FLIGHT
-    """Calls that each process takes; more are refused at once."""
+    """Calls that each process accepts at a time; more are refused immediately."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Everything `modelyard serve` was told."""
+    """All options of `modelyard serve`."""
 
     endpoints: tuple[Endpoint, ...]
     """The multi-model endpoints."""
@@ -48,15 +48,15 @@ class ServeOptions:
     limits: Limits
     apis: tuple[ServedApi, ...] = ()
     keys_folder: Path | None = None
-    """Where the keys of callers are; without it, everybody is let in."""
+    """The folder of the API keys; None lets every caller in."""
 
     @property
     def grace_s(self) -> int:
-        """How long calls in flight may take to end when the server is to stop."""
+        """How many seconds running calls get to end when the server stops."""
         longest_window_s = max(endpoint.sync_window_s for endpoint in self.all_endpoints)
         return int(longest_window_s) + SHUTDOWN_GRACE_S
 
     @property
     def all_endpoints(self) -> tuple[Endpoint, ...]:
-        """Every endpoint that can be invoked, those of APIs too."""
+        """Every endpoint that can be invoked, including those of Cortex APIs."""
         return (*self.endpoints, *(api.endpoint for api in self.apis))

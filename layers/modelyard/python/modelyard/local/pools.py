@@ -1,4 +1,4 @@
-"""The worker pools of the local server: one for the multi-model endpoints, one for each API."""
+"""The worker pools of the local server: one for all multi-model endpoints, one for each API."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ from modelyard.local.workers.worker_pool import WorkerPool
 from modelyard.local.workers.worker_process import WorkerCommand
 
 MEMORY_FACTOR = 2
-"""A worker may take this many times its share for models: their sizes are estimates."""
+"""A worker may use this many times its share of model memory, because sizes are estimates."""
 FRAMEWORK_BYTES = 1 << 30
-"""And this for interpreter, frameworks and the calls in flight."""
+"""Memory that a worker may use for the interpreter, frameworks and running calls."""
 _ARENAS = "MALLOC_ARENA_MAX"
-_MOST_ARENAS = "2"
-"""Every load has a thread of its own, and each arena of glibc keeps what its threads freed."""
+_MAX_ARENAS = "2"
+"""Each load runs in its own thread, and each arena of glibc keeps the memory its threads freed."""
 
 
 class Pools:
-    """Shares out memory and disk; the class of an API runs in no process but its own."""
+    """Divides memory and disk among the workers. The class of an API has a process of its own."""
 
     def __init__(
         self, endpoints: tuple[Endpoint, ...], apis: tuple[ServedApi, ...], limits: Limits
@@ -49,7 +49,7 @@ class Pools:
     async def start(
         self, stack: AsyncExitStack, socket_dir: Path, clock: Clock
     ) -> Mapping[str, WorkerPool]:
-        """Return the started pool of each endpoint; the stack stops them."""
+        """Start the pools and return the pool of each endpoint; closing the stack stops them."""
         pools: dict[str, WorkerPool] = {}
         if self._endpoints:
             commands = [self._shared_command(index) for index in range(self._shared_workers)]
@@ -109,4 +109,4 @@ def _has_own_folder(project: ApiProject) -> bool:
 
 
 def _allocator() -> Mapping[str, str]:
-    return {_ARENAS: os.environ.get(_ARENAS, _MOST_ARENAS)}
+    return {_ARENAS: os.environ.get(_ARENAS, _MAX_ARENAS)}

@@ -1,5 +1,6 @@
-"""SageMaker's metrics as Prometheus text: each a summary, whose sum and count are CloudWatch's
-Sum and SampleCount, and whose ratio is the Average.
+"""The metrics in Prometheus text format, each as a summary.
+
+The sum and the count of a summary are CloudWatch's Sum and SampleCount; their ratio is the Average.
 """
 
 import threading
@@ -18,7 +19,7 @@ _LABELS = ("EndpointName", "VariantName")
 
 
 class PrometheusMetrics:
-    """`Metrics` over a registry of its own."""
+    """`Metrics` in a Prometheus registry of its own."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -30,7 +31,7 @@ class PrometheusMetrics:
         }
 
     def record(self, *samples: Sample) -> None:
-        """Take observations."""
+        """Add observations."""
         self._totals.add(samples)
 
     def set_loaded(self, endpoint_name: str, count: int, memory_bytes: int) -> None:
@@ -44,7 +45,7 @@ class PrometheusMetrics:
 
 
 class _Totals(Collector):
-    """Sums and counts; a fraction of what the library's own summaries take for each observation."""
+    """Sums and counts. The library's own summaries take several times longer for an observation."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

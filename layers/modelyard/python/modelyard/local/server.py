@@ -1,4 +1,4 @@
-"""The local server: worker processes, and in front of them the router's web app."""
+"""The local server: the worker processes and the router's web app."""
 
 import sys
 import tempfile
@@ -16,16 +16,16 @@ from modelyard.local.pools import Pools
 
 
 def announce(url: str) -> None:
-    """Say on standard output that the server listens."""
+    """Print on standard output that the server listens."""
     sys.stdout.write(f"Modelyard is ready on {url}\n")
     sys.stdout.flush()
 
 
 def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> None:
-    """Serve until SIGTERM or SIGINT; calls in flight are finished. `on_ready` gets the URL.
+    """Serve until SIGTERM or SIGINT, then let running calls end. `on_ready` gets the URL.
 
     Raises:
-        ConfigurationError: the class of an API cannot be made.
+        ConfigurationError: the port is taken, or the constructor of an API's class fails.
     """
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
@@ -40,7 +40,7 @@ async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[st
         for bound in sockets:
             stack.enter_context(bound)
         started = await pools.start(stack, socket_dir, SystemClock())
-        # A quarter of a second of imports, while the workers are at theirs.
+        # This import takes 0.25 s; meanwhile the workers run their own imports.
         from modelyard.local.front import answer_calls
 
         await answer_calls(options, started, sockets, on_ready)

@@ -1,6 +1,6 @@
-"""One local inference worker: settings on standard input, calls on the inherited socket.
+"""One local inference worker: it reads settings from standard input and calls from a socket.
 
-Standard input stays open as long as the server lives; its end is the order to stop.
+It inherits the socket. When the server closes the worker's standard input, the worker stops.
 """
 
 import gc
@@ -21,19 +21,19 @@ STOP_TIMEOUT_S = 2.0
 
 
 def main(descriptor: int, pulse_descriptor: int) -> None:
-    """Serve until standard input ends; tell by a pulse that Python still runs."""
+    """Serve until standard input ends; a heartbeat tells the server that Python still runs."""
     settings = WorkerSettings.from_line(sys.stdin.buffer.readline())
     configure_logging(settings.name)
     service, pulse = build_service(settings), Pulse(pulse_descriptor, SystemClock())
     server = WorkerServer(socket.socket(fileno=descriptor), pulse.counting(service.handle))
     gc.collect()
-    gc.freeze()  # a full collection over what never dies would stall every call
+    gc.freeze()  # a full collection of these permanent objects would delay every call
     threading.Thread(target=server.serve, daemon=True).start()
     pulse.start()
     sys.stdin.buffer.read()
     server.stop(STOP_TIMEOUT_S)
     logging.shutdown()
-    os._exit(0)  # threads of models do not keep the process alive
+    os._exit(0)  # not by sys.exit: it would wait for threads that models started
 
 
 if __name__ == "__main__":

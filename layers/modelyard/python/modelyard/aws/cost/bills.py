@@ -1,4 +1,4 @@
-"""What is asked for, what it comes to, and the lines of a bill."""
+"""A monthly workload, and the bill for serving it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,47 +9,47 @@ MONTH_S = MONTH_HOURS * 3600
 
 
 class Cache(StrEnum):
-    """Where staged artifacts lie, and how reading them is paid for."""
+    """Where staged artifacts are, and how reading them is billed."""
 
     BURSTING = "bursting"
-    """On EFS, whose throughput comes with what is stored."""
+    """EFS with bursting throughput, which grows with the stored bytes."""
     ELASTIC = "elastic"
-    """On EFS, paid for by the byte."""
+    """EFS with elastic throughput, billed by bytes read."""
     TMP = "tmp"
-    """On the disk of each execution environment."""
+    """The disk of each execution environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One endpoint in one month."""
+    """The load of one endpoint in one month."""
 
     requests: int
     models: int
     model_bytes: int
     miss_rate: float
-    """The share of requests whose model is not in memory."""
+    """Share of requests whose model is not in memory, from 0 to 1."""
     duration_s: float
-    """Of a prediction, on one processor."""
+    """Duration of a prediction on one processor."""
     load_s: float
-    """Of a load, from wherever the artifact lies."""
+    """Duration of a load, wherever the artifact is."""
     memory_bytes: int
-    """Of an inference function."""
+    """Memory of an inference function."""
     cache: Cache = Cache.BURSTING
     shards: int = 8
 
     @property
     def misses(self) -> float:
-        """Requests that have to wait for a load."""
+        """Number of requests that wait for a load."""
         return self.requests * self.miss_rate
 
     @property
     def models_gb(self) -> float:
-        """All models together."""
+        """Size of all models in GB."""
         return self.models * self.model_bytes / GB
 
     @property
     def memory_gb(self) -> float:
-        """Memory of an inference function."""
+        """Memory of an inference function in GB."""
         return self.memory_bytes / GB
 
 
@@ -63,12 +63,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a way of serving costs in a month."""
+    """The cost of one way of serving in a month."""
 
     name: str
     lines: tuple[Line, ...]
 
     @property
     def usd(self) -> float:
-        """The sum."""
+        """The sum of all lines."""
         return sum(line.usd for line in self.lines)

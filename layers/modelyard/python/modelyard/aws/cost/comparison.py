@@ -1,4 +1,4 @@
-"""Modelyard beside SageMaker, and from how many requests on SageMaker is cheaper."""
+"""Compares the cost of Modelyard with SageMaker and finds the break-even."""
 
 import bisect
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from modelyard.aws.cost.modelyard import modelyard_bill, sustained_loads
 from modelyard.aws.cost.price_list import Prices
 from modelyard.aws.cost.sagemaker import multi_model_bill, serverless_bill
 
-MOST_REQUESTS = 10**12
-"""Nobody calls more often; a break-even beyond is none."""
-MOST_RAISES = 200
-"""An endpoint that has grown so often by instances and is still dearer is never caught up with."""
+MAX_REQUESTS = 10**12
+"""More requests in a month than anybody has; a break-even above it is reported as none."""
+MAX_STEPS = 200
+"""Give up the search for a break-even after this many instance steps."""
 COPIES = (1, 2)
-"""An instance, and a second one for when the first fails."""
+"""How many copies of everything: one, or two so that an instance may fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class MultiModel:
 
     bill: Bill
     break_even: int | None
-    """Requests in a month from which it costs no more than Modelyard; None if there are none."""
+    """Requests in a month from which it costs no more than Modelyard; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a workload costs, and where the prices are from."""
+    """The bills of a workload, and the origin of the prices."""
 
     workload: Workload
     region: str
@@ -35,9 +35,9 @@ class Comparison:
     modelyard: Bill
     multi_model: tuple[MultiModel, ...]
     serverless: Bill | None
-    """None: Serverless Inference has no endpoints with so much memory."""
+    """None if Serverless Inference has no endpoints with this much memory."""
     warning: str | None = None
-    """Why the real world may not keep to the numbers."""
+    """Why real costs or times may differ."""
 
 
 def compare(workload: Workload, prices: Prices) -> Comparison:
@@ -69,27 +69,28 @@ def _warning(workload: Workload) -> str | None:
 
 
 def break_even(workload: Workload, prices: Prices, copies: int) -> int | None:
-    """Return the fewest requests at which a multi-model endpoint costs no more than Modelyard.
+    """Return the lowest number of requests at which an endpoint costs no more than Modelyard.
 
-    Both grow with the requests, the endpoint by whole instances: so what it costs is raised,
-    step by step, until Modelyard reaches it where it stands.
+    Both costs grow with the requests, the endpoint's by whole instances. Each step takes the
+    endpoint's cost at a number of requests and finds the number at which Modelyard reaches it. The
+    search ends when the endpoint needs no more instances there.
     """
     requests = 0
-    for _ in range(MOST_RAISES):
+    for _ in range(MAX_STEPS):
         there = replace(workload, requests=requests)
         reached = _fewest(workload, prices, multi_model_bill(there, prices, copies).usd)
         if reached <= requests:
             return requests
-        if reached > MOST_REQUESTS:
+        if reached > MAX_REQUESTS:
             break
         requests = reached
     return None
 
 
 def _fewest(workload: Workload, prices: Prices, usd: float) -> int:
-    """Return the fewest requests for which Modelyard costs at least so much."""
+    """Return the lowest number of requests for which Modelyard costs at least `usd`."""
     return bisect.bisect_left(
-        range(MOST_REQUESTS + 1),
+        range(MAX_REQUESTS + 1),
         usd,
         key=lambda requests: modelyard_bill(replace(workload, requests=requests), prices).usd,
     )

@@ -1,34 +1,34 @@
-"""The bill of Modelyard on AWS. docs/cost.md has the formula in words."""
+"""The monthly bill of Modelyard on AWS; docs/cost.md explains the formula."""
 
 from modelyard.aws.cost.bills import GB, MONTH_HOURS, MONTH_S, Bill, Cache, Line, Workload
 from modelyard.aws.cost.price_list import Prices
 
 WINDOW_S = 25.0
-"""A load that takes longer ends in "not ready", a warm message and a second call."""
+"""A longer load leads to a "not ready" response, a warm message and a second call."""
 ROUTER_GB = 1.0
 ROUTER_OVERHEAD_S = 0.015
 WARMER_GB = 0.25
 RESTORED_SHARE = 0.01
-"""Requests that find no environment of the router and have one restored from its snapshot."""
+"""Share of requests for which an environment of the router is restored from its snapshot."""
 IDLE_POLLS = 5 * MONTH_S / 20
-"""Lambda asks an empty queue with five pollers, which wait for 20 s each."""
+"""Requests in a month to an empty queue: Lambda has five pollers, which wait 20 s each."""
 QUEUE_REQUESTS = 3
-"""Of a warm message: send, hide and delete; receiving it is one of the polls."""
+"""SQS requests for a warm message: send, hide and delete. Receiving it is one of the polls."""
 LOG_BYTES = 4096
-"""Of a request, in the logs of API Gateway, the router and an inference function."""
+"""Bytes of a request in the logs of API Gateway, the router and an inference function."""
 METRICS = 19
-"""14 of the endpoint, 5 of API Gateway."""
+"""Custom metrics: 14 of the endpoint, 5 of API Gateway."""
 ALARMS = 6
-"""Beside one for each shard."""
+"""Alarms in addition to one for each shard."""
 DISK_GB = 100.0
-"""`disk` of a deployment, where nothing else is said: the most that lies on EFS."""
+"""The default `disk` of a deployment, which limits the bytes on EFS."""
 
 BURSTING_SHARE_S = 150 / (1 << 20)
-"""What bursting throughput sustains: 150 KiB of reads a second for each GiB that is stored."""
+"""Bursting throughput sustains 150 KiB of reads per second for each stored GiB."""
 
 
 def modelyard_bill(workload: Workload, prices: Prices) -> Bill:
-    """Return what Modelyard costs in a month."""
+    """Return the monthly bill of Modelyard."""
     lines = (
         Line("API Gateway", _calls(workload) * prices.api_request),
         Line("Lambda: requests", _invocations(workload) * prices.lambda_request),
@@ -49,7 +49,7 @@ def modelyard_bill(workload: Workload, prices: Prices) -> Bill:
 
 
 def sustained_loads(workload: Workload) -> float | None:
-    """Return how many loads a month bursting throughput sustains; None in other modes."""
+    """Return how many loads in a month bursting throughput sustains; None in other modes."""
     if workload.cache is not Cache.BURSTING:
         return None
     read_bytes = _staged_gb(workload) * GB * BURSTING_SHARE_S * MONTH_S
@@ -61,7 +61,7 @@ def _loads(workload: Workload) -> float:
 
 
 def _late(workload: Workload) -> float:
-    """Return how many requests are answered "not ready" and called once more."""
+    """Return how many requests get "not ready" and are repeated."""
     return workload.misses if workload.load_s > WINDOW_S else 0.0
 
 
@@ -70,7 +70,7 @@ def _calls(workload: Workload) -> float:
 
 
 def _invocations(workload: Workload) -> float:
-    """Router and inference for each call; warmer and inference for each warm message."""
+    """Return the invocations: two for each call, two for each warm message."""
     return 2 * _calls(workload) + 2 * _late(workload)
 
 
@@ -91,7 +91,7 @@ def _predict_gb_s(workload: Workload) -> float:
 
 
 def _load_gb_s(workload: Workload) -> float:
-    """A late load runs to its end though its caller is gone, and again beside the warmer."""
+    """Return the GB seconds of loads. A late load runs twice: for its caller and for the warmer."""
     load_s = _loads(workload) * workload.load_s
     return load_s * workload.memory_gb + _late(workload) * workload.load_s * WARMER_GB
 
@@ -107,7 +107,7 @@ def _elastic_gb(workload: Workload) -> float:
 
 
 def _metric_months(workload: Workload) -> float:
-    """A metric is paid for in hours that have a call; calls are spread evenly."""
+    """Return billed metrics. A metric is billed for hours with a call; calls are spread evenly."""
     return METRICS * min(1.0, workload.requests / MONTH_HOURS)
 
 

@@ -1,4 +1,4 @@
-"""What AWS asks for things, from a dated file for each region."""
+"""Prices of AWS, from a dated file for each region."""
 
 import json
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ _FOLDER = resources.files(__package__) / "prices"
 
 @dataclass(frozen=True, slots=True)
 class InstanceType:
-    """A machine of SageMaker's that is paid for by the hour."""
+    """A SageMaker instance type, which is billed by the hour."""
 
     name: str
     processors: int
@@ -22,11 +22,11 @@ class InstanceType:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """List prices in USD; a GB is 2**30 bytes. The file says what each is for and its source."""
+    """List prices in USD; a GB is 2**30 bytes. The file names the unit and source of each price."""
 
     region: str
     as_of: str
-    """The day that the oldest of them is from."""
+    """The date of the oldest price."""
     api_request: float
     lambda_request: float
     lambda_gb_second: float
@@ -47,7 +47,7 @@ class Prices:
 
 
 def regions() -> list[str]:
-    """Return the regions that there are prices of."""
+    """Return the regions with a price list."""
     names = (item.name for item in _FOLDER.iterdir())
     return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
@@ -56,7 +56,7 @@ def load_prices(region: str) -> Prices:
     """Return the prices of a region.
 
     Raises:
-        ConfigurationError: there are none.
+        ConfigurationError: there is no price list for the region.
     """
     if region not in regions():
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The bills of SageMaker for the same work: multi-model endpoints and Serverless Inference."""
+"""The monthly bills of SageMaker multi-model endpoints and Serverless Inference."""
 
 import math
 
@@ -6,19 +6,19 @@ from modelyard.aws.cost.bills import GB, MONTH_HOURS, MONTH_S, Bill, Line, Workl
 from modelyard.aws.cost.price_list import InstanceType, Prices
 
 SYSTEM_GB = 1.0
-"""What the system and the container take of an instance's memory."""
+"""Memory of an instance that the system and the container use."""
 BUSY_SHARE = 0.5
-"""How busy the processors are on average, with room for peaks."""
+"""Average share of processor time in use, with room for peaks."""
 SERVERLESS_GB = (1, 2, 3, 4, 5, 6)
 BODY_BYTES = 4096
-"""Of a request and its answer together."""
+"""Bytes of a request and its response together."""
 
 
 def multi_model_bill(workload: Workload, prices: Prices, copies: int) -> Bill:
-    """Return what a multi-model endpoint costs that has `copies` of everything, always on.
+    """Return the bill of a multi-model endpoint that always runs `copies` of everything.
 
-    Each copy holds so many models that no more requests miss than with Modelyard if all models
-    are called alike. The cheapest instances are chosen that have the memory and the processors.
+    If all models are called equally often, each copy has enough memory for the miss rate.
+    The cheapest instances with enough memory and processors are chosen.
     """
     fleets = [(kind, _count(workload, kind, copies)) for kind in prices.instances]
     kind, count = min(fleets, key=lambda fleet: (fleet[0].usd_hour * fleet[1], fleet[1]))
@@ -30,9 +30,9 @@ def multi_model_bill(workload: Workload, prices: Prices, copies: int) -> Bill:
 
 
 def serverless_bill(workload: Workload, prices: Prices) -> Bill | None:
-    """Return what an endpoint for each model costs; None when none has so much memory.
+    """Return the bill of one endpoint for each model; None if no endpoint has this much memory.
 
-    What loads and cold starts cost is left out.
+    It does not include the cost of loads and cold starts.
     """
     sizes_gb = [size for size in SERVERLESS_GB if size >= workload.memory_gb]
     if not sizes_gb:

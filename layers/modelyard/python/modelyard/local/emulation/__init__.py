@@ -1,1 +1,1 @@
-"""Lambda, and what stands around it on AWS, on this machine: functions run as they are there."""
+"""An emulation of AWS Lambda, API Gateway and SQS triggers for local runs."""

@@ -1,4 +1,4 @@
-"""Lambda's Invoke API over HTTP, for stock SDKs: the functions of this machine by name."""
+"""Lambda's Invoke API over HTTP for unmodified SDKs."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from modelyard.local.emulation.functions import (
 )
 
 MAX_EVENT_BYTES = 1024**2
-"""Of an asynchronous invocation (AWS Lambda quota)."""
+"""Largest payload of an asynchronous invocation (AWS Lambda quota)."""
 TAIL_BYTES = 4096
 _NAME = re.compile(
     r"(?:(?:arn:aws[\w-]*:lambda:[\w-]+:)?(?:\d{12}:)?(?:function:)?)"
@@ -28,8 +28,8 @@ _NAME = re.compile(
 )
 
 
-class Refusal(Exception):  # noqa: N818 - it is what Lambda answers, not what went wrong here
-    """An answer of the Invoke API that is none of a function."""
+class Refusal(Exception):  # noqa: N818 - a response of Lambda, not a failure of ours
+    """An error response of the Invoke API itself."""
 
     def __init__(self, status: int, error_type: str, message: str, **members: str) -> None:
         super().__init__(message)
@@ -58,13 +58,13 @@ def create_control_plane(functions: Functions) -> Starlette:
 
 
 def function_name(text: str) -> str:
-    """Return the name in a name, partial ARN or ARN, each with or without a qualifier.
+    """Return the function name in a name, partial ARN or ARN, each with or without a qualifier.
 
-    Versions and aliases all mean the one version there is here.
+    Versions and aliases are ignored: the emulation has one version of each function.
     """
     match = _NAME.fullmatch(text)
     if match is None:
-        raise Refusal(400, "InvalidParameterValueException", f"no function name: {text!r}")
+        raise Refusal(400, "InvalidParameterValueException", f"not a function name: {text!r}")
     return match["name"]
 
 
@@ -127,7 +127,7 @@ def _check_json(payload: bytes) -> None:
 
 
 def _decoded(client_context: str | None) -> str | None:
-    """Return the context as the runtime is told it: JSON, which travels to us as base64."""
+    """Return the context as the runtime gets it: JSON, which clients send as base64."""
     return None if client_context is None else base64.b64decode(client_context).decode()
 
 

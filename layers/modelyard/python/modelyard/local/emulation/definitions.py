@@ -1,4 +1,4 @@
-"""What a function is made of, and what an invocation of it asks and gives."""
+"""The definition of a function, its invocations and their outcomes."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 MAX_PAYLOAD_BYTES = 6_291_556
-"""Of a synchronous invocation, in either direction (AWS Lambda quota)."""
+"""Largest payload of a synchronous invocation, in each direction (AWS Lambda quota)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +20,28 @@ class FunctionDefinition:
 
     name: str
     folder: Path
-    """Where its code is; the handler's module is imported from here."""
+    """The folder of its code, from which the handler's module is imported."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """All variables it sees, besides those that Lambda sets."""
+    """Its environment variables, without those that Lambda sets."""
     handler: str = "handler.handler"
     memory_mb: int = 128
     timeout_s: float = 3.0
     concurrency: int = 1000
-    """How many execution environments it may have at work: its reserved concurrency."""
+    """Reserved concurrency: how many execution environments may run calls at a time."""
     per_tenant: bool = False
     """Whether an execution environment serves one tenant only (tenant isolation)."""
     snap_start: bool = False
-    """Whether its hooks run as for a snapshot; the process cannot be copied, so each runs them."""
+    """Whether snapshot hooks run: in each environment, because a process cannot be copied here."""
     log_format: str = "Text"
     """How the runtime writes log records: `Text` or `JSON`."""
     python: str = sys.executable
     region: str = REGION
     init_limit_s: float = 10.0
-    """What Lambda grants the init phase of a function without provisioned concurrency."""
+    """Lambda's limit for the init phase of a function without provisioned concurrency."""
 
     @property
     def arn(self) -> str:
-        """The name that the handler's context shows."""
+        """The ARN in the context that the handler gets."""
         return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{self.name}"
 
 
@@ -62,15 +62,15 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an invocation came to."""
+    """The outcome of an invocation."""
 
     payload: bytes
     is_error: bool = False
-    """Whether the function failed; the payload says how."""
+    """Whether the function failed; then the payload describes the error."""
     log: str = ""
-    """What was printed during the invocation."""
+    """The lines that were printed during the invocation."""
 
 
 def failure(error_type: str, message: str) -> Outcome:
-    """Return the outcome of an invocation that Lambda itself had to end."""
+    """Return the outcome of an invocation that Lambda itself ended."""
     return Outcome(json.dumps({"errorType": error_type, "errorMessage": message}).encode(), True)

@@ -1,4 +1,4 @@
-"""The functions of a deployment on this machine: `modelyard serve --lambda`."""
+"""`modelyard serve --lambda`: the functions of a deployment on this machine."""
 
 import asyncio
 import os
@@ -34,32 +34,34 @@ from modelyard.local.prometheus_metrics import PrometheusMetrics
 
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
-"""In a checkout, where the handlers are."""
+"""The folder of the handlers, which only a checkout has."""
 RUNTIME_PACKAGES = ("awslambdaric", "mangum", "moto")
-"""Of the extra `lambda`, which serving without `--lambda` does not need."""
+"""Packages of the extra `lambda`, which only `--lambda` needs."""
 ROUTER, WARMER, QUEUE = "modelyard-router", "modelyard-warmer", "modelyard-warm"
 ROUTER_MB, RUNTIME_MB = 512, 1024
-"""What the router has, and what an inference function has besides the memory for its models."""
+"""Memory of the router, and of an inference function in addition to the memory for models."""
 CONCURRENCY = 100
 INFERENCE_TIMEOUT_S = 360.0
 WARMER_MARGIN_S = 20.0
 
 
 def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
-    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and that of Lambda.
+    """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and the URL of Lambda.
 
     Raises:
-        ConfigurationError: the functions' code or packages are not here, or the port is taken.
+        ConfigurationError: the code or the packages of the functions are missing, or the port is
+            taken.
     """
     if not FUNCTIONS.is_dir():
         raise ConfigurationError(
-            "--lambda runs the code in functions/, which only a checkout has, not a package that"
-            " pip installed; allowed: serve without --lambda"
+            "--lambda needs the folder functions/ of a checkout of Modelyard; an installed package"
+            " does not contain it. Serve without --lambda, or from a checkout"
         )
     missing = [name for name in RUNTIME_PACKAGES if find_spec(name) is None]
     if missing:
         raise ConfigurationError(
-            f"--lambda: {', '.join(missing)} missing: make setup, or pip install '.[lambda]'"
+            f"--lambda needs packages that are missing: {', '.join(missing)}. Run make setup, or"
+            " pip install '.[lambda]'"
         )
     if options.keys_folder is not None:
         raise ConfigurationError(
@@ -97,17 +99,17 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """The functions that a deployment of these options would have."""
+    """The functions that a deployment with these options would have."""
 
     options: ServeOptions
     folder: Path
-    """For the files that functions read on AWS from a layer or their image."""
+    """The folder for files that functions on AWS read from a layer or from their image."""
     environ: dict[str, str]
     account: Account
     queue: LocalQueue
 
     def __iter__(self) -> Iterator[FunctionDefinition]:
-        """Write the manifest, then yield the functions."""
+        """Write the function table, then yield the functions."""
         table = self.folder / "endpoints.json"
         table.write_bytes(render_function_table(self._endpoint_functions()))
         router = RouterSettings(str(table), self.queue.url, auth="none").to_environ()
@@ -168,7 +170,7 @@ class Definitions:
         )
 
     def _project_file(self, api: ServedApi) -> Path:
-        """Write what the image of an API has in it; return the file."""
+        """Write the file that the image of an API contains, and return its path."""
         settings = ApiSettings(
             project=api.project,
             repository=api.endpoint.repository,
@@ -181,9 +183,9 @@ class Definitions:
 
 
 def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:
-    """Return the variables of every function.
+    """Return the environment variables of every function.
 
-    They begin with the user's own: models may be in the user's S3, by the user's settings.
+    They include the user's own, because models may be in S3 with the user's AWS settings.
     """
     keys = account.keys
     made_up = {} if keys is None else dict(zip(_KEY_NAMES, keys, strict=True))

@@ -1,4 +1,4 @@
-"""CloudWatch's embedded metric format: the metrics in what a function prints."""
+"""Reads metrics in CloudWatch's embedded metric format from printed lines."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ _DIMENSION = "EndpointName"
 
 
 def is_embedded(line: str) -> bool:
-    """Tell whether a printed line is one of metrics."""
+    """Return whether a printed line contains metrics."""
     return line.startswith("{") and '"_aws"' in line and _document(line) is not None
 
 
 def samples_in(line: str) -> Iterator[Sample]:
-    """Yield the observations of a printed line: none when it is ordinary text."""
+    """Yield the observations in a printed line; an ordinary line has none."""
     document = _document(line)
     if document is None:
         return

@@ -1,4 +1,4 @@
-"""One execution environment: a runtime that is started, frozen, thawed and killed as on Lambda."""
+"""One execution environment: a runtime that is started, frozen, resumed and killed as on Lambda."""
 
 import asyncio
 import logging
@@ -23,11 +23,11 @@ from modelyard.local.emulation.runtime_process import RuntimeProcess
 logger = logging.getLogger(__name__)
 
 OnLine = Callable[[str, str], None]
-"""Hears the name of a function and a line that it printed."""
+"""Gets the name of a function and a line that it printed."""
 
 
 class Environment:
-    """Serves one invocation at a time; its runtime is replaced when it ended."""
+    """Runs one invocation at a time and replaces its runtime when that ended."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class Environment:
         self._function = function
         self._on_line = on_line
         self._limit_memory = limit_memory
-        # The handlers tell environments apart by this name: it must be as unique as Lambda's.
+        # Handlers use this name as the identity of their environment, so it must be unique.
         self._log_stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
         self._runtime: RuntimeProcess | None = None
         self._log: list[str] = []
 
     @property
     def pid(self) -> int | None:
-        """The process group of the runtime, if it runs."""
+        """The process group of the runtime, if it is running."""
         return None if self._runtime is None else self._runtime.pid
 
     async def invoke(self, call: FunctionCall) -> Outcome:
-        """Run one invocation to its end, whatever that is, and freeze."""
+        """Run one invocation until it ends in any way, then freeze the runtime."""
         self._log = []
         init_s = await self._initialise()
         self._print(f"START RequestId: {call.request_id} Version: $LATEST")
@@ -58,7 +58,7 @@ class Environment:
             async with asyncio.timeout(self._function.timeout_s):
                 outcome = await self._run(call)
         except TimeoutError:
-            # Lambda ends the whole environment; memory and threads are gone, /tmp stays.
+            # Lambda ends all processes of the environment; only /tmp stays.
             await self.end()
             outcome = self._timed_out(call)
         if self._runtime is not None:
@@ -73,10 +73,10 @@ class Environment:
             await runtime.end()
 
     async def _initialise(self) -> float | None:
-        """Run the init phase if need be; return how long it took.
+        """Run the init phase if there is no runtime; return how long it took.
 
-        One that fails or takes too long is dropped without a word: Lambda tries again inside the
-        invocation, on the function's own time, and the caller hears of that try only.
+        When it fails or takes too long, Lambda repeats it inside the invocation, within the
+        function's timeout. The caller learns only the outcome of that second attempt.
         """
         if self._runtime is not None:
             return None
@@ -93,7 +93,7 @@ class Environment:
         return time.monotonic() - began
 
     async def _start(self) -> Outcome | None:
-        """Start the runtime; return why it did not come up."""
+        """Start the runtime; return the outcome if it failed to start."""
         function = self._function
         limit = self._limit_memory(function.memory_mb)
         arguments = ("-m", "awslambdaric", function.handler)
@@ -106,13 +106,13 @@ class Environment:
         if self._runtime is None and (failed := await self._start()) is not None:
             return failed
         assert self._runtime is not None
-        self._runtime.thaw()
+        self._runtime.resume()
         self._runtime.give(self._work(call))
         answered = await self._until_asked(self._runtime, call.request_id)
         return answered or failure("Runtime.Unknown", "the runtime skipped the invocation")
 
     async def _until_asked(self, runtime: RuntimeProcess, request_id: str) -> Outcome | None:
-        """Return what the runtime reported before it asked for work again, or ended."""
+        """Return what the runtime reported before it asked for the next invocation or exited."""
         outcome = None
         while True:
             match await runtime.next_signal():

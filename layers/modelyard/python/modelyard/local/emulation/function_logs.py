@@ -1,4 +1,4 @@
-"""What functions print, taken in as CloudWatch would: metrics are counted, the rest is logged."""
+"""Processes the lines that functions print, as CloudWatch does: counts metrics, logs the rest."""
 
 import json
 import logging
@@ -14,13 +14,13 @@ _OWN_MEMBERS = ("level", "message", "timestamp", "logger")
 
 
 class FunctionLogs:
-    """The end of all lines of all functions."""
+    """The receiver of all lines that all functions print."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def take(self, function: str, line: str) -> None:
-        """Take in one line that a function, or Lambda about it, has printed."""
+        """Process one line that a function, or Lambda for it, printed."""
         if is_embedded(line):
             for sample in samples_in(line):
                 self._metrics.record(sample)
@@ -32,7 +32,7 @@ class FunctionLogs:
 
 
 def _log_record(line: str) -> dict[str, Any] | None:
-    """Return the log record that the runtime has written as JSON, if that is what the line is."""
+    """Return the log record in a line of JSON that the runtime wrote; None for any other line."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -42,7 +42,7 @@ def _log_record(line: str) -> dict[str, Any] | None:
 
 
 def _log(function: str, written: dict[str, Any]) -> None:
-    """Log the event and its fields again, in the form of this process."""
+    """Log the event and its fields again, in the format of this process."""
     level = logging.getLevelNamesMapping().get(str(written["level"]), logging.INFO)
     record = logging.LogRecord(logger.name, level, __file__, 0, "%s", (written["message"],), None)
     taken = {*_OWN_MEMBERS, *vars(record)}

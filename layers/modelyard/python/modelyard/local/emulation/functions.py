@@ -1,4 +1,4 @@
-"""The functions of this machine's Lambda and their execution environments."""
+"""The functions of the emulated Lambda and their execution environments."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from modelyard.local.emulation.placement import Placement, ThrottledError
 logger = logging.getLogger(__name__)
 
 IDLE_S = 600.0
-"""Lambda does not say how long it keeps idle environments; minutes are what people see."""
+"""How long idle environments are kept. Lambda's own time is undocumented; minutes are observed."""
 
 
 class UnknownFunctionError(Exception):
@@ -20,11 +20,11 @@ class UnknownFunctionError(Exception):
 
 
 class TenantMismatchError(Exception):
-    """A tenant id is missing, or given where the function knows no tenants."""
+    """A tenant id is missing, or was given for a function without tenant isolation."""
 
 
 class Function:
-    """One function: as many environments as its load needs."""
+    """One function, with as many environments as its load needs."""
 
     def __init__(self, definition: FunctionDefinition, on_line: OnLine) -> None:
         self.definition = definition
@@ -33,14 +33,14 @@ class Function:
         )
 
     def start(self, call: FunctionCall) -> asyncio.Task[Outcome]:
-        """Begin an invocation at once.
+        """Start an invocation immediately.
 
-        It runs to its end also when nobody waits for it any more: a caller that hangs up does
-        not stop a function on Lambda either, and loading models depends on that.
+        It runs to its end even if its caller stops waiting, as on Lambda. Loading models depends
+        on this.
 
         Raises:
-            ThrottledError: the function has no environment left.
-            TenantMismatchError: the call has no tenant, or one too many.
+            ThrottledError: all environments of the function are busy.
+            TenantMismatchError: a tenant id is missing, or was given without tenant isolation.
         """
         if self.definition.per_tenant != (call.tenant_id is not None):
             raise TenantMismatchError
@@ -48,12 +48,12 @@ class Function:
         return asyncio.create_task(self._run(environment, call))
 
     async def reap(self, idle_s: float) -> None:
-        """End the environments that have been idle for this long."""
+        """End the environments that have been idle for `idle_s`."""
         for environment in self._environments.reap(time.monotonic() - idle_s):
             await environment.end()
 
     async def end(self) -> None:
-        """End all environments, those at work too."""
+        """End all environments, including busy ones."""
         for environment in list(self._environments):
             await environment.end()
 
@@ -65,7 +65,7 @@ class Function:
 
 
 class Functions:
-    """All functions by name; leaving the context ends every process."""
+    """All functions by name. Leaving the context ends every process."""
 
     def __init__(self, on_line: OnLine, idle_s: float = IDLE_S) -> None:
         self._on_line = on_line
@@ -88,14 +88,14 @@ class Functions:
             await function.end()
 
     def define(self, definition: FunctionDefinition) -> None:
-        """Add a function; no process starts before its first invocation."""
+        """Add a function. Its first process starts with its first invocation."""
         self._by_name[definition.name] = Function(definition, self._on_line)
 
     def find(self, name: str) -> Function:
-        """Return the function of this name.
+        """Return the function with this name.
 
         Raises:
-            UnknownFunctionError: there is none.
+            UnknownFunctionError: no function has this name.
         """
         try:
             return self._by_name[name]
@@ -103,14 +103,14 @@ class Functions:
             raise UnknownFunctionError(name) from None
 
     def start(self, name: str, call: FunctionCall) -> asyncio.Task[Outcome]:
-        """Begin an invocation that goes on by itself; see `Function.start` for what it raises."""
+        """Start an invocation in the background. Raises as `find` and `Function.start` do."""
         task = self.find(name).start(call)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def invoke(self, name: str, call: FunctionCall) -> Outcome:
-        """Invoke and wait; giving up the wait leaves the invocation running."""
+        """Invoke and wait for the outcome. When this is cancelled, the invocation keeps running."""
         return await asyncio.shield(self.start(name, call))
 
     async def _reap(self) -> None:

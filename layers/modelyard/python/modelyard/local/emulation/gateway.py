@@ -1,6 +1,6 @@
-"""API Gateway's REST proxy integration: from a request to its event, from an answer to HTTP.
+"""API Gateway's REST proxy integration: converts requests to events and answers to responses.
 
-Pure functions; `gateway_front` has the limits that need a clock.
+These are pure functions; `gateway_front` enforces the limits that need a clock.
 """
 
 import base64
@@ -18,27 +18,27 @@ from modelyard.local.emulation.definitions import ACCOUNT
 
 Pairs = tuple[tuple[str, str], ...]
 _OVERRIDDEN = ("x-amzn-requestid", "date", "server", "content-length", "connection")
-"""Headers of a function's answer that API Gateway has values of its own for."""
+"""Response headers that API Gateway sets itself and renames in a function's answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestApi:
-    """What the events say of the API, and how it treats bodies."""
+    """The facts about the API that events contain, and how it treats bodies."""
 
     stage: str = "prod"
     id: str = "local"
     binary_media_types: Sequence[str] = ("*/*",)
     user_arn: str | None = None
-    """Who calls, with IAM authorisation; None without."""
+    """The ARN of the caller with IAM authorisation; None without."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request as it arrived."""
+    """One HTTP request as it arrived."""
 
     method: str
     raw_path: str
-    """Percent-encoded: API Gateway hands it on as it came."""
+    """Still percent-encoded: API Gateway passes it on unchanged."""
     query: str
     headers: Pairs
     body: bytes
@@ -56,7 +56,7 @@ class GatewayAnswer:
 
 
 class MalformedAnswerError(Exception):
-    """The function's answer is none of a proxy integration: the client gets 502."""
+    """The function's answer has not the form of a proxy integration; the client gets 502."""
 
 
 def build_event(request: HttpRequest, api: RestApi) -> dict[str, Any]:
@@ -85,18 +85,18 @@ def parse_answer(payload: bytes, accept: str | None, api: RestApi) -> GatewayAns
     """Return the HTTP answer that a function's answer describes.
 
     Raises:
-        MalformedAnswerError: it describes none.
+        MalformedAnswerError: the answer does not describe an HTTP response.
     """
     try:
         answer = json.loads(payload)
         status = int(answer["statusCode"])
         headers = tuple(_remapped(name, value) for name, value in _answer_headers(answer))
         body = str(answer.get("body") or "").encode()
-        # A body is decoded only for a client that accepts one of the binary types.
+        # API Gateway decodes a body only if the client accepts one of the binary media types.
         if answer.get("isBase64Encoded") and _is_binary(_first(accept), api):
             body = base64.b64decode(body, validate=True)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise MalformedAnswerError(f"no answer of a proxy integration: {error}") from error
+        raise MalformedAnswerError(f"not an answer of a proxy integration: {error}") from error
     return GatewayAnswer(status, headers, body)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP front of an emulated deployment: API Gateway's limits and answers of its own."""
+"""The HTTP server of an emulated deployment, with API Gateway's limits and error responses."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 class Gateway:
-    """Hands every request to one function."""
+    """Passes every request to one function."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Gateway:
             return _refusal(502, "InternalFailure", "Internal server error")
 
     async def _outcome(self, event: bytes) -> Outcome:
-        """Wait as long as API Gateway does; the function goes on when that is over."""
+        """Wait as long as API Gateway does. The function continues after a timeout."""
         async with asyncio.timeout(self._timeout_s):
             return await self._functions.invoke(self._function_name, FunctionCall(event))
 

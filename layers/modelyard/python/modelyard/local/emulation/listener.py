@@ -1,4 +1,4 @@
-"""A web app on a free port of the loopback address, as one of many within a process."""
+"""Serves a web app on a free port of the loopback address; a process may have many of them."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,11 @@ KEEP_ALIVE_S = 3600
 
 
 class Listener:
-    """Serves an ASGI app until it is closed; unlike uvicorn's server it minds no signals."""
+    """Serves an ASGI app until it is closed.
+
+    uvicorn's own server handles signals, which only one server of a process can do. So this one
+    uses uvicorn's protocol with a server of asyncio.
+    """
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._config = uvicorn.Config(
@@ -37,13 +41,13 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Host and port."""
+        """The address as `host:port`."""
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()
         return f"{host}:{port}"
 
     async def close(self) -> None:
-        """Take no more connections and hang up on those there are, once they are answered."""
+        """Accept no more connections and close the open ones after their responses."""
         if self._server is None:
             return
         self._server.close()

@@ -1,4 +1,4 @@
-"""The warm queue and its dead-letter queue, on an SQS within this process or on one given."""
+"""Creates the warm queue and its dead-letter queue on an SQS server, possibly in this process."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ _FIFO = {"FifoQueue": "true"}
 
 @dataclass(frozen=True, slots=True)
 class LocalQueue:
-    """A queue that exists."""
+    """A queue that was created."""
 
     client: Any
     url: str
@@ -26,15 +26,15 @@ class LocalQueue:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user's AWS settings, as far as they are there."""
+    """The user's AWS settings, with defaults for those that are missing."""
 
     region: str
     keys: tuple[str, str] | None
-    """Made-up keys where the user has none: SDKs sign requests to local servers, too."""
+    """Made-up keys if the user has none, because SDKs sign requests to local servers, too."""
 
     @classmethod
     def find(cls) -> Self:
-        """Ask the SDK."""
+        """Return the settings that the SDK finds."""
         session = botocore.session.get_session()
         region = session.get_config_variable("region") or REGION
         return cls(region, None if session.get_credentials() else ("local", "local"))
@@ -42,10 +42,12 @@ class Account:
 
 @contextmanager
 def sqs_server() -> Iterator[str]:
-    """Run an SQS on a free port of the loopback address; messages live as long as it does."""
-    from moto.server import ThreadedMotoServer  # seconds, and only where no SQS was given
+    """Run an SQS server on a free loopback port; its messages are lost when it stops."""
+    from moto.server import (
+        ThreadedMotoServer,
+    )  # takes seconds; needed only without an SQS of the user
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells of every request
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -61,8 +63,8 @@ def create_queue(account: Account, endpoint_url: str, name: str, visibility_s: i
     if account.keys is not None:
         session.set_credentials(*account.keys)
     client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
-    buried = _create(client, f"{name}-dead.fifo", _FIFO)
-    redrive = {"deadLetterTargetArn": buried.arn, "maxReceiveCount": MAX_RECEIVE_COUNT}
+    dead_letters = _create(client, f"{name}-dead.fifo", _FIFO)
+    redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": MAX_RECEIVE_COUNT}
     attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
     return _create(client, f"{name}.fifo", _FIFO | attributes)
 

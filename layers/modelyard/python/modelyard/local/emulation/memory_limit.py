@@ -1,4 +1,4 @@
-"""The memory limit of an execution environment: by cgroup where allowed, else by watching."""
+"""The memory limit of an execution environment: a cgroup where permitted, else polling."""
 
 import asyncio
 import logging
@@ -18,22 +18,22 @@ _MiB = 1024**2
 
 
 class MemoryLimit(Protocol):
-    """Ends a process group that outgrows its limit, as Lambda does."""
+    """Kills a process group that exceeds its memory limit, as Lambda does."""
 
     kind: str
-    """How the limit is kept, for people to know."""
+    """How the limit is enforced, for people to read."""
 
     def apply(self, pid: int) -> None:
-        """Put the group of this process, which has just started, under the limit."""
+        """Limit the process group of this process, which has just started."""
         ...
 
     async def lift(self) -> None:
-        """Clean up; the group must have been killed."""
+        """Remove the limit, after the group was killed."""
         ...
 
 
 class CgroupLimit:
-    """Lets the kernel kill at the limit."""
+    """Lets the kernel kill the group at the limit."""
 
     kind = "cgroup"
 
@@ -42,7 +42,7 @@ class CgroupLimit:
 
     @classmethod
     def create(cls, limit_mb: int) -> "CgroupLimit | None":
-        """Return a limit in a cgroup of its own; None where we may not have one."""
+        """Return a limit with a new cgroup; None if this process may not create one."""
         for parent, file in _places():
             folder = parent / f"modelyard-{uuid.uuid4().hex[:12]}"
             try:
@@ -51,18 +51,18 @@ class CgroupLimit:
                 continue
             try:
                 (folder / file).write_text(str(limit_mb * _MiB))
-            except OSError:  # the controller is not handed down to us
+            except OSError:  # the memory controller is not delegated to us
                 folder.rmdir()
                 continue
             return cls(folder)
         return None
 
     def apply(self, pid: int) -> None:
-        """Move the process; whatever it starts is born inside."""
+        """Move the process into the cgroup; processes that it starts are in it, too."""
         (self._folder / "cgroup.procs").write_text(str(pid))
 
     async def lift(self) -> None:
-        """Remove the cgroup, as soon as the kernel has reaped the last of the group."""
+        """Remove the cgroup once the kernel has removed the last process of the group."""
         for _ in range(REMOVALS):
             try:
                 self._folder.rmdir()
@@ -74,7 +74,7 @@ class CgroupLimit:
 
 
 class WatchedLimit:
-    """Looks at the resident memory of the group every 100 ms and kills it above the limit."""
+    """Checks the resident memory of the group every 100 ms and kills it above the limit."""
 
     kind = "watch"
 
@@ -83,11 +83,11 @@ class WatchedLimit:
         self._task: asyncio.Task[None] | None = None
 
     def apply(self, pid: int) -> None:
-        """Begin to watch."""
+        """Start to check."""
         self._task = asyncio.create_task(self._watch(pid))
 
     async def lift(self) -> None:
-        """Stop to watch."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
 
@@ -99,13 +99,13 @@ class WatchedLimit:
 
 
 def memory_limit(limit_mb: int, *, allow_cgroup: bool = True) -> MemoryLimit:
-    """Return the best limit this machine lets us have."""
+    """Return a limit by cgroup if possible, else by polling."""
     found = CgroupLimit.create(limit_mb) if allow_cgroup else None
     return found or WatchedLimit(limit_mb)
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process and its descendants; 0 when it is gone."""
+    """Return the resident bytes of a process and its descendants; 0 if it has ended."""
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
@@ -122,10 +122,10 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _places() -> list[tuple[Path, str]]:
-    """Return the cgroups we are in that can limit memory, and the file that does it."""
+    """Return the cgroups of this process that can limit memory, each with the file of the limit."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return []
     places = []
     for line in lines:
@@ -135,6 +135,6 @@ def _places() -> list[tuple[Path, str]]:
         elif "memory" in controllers.split(","):
             root = CONTROLLERS / "memory"
             within = root / path.lstrip("/")
-            # In a container the path may be the host's, of which we see only our part.
+            # In a container the path may be that of the host, of which only a part is visible.
             places.append((within if within.is_dir() else root, "memory.limit_in_bytes"))
     return places

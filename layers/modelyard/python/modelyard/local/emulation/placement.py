@@ -1,4 +1,4 @@
-"""Which execution environment gets an invocation: Lambda's rules, free of processes."""
+"""Lambda's rules for which execution environment runs an invocation, without processes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class ThrottledError(Exception):
-    """All environments that the function may have are at work."""
+    """All environments that the function may have are busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class _Idle(Generic[T]):
 
 
 class Placement(Generic[T]):
-    """The environments of one function, at work or idle."""
+    """The busy and the idle environments of one function."""
 
     def __init__(self, create: Callable[[], T], concurrency: int) -> None:
         self._create = create
@@ -29,10 +29,10 @@ class Placement(Generic[T]):
         self._busy: list[T] = []
 
     def take(self, tenant_id: str | None = None) -> T:
-        """Return the tenant's idle environment that was used last, or else a new one.
+        """Return the tenant's most recently used idle environment, or else a new one.
 
         Raises:
-            ThrottledError: as many as may be are at work.
+            ThrottledError: all environments that the function may have are busy.
         """
         if len(self._busy) >= self._concurrency:
             raise ThrottledError
@@ -49,7 +49,7 @@ class Placement(Generic[T]):
         self._idle.append(_Idle(environment, tenant_id, now))
 
     def reap(self, idle_since: float) -> list[T]:
-        """Give up the environments that have been idle since before this time; return them."""
+        """Remove and return the environments that have been idle since before this time."""
         old = [one for one in self._idle if one.since < idle_since]
         self._idle = [one for one in self._idle if one.since >= idle_since]
         return [one.environment for one in old]

@@ -1,4 +1,4 @@
-"""Lambda's event source mapping of an SQS queue: one message per invocation."""
+"""Lambda's event source mapping for an SQS queue, with one message per invocation."""
 
 import asyncio
 import json
@@ -10,14 +10,14 @@ from modelyard.local.emulation.functions import Functions, ThrottledError
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
+MAX_CONCURRENT = 4
 POLL_S = 1
-"""How long one receive waits for a message; AWS waits longer, but stopping must not."""
+"""How long one request waits for a message. AWS waits longer; here it would delay the stop."""
 PAUSE_AFTER_ERROR_S = 1.0
 
 
 class QueueTrigger:
-    """Invokes a function with each message; what the function took is deleted."""
+    """Invokes a function with each message and deletes the messages that it processed."""
 
     def __init__(
         self, functions: Functions, function_name: str, client: Any, queue_url: str, queue_arn: str
@@ -27,10 +27,10 @@ class QueueTrigger:
         self._client = client
         self._url = queue_url
         self._arn = queue_arn
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def run(self) -> None:
-        """Poll until cancelled. FIFO groups keep their order: SQS holds their next message back."""
+        """Poll until cancelled. SQS itself keeps the order within a FIFO group."""
         async with asyncio.TaskGroup() as deliveries:
             while True:
                 await self._places.acquire()
@@ -50,7 +50,7 @@ class QueueTrigger:
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
-        except Exception as error:  # whatever the SDK raises, polling goes on, as AWS's does
+        except Exception as error:  # polling continues after any error of the SDK, as on AWS
             logger.error("queue cannot be polled", extra={"reason": str(error)})
             await asyncio.sleep(PAUSE_AFTER_ERROR_S)
             return None
@@ -60,7 +60,7 @@ class QueueTrigger:
         event = json.dumps({"Records": [sqs_record(message, self._arn)]}).encode()
         try:
             outcome = await self._functions.invoke(self._function_name, FunctionCall(event))
-            if is_taken(outcome, message["MessageId"]):
+            if is_processed(outcome, message["MessageId"]):
                 await asyncio.to_thread(
                     self._client.delete_message,
                     QueueUrl=self._url,
@@ -68,7 +68,7 @@ class QueueTrigger:
                 )
         except ThrottledError:
             logger.warning("no execution environment for a message")  # it becomes visible again
-        except Exception as error:  # one message must not end the polling for all others
+        except Exception as error:  # an error with one message must not stop the polling
             logger.error("message not settled", extra={"reason": str(error)})
         finally:
             self._places.release()
@@ -89,11 +89,11 @@ def sqs_record(message: dict[str, Any], queue_arn: str) -> dict[str, Any]:
     }
 
 
-def is_taken(outcome: Outcome, message_id: str) -> bool:
-    """Tell whether the function is done with the message (partial batch responses).
+def is_processed(outcome: Outcome, message_id: str) -> bool:
+    """Return whether the function processed the message (partial batch responses).
 
-    A failed function, an answer that cannot be read, and an empty or unknown identifier mean
-    that nothing of the batch was taken, as on AWS.
+    As on AWS, a failed function, an unreadable answer and an empty or unknown identifier mean that
+    no message of the batch was processed.
     """
     if outcome.is_error:
         return False

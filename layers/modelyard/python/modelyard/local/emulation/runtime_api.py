@@ -1,4 +1,4 @@
-"""Lambda's Runtime API, version 2018-06-01: how a runtime gets work and gives answers."""
+"""Lambda's Runtime API, version 2018-06-01: a runtime gets invocations and sends answers."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ PREFIX = "/2018-06-01/runtime"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One invocation as a runtime is told of it."""
+    """One invocation as a runtime gets it."""
 
     request_id: str
     payload: bytes
@@ -29,7 +29,7 @@ class Work:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of the answer to `next`."""
+        """The headers of the response to `next`."""
         named = {
             "Lambda-Runtime-Aws-Request-Id": self.request_id,
             "Lambda-Runtime-Deadline-Ms": str(self.deadline_ms),
@@ -43,12 +43,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The runtime is initialised, or done with its work, and asks for the next."""
+    """The runtime has initialised, or finished an invocation, and asks for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The runtime gave an answer, or told of an error (of the work, or of its own start)."""
+    """The runtime sent an answer or an error, of an invocation or of its own start."""
 
     payload: bytes
     is_error: bool
@@ -56,7 +56,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The runtime's process is gone; the code is negative when a signal ended it."""
+    """The runtime's process exited; the code is negative if a signal ended it."""
 
     code: int
 
@@ -65,9 +65,9 @@ Signal = Asked | Reported | Exited
 
 
 class RuntimeApi:
-    """The Runtime API for one runtime, which identifies itself by nothing but the address.
+    """The Runtime API for one runtime. Each runtime has an address of its own as its identity.
 
-    What the runtime does arrives in `signals`, in order.
+    `signals` has what the runtime does, in order.
     """
 
     def __init__(self) -> None:
@@ -87,17 +87,17 @@ class RuntimeApi:
         )
 
     async def start(self) -> str:
-        """Listen; return the address for AWS_LAMBDA_RUNTIME_API."""
+        """Start to listen and return the address for AWS_LAMBDA_RUNTIME_API."""
         await self._listener.__aenter__()
         return self._listener.address
 
     async def close(self) -> None:
-        """Stop; the runtime must have ended."""
+        """Stop listening, after the runtime has ended."""
         self._work.put_nowait(None)
         await self._listener.close()
 
     def give(self, work: Work) -> None:
-        """Let the runtime's question for work be answered."""
+        """Give the runtime an invocation, as the response to its request for one."""
         self._work.put_nowait(work)
 
     async def _next(self, request: Request) -> Response:
@@ -109,7 +109,7 @@ class RuntimeApi:
         return Response(work.payload, headers=work.headers, media_type="application/json")
 
     async def _restored(self, request: Request) -> Response:
-        """Say at once that the snapshot, which nobody took, has been restored."""
+        """Report immediately that the snapshot was restored; the emulation takes none."""
         return Response()
 
     async def _response(self, request: Request) -> Response:

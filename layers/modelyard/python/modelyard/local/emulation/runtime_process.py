@@ -1,4 +1,4 @@
-"""One process of the genuine Lambda runtime client, awslambdaric, and the power to freeze it."""
+"""One process of the real Lambda runtime client, awslambdaric, which can be frozen."""
 
 import asyncio
 import os
@@ -12,19 +12,19 @@ from modelyard.local.emulation.memory_limit import MemoryLimit, resident_bytes
 from modelyard.local.emulation.printed_lines import PrintedLines
 from modelyard.local.emulation.runtime_api import Exited, RuntimeApi, Signal, Work
 
-_TETHERED = """
+_DIES_WITH_PARENT = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""Has the kernel kill the process when ours dies of whatever cause: frozen, it would stay for ever.
+"""Makes the kernel kill the process when ours ends for any reason; a frozen process would stay.
 
-PR_SET_PDEATHSIG is 1, SIGKILL is 9; the setting outlives the exec.
+PR_SET_PDEATHSIG is 1 and SIGKILL is 9. The setting stays in effect after exec.
 """
 
 
 class RuntimeProcess:
-    """A process group of its own, so that what a function starts is frozen and ended with it."""
+    """A process group: processes that a function starts are frozen and ended with it."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class RuntimeProcess:
         on_line: Callable[[str], None],
         limit: MemoryLimit,
     ) -> Self:
-        """Start `python` with the arguments; it is initialised when it asks for work."""
+        """Start `python` with the arguments. The runtime has initialised when it asks for work."""
         api = RuntimeApi()
         address = await api.start()
         lines = PrintedLines(on_line)
         process = await asyncio.create_subprocess_exec(
-            *(python, "-I", "-S", "-c", _TETHERED, *arguments),
+            *(python, "-I", "-S", "-c", _DIES_WITH_PARENT, *arguments),
             cwd=folder,
             env={**environ, "AWS_LAMBDA_RUNTIME_API": address},
             stdin=asyncio.subprocess.DEVNULL,
@@ -68,7 +68,7 @@ class RuntimeProcess:
 
     @property
     def pid(self) -> int:
-        """The pid, which is the id of the group too."""
+        """The process id, which is also the id of the process group."""
         return self._process.pid
 
     @property
@@ -77,25 +77,25 @@ class RuntimeProcess:
         return resident_bytes(self.pid)
 
     async def next_signal(self) -> Signal:
-        """Wait for what the runtime does next; all that it printed before is taken in."""
+        """Wait for what the runtime does next, and process everything it printed before."""
         found = await self._api.signals.get()
         self._lines.drain()
         return found
 
     def give(self, work: Work) -> None:
-        """Hand over one invocation."""
+        """Give the runtime one invocation."""
         self._api.give(work)
 
     def freeze(self) -> None:
-        """Stop every thread where it is, as Lambda does between invocations."""
+        """Stop every thread, as Lambda does between invocations."""
         self._send(signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        """Let the threads go on."""
+    def resume(self) -> None:
+        """Resume the threads."""
         self._send(signal.SIGCONT)
 
     async def end(self) -> None:
-        """Kill the group: without extensions Lambda gives no other notice."""
+        """Kill the group without a notice, as Lambda does for functions without extensions."""
         self._send(signal.SIGKILL)
         await self._process.wait()
         await self._watch

@@ -1,8 +1,8 @@
-"""A worker's side of one connection: many calls at once, answered in the order they end.
+"""A worker's side of one connection: many calls at a time, answered in the order they end.
 
-One thread at a time reads. What was short the last time it answers itself, because handing a
-call to another thread costs more than such a call. Before any other call it lets another thread
-read on, and when a call that was short turns out long, a watch does so in its place.
+One thread at a time reads. It answers a call itself if the last call of that model was short,
+because handing over to another thread takes longer than such a call. Before any other call it lets
+another thread read. When a call takes long unexpectedly, a watching thread does this instead.
 """
 
 import socket
@@ -16,27 +16,27 @@ from modelyard.domain.envelope import Frame
 from modelyard.local.workers.worker_frames import pack, read_frame
 
 PATIENCE_S = 0.005
-"""How long calls may wait behind one that was short the last time."""
-MOST_CALLS = 1_000
-"""Of one thread, which then ends: libraries keep memory for each thread until it does, XGBoost for
-every model that the thread has ever asked.
+"""How long calls may wait behind one that was expected to be short."""
+MAX_CALLS = 1_000
+"""After this many calls a thread ends, which frees what libraries keep for it: XGBoost keeps memory
+for each model that the thread called.
 """
 _QUIET_TICKS = 200
-_MOST_IDLE = 8
+_MAX_IDLE = 8
 _NOBODY = 0
 
 
 class PendingCall(Protocol):
-    """A call that was read."""
+    """A call that was read from the connection."""
 
     is_short: bool
 
     def answer(self) -> Frame:
-        """Return the answer, whatever happens."""
+        """Return the answer; never raises."""
         ...
 
     def end(self) -> None:
-        """Know that the answer is on its way."""
+        """Called after the answer was sent."""
         ...
 
 
@@ -50,7 +50,7 @@ class _OwnCall:
 
 
 class WorkerChannel:
-    """Reads calls until the other side is gone, or `begin` makes none of a frame."""
+    """Reads calls until the other side closes the connection or `begin` returns None."""
 
     def __init__(
         self, connection: socket.socket, begin: Callable[[Frame], PendingCall | None]
@@ -69,13 +69,13 @@ class WorkerChannel:
         self._awake = threading.Event()
 
     def start(self) -> None:
-        """Begin to read, in threads of its own."""
+        """Start to read, in new threads."""
         for target in (self._read, self._watch):
             threading.Thread(target=target, name=target.__name__, daemon=True).start()
 
     def _read(self) -> None:
         me, calls = threading.get_ident(), 0
-        while calls < MOST_CALLS and self._takes_turn(me):
+        while calls < MAX_CALLS and self._takes_turn(me):
             while self._reader == me:
                 numbered = read_frame(self._stream)
                 call = None if numbered is None else self._begin(numbered[1])
@@ -84,13 +84,13 @@ class WorkerChannel:
                     return
                 self._answer(me, numbered[0], call)
                 calls += 1
-                if calls >= MOST_CALLS:
+                if calls >= MAX_CALLS:
                     self._pass_turn(me)
 
     def _takes_turn(self, me: int) -> bool:
-        """Wait until nobody reads; False when there is nothing to wait for."""
+        """Wait until no thread reads; return False if this thread is not needed any more."""
         with self._turn:
-            if self._reader != _NOBODY and self._idle >= _MOST_IDLE:
+            if self._reader != _NOBODY and self._idle >= _MAX_IDLE:
                 return False
             self._idle += 1
             self._turn.wait_for(lambda: self._reader == _NOBODY or not self._is_open)
@@ -99,7 +99,7 @@ class WorkerChannel:
             return self._is_open
 
     def _pass_turn(self, reader: int) -> None:
-        """Let another thread read, if it is still the turn of `reader`."""
+        """Let another thread read, if `reader` is still the reading thread."""
         with self._turn:
             if self._reader != reader or not self._is_open:
                 return
@@ -109,11 +109,11 @@ class WorkerChannel:
                 return
             try:
                 threading.Thread(target=self._read, name="_read", daemon=True).start()
-            except RuntimeError:  # no thread is left: calls wait for this one
+            except RuntimeError:  # no thread can be started: calls wait for this one
                 self._reader = reader
 
     def _pass_turn_within(self, own_call: _OwnCall) -> None:
-        """Let another thread read while a call is answered; once it is, its thread reads again."""
+        """Let another thread read, if `own_call` has not been answered yet."""
         with self._turn:
             if self._own_call is own_call:
                 self._pass_turn(own_call.reader)
@@ -123,7 +123,7 @@ class WorkerChannel:
             self._running += 1
         answer = self._own_answer(me, call) if call.is_short else self._long_answer(me, call)
         with self._sending:
-            with suppress(OSError):  # the router gave up on this call; what it began is done
+            with suppress(OSError):  # the router waits no more, but the work is done
                 self._connection.sendall(pack(number, answer))
             self._running -= 1
             self._close_when_done()
@@ -145,7 +145,7 @@ class WorkerChannel:
         return answer
 
     def _watch(self) -> None:
-        """Let another thread read whenever the reading one is in a call for too long."""
+        """Let another thread read whenever the reading thread answers a call for too long."""
         seen, counted, quiet_ticks = None, 0, 0
         while self._is_open:
             time.sleep(PATIENCE_S)
@@ -157,7 +157,9 @@ class WorkerChannel:
             counted = self._own_calls
             if quiet_ticks > _QUIET_TICKS:
                 self._awake.clear()
-                if self._own_calls == counted and self._is_open:  # it counts before it looks
+                if (
+                    self._own_calls == counted and self._is_open
+                ):  # calls are counted before `_awake` is read
                     self._awake.wait()
 
     def _read_no_more(self) -> None:
@@ -169,7 +171,7 @@ class WorkerChannel:
             self._close_when_done()
 
     def _close_when_done(self) -> None:
-        """Close once no answer is to be sent, by the one who holds `_sending`."""
+        """Close once all answers were sent. The caller holds `_sending`."""
         if not self._is_open and self._running == 0:
             self._stream.close()
             self._connection.close()

@@ -12,7 +12,7 @@ _NUMBERS = 2**32
 
 
 class WorkerConnection(asyncio.Protocol):
-    """Sends frames and gives each exchange the frame that answers it."""
+    """Sends requests and matches each with the frame that answers it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,14 +30,14 @@ class WorkerConnection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the worker can still be asked on this connection."""
+        """Whether requests can still be sent on this connection."""
         return self._transport is not None and not self._transport.is_closing()
 
     async def exchange(self, frame: Frame) -> Frame:
-        """Send a request and return its answer; the worker ends it even when this is cancelled.
+        """Send a request and return its answer. The worker completes it even if this is cancelled.
 
         Raises:
-            ConnectionError: the worker went away.
+            ConnectionError: the worker closed the connection.
         """
         if not self.is_open:
             raise ConnectionResetError("the worker is gone")
@@ -51,7 +51,7 @@ class WorkerConnection(asyncio.Protocol):
             self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Give all exchanges up; the worker finishes what it began."""
+        """Close the connection and fail all waiting exchanges; the worker completes its calls."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -60,20 +60,23 @@ class WorkerConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has no such base class
 
     def data_received(self, data: bytes) -> None:
-        """Hand out the answers that are complete (asyncio callback)."""
+        """Give each complete answer to its exchange (asyncio callback)."""
         for number, frame in self._buffer.feed(data):
             answered = self._waiting.get(number)
             if answered is not None and not answered.done():
                 answered.set_result(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the exchanges that wait (asyncio callback)."""
+        """Fail the waiting exchanges (asyncio callback)."""
         for answered in self._waiting.values():
             if not answered.done():
                 answered.set_exception(ConnectionResetError("the worker is gone"))
 
     def _send(self, data: bytes) -> None:
-        """Send with whatever else this turn of the loop sends: waking the worker is the cost."""
+        """Send together with everything else of this turn of the event loop.
+
+        Waking the worker is expensive; this does it once.
+        """
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(data)
@@ -86,7 +89,7 @@ class WorkerConnection(asyncio.Protocol):
 
 
 def listen(address: str) -> socket.socket:
-    """Return a listening socket whose backlog outlives the workers that accept from it."""
+    """Return a listening socket. Its backlog keeps connections while a worker is replaced."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     listener.listen(socket.SOMAXCONN)

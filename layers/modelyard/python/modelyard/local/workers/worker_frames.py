@@ -1,6 +1,6 @@
-"""Envelope frames on a local stream socket: number and two lengths, then head, then body.
+"""Envelope frames on a local stream socket: a number and two lengths, then head, then body.
 
-Many calls share a connection; an answer has the number of its request.
+Many calls share a connection. An answer has the number of its request.
 """
 
 import struct
@@ -17,7 +17,7 @@ def pack(number: int, frame: Frame) -> bytes:
 
 
 def read_frame(stream: BinaryIO) -> tuple[int, Frame] | None:
-    """Return the next frame and its number, or None when the other side is gone."""
+    """Return the next frame and its number, or None when the other side closed the connection."""
     prefix = stream.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
@@ -29,13 +29,13 @@ def read_frame(stream: BinaryIO) -> tuple[int, Frame] | None:
 
 
 class FrameBuffer:
-    """Gathers bytes that arrive in any pieces."""
+    """Assembles frames from bytes that arrive in arbitrary pieces."""
 
     def __init__(self) -> None:
         self._received = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[int, Frame]]:
-        """Take bytes; return the frames that are complete now, with their numbers."""
+        """Add bytes and return the frames that they complete, with their numbers."""
         self._received += data
         frames, start = [], 0
         while len(self._received) - start >= PREFIX.size:

@@ -1,7 +1,7 @@
-"""Ends a worker that takes too much memory or does not beat any more; the pool replaces it.
+"""Ends a worker that uses too much memory or sends no heartbeat; the pool replaces it.
 
-A model cannot be stopped: Python has no way to end a thread, and native code may hold the
-interpreter for good. So the process ends, and the calls of other models are made again.
+A single model cannot be stopped: Python cannot end a thread, and native code may block the
+interpreter forever. So the process is ended, and the calls of other models are tried again.
 """
 
 import asyncio
@@ -20,29 +20,29 @@ import psutil
 logger = logging.getLogger(__name__)
 
 MEMORY_EVERY_S = 0.1
-MOST_STUCK_CALLS = 32
-_FIRST_VICTIM = "500"
-"""Of 1000: when the machine runs out of memory, the kernel takes workers before the server."""
+MAX_STUCK_CALLS = 32
+_OOM_SCORE = "500"
+"""Of 1000: when the machine runs out of memory, the kernel kills workers before the server."""
 
-NextBeat = Callable[[], Awaitable[int]]
-"""Waits for a beat and returns what it says: how many calls are stuck."""
+NextHeartbeat = Callable[[], Awaitable[int]]
+"""Waits for a heartbeat and returns its content: how many calls are stuck."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What a worker may do before it is replaced."""
+    """Limits at which a worker is ended and replaced."""
 
     memory_bytes: int | None = None
-    """Resident memory of the process; None is no limit."""
+    """Resident memory of the process; None means no limit."""
     silence_s: float = 120.0
-    """How long it may miss its beats, after the first one."""
+    """How long heartbeats may be missing, after the first one."""
 
 
-async def overstepped(pid: int, limits: WorkerLimits, next_beat: NextBeat) -> str:
-    """Return as soon as a worker oversteps a limit: how, in a few words."""
+async def exceeded(pid: int, limits: WorkerLimits, next_heartbeat: NextHeartbeat) -> str:
+    """Wait until a worker exceeds a limit; return the reason in a few words."""
     watches = [
         asyncio.create_task(_too_large(pid, limits.memory_bytes)),
-        asyncio.create_task(_unresponsive(next_beat, limits.silence_s)),
+        asyncio.create_task(_unresponsive(next_heartbeat, limits.silence_s)),
     ]
     try:
         done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
@@ -53,33 +53,33 @@ async def overstepped(pid: int, limits: WorkerLimits, next_beat: NextBeat) -> st
 
 
 @asynccontextmanager
-async def beats_of(descriptor: int) -> AsyncIterator[NextBeat]:
-    """Yield the beats that arrive on the reading end of a pipe, which is closed in the end."""
+async def heartbeats_of(descriptor: int) -> AsyncIterator[NextHeartbeat]:
+    """Yield a function that waits for the heartbeats on a pipe; close the pipe in the end."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
     )
 
-    async def next_beat() -> int:
+    async def next_heartbeat() -> int:
         try:
             return (await reader.readexactly(1))[0]
-        except asyncio.IncompleteReadError:  # nobody beats any more: a matter of silence
+        except asyncio.IncompleteReadError:  # the writing end is closed: the silence limit decides
             return await _never()
 
     try:
-        yield next_beat
+        yield next_heartbeat
     finally:
         transport.close()
 
 
-def offer_to_kernel(pid: int) -> None:
-    """Let the kernel end this process rather than others when memory runs out (Linux)."""
+def prefer_for_oom_killer(pid: int) -> None:
+    """Make the kernel kill this process before others when memory runs out (Linux)."""
     with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/oom_score_adj").write_text(_FIRST_VICTIM)
+        Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE)
 
 
 def end_group(pid: int) -> None:
-    """Kill what a worker has started and left behind; it led a process group of its own."""
+    """Kill the processes that a worker started: it was the leader of a process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -92,12 +92,12 @@ async def _too_large(pid: int, limit_bytes: int | None) -> str:
     return f"it takes {used} bytes of memory, the limit is {limit_bytes}"
 
 
-async def _unresponsive(next_beat: NextBeat, silence_s: float) -> str:
-    stuck = await next_beat()  # before the first one, a class may take its time to start
-    while stuck <= MOST_STUCK_CALLS:
+async def _unresponsive(next_heartbeat: NextHeartbeat, silence_s: float) -> str:
+    stuck = await next_heartbeat()  # no limit before the first one: a class may need long to start
+    while stuck <= MAX_STUCK_CALLS:
         try:
             async with asyncio.timeout(silence_s):
-                stuck = await next_beat()
+                stuck = await next_heartbeat()
         except TimeoutError:
             return f"it has not answered for {silence_s:g} s"
     return f"{stuck} calls in it do not end"

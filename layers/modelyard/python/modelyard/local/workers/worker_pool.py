@@ -1,4 +1,4 @@
-"""The local inference backend: worker processes as shards, replaced when they die."""
+"""The local inference backend: worker processes as shards, replaced when they exit."""
 
 import asyncio
 import itertools
@@ -25,14 +25,14 @@ from modelyard.router.suspects import Suspects
 logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 256
-"""Calls per worker, unless one says otherwise; each costs the worker a thread."""
+"""The default number of calls that a worker accepts at a time; each needs a thread."""
 MAX_TRIES = 5
 DROPPED_CALL_S = 2.0
 STOP_TIMEOUT_S = 30.0
 
 
 class WorkerPool:
-    """`InferenceBackend` over worker processes of this machine."""
+    """`InferenceBackend` over worker processes on this machine."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class WorkerPool:
         clock: Clock,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        """`max_in_flight` is how many calls each worker takes; more are refused at once."""
+        """`max_in_flight` is how many calls each worker accepts at a time; more are refused."""
         self._workers = [
             WorkerProcess(index, folder, command) for index, command in enumerate(commands)
         ]
@@ -71,21 +71,21 @@ class WorkerPool:
     async def __aexit__(self, *_: object) -> None:
         for keeper in self._keepers:
             keeper.cancel()
-        # A replacement that is just starting would outlive the pool: first let no more start.
+        # Cancel the restarts first: a process that is just starting would outlive the pool.
         await asyncio.gather(*self._keepers, return_exceptions=True)
         await asyncio.gather(*(worker.stop(STOP_TIMEOUT_S) for worker in self._workers))
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
-        """Return the worker's answer; calls that die with a worker are tried again.
+        """Return the worker's answer. A call whose worker exits is tried again.
 
         Raises:
-            TimeoutError: no answer in time; the worker goes on with what it began.
-            ModelCrashedError: the model takes its worker down.
+            TimeoutError: no answer in time; the worker continues its work.
+            ModelCrashedError: the model makes its worker exit.
             CapacityError: the worker has too many calls in flight.
         """
         worker = self._workers[shard]
         frame = render_request(request)
-        with self._accused(request) as model_id:
+        with self._suspected(request) as model_id:
             async with asyncio.timeout(timeout_s):
                 for _ in range(1 if isinstance(request, DescribeApi) else MAX_TRIES):
                     answer = await self._attempt(worker, model_id, frame)
@@ -94,8 +94,8 @@ class WorkerPool:
         raise ModelCrashedError(messages.MODEL_PROCESS_EXITED)
 
     @contextmanager
-    def _accused(self, request: Request) -> Iterator[ModelId | None]:
-        """Yield who is to blame if the worker dies; a call without a model stands for itself."""
+    def _suspected(self, request: Request) -> Iterator[ModelId | None]:
+        """Yield the model to blame if the worker exits; a call without one gets its own name."""
         if isinstance(request, Survey | DescribeApi):
             yield None
         elif request.source.target_model:
@@ -116,7 +116,8 @@ class WorkerPool:
         self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
         async with worker.trial:
             self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
-            if self._suspects.is_suspect(model_id):  # else another call of it was answered
+            # Another call of this model may have been answered while this one waited.
+            if self._suspects.is_suspect(model_id):
                 worker.on_trial = model_id
                 try:
                     return await self._exchange(worker, model_id, frame)
@@ -127,16 +128,16 @@ class WorkerPool:
     async def _exchange(
         self, worker: WorkerProcess, model_id: ModelId | None, frame: Frame
     ) -> Answer | None:
-        """Return the answer, or None when the worker died before it could give one."""
+        """Return the answer, or None if the worker exited without one."""
         if worker.in_flight.total() >= self._max_in_flight:
             raise CapacityError(f"too many calls in flight: {self._max_in_flight} on this worker")
-        deaths = worker.deaths
+        exits = worker.exits
         if model_id is not None:
             worker.in_flight[model_id] += 1
         try:
             answer = parse_answer(await worker.exchange(frame))
         except ConnectionError:
-            await self._confirm_death(worker, deaths)
+            await self._confirm_exit(worker, exits)
             return None
         except BaseException:
             if model_id is not None:
@@ -156,10 +157,10 @@ class WorkerPool:
             worker.unfinished.discard(model_id)
             self._suspects.clear(model_id)
 
-    async def _confirm_death(self, worker: WorkerProcess, deaths: int) -> None:
+    async def _confirm_exit(self, worker: WorkerProcess, exits: int) -> None:
         try:
             async with asyncio.timeout(DROPPED_CALL_S):
-                await worker.wait_for_death(after=deaths)
+                await worker.wait_for_exit(after=exits)
         except TimeoutError:
             raise ModelyardError("internal error: the worker dropped the call") from None
 

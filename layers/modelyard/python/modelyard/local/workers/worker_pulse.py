@@ -1,6 +1,6 @@
-"""The worker's side of its guard: a beat every few seconds, for as long as Python runs.
+"""The heartbeat of a worker: it writes to a pipe every few seconds while Python runs.
 
-A beat is one byte: how many calls the worker has been at for longer than anybody waits.
+A heartbeat is one byte: how many calls have been running for longer than any caller waits.
 """
 
 import os
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Request
 
-BEAT_EVERY_S = 5.0
+HEARTBEAT_EVERY_S = 5.0
 STUCK_AFTER_S = 330.0
 """Longer than any caller waits for an answer."""
-_MOST_TOLD = 255
+_MAX_COUNT = 255
 
 Handle = Callable[[Request], Answer]
 
 
 class Pulse:
-    """Counts calls and tells of those that do not end."""
+    """Counts running calls and reports those that do not end."""
 
     def __init__(self, descriptor: int, clock: Clock) -> None:
         self._descriptor = descriptor
@@ -27,7 +27,7 @@ class Pulse:
         self._since: dict[object, float] = {}
 
     def counting(self, handle: Handle) -> Handle:
-        """Return the handler with its calls counted; it may be called from many threads."""
+        """Return the handler with its calls counted. Many threads may call it."""
 
         def counted(request: Request) -> Answer:
             call = object()
@@ -40,11 +40,11 @@ class Pulse:
         return counted
 
     def start(self) -> None:
-        """Begin to beat, in a thread of its own."""
+        """Start to send heartbeats, in a new thread."""
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def stuck_calls(self) -> int:
-        """Return how many calls have not ended for a long time."""
+        """Return how many calls have been running for more than `STUCK_AFTER_S`."""
         before = self._clock.monotonic() - STUCK_AFTER_S
         return sum(since < before for since in tuple(self._since.values()))
 
@@ -52,7 +52,7 @@ class Pulse:
         pause = threading.Event()
         try:
             while True:
-                os.write(self._descriptor, bytes([min(self.stuck_calls(), _MOST_TOLD)]))
-                pause.wait(BEAT_EVERY_S)
+                os.write(self._descriptor, bytes([min(self.stuck_calls(), _MAX_COUNT)]))
+                pause.wait(HEARTBEAT_EVERY_S)
         except OSError:
-            return  # the server is gone, or a model has closed what is not its own
+            return  # the server ended, or a model closed a descriptor that is not its own

@@ -1,4 +1,4 @@
-"""The worker's side of the local socket: answers the calls of every connection."""
+"""The worker's side of the local socket: answers the calls of all connections."""
 
 import logging
 import socket
@@ -15,12 +15,13 @@ from modelyard.local.workers.worker_channel import WorkerChannel
 logger = logging.getLogger(__name__)
 
 SHORT_S = 0.001
-_MOST_REMEMBERED = 10_000
+"""A call that takes no longer is short: its thread answers the model's next call itself."""
+_MAX_REMEMBERED = 10_000
 _FAILED = Answer(error=ModelyardError(INTERNAL_ERROR))
 
 
 class WorkerServer:
-    """Serves envelope requests on a listening socket until `stop`."""
+    """Answers envelope requests on a listening socket until `stop`."""
 
     def __init__(self, listener: socket.socket, handle: Callable[[Request], Answer]) -> None:
         self._listener = listener
@@ -40,7 +41,7 @@ class WorkerServer:
             WorkerChannel(connection, self._begin).start()
 
     def stop(self, timeout_s: float) -> None:
-        """Take no more calls and wait for those that are running."""
+        """Accept no more calls and wait up to `timeout_s` for running calls."""
         with self._idle:
             self._stopping = True
             self._idle.wait_for(lambda: self._busy == 0, timeout_s)
@@ -60,22 +61,22 @@ class WorkerServer:
 
 
 class ShortCalls:
-    """Remembers which models took next to no time when they were last asked."""
+    """Remembers the models whose last call was short."""
 
     def __init__(self) -> None:
         self._short: set[tuple[str, str]] = set()
 
     def has(self, request: Request) -> bool:
-        """Tell whether a request will be short, as far as one can know."""
+        """Return whether a request is expected to be short."""
         return isinstance(request, Invoke) and _model_of(request) in self._short
 
     def learn(self, request: Request, took_s: float) -> None:
-        """Take how long a request took."""
+        """Record how long a request took."""
         if not isinstance(request, Invoke):
             return
         if took_s > SHORT_S:
             self._short.discard(_model_of(request))
-        elif len(self._short) < _MOST_REMEMBERED:
+        elif len(self._short) < _MAX_REMEMBERED:
             self._short.add(_model_of(request))
         else:
             self._short.clear()
@@ -102,7 +103,7 @@ class _ServedCall:
         self.is_short = self._request is not None and short.has(self._request)
 
     def answer(self) -> Frame:
-        """Return the answer, whatever happens."""
+        """Return the answer; never raises."""
         if self._request is None:
             return render_answer(_FAILED)
         began_at = time.perf_counter()

@@ -1,10 +1,10 @@
-"""What a function makes as it starts, and the garbage collector."""
+"""Objects of a start-up and the garbage collector."""
 
 import gc
 
 import pytest
 
-from modelyard.aws.lifelong import lifelong
+from modelyard.aws.frozen_imports import frozen_imports
 
 
 @pytest.fixture(autouse=True)
@@ -13,8 +13,8 @@ def _unfrozen():
     gc.unfreeze()
 
 
-def test_collector_passes_by_what_was_made_within_and_looks_at_what_comes_later() -> None:
-    with lifelong():
+def test_objects_of_the_block_are_not_collected_and_later_ones_are() -> None:
+    with frozen_imports():
         assert not gc.isenabled()
         within = [[]]
 
@@ -24,8 +24,8 @@ def test_collector_passes_by_what_was_made_within_and_looks_at_what_comes_later(
     assert any(item is later for item in gc.get_objects())
 
 
-def test_collector_goes_on_after_an_init_phase_that_failed() -> None:
-    with pytest.raises(ImportError), lifelong():
+def test_collector_runs_again_after_a_block_that_failed() -> None:
+    with pytest.raises(ImportError), frozen_imports():
         raise ImportError
 
     assert gc.isenabled()
