@@ -12,9 +12,15 @@ from modelyard.repositories.opening import open_repository, s3_client
 from tests.fakes.memory_repository import MemoryRepository
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def own_s3_client() -> None:
-    """Each test has AWS settings of its own; a client keeps those it was built with."""
+    """Let each module build a client: it keeps the AWS settings it was built with."""
+    s3_client.cache_clear()
+
+
+@pytest.fixture
+def s3_client_per_test() -> None:
+    """Let a test build a client with AWS settings of its own."""
     s3_client.cache_clear()
 
 

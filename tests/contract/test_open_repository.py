@@ -13,6 +13,8 @@ from modelyard.repositories.opening import open_repository
 from modelyard.repositories.s3 import build_client
 from tests.contract.reading import contents
 
+pytestmark = pytest.mark.usefixtures("s3_client_per_test")
+
 
 def test_one_uri_is_one_repository_for_all_threads(tmp_path):
     with ThreadPoolExecutor(8) as pool:

@@ -17,6 +17,8 @@ from modelyard.domain.errors import (
 from modelyard.repositories.opening import open_repository, s3_client
 from tests.contract.reading import contents
 
+pytestmark = pytest.mark.usefixtures("s3_client_per_test")
+
 
 def test_s3_message_names_bucket_and_full_key(stored_bucket):
     with pytest.raises(TargetModelNotFoundError) as caught:

@@ -122,7 +122,6 @@ def test_row09_1024_characters_are_looked_up(served: Served) -> None:
     assert len(name) == 1024
 
 
-@over_each_repository
 def test_row09_1024_characters_are_served(served: Served) -> None:
     start = served.publish(b"", "start").removesuffix("start")
     name = "/".join(["n" * 127] * 7)

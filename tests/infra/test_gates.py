@@ -7,8 +7,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from cfnlint.api import lint
-from cfnlint.config import ManualArgs
 
 from infra.compliance import reasons_of_data, reasons_of_service
 from infra.settings import load_settings
@@ -51,6 +49,9 @@ def test_synthesis_with_reasons_passes(tmp_path: Path) -> None:
 def test_cfn_lint_finds_nothing(
     plain: Synthesis, changed: Synthesis, private: Synthesis, cortex: Synthesis
 ) -> None:
+    from cfnlint.api import lint  # seconds, and only for this test
+    from cfnlint.config import ManualArgs
+
     options = ManualArgs(ignore_checks=IGNORED, regions=["us-east-1"])
 
     found = [
