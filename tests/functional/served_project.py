@@ -13,9 +13,6 @@ from tests.functional.cortex_project import post
 from tests.functional.served import Repository
 from tests.serving import Server
 
-SEEN_WITHIN_S = 0.5 + 5.0
-"""The window of the harness, and what looking, loading and a busy machine may take."""
-
 GETTING = """
     import json, os, weakref
 

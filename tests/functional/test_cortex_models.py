@@ -10,7 +10,6 @@ from tests.functional.cortex_project import Project, post
 from tests.functional.served import open_repository, over_each_repository, started_once
 from tests.functional.served_project import (
     GETTING,
-    SEEN_WITHIN_S,
     ServedProject,
     put,
 )
@@ -156,7 +155,7 @@ def test_c30_a_load_model_that_raises_is_500_and_tried_again_at_the_next_call(
     assert "PythonPredictor.load_model failed: JSONDecodeError" in served.server.log
     assert len(api.loads(name)) > tried > 0
     served.put(f"dir/{name}/1", 5)
-    eventually(api.answers(5, name, "1"), SEEN_WITHIN_S)
+    eventually(api.answers(5, name, "1"))
 
 
 def test_c31_the_constructor_may_get_models(served: ServedProject) -> None:

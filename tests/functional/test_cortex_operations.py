@@ -499,7 +499,7 @@ def test_a_server_that_ends_while_a_class_is_made_leaves_no_process(tmp_path: Pa
             process.terminate()
             process.wait(10)
 
-        eventually(lambda: marked(mark) == [], timeout_s=5)
+        eventually(lambda: marked(mark) == [])
     finally:
         gate.touch()
         eventually(lambda: marked(mark) == [])

@@ -121,7 +121,7 @@ def test_a_full_disk_is_service_unavailable_until_there_is_space(
         assert server.half_written() == []
         assert body(served.invoke(staged, endpoint="small")) == [1.0]
         ballast.unlink()
-        eventually(lambda: prediction(served, target) == [2.0], 5)
+        eventually(lambda: prediction(served, target) == [2.0])
 
 
 def test_a_slow_model_behind_a_full_disk_is_not_an_internal_failure(
@@ -144,7 +144,7 @@ def test_a_slow_model_behind_a_full_disk_is_not_an_internal_failure(
         ballast.unlink()
         gate.touch()
         assert answer == "ModelNotReadyException"
-        eventually(lambda: prediction(served, slow) == "ready", 10)
+        eventually(lambda: prediction(served, slow) == "ready")
 
 
 def prediction(served: Served, target: str) -> Any:

@@ -10,11 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.functional import artifacts
-from tests.functional.conftest import REVALIDATE_S
 from tests.functional.served import Served, over_each_repository
 from tests.serving import body, eventually
-
-SOON_S = REVALIDATE_S + 3
 
 
 def outcome(served: Served, target: str, endpoint: str = "safe") -> Any:
@@ -33,7 +30,7 @@ def outcomes_until(served: Served, target: str, wanted: Any) -> list[Any]:
         seen.append(outcome(served, target))
         return bool(seen[-1] == wanted)
 
-    eventually(is_there, SOON_S)
+    eventually(is_there)
     return seen
 
 
@@ -55,7 +52,7 @@ def test_row14_a_broken_new_copy_never_takes_the_old_one_down(served: Served) ->
     assert outcome(served, target) == [1.0]
     served.repository.put(target, artifacts.house(2.0)[:-100])
 
-    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target), SOON_S)
+    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target))
 
     assert outcome(served, target) == [1.0]
     assert served.server.models("safe")[target]["status"] == "LOADED"
@@ -71,7 +68,7 @@ def test_row14_a_good_copy_after_a_broken_one_is_answered_soon(served: Served) -
     target = served.publish(artifacts.house(1.0))
     assert outcome(served, target) == [1.0]
     served.repository.put(target, b"broken")
-    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target), SOON_S)
+    eventually(lambda: outcome(served, target) == [1.0] and was_refused(served, target))
     served.repository.put(target, artifacts.house(3.0))
 
     seen = outcomes_until(served, target, [3.0])

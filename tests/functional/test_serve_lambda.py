@@ -32,7 +32,7 @@ def test_model_too_slow_for_its_call_is_loaded_by_the_functions(
         with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
             served.invoke("slow.tar.gz", endpoint="yard")
         gate.touch()
-        eventually(lambda: server.metric("ModelLoadingTime_count", "yard") == 1, 30)
+        eventually(lambda: server.metric("ModelLoadingTime_count", "yard") == 1)
         answer = body(served.invoke("slow.tar.gz", endpoint="yard"))
         hits = server.metric("ModelCacheHit_sum", "yard")
         eventually(lambda: " warmed " in server.log)
