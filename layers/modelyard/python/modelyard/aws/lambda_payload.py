@@ -50,8 +50,8 @@ def render_payload(frame: Frame) -> bytes:
     payload = orjson.dumps(members_of(frame))
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLargeError(
-            f"the request is {len(payload)} bytes on its way to the model, where binary bodies"
-            f" grow by a third; allowed: {MAX_PAYLOAD_BYTES}"
+            f"the request to the model's function is {len(payload)} bytes, in which a binary body"
+            f" grows by a third; allowed: {MAX_PAYLOAD_BYTES}"
         )
     return payload
 
@@ -63,7 +63,7 @@ def render_answer_members(answer: Answer) -> Members:
     if size_bytes <= MAX_PAYLOAD_BYTES:
         return members
     error = ModelError(
-        f"the model's answer is {size_bytes} bytes on its way back; allowed: {MAX_PAYLOAD_BYTES}"
+        f"the answer of the model's function is {size_bytes} bytes; allowed: {MAX_PAYLOAD_BYTES}"
     )
     return members_of(render_answer(Answer(error=error, samples=answer.samples)))
 
