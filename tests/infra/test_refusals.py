@@ -43,8 +43,8 @@ def load(folder: Path, text: str, **overrides: str) -> None:
         ),
         (
             f"{ENDPOINT}  sync_window: 40s\n",
-            "houses: sync_window: found 40 s; allowed: up to 26 s, because API Gateway hangs up"
-            " after 29 s",
+            "houses: sync_window: found 40 s; allowed: up to 26 s, because API Gateway closes"
+            " a request after 29 s",
         ),
         (
             f"{ENDPOINT}  compute: {{timeout: 20m}}\n",
