@@ -69,5 +69,5 @@ def test_config_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> N
 
     found = settings.load_settings(file, {})
 
-    assert (found.name, found.buckets) == ("houses", ("a-name-nobody-else-has",))
+    assert (found.name, found.buckets) == ("houses", ("my-unique-bucket-name",))
     assert [item.name for item in found.endpoints] == ["home-value"]
