@@ -85,4 +85,4 @@ def test_two_places_at_once_are_refused(cache_dir: str) -> None:
     result = run("--queue-url", "https://sqs.us-east-1.amazonaws.com/1/q", "--cache-dir", cache_dir)
 
     assert result.exit_code == 1
-    assert "exclude each other" in result.stderr
+    assert "--queue-url cannot be used with --cache-dir." in result.stderr

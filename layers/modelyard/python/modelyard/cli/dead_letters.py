@@ -1,4 +1,4 @@
-"""The verb `dead-letters`: models that could not be loaded in the background."""
+"""The command `dead-letters`: models that could not be loaded in the background."""
 
 import json
 from contextlib import ExitStack, closing
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modelyard.cli.options import Json
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,9 +35,12 @@ def dead_letters(
     ] = None,
     redrive: Annotated[
         bool,
-        typer.Option("--redrive", help="Put them back on the warm queue, to be tried again."),
+        typer.Option(
+            "--redrive",
+            help="Put the messages back on the warm queue, so that they are tried again.",
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the models that were given up after five attempts to load them in the background."""
     from modelyard.cli.console import errors_as_red_lines
@@ -63,11 +67,12 @@ def _queues(queue_url: str | None, cache_dir: Path | None, stack: ExitStack) -> 
     if queue_url is None:
         return [*_local_queues(cache_dir, stack)]
     if cache_dir is not None:
-        raise ConfigurationError("--queue-url and --cache-dir exclude each other; give one of them")
-    try:
-        from modelyard.aws.dead_letters import SqsDeadLetters, build_client
-    except ImportError as error:
-        raise ConfigurationError("boto3 is missing: pip install 'modelyard[s3]'") from error
+        raise ConfigurationError("--queue-url cannot be used with --cache-dir.")
+    from modelyard.clients.sdk import import_boto3
+
+    import_boto3()
+    from modelyard.aws.dead_letters import SqsDeadLetters, build_client
+
     return [SqsDeadLetters(queue_url, build_client(queue_url))]
 
 
