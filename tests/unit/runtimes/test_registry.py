@@ -49,7 +49,7 @@ def test_script_decides_whatever_lies_beside_it(tmp_path):
 
     plan = registry.plan_load(tmp_path, allow_code=True)
 
-    assert (plan.runtime, plan.model_file) == ("script", None)
+    assert (plan.runtime, plan.model_file) == ("script", tmp_path / "code/inference.py")
 
 
 def test_skops_with_foreign_types_needs_allow_code(tmp_path):

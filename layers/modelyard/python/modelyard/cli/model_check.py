@@ -75,9 +75,10 @@ def check_models(endpoint: Endpoint, progress: Progress) -> EndpointReport:
     targets = sorted(targets_in(objects).items())
     with progress("checking", total=len(targets)) as advance, closing(_Trials()) as trials:
         for name, size_bytes in targets:
-            kind, problem = trials.load(endpoint.source(name))
+            kind, problem, notes = trials.load(endpoint.source(name))
             problems = () if problem is None else (problem,)
             reports.append(ModelReport(name, kind, size_bytes, _files(name, keys[name]), problems))
+            warnings += [f"{name}: {note}" for note in notes]
             advance()
     return EndpointReport(tuple(reports), tuple(warnings))
 
@@ -95,7 +96,8 @@ def _report_by_names(
     name: TargetModel, files: tuple[str, ...], size_bytes: int, *, allow_code: bool
 ) -> ModelReport:
     candidates = _named_models(files or (name.rpartition("/")[2],))
-    has_script = model_files.SCRIPT in files
+    scripts = [path for path in files if model_files.may_be_script(path)]
+    has_script = bool(scripts)
     kind = "script" if has_script else next(iter(candidates.values()), "unknown")
     if model_files.packing_of(name) is not None and not files:
         kind = "archive"
@@ -104,7 +106,7 @@ def _report_by_names(
         problems.append(f"{len(candidates)} models ({', '.join(candidates)}); allowed: one")
     runs_code = has_script or any(map(model_files.is_pickle, candidates))
     if runs_code and not allow_code:
-        what = model_files.SCRIPT if has_script else "a pickle"
+        what = scripts[0] if has_script else "a pickle"
         problems.append(f"{what} runs code of its own; allowed: only with allow_code: true")
     return ModelReport(name, kind, size_bytes, files, tuple(problems))
 
@@ -128,6 +130,10 @@ def _files(name: str, keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(key.removeprefix(f"{name}/") for key in keys if key != name)
 
 
+_Trial = tuple[str, str | None, tuple[str, ...]]
+"""A model's runtime, what is wrong with it or None, and what is odd about its artifact."""
+
+
 class _Trials:
     """A process that loads one model after the other; a new one follows where one ends."""
 
@@ -136,19 +142,19 @@ class _Trials:
         self._folder = tempfile.TemporaryDirectory(prefix="modelyard-check-")
         self._start()
 
-    def load(self, source: ModelSource) -> tuple[str, str | None]:
-        """Load a model; returns its runtime, and what is wrong with it or None."""
+    def load(self, source: ModelSource) -> _Trial:
+        """Load a model; returns its runtime, what is wrong with it, and what is odd about it."""
         try:
             self._connection.send(source)
             if self._connection.poll(LOAD_TIMEOUT_S):
-                kind, problem = self._connection.recv()
-                return kind, problem
+                trial: _Trial = self._connection.recv()
+                return trial
             problem = f"its load takes longer than {LOAD_TIMEOUT_S:.0f} s"
         except (EOFError, OSError):
             problem = "its load ends the process"
         self._end()
         self._start()
-        return "unknown", problem
+        return "unknown", problem, ()
 
     def close(self) -> None:
         """End the process and remove what it staged."""
@@ -187,7 +193,7 @@ def _received(connection: Connection) -> Iterator[ModelSource]:
             return
 
 
-def _loader(folder: Path) -> Callable[[ModelSource], tuple[str, str | None]]:
+def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
     from modelyard.domain.system_clock import SystemClock
     from modelyard.inference.disk.artifact_cache import ArtifactCache
     from modelyard.inference.disk.tree import CacheTree
@@ -197,8 +203,9 @@ def _loader(folder: Path) -> Callable[[ModelSource], tuple[str, str | None]]:
     tree = CacheTree(folder, shutil.disk_usage(folder).free)
     artifacts = ArtifactCache(tree, SystemClock(), prepare=registry.prepare)
 
-    def load(source: ModelSource) -> tuple[str, str | None]:
+    def load(source: ModelSource) -> _Trial:
         kind = "unknown"
+        notes: tuple[str, ...] = ()
         try:
             repository = open_repository(source.repository)
             artifact = repository.describe(source.target_model)
@@ -209,14 +216,15 @@ def _loader(folder: Path) -> Callable[[ModelSource], tuple[str, str | None]]:
                 plan = registry.plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=known
                 )
+                notes = (*staged.manifest.warnings, *plan.warnings)
                 registry.load(plan).close()
             finally:
                 staged.release()
                 artifacts.evict(artifact)
         except ModelyardError as error:
-            return kind, error.message
+            return kind, error.message, notes
         except OSError as error:
-            return kind, f"its files cannot be read: {error.strerror}"
-        return kind, None
+            return kind, f"its files cannot be read: {error.strerror}", notes
+        return kind, None, notes
 
     return load

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 SCRIPT = "code/inference.py"
-"""An artifact with this file is served by its own code."""
+"""The usual file of an artifact that is served by its own code."""
+
 
 ARCHIVES = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
 """How a file with this suffix is packed."""
@@ -148,6 +149,12 @@ def may_be_packed(name: str) -> bool:
 def is_often_model(name: str) -> bool:
     """Return whether files of such names are models about as often as they are not."""
     return role_of(name) is Role.UNKNOWN and suffix_of(name) in _OFTEN_MODELS
+
+
+def may_be_script(path: str) -> bool:
+    """Return whether a path in an artifact is that of code in the folder for code."""
+    folder, _, name = path.rpartition("/")
+    return folder == "code" and suffix_of(name) == ".py"
 
 
 def is_versioned_model(path: str) -> bool:

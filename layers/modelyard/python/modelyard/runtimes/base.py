@@ -24,12 +24,14 @@ class LoadPlan:
     model_dir: Path
     """The folder with the artifact's files."""
     model_file: Path | None
-    """The model's file; None for a script, which finds its own files."""
+    """The model's file, or the script that finds its own files; None for a SavedModel's folder."""
     memory_bytes: int
     """Peak memory of the load in bytes, estimated from the files."""
     allow_code: bool
     format: Format = Format.UNKNOWN
     """The format of `model_file`, detected from its first bytes."""
+    warnings: tuple[str, ...] = ()
+    """What people should know of the artifact, such as code that is not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +43,21 @@ class ArtifactPlan:
 
     runtime: str
     file: str | None
-    """The model relative to the artifact's folder; None for a script."""
+    """The model or the script, relative to the artifact's folder."""
     format: Format
     memory_bytes: int
     runs_code: bool
     """Whether loading runs code of the artifact: a script, or a pickle."""
     basis: str
     """What the plan depends on besides the files, such as the version of the detection."""
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:
         """Return the plan that `asdict` made a mapping of, or None when it is not one."""
         try:
             plan = cls(**stored)
-            return replace(plan, format=Format(plan.format))
+            return replace(plan, format=Format(plan.format), warnings=tuple(plan.warnings))
         except (TypeError, ValueError):
             return None
 
@@ -67,6 +70,7 @@ class ArtifactPlan:
             memory_bytes=self.memory_bytes,
             allow_code=allow_code,
             format=self.format,
+            warnings=self.warnings,
         )
 
 

@@ -25,11 +25,6 @@ class Candidate:
     path: Path
 
 
-def has_script(model_dir: Path) -> bool:
-    """Return whether the artifact is served by code of its own."""
-    return (model_dir / model_files.SCRIPT).is_file()
-
-
 def find_model(model_dir: Path) -> Candidate:
     """Return the only file in an artifact's folder that is a model.
 

@@ -7,7 +7,7 @@ frameworks of the models that it serves.
 import importlib
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -20,7 +20,7 @@ from modelyard.domain.errors import (
     ModelLoadError,
 )
 from modelyard.domain.ports import Predictor, Resident
-from modelyard.runtimes import detection, memory, xgboost_gate
+from modelyard.runtimes import detection, memory, script_file, xgboost_gate
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import PICKLES, Format, edges
 
@@ -47,7 +47,7 @@ _EXTRAS = {
     "saved_model": "tensorflow",
 }
 
-_PLANS_VERSION = "1"
+_PLANS_VERSION = "2"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -113,15 +113,18 @@ def plan_artifact(model_dir: Path) -> ArtifactPlan:
         ArtifactInvalidError: no model, several models, or a name that contradicts the content.
         ModelLoadError: a format that no installed framework reads, or a damaged file.
     """
-    if not detection.has_script(model_dir):
-        return _plan_file(model_dir)
+    script = script_file.find_script(model_dir)
+    warnings = script_file.ignored(model_dir, script)
+    if script is None:
+        return replace(_plan_file(model_dir), warnings=warnings)
     return ArtifactPlan(
         runtime="script",
-        file=None,
+        file=script,
         format=Format.UNKNOWN,
         memory_bytes=memory.estimate("script", model_dir, None),
         runs_code=True,
         basis=_basis("script"),
+        warnings=warnings,
     )
 
 
@@ -175,14 +178,15 @@ def _trusted(known: Mapping[str, Any]) -> ArtifactPlan | None:
 
 def _basis(runtime: str) -> str:
     """Return what a plan of a runtime depends on besides the artifact's files."""
+    basis = f"{_PLANS_VERSION}, script {script_file.program()}"
     if runtime == "xgboost":  # its gate compares a model's version with the installed one
-        return f"{_PLANS_VERSION}, XGBoost {xgboost_gate.installed_version()}"
-    return _PLANS_VERSION
+        return f"{basis}, XGBoost {xgboost_gate.installed_version()}"
+    return basis
 
 
 def _allowed(plan: ArtifactPlan, model_dir: Path, *, allow_code: bool) -> LoadPlan:
     if plan.runs_code and not allow_code:
-        raise _code_not_allowed(plan.file or model_files.SCRIPT)
+        raise _code_not_allowed(plan.file or "the artifact")
     return plan.load_plan(model_dir, allow_code=allow_code)
 
 

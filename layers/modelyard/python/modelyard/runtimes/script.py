@@ -1,4 +1,4 @@
-"""Models that bring `code/inference.py` with the functions of SageMaker's inference toolkit.
+"""Models that bring a script with the functions of SageMaker's inference toolkit.
 
     pre_model_fn(model_dir)                     model_fn(model_dir) -> model
     model_warmup_fn(model_dir, model)           input_fn(data, content_type) -> value
@@ -12,8 +12,6 @@ everything else as bytes.
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,35 +24,37 @@ from modelyard.runtimes.code_folder import CodeFolder
 from modelyard.runtimes.codecs import array_codec, json_codec, media_types, text
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 from modelyard.runtimes.script_context import MOST_CHARACTERS, ScriptContext, blamed
+from modelyard.runtimes.script_file import FOREIGN_FUNCTIONS, FUNCTIONS
 
 _REPLACED_BY_TRANSFORM = ("input_fn", "predict_fn", "output_fn")
 
 
 def load(plan: LoadPlan) -> "ScriptPredictor":
     """Import the script and let it load its model."""
-    model_dir = plan.model_dir.absolute()
-    with blamed(ModelLoadError, model_dir):
-        script = Script(model_dir)
+    with blamed(ModelLoadError, plan.model_dir.absolute()):
+        script = Script(plan)
         model = script.load_model()
     return ScriptPredictor(script, model, plan.memory_bytes)
 
 
 def load_native(plan: LoadPlan) -> Any:
     """Return the script's model."""
-    model_dir = plan.model_dir.absolute()
-    with blamed(ModelLoadError, model_dir):
-        return Script(model_dir).load_model()
+    with blamed(ModelLoadError, plan.model_dir.absolute()):
+        return Script(plan).load_model()
 
 
 class Script:
     """The functions of one script; the ones it lacks have the toolkit's defaults."""
 
-    def __init__(self, model_dir: Path) -> None:
+    def __init__(self, plan: LoadPlan) -> None:
+        assert plan.model_file is not None
         script_toolkit.install()
-        self.model_dir = model_dir
-        self._folder = CodeFolder(model_dir / "code")
-        self._module = self._folder.import_script("inference.py")
-        self._require_one_way(self._module)
+        self.model_dir = plan.model_dir.absolute()
+        file = plan.model_file.absolute()
+        self._name = file.relative_to(self.model_dir).as_posix()
+        self._folder = CodeFolder(file.parent)
+        self._module = self._folder.import_script(file.name)
+        self._require_one_way()
 
     def has(self, name: str) -> bool:
         """Return whether the script defines this function."""
@@ -81,12 +81,18 @@ class Script:
             self.call("model_warmup_fn", where, model, context=context)
         return model
 
-    def _require_one_way(self, module: ModuleType) -> None:
+    def _require_one_way(self) -> None:
         both = [name for name in _REPLACED_BY_TRANSFORM if self.has(name)]
         if self.has("transform_fn") and both:
             raise ModelLoadError(
-                f"code/inference.py defines transform_fn and {', '.join(both)}: "
+                f"{self._name} defines transform_fn and {', '.join(both)}: "
                 "transform_fn replaces them, keep one way"
+            )
+        foreign = [name for name in FOREIGN_FUNCTIONS if self.has(name)]
+        if foreign and not any(map(self.has, FUNCTIONS)):
+            raise ModelLoadError(
+                f"{self._name} defines {', '.join(foreign)}, which Modelyard does not call; "
+                f"allowed: {', '.join(FUNCTIONS)}"
             )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from modelyard.domain.errors import ModelError, ModelLoadError, PredictionError
 from modelyard.domain.requests import REQUEST_ID
 from modelyard.domain.values import Payload
+from modelyard.runtimes import script_file
 from modelyard.runtimes.base import without_folders
 from modelyard.runtimes.codecs.media_types import JSON
 
@@ -182,6 +183,9 @@ def _described(error: BaseException, model_dir: Path) -> str:
     lines = [_line(frame, model_dir) for frame in frames[-_FRAMES:]]
     text = f"{type(error).__name__}: {error}"[:MOST_CHARACTERS]
     what = without_folders(text.removesuffix(": "))
+    requirements = script_file.find_requirements(model_dir)
+    if isinstance(error, ModuleNotFoundError) and requirements is not None:
+        what += f" (the packages of {requirements} are not installed: install them for the server)"
     return "\n".join([what, *lines])
 
 

@@ -135,7 +135,10 @@ class Loader(Generic[R]):
         """Load a model from disk; remove its files from disk when they are not a good model."""
         try:
             with _disk_errors():
-                resident = self._load_files(source, artifact, staged, reservation)
+                plan = self._plan_load(
+                    staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
+                )
+                resident = self._load_files(source, artifact, plan, reservation)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -143,13 +146,14 @@ class Loader(Generic[R]):
             raise
         if not resident.needs_files:
             staged.release()
-        for warning in staged.manifest.warnings:
+        warnings = (*staged.manifest.warnings, *plan.warnings)
+        for warning in warnings:
             logger.warning(warning, extra={"model": str(source.model_id)})
         model = LoadedModel(
             source.model_id,
             artifact,
             resident,
-            warnings=staged.manifest.warnings,
+            warnings=warnings,
             files=staged if resident.needs_files else None,
         )
         self._models.put(model, reservation)
@@ -158,12 +162,9 @@ class Loader(Generic[R]):
         self,
         source: ModelSource,
         artifact: ModelArtifact,
-        staged: DiskLease,
+        plan: LoadPlan,
         reservation: Reservation,
     ) -> R:
-        plan = self._plan_load(
-            staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
-        )
         self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
         try:

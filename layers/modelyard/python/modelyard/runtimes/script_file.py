@@ -1,0 +1,118 @@
+"""Find the script of an artifact: the file with the functions of SageMaker's inference toolkit.
+
+SageMaker's containers run `code/inference.py`, or the file that SAGEMAKER_PROGRAM names. An
+artifact that was made for that variable holds only the file, so the functions in it tell.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelyard.domain import model_files
+from modelyard.domain.errors import ArtifactInvalidError
+
+FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
+FOREIGN_FUNCTIONS = ("handler", "handle", "input_handler", "output_handler")
+"""What the containers of TensorFlow Serving and of plain model servers call instead."""
+
+PROGRAM = "SAGEMAKER_PROGRAM"
+_DEFINES = re.compile(rf"^(?:async )?def ({'|'.join((*FUNCTIONS, *FOREIGN_FUNCTIONS))})\b", re.M)
+
+
+def find_script(model_dir: Path) -> str | None:
+    """Return the artifact's script relative to its folder, or None when it has none.
+
+    Raises:
+        ArtifactInvalidError: several files define the functions, and nothing tells which to run.
+    """
+    if (model_dir / model_files.SCRIPT).is_file():
+        return model_files.SCRIPT
+    sources = _sources(model_dir)
+    if named := _named_by_variable(sources):
+        return named
+    found = [name for name in sources if _defines_functions(model_dir / name)]
+    by_name = [name for name in found if name.rpartition("/")[2] == "inference.py"] or found
+    if len(by_name) > 1:
+        raise ArtifactInvalidError(
+            f"the artifact holds several scripts ({', '.join(by_name)}): name one "
+            f"{model_files.SCRIPT}, or set {PROGRAM} to the name of one"
+        )
+    return by_name[0] if by_name else None
+
+
+def ignored(model_dir: Path, script: str | None) -> tuple[str, ...]:
+    """Return warnings about code that is not run, in sentences for people."""
+    warnings = []
+    sources = [] if script else _sources(model_dir)
+    if sources:
+        warnings.append(
+            f"{', '.join(sources)} does not run: it defines none of {', '.join(FUNCTIONS)}"
+        )
+    if requirements := find_requirements(model_dir):
+        warnings.append(f"the packages of {requirements} are not installed by Modelyard")
+    return tuple(warnings)
+
+
+def find_requirements(model_dir: Path) -> str | None:
+    """Return the file that lists what a script needs, relative to the artifact's folder."""
+    name = "code/requirements.txt"
+    return name if (model_dir / name).is_file() else None
+
+
+def program() -> str:
+    """Return the script that SAGEMAKER_PROGRAM names, or an empty text."""
+    return os.environ.get(PROGRAM, "")
+
+
+def _sources(model_dir: Path) -> list[str]:
+    """Return the Python files of `code/` and of the artifact's root, those of `code/` first."""
+    folders = (model_dir / "code", model_dir)
+    return [
+        path.relative_to(model_dir).as_posix()
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        if path.is_file() and not model_files.is_hidden(path.name)
+    ]
+
+
+def _named_by_variable(sources: Iterable[str]) -> str | None:
+    wanted = program().rpartition("/")[2]
+    return next((name for name in sources if name.rpartition("/")[2] == wanted), None)
+
+
+def _defines_functions(path: Path) -> bool:
+    """Return whether a source binds one of the functions, without running it.
+
+    A source that does not parse counts when it seems to define one: loading it names the error.
+    """
+    content = path.read_bytes()
+    try:
+        module = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _DEFINES.search(content.decode(errors="replace")) is not None
+    return not _bound(module).isdisjoint((*FUNCTIONS, *FOREIGN_FUNCTIONS))
+
+
+def _bound(module: ast.Module) -> set[str]:
+    """Return the names that a module binds at its top level, also below `if` and `try`."""
+    names: set[str] = set()
+    for node in _statements(module.body):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                names.add(node.name)
+            case ast.ImportFrom():
+                names |= {alias.asname or alias.name for alias in node.names}
+            case ast.Assign():
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try):
+            handlers = node.handlers if isinstance(node, ast.Try) else []
+            yield from _statements([*node.body, *node.orelse])
+            yield from _statements([inner for handler in handlers for inner in handler.body])
