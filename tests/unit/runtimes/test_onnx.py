@@ -413,6 +413,22 @@ def test_lines_of_scalars_are_a_row_each(echo, linear):
     assert echo(TensorProto.FLOAT, (None, 1)).predict(payload).body == b"[[1.0],[2.0]]"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1\n2\n3\n",
+        b"[1]\n[2]\n[3]\n",
+        b'{"x": 1}\n{"x": 2}\n{"x": 3}\n',
+        b'{"x": [1]}\n{"x": [2]}\n{"x": [3]}\n',
+    ],
+    ids=["scalars", "lists", "records of scalars", "records of lists"],
+)
+def test_three_lines_are_three_rows_where_any_width_fits(echo, body):
+    answer = echo(TensorProto.FLOAT, (None, None)).predict(Payload(body, "application/jsonlines"))
+
+    assert answer.body == b"[[1.0],[2.0],[3.0]]"
+
+
 @pytest.mark.parametrize("body", [b"New York\n077\n", b'"New York"\n077'], ids=["plain", "quoted"])
 def test_text_is_taken_from_csv_as_it_stands(echo, body):
     answer = echo(TensorProto.STRING).predict(Payload(body, "text/csv"))

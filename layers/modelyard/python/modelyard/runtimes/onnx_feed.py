@@ -210,8 +210,13 @@ def _flat_as_rows(takers: Sequence[OnnxInput], values: list[Any], kind: str) -> 
     """Return a list without lists as rows, where `OnnxInput.fit` would take it for another."""
     if len(takers) > 1 and kind == JSON and values:
         return [values]
-    is_lines_of_rows = kind == JSON_LINES and len(takers[0].shape) == 2
-    return [[value] for value in values] if is_lines_of_rows else values
+    return _rows_of_values(takers[0], values) if kind == JSON_LINES else values
+
+
+def _rows_of_values(taker: OnnxInput, values: list[Any]) -> list[Any]:
+    """Return one value per row as rows of one value, where the input takes rows."""
+    is_flat = not any(isinstance(value, list) for value in values)
+    return [[value] for value in values] if is_flat and len(taker.shape) == 2 else values
 
 
 def _from_records(inputs: Sequence[OnnxInput], records: list[dict[str, Any]]) -> dict[str, Array]:
@@ -220,7 +225,8 @@ def _from_records(inputs: Sequence[OnnxInput], records: list[dict[str, Any]]) ->
         _require_names(inputs, record)
         if record.keys() != records[0].keys():
             raise InputRejectedError("the records do not all have the same keys")
-    return {name: one.fit([record[name] for record in records]) for name, one in named.items()}
+    columns = {name: [record[name] for record in records] for name in named}
+    return {name: one.fit(_rows_of_values(one, columns[name])) for name, one in named.items()}
 
 
 def _from_names(inputs: Sequence[OnnxInput], values: dict[str, Any]) -> dict[str, Array]:
