@@ -86,8 +86,9 @@ SLOW_IMPORT = """
     import os, pathlib, time
 
     starts = pathlib.Path(os.environ["STARTS"])
-    starts.write_text(starts.read_text() + "." if starts.exists() else ".")
-    time.sleep(1)
+    is_first = not starts.exists()
+    starts.write_text("." if is_first else "..")
+    time.sleep(60 if is_first else 0)
 
     def handler(event, context):
         return os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
@@ -117,7 +118,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory, starts: Path) -> Iterator
     emulated.define("fat", FAT, memory_mb=128)
     emulated.define("big", BIG)
     emulated.define("unimportable", UNIMPORTABLE)
-    emulated.define("slow-import", SLOW_IMPORT, init_limit_s=0.4, environ={"STARTS": str(starts)})
+    emulated.define("slow-import", SLOW_IMPORT, init_limit_s=3.0, environ={"STARTS": str(starts)})
     emulated.define("tenant", TENANT, per_tenant=True)
     with emulated:
         yield emulated

@@ -126,12 +126,14 @@ def _call(server: Server, shop: Shop, answers: Counter[str], seed: int, give_up_
     dice = random.Random(seed)
     weights = [1 / (rank + 1) for rank in range(MODELS)]
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http:
-        while time.monotonic() < give_up_at:
+        while True:
             [number] = dice.choices(range(MODELS), weights)
             try:
                 answers[_ask(http, shop, number, dice)] += 1
             except httpx.HTTPError as error:
                 answers[f"no answer: {type(error).__name__}"] += 1
+            if time.monotonic() >= give_up_at:
+                return
 
 
 def _ask(http: httpx.Client, shop: Shop, number: int, dice: random.Random) -> str:
