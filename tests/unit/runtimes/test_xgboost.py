@@ -12,7 +12,8 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import registry
-from tests.models import xgboost_models
+from tests.models import legacy_xgboost, xgboost_models
+from tests.models.legacy_xgboost import Leaf
 
 ROW = b"1,2,3,4,5,6"
 
@@ -141,15 +142,30 @@ def test_class_probabilities_are_nested(tmp_path, three_classes):
     assert json.loads(answer.body) == expected.tolist()
 
 
-def test_early_stopping_round_is_respected(tmp_path):
+@pytest.mark.parametrize("raw_format", ["json", "ubj"])
+def test_every_round_is_used_whatever_early_stopping_found(tmp_path, raw_format):
     booster = xgboost_models.trained_booster(rounds=10).copy()
     booster.set_attr(best_iteration="2")
     row = xgboost.DMatrix(np.array([[1, 2, 3, 4, 5, 6]]))
+    xgboost_models.save(booster, tmp_path / "xgboost-model", raw_format)
 
-    answer = loaded(tmp_path, booster).predict(Payload(ROW, "text/csv"))
+    answer = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(
+        Payload(ROW, "text/csv")
+    )
 
-    assert json.loads(answer.body) == booster.predict(row, iteration_range=(0, 3)).tolist()
-    assert json.loads(answer.body) != booster.predict(row, iteration_range=(0, 10)).tolist()
+    assert json.loads(answer.body) == booster.predict(row).tolist()
+    assert json.loads(answer.body) != booster.predict(row, iteration_range=(0, 3)).tolist()
+
+
+def test_every_round_of_a_legacy_model_is_used(tmp_path):
+    content = legacy_xgboost.model(Leaf(1.0), Leaf(2.0), attributes={"best_iteration": "0"})
+    (tmp_path / "xgboost-model").write_bytes(content)
+
+    answer = registry.load(registry.plan_load(tmp_path, allow_code=False)).predict(
+        Payload(b"1,2,3", "text/csv")
+    )
+
+    assert answer.body == b"[3.5]"
 
 
 def test_trees_answer_many_threads_at_once(tmp_path):

@@ -3,7 +3,8 @@ import pytest
 from modelyard.domain.errors import ArtifactInvalidError, ModelLoadError
 from modelyard.runtimes import xgboost_gate
 from modelyard.runtimes.model_format import edges
-from tests.models import xgboost_models
+from tests.models import legacy_xgboost, xgboost_models
+from tests.models.legacy_xgboost import Leaf
 
 
 def check(path):
@@ -20,9 +21,12 @@ def test_json_passes_under_every_fitting_name(tmp_path, name):
     check(xgboost_models.json(tmp_path, 1.0, name))
 
 
-def test_legacy_binary_is_refused_with_the_remedy(tmp_path):
-    with pytest.raises(ModelLoadError, match=r'save_model\("model.ubj"\)'):
-        check(xgboost_models.legacy_binary(tmp_path))
+@pytest.mark.parametrize("prefix", [b"binf", b""])
+def test_legacy_binary_passes(tmp_path, prefix):
+    path = tmp_path / "xgboost-model"
+    path.write_bytes(legacy_xgboost.model(Leaf(1.0), prefix=prefix))
+
+    check(path)
 
 
 def test_newer_writer_is_refused_with_both_versions(tmp_path):

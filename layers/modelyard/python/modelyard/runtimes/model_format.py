@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 Version = tuple[int, int]
 
@@ -19,6 +20,19 @@ _ONNX_HEAD = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
 
 _JSON_HEAD = re.compile(rb'\s*\{\s*"(?:learner|version)"\s*:')
 _JSON_VERSION = rb'"version"\s*:\s*\[\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*\d{1,9}\s*\]'
+
+# 136 bytes of parameters, then the objective and the booster, each behind its length.
+_LEGACY_HEAD = re.compile(
+    rb".{136}[\x01-\x40]\x00{7}[!-~]+"
+    rb"(?:\x06\x00{7}gbtree|\x04\x00{7}dart|\x08\x00{7}gblinear)",
+    re.DOTALL,
+)
+_LEGACY_PREFIXES = (b"binf", b"bs64")
+
+# The first name that a pickle imports; a pipeline names XGBoost, too, but later.
+_PICKLED_BOOSTER_HEAD = re.compile(
+    rb"\x80.(?:\x95.{8})?(?:\x8c.|c)xgboost\.(?:core|sklearn)[\x94\n]", re.DOTALL
+)
 
 _UBJ_HEAD = re.compile(rb"\{L\x00{7}\x07(?:learner|version)")
 # Three numbers, each behind its type (i int8, U uint8, I int16, l int32, L int64; big-endian).
@@ -59,13 +73,18 @@ class FileEdges:
     head: bytes
     tail: bytes
 
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Return the edges of a file's content."""
+        return cls(content[:_EDGE_BYTES], content[-_EDGE_BYTES:])
+
     @property
     def format(self) -> Format:
         """The format of the file."""
         if self.head.startswith(b"\x80"):
-            is_booster = b"xgboost.core" in self.head
+            is_booster = _PICKLED_BOOSTER_HEAD.match(self.head)
             return Format.PICKLED_BOOSTER if is_booster else Format.PICKLE
-        if self.head.startswith(b"binf"):
+        if self.head.startswith(_LEGACY_PREFIXES) or _LEGACY_HEAD.match(self.head):
             return Format.XGBOOST_LEGACY
         if _JSON_HEAD.match(self.head):
             return Format.XGBOOST_JSON

@@ -22,7 +22,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Predictor, Resident
 from modelyard.runtimes import detection, memory, script_file, xgboost_gate
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
-from modelyard.runtimes.model_format import PICKLES, Format, edges
+from modelyard.runtimes.model_format import Format, edges
 
 __all__ = [
     "LoadPlan",
@@ -53,6 +53,8 @@ _PLANS_VERSION = "2"
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
 """Reading a JSON model takes 13 times its size in memory, and no memory is reserved for that."""
 
+_REWRITTEN = (Format.XGBOOST_JSON, Format.XGBOOST_LEGACY, Format.PICKLED_BOOSTER)
+
 # What SageMaker's model server answers when a model does not fit.
 _INSUFFICIENT_MEMORY = 507
 
@@ -72,8 +74,8 @@ class Runtime(Protocol):
 def prepare(model_dir: Path) -> dict[str, Any] | None:
     """Get an artifact ready for later loads before it is published; returns its plan.
 
-    A small XGBoost model in JSON is rewritten as UBJSON, which loads faster. The result is what
-    `plan_load` takes as `known`, or None when there is no plan: the load then says why.
+    A small XGBoost model in another format is rewritten as UBJSON, which loads fastest. The result
+    is what `plan_load` takes as `known`, or None when there is no plan: the load then says why.
 
     Raises:
         OSError: the disk cannot be read or written.
@@ -89,13 +91,13 @@ def prepare(model_dir: Path) -> dict[str, Any] | None:
 
 def _rewrite(plan: ArtifactPlan, model_dir: Path) -> bool:
     """Rewrite the model as UBJSON if that makes it faster to load; returns whether it was."""
-    if plan.file is None or plan.format is not Format.XGBOOST_JSON:
+    if plan.file is None or plan.format not in _REWRITTEN:
         return False
     path = model_dir / plan.file
     if path.stat().st_size > _LARGEST_REWRITTEN_BYTES:
         return False
     try:
-        _runtime("xgboost").rewrite_as_ubjson(path)
+        _runtime("xgboost").rewrite_as_ubjson(path, plan.format)
     except OSError:
         raise
     except Exception as error:
@@ -164,9 +166,16 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         file=found.path.relative_to(model_dir).as_posix(),
         format=kind,
         memory_bytes=memory.estimate(found.runtime, model_dir, found.path, kind),
-        runs_code=model_files.is_pickle(found.path.name) or kind in PICKLES,
+        runs_code=_runs_code(found.path, kind),
         basis=_basis(found.runtime),
     )
+
+
+def _runs_code(path: Path, kind: Format) -> bool:
+    """Return whether loading a model file runs code; boosters are read from pickles without."""
+    if kind is Format.PICKLED_BOOSTER:
+        return False
+    return kind is Format.PICKLE or model_files.is_pickle(path.name)
 
 
 def _trusted(known: Mapping[str, Any]) -> ArtifactPlan | None:

@@ -9,21 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.domain.errors import InputRejectedError, UnsupportedContentTypeError
+from modelyard.domain.errors import (
+    CodeNotAllowedError,
+    InputRejectedError,
+    UnsupportedContentTypeError,
+)
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory
+from modelyard.runtimes import memory, xgboost_content
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
-from modelyard.runtimes.model_format import PICKLES
+from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.xgboost_library import Booster, LibraryError, dense_matrix, sparse_matrix
+
+_RENAMED = (".json", ".pkl", ".pickle", ".joblib")
+"""Suffixes that promise another format than UBJSON."""
 
 
 def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
-    return XGBoostPredictor(Booster(_content(plan)), kept_bytes)
+    try:
+        content = xgboost_content.read(plan.model_file, plan.format)
+    except CodeNotAllowedError:
+        if not plan.allow_code:
+            raise
+        from modelyard.runtimes import xgboost_package
+
+        content = bytes(xgboost_package.unpickled(plan).save_raw("ubj"))
+    return XGBoostPredictor(Booster(content), kept_bytes)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -33,16 +48,17 @@ def load_native(plan: LoadPlan) -> Any:
     return xgboost_package.load_native(plan)
 
 
-def rewrite_as_ubjson(path: Path) -> None:
-    """Put UBJSON in place of a model's JSON, which the library takes ten times as long to read.
+def rewrite_as_ubjson(path: Path, kind: Format) -> None:
+    """Put UBJSON in place of a model in another format, which takes longer to read.
 
     Raises:
-        LibraryError: it is no model; nothing has changed then.
+        ModelError: it is damaged, or more than a model; nothing has changed then.
+        LibraryError: the library refuses it; nothing has changed then.
     """
-    target = path.with_suffix(".ubj") if path.suffix == ".json" else path
+    target = path.with_suffix(".ubj") if path.suffix in _RENAMED else path
     if target != path and target.exists():
         return
-    content = Booster(path.read_bytes()).saved()
+    content = Booster(xgboost_content.read(path, kind)).saved()
     path.unlink()
     target.write_bytes(content)
 
@@ -121,16 +137,6 @@ class XGBoostPredictor:
                 raise InputRejectedError(
                     f"Unable to evaluate payload provided: {reason(error)}"
                 ) from error
-
-
-def _content(plan: LoadPlan) -> bytes:
-    """Return the model in JSON or UBJSON; the content decides, whatever the file's name says."""
-    assert plan.model_file is not None
-    if plan.format not in PICKLES:
-        return plan.model_file.read_bytes()
-    from modelyard.runtimes import xgboost_package
-
-    return bytes(xgboost_package.unpickled(plan).save_raw("ubj"))
 
 
 def _body_type(content_type: str | None) -> str:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from modelyard.domain.errors import ArtifactInvalidError, ModelLoadError
-from modelyard.runtimes.model_format import FileEdges, Format, Version
+from modelyard.runtimes.model_format import PICKLES, FileEdges, Format, Version
 
 _DEEPEST = 1000
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -17,6 +17,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 # What each extension promises; XGBoost's own loader believes the extension, not the content.
 _PROMISED = {".json": Format.XGBOOST_JSON, ".ubj": Format.XGBOOST_UBJ}
+# These are checked when they are read: their edges tell nothing.
+_CHECKED_LATER = (Format.XGBOOST_LEGACY, *PICKLES)
 _SUFFIX = {kind: suffix for suffix, kind in _PROMISED.items()}
 
 
@@ -25,21 +27,16 @@ def check(path: Path, found: FileEdges) -> None:
 
     Raises:
         ArtifactInvalidError: the content contradicts the extension.
-        ModelLoadError: legacy, damaged, or written by a newer XGBoost.
+        ModelLoadError: damaged, or written by a newer XGBoost.
     """
-    if found.format is Format.XGBOOST_LEGACY:
-        raise ModelLoadError(
-            f"{path.name} is in XGBoost's legacy binary format, which XGBoost 3.1 and newer cannot "
-            'read: load it with XGBoost < 3.1 and re-save it with Booster.save_model("model.ubj")'
-        )
     if found.format in _SUFFIX:
         _check_extension(path, found.format)
-        _check_version(path.name, found.xgboost_version())
+        check_version(path.name, found.xgboost_version())
         if found.format is Format.XGBOOST_JSON:
             _check_depth(path)
-    elif found.format is not Format.PICKLED_BOOSTER and found.format is not Format.PICKLE:
+    elif found.format not in _CHECKED_LATER:
         state = "not an XGBoost model" if found.head else "empty"
-        raise ModelLoadError(f"{path.name} is {state}: expected is XGBoost's JSON or UBJSON")
+        raise ModelLoadError(f"{path.name} is {state}: expected is what its save_model writes")
 
 
 @cache
@@ -70,7 +67,12 @@ def _check_depth(path: Path) -> None:
             raise ModelLoadError(f"{path.name} is no XGBoost model: it is nested too deeply")
 
 
-def _check_version(name: str, written_by: Version | None) -> None:
+def check_version(name: str, written_by: Version | None) -> None:
+    """Return if the installed XGBoost reads what this version wrote; None means damaged.
+
+    Raises:
+        ModelLoadError: it does not.
+    """
     if written_by is None:
         raise ModelLoadError(f"{name} is incomplete: the XGBoost version at its end is missing")
     installed = installed_version()

@@ -20,6 +20,18 @@ from typing import Any
 import numpy as np
 
 _MISSING = json.dumps({"missing": math.nan, "nthread": 1}).encode()
+# As `Booster.predict`: all rounds of the model, even if early stopping found a better end.
+_ALL_ROUNDS = json.dumps(
+    {
+        "type": 0,
+        "training": False,
+        "iteration_begin": 0,
+        "iteration_end": 0,
+        "missing": math.nan,
+        "strict_shape": False,
+        "cache_id": 0,
+    }
+).encode()
 _own = threading.local()
 
 
@@ -43,7 +55,6 @@ class Booster:
             length = ctypes.c_uint64(len(content))
             _call("XGBoosterLoadModelFromBuffer", self.handle, content, length)
             _call("XGBoosterSetParam", self.handle, b"nthread", b"1")
-        self._config = _prediction_config(self._rounds())
         self.kind = self._kind() if _may_be_other_than_trees(content) else "gbtree"
         """What boosts: gbtree, dart or gblinear."""
 
@@ -71,7 +82,7 @@ class Booster:
         rows = np.ascontiguousarray(rows)
         found = _Scores()
         code = _library.XGBoosterPredictFromDense(
-            self.handle, _described(rows), self._config, _rows_of_this_thread(), *found.places
+            self.handle, _described(rows), _ALL_ROUNDS, _rows_of_this_thread(), *found.places
         )
         return None if code != 0 else found.listed()
 
@@ -82,25 +93,13 @@ class Booster:
             LibraryError: XGBoost refuses the matrix.
         """
         found = _Scores()
-        _call("XGBoosterPredictFromDMatrix", self.handle, matrix, self._config, *found.places)
+        _call("XGBoosterPredictFromDMatrix", self.handle, matrix, _ALL_ROUNDS, *found.places)
         return found.listed()
 
     def _kind(self) -> str:
         length, config = ctypes.c_uint64(), ctypes.c_char_p()
         _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
         return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
-
-    def _rounds(self) -> int:
-        """Return the rounds to use: up to the best one if early stopping stored it; 0 for all."""
-        best, is_there = ctypes.c_char_p(), ctypes.c_int()
-        _call(
-            "XGBoosterGetAttr",
-            self.handle,
-            b"best_iteration",
-            ctypes.byref(best),
-            ctypes.byref(is_there),
-        )
-        return int(best.value or b"") + 1 if is_there.value else 0
 
 
 def _may_be_other_than_trees(content: bytes) -> bool:
@@ -241,20 +240,6 @@ def _described(array: np.ndarray[Any, Any]) -> bytes:
         shape.encode(),
         array.dtype.str.encode(),
     )
-
-
-def _prediction_config(rounds: int) -> bytes:
-    return json.dumps(
-        {
-            "type": 0,
-            "training": False,
-            "iteration_begin": 0,
-            "iteration_end": rounds,
-            "missing": math.nan,
-            "strict_shape": False,
-            "cache_id": 0,
-        }
-    ).encode()
 
 
 def _opened() -> ctypes.CDLL:

@@ -4,22 +4,31 @@ import pickle
 
 import xgboost
 
-from modelyard.domain.errors import ModelLoadError
+from modelyard.domain.errors import CodeNotAllowedError, ModelLoadError
+from modelyard.runtimes import xgboost_content
 from modelyard.runtimes.base import LoadPlan
-from modelyard.runtimes.model_format import PICKLES
 
 
 def load_native(plan: LoadPlan) -> xgboost.Booster:
     """Return the booster, set to one thread."""
     assert plan.model_file is not None
     with xgboost.config_context(verbosity=0):
-        if plan.format in PICKLES:
-            booster = unpickled(plan)
-        else:
-            booster = xgboost.Booster()
-            # From memory the content decides; by path the extension would.
-            booster.load_model(bytearray(plan.model_file.read_bytes()))
+        booster = _read(plan)
         booster.set_param({"nthread": 1})
+    return booster
+
+
+def _read(plan: LoadPlan) -> xgboost.Booster:
+    assert plan.model_file is not None
+    try:
+        content = xgboost_content.read(plan.model_file, plan.format, same_rounds=True)
+    except CodeNotAllowedError:
+        if not plan.allow_code:
+            raise
+        return unpickled(plan)
+    booster = xgboost.Booster()
+    # From memory the content decides; by path the extension would.
+    booster.load_model(bytearray(content))
     return booster
 
 
