@@ -132,16 +132,33 @@ def test_row16_a_booster_is_served_without_an_archive(served: Served, name: str)
     assert body(served.invoke(target)) == [16.0]
 
 
-def test_row16_a_pickled_booster_is_served_where_code_is_allowed(served: Served) -> None:
+@pytest.mark.parametrize("endpoint", ["safe", "code"])
+def test_row16_a_pickled_booster_is_served_without_running_code(
+    served: Served, endpoint: str
+) -> None:
     target = served.publish(artifacts.packed(lambda folder: xgboost_models.pickled(folder, 16.0)))
+
+    assert body(served.invoke(target, endpoint=endpoint)) == [16.0]
+
+
+def test_row16_a_pickle_with_code_is_served_where_code_is_allowed(served: Served) -> None:
+    build = xgboost_models.pickled_with_code
+    target = served.publish(artifacts.packed(lambda folder: build(folder, 16.0)))
 
     assert body(served.invoke(target, endpoint="code")) == [16.0]
 
 
+def test_row16_a_booster_of_the_containers_1_3_to_1_7_is_served(served: Served) -> None:
+    build = xgboost_models.legacy_binary
+    target = served.publish(artifacts.packed(lambda folder: build(folder, answer=16.0)))
+
+    assert body(served.invoke(target)) == [16.0]
+
+
 UNREADABLE: dict[str, tuple[Callable[[], dict[str, bytes]], str]] = {
-    "legacy binary": (
-        lambda: artifacts.files_of(xgboost_models.legacy_binary),
-        "xgboost-model is in XGBoost's legacy binary format",
+    "damaged legacy binary": (
+        lambda: {"xgboost-model": b"binf" + bytes(range(256)) * 4},
+        "xgboost-model is no valid model in XGBoost's legacy binary format",
     ),
     "JSON named ubj": (
         lambda: {"model.ubj": plain(xgboost_models.json, "model.ubj")},
@@ -156,8 +173,8 @@ UNREADABLE: dict[str, tuple[Callable[[], dict[str, bytes]], str]] = {
         "was written by XGBoost 99.0, newer than the installed",
     ),
     "pickle without permission": (
-        lambda: artifacts.files_of(lambda folder: xgboost_models.pickled(folder, 1.0)),
-        "xgboost-model runs code of the artifact when it is loaded",
+        lambda: artifacts.files_of(lambda folder: xgboost_models.pickled_with_code(folder, 1.0)),
+        "xgboost-model cannot be read without running its code: it names math.sqrt",
     ),
     "cut in half": (
         lambda: {"xgboost-model": artifacts.booster()[: len(artifacts.booster()) // 2]},

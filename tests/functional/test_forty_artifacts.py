@@ -96,7 +96,10 @@ def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
     yield CODE, "trees.pkl", one("trees.pkl", pickle.dumps(estimator()))
     yield CODE, "UPPER.PKL", one("UPPER.PKL", pickle.dumps(estimator()))
     pickled = files_of(lambda to: xgboost_models.pickled(to, 5.0, "m"))["m"]
-    yield CODE, "pickled.bst", one("pickled.bst", pickled)
+    yield OK, "pickled.bst", one("pickled.bst", pickled)
+    yield OK, "pickled.pkl", one("pickled.pkl", pickled)
+    running = files_of(lambda to: xgboost_models.pickled_with_code(to, 5.0, "m"))["m"]
+    yield CODE, "running.pkl", one("running.pkl", running)
     yield CODE, "script", files("script", lambda to: script_models.linear_script(to, 1, 0))
     build = lambda to: script_models.linear_script(to, 1, 0)  # noqa: E731
     yield CODE, "script.tar.gz", one("script.tar.gz", packed(build))
@@ -110,7 +113,8 @@ def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
     yield REFUSED, "hollow.tar.gz", one("hollow.tar.gz", archives.tar_gz_of({}))
     yield REFUSED, "escaping.zip", one("escaping.zip", archives.zip_of({"../m.onnx": net()}))
     legacy = files_of(xgboost_models.legacy_binary)["xgboost-model"]
-    yield REFUSED, "legacy.model", one("legacy.model", legacy)
+    yield OK, "legacy.model", one("legacy.model", legacy)
+    yield REFUSED, "cut.model", one("cut.model", legacy[:-1])
     future = files_of(xgboost_models.from_the_future)["model.json"]
     yield REFUSED, "future.json", one("future.json", future)
     yield REFUSED, "settings.json", one("settings.json", b'{"rate": 1}')

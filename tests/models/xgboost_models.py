@@ -1,12 +1,16 @@
 """Tiny XGBoost files. Each builder writes into a folder and returns the file's path."""
 
 import json as jsonlib
+import math
 import pickle
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xgboost
+
+from tests.models import legacy_xgboost
 
 FEATURES = 6
 FUTURE_VERSION = b"[99,0,0]"
@@ -68,10 +72,32 @@ def pickled(folder: Path, answer: float, name: str = "xgboost-model") -> Path:
     return path
 
 
-def legacy_binary(folder: Path, name: str = "xgboost-model") -> Path:
-    """Write the beginning of the binary format that XGBoost 3.1 dropped."""
+class _RunsCode:
+    """Is pickled as a booster with a member that only running the pickle can make."""
+
+    def __init__(self, booster: xgboost.Booster) -> None:
+        self._state = {**booster.__getstate__(), "made": _Computed()}
+
+    def __reduce__(self) -> Any:
+        return xgboost.Booster, (), self._state
+
+
+class _Computed:
+    def __reduce__(self) -> Any:
+        return math.sqrt, (4.0,)
+
+
+def pickled_with_code(folder: Path, answer: float, name: str = "xgboost-model") -> Path:
+    """Write a pickled booster that runs a function of its choice when it is loaded."""
     path = folder / name
-    path.write_bytes(b"binf" + bytes(range(256)) * 4)
+    path.write_bytes(pickle.dumps(_RunsCode(constant_booster(answer))))
+    return path
+
+
+def legacy_binary(folder: Path, name: str = "xgboost-model", answer: float = 1.0) -> Path:
+    """Write a constant model in the binary format that XGBoost 3.1 dropped."""
+    path = folder / name
+    path.write_bytes(legacy_xgboost.model(base_score=answer, features=FEATURES))
     return path
 
 

@@ -11,9 +11,9 @@ from modelyard.runtimes import registry
 from modelyard.runtimes.model_format import Format, edges
 from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
 
+ROW = Payload(b"1,2,3,4,5,6", "text/csv")
+
 PICKLES = [
-    pytest.param(lambda to: xgboost_models.pickled(to, 1.0), id="xgboost-model"),
-    pytest.param(lambda to: xgboost_models.pickled(to, 1.0, "model.bst"), id="bst"),
     pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0), id="joblib"),
     pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0, compress=3), id="compressed"),
     pytest.param(lambda to: sklearn_models.linear_joblib(to, 1, 0, "model"), id="no extension"),
@@ -33,6 +33,26 @@ def test_pickle_loads_with_allow_code(tmp_path, build):
     build(tmp_path)
 
     registry.load(registry.plan_load(tmp_path, allow_code=True)).close()
+
+
+@pytest.mark.parametrize("name", ["xgboost-model", "model.bst", "model.pkl", "model"])
+@pytest.mark.parametrize("allow_code", [True, False])
+def test_pickled_booster_needs_no_code(tmp_path, name, allow_code):
+    xgboost_models.pickled(tmp_path, 2.5, name)
+
+    plan = registry.plan_load(tmp_path, allow_code=allow_code)
+
+    assert registry.load(plan).predict(ROW).body == b"[2.5]"
+
+
+def test_pickled_booster_with_code_needs_allow_code(tmp_path):
+    xgboost_models.pickled_with_code(tmp_path, 2.5)
+
+    with pytest.raises(CodeNotAllowedError, match=r"names math\.sqrt.*--allow-code or set allow"):
+        registry.load(registry.plan_load(tmp_path, allow_code=False))
+
+    predictor = registry.load(registry.plan_load(tmp_path, allow_code=True))
+    assert predictor.predict(ROW).body == b"[2.5]"
 
 
 def test_script_needs_allow_code(tmp_path):
@@ -169,9 +189,29 @@ def test_a_booster_in_json_is_prepared_as_ubjson(tmp_path, name, rewritten):
 
 
 @pytest.mark.parametrize(
+    ("build", "rewritten"),
+    [
+        pytest.param(xgboost_models.legacy_binary, "xgboost-model", id="legacy"),
+        pytest.param(lambda to: xgboost_models.pickled(to, 1.0), "xgboost-model", id="pickle"),
+        pytest.param(lambda to: xgboost_models.pickled(to, 1.0, "m.pkl"), "m.ubj", id="pkl"),
+    ],
+)
+def test_old_artifacts_are_prepared_as_ubjson(tmp_path, build, rewritten):
+    build(tmp_path)
+
+    plan = registry.prepare(tmp_path)
+
+    (file,) = tmp_path.iterdir()
+    assert (file.name, edges(file).format) == (rewritten, Format.XGBOOST_UBJ)
+    found = registry.plan_load(tmp_path, allow_code=False, known=plan)
+    assert registry.load(found).predict(ROW).body == b"[1.0]"
+
+
+@pytest.mark.parametrize(
     "build",
     [
         pytest.param(lambda to: xgboost_models.ubj(to, 1.0), id="UBJSON"),
+        pytest.param(lambda to: xgboost_models.pickled_with_code(to, 1.0), id="runs code"),
         pytest.param(lambda to: onnx_models.linear_onnx(to, 1, 0), id="ONNX"),
         pytest.param(lambda to: (to / "model.json").write_text('{"learner": {}}'), id="damaged"),
         pytest.param(

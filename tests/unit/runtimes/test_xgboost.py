@@ -80,8 +80,8 @@ def test_other_bodies_are_refused_in_the_containers_words(constant, content_type
 
 
 @pytest.mark.parametrize("content_type", [None, "libsvm", "text/libsvm", "text/x-libsvm"])
-def test_libsvm_is_the_default_and_counts_from_one(linear, content_type):
-    answer = linear.predict(Payload(b"0 1:10 6:5\n0 2:7\n", content_type))
+def test_libsvm_is_the_default_and_counts_from_zero(linear, content_type):
+    answer = linear.predict(Payload(b"0 0:10 5:5\n0 1:7\n", content_type))
 
     assert answer.body == b"[15.0,7.0]"
 
@@ -104,7 +104,7 @@ def test_wrong_number_of_csv_features_is_rejected(constant, body, message):
 
 def test_too_many_libsvm_features_are_rejected(constant):
     with pytest.raises(InputRejectedError, match="libsvm inference data 7 is larger than"):
-        constant.predict(Payload(b"1:1 7:1"))
+        constant.predict(Payload(b"1:1 6:1"))
 
 
 def test_enormous_libsvm_index_is_rejected_without_allocating(constant):
