@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ test: setup
 # What only takes long, and the tests of properties with more examples.
 test-long: setup
 	$(PYTEST) -m "long or hypothesis" --hypothesis-profile long
+
+# Eight old versions of XGBoost, in environments of their own, say what their models predict.
+old-xgboost: setup
+	$(BIN)/python -m tests.old_xgboost.environments
+	$(BIN)/python -m pytest -m long tests/old_xgboost
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelyard.domain.errors import CodeNotAllowedError
-from modelyard.runtimes.model_format import PICKLES, edges
+from modelyard.runtimes.model_format import Format, edges
 from modelyard.runtimes.registry import plan_load
 from tests.models import archives
 
@@ -25,7 +25,7 @@ def target(data: bytes) -> None:
         trusting = plan_load(Path(folder), allow_code=True)
         assert trusting.memory_bytes > 0
         assert trusting.model_file == path
-        _check_code_is_refused(Path(folder), is_pickle=found.format in PICKLES)
+        _check_code_is_refused(Path(folder), is_pickle=found.format is Format.PICKLE)
 
 
 def _check_code_is_refused(folder: Path, *, is_pickle: bool) -> None:
