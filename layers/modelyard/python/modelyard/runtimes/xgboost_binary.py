@@ -14,12 +14,13 @@ import json
 import math
 import struct
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.runtimes import ubjson
+from modelyard.runtimes.legacy_bytes import COUNT, LegacyBytes
 
 # base_score, num_feature, num_class, contain_extra_attrs, contain_eval_metrics, major and minor
 # version, num_target; boost_from_average and reserved fields.
@@ -29,7 +30,6 @@ _FOREST = struct.Struct("<ii152x")
 # num_roots, num_nodes, num_deleted; max_depth; num_feature, size_leaf_vector; reserved fields.
 _TREE = struct.Struct("<iii4xIi124x")
 _LINEAR = struct.Struct("<136x")  # deprecated and reserved fields only
-_COUNT = struct.Struct("<Q")
 _NODES = np.dtype(
     [("parent", "<u4"), ("left", "<i4"), ("right", "<i4"), ("split", "<u4"), ("value", "<f4")]
 )
@@ -92,7 +92,7 @@ def as_ubjson(
     Raises:
         ArtifactInvalidError: the model is damaged.
     """
-    source = _Bytes(_without_prefix(content, name), name)
+    source = LegacyBytes(_without_prefix(content, name), name)
     return ubjson.encode(_document(source, features, same_rounds=same_rounds))
 
 
@@ -106,50 +106,6 @@ def _without_prefix(content: bytes, name: str) -> bytes:
                 f"{name} is damaged: what follows bs64 is not base64 ({error})"
             ) from error
     return content.removeprefix(b"binf")
-
-
-class _Bytes:
-    """The bytes of a model, read from front to back."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self._content = content
-        self._name = name
-        self._place = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._content) - self._place
-
-    def fail(self, problem: str) -> NoReturn:
-        raise ArtifactInvalidError(
-            f"{self._name} is no valid model in XGBoost's legacy binary format: {problem} "
-            f"(found before byte {self._place} of {len(self._content)})"
-        )
-
-    def fields(self, layout: struct.Struct, what: str) -> tuple[Any, ...]:
-        return layout.unpack(self._next(layout.size, what))
-
-    def array(self, kind: np.dtype[Any], count: int, what: str) -> _Array:
-        return np.frombuffer(self._next(kind.itemsize * count, what), kind)
-
-    def count(self, each_bytes: int, what: str) -> int:
-        """Return a stored count of things that take `each_bytes` or more."""
-        (count,) = self.fields(_COUNT, f"the number of {what}")
-        return self.checked(count, each_bytes, what)
-
-    def checked(self, count: int, each_bytes: int, what: str) -> int:
-        if not 0 <= count * each_bytes <= self.left:
-            self.fail(f"it states {count} {what}, and {self.left} bytes are left")
-        return count
-
-    def text(self, what: str) -> bytes:
-        return self._next(self.count(1, f"characters of {what}"), what)
-
-    def _next(self, size: int, what: str) -> bytes:
-        if size > self.left:
-            self.fail(f"{what} take {size} bytes, and {self.left} are left")
-        self._place += size
-        return self._content[self._place - size : self._place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +122,7 @@ class _Learner:
     margin_is_first: bool
 
 
-def _document(source: _Bytes, features: Features, *, same_rounds: bool) -> dict[str, Any]:
+def _document(source: LegacyBytes, features: Features, *, same_rounds: bool) -> dict[str, Any]:
     """Return the model in the schema of XGBoost's JSON and UBJSON."""
     fields = source.fields(_LEARNER, "the parameters of the learner")
     stored, columns, classes, has_attributes, has_metrics, major, minor, targets = fields
@@ -211,7 +167,7 @@ def _document(source: _Bytes, features: Features, *, same_rounds: bool) -> dict[
 
 
 def _base_score(
-    source: _Bytes,
+    source: LegacyBytes,
     stored: np.float32,
     objective: str,
     version: _Version,
@@ -254,7 +210,7 @@ def _score_near(margin: np.float32, objective: str) -> np.float32:
     return margin
 
 
-def _booster(source: _Bytes, name: str, learner: _Learner) -> dict[str, Any]:
+def _booster(source: LegacyBytes, name: str, learner: _Learner) -> dict[str, Any]:
     if name == "gblinear":
         return {"name": name, "model": _linear_model(source, learner)}
     forest = _forest(source, learner)
@@ -271,7 +227,7 @@ def _booster(source: _Bytes, name: str, learner: _Learner) -> dict[str, Any]:
     return {"name": name, "gbtree": gbtree, "weight_drop": forest.weights}
 
 
-def _linear_model(source: _Bytes, learner: _Learner) -> dict[str, Any]:
+def _linear_model(source: LegacyBytes, learner: _Learner) -> dict[str, Any]:
     source.fields(_LINEAR, "the parameters of the linear booster")
     count = source.count(_FLOATS.itemsize, "weights")
     expected = (learner.features + 1) * learner.outputs
@@ -318,7 +274,7 @@ class _Forest:
         }
 
 
-def _forest(source: _Bytes, learner: _Learner) -> _Forest:
+def _forest(source: LegacyBytes, learner: _Learner) -> _Forest:
     stated, parallel = source.fields(_FOREST, "the parameters of the tree booster")
     count, parallel = source.checked(stated, _SMALLEST_TREE_BYTES, "trees"), max(parallel, 1)
     trees = [_tree(source, number, learner.features) for number in range(count)]
@@ -331,7 +287,7 @@ def _forest(source: _Bytes, learner: _Learner) -> _Forest:
     return _Forest(parallel, trees, outputs.tolist(), rounds)
 
 
-def _tree(source: _Bytes, number: int, columns: int) -> dict[str, Any]:
+def _tree(source: LegacyBytes, number: int, columns: int) -> dict[str, Any]:
     roots, count, deleted, features, leaf_size = source.fields(
         _TREE, f"the parameters of tree {number}"
     )
@@ -401,22 +357,22 @@ def _problem_of(nodes: _Array, deleted: int, columns: int) -> str | None:
     return None
 
 
-def _attributes(source: _Bytes) -> dict[bytes, bytes]:
-    count = source.count(2 * _COUNT.size, "attributes")
+def _attributes(source: LegacyBytes) -> dict[bytes, bytes]:
+    count = source.count(2 * COUNT.size, "attributes")
     return {source.text("a name"): source.text("an attribute") for _ in range(count)}
 
 
-def _skip_settings(source: _Bytes, objective: str, has_metrics: bool) -> None:
+def _skip_settings(source: LegacyBytes, objective: str, has_metrics: bool) -> None:
     """Skip settings of the training, which versions before 1.0 store at the end."""
     if objective == "count:poisson":
         source.text("max_delta_step")
     if has_metrics:
-        for _ in range(source.count(_COUNT.size, "metrics")):
+        for _ in range(source.count(COUNT.size, "metrics")):
             source.text("a metric")
 
 
 def _objective(
-    source: _Bytes, name: str, classes: int, attributes: dict[bytes, bytes]
+    source: LegacyBytes, name: str, classes: int, attributes: dict[bytes, bytes]
 ) -> dict[str, Any]:
     """Return the objective's configuration; versions since 1.0 keep it in an attribute."""
     for setting in (b"metrics", b"count_poisson_max_delta_step"):
