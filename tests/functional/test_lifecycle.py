@@ -11,7 +11,7 @@ import pytest
 
 from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Served
-from tests.serving import Server, body, eventually
+from tests.serving import PATIENCE_S, Server, body, eventually
 
 
 @pytest.fixture
@@ -40,14 +40,14 @@ def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
         server.terminate()
         eventually(lambda: not takes_calls(server))
         gate.touch()
-        answer = call.result(10)
+        answer = call.result(PATIENCE_S)
 
     assert answer == expected
 
 
 def takes_calls(server: Server) -> bool:
     try:
-        httpx.get(f"{server.url}/ping", trust_env=False)
+        httpx.get(f"{server.url}/ping", trust_env=False, timeout=PATIENCE_S)
     except httpx.TransportError:
         return False
     return True
