@@ -13,7 +13,7 @@ import xgboost
 from modelyard.domain.errors import ModelError
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry, xgboost_content
-from modelyard.runtimes.model_format import edges
+from modelyard.runtimes.model_format import Format, edges
 
 FORMATS = {
     ".legacy": "binary",
@@ -44,7 +44,9 @@ def compare(version: str, folder: Path) -> Iterator[Compared]:
         if path.suffix in FORMATS:
             expected = json.loads(path.with_suffix(".json").read_text())
             outcome = _outcome(path, rows, expected)
-            yield Compared(version, path.stem, FORMATS[path.suffix], outcome)
+            is_ubjson = edges(path).format is Format.XGBOOST_UBJ  # from 2.1 on, by default
+            kind = "UBJSON" if is_ubjson else FORMATS[path.suffix]
+            yield Compared(version, path.stem, kind, outcome)
 
 
 def _outcome(path: Path, rows: np.ndarray, expected: dict[str, list]) -> str:
@@ -55,7 +57,7 @@ def _outcome(path: Path, rows: np.ndarray, expected: dict[str, list]) -> str:
             as_it_is = _answer(Path(folder), rows)
             margin = _margin(model, rows)
             registry.prepare(Path(folder))
-            assert edges(model).format == "XGBoost UBJSON"
+            assert edges(model).format is Format.XGBOOST_UBJ
             staged = _answer(Path(folder), rows)
         except ModelError as error:
             return f"refused: {error.message}"
