@@ -25,7 +25,7 @@ def decode(body: bytes) -> list[Row]:
     lines = text.decode(body).strip("\r\n").splitlines()
     if not any(line.strip() for line in lines):
         raise InputRejectedError("the body holds no CSV row")
-    delimiter = _delimiter_of(lines[0])
+    delimiter = delimiter_of(lines[0])
     read = float_or_nan if is_plain("".join(lines)) else _strict
     rows = [_row(line, delimiter, number, read) for number, line in enumerate(lines, start=1)]
     _require_rectangle(rows)
@@ -41,7 +41,7 @@ def decode_cells(body: bytes, *, may_split_at_spaces: bool) -> list[list[str]]:
     content = text.decode(body).strip("\r\n")
     if not content.strip():
         raise InputRejectedError("the body holds no CSV row")
-    delimiter = _delimiter_of(content.splitlines()[0])
+    delimiter = delimiter_of(content.splitlines()[0])
     if delimiter == " " and may_split_at_spaces:
         rows = [line.split() for line in content.splitlines()]
     else:
@@ -64,7 +64,8 @@ def encode(rows: Iterable[object]) -> bytes:
     return "".join(_line(row) + "\n" for row in rows).encode(errors="replace")
 
 
-def _delimiter_of(line: str) -> str:
+def delimiter_of(line: str) -> str:
+    """Return the delimiter of a body's first line: the first of the list that is in it."""
     head = line[:_SNIFFED_CHARACTERS].strip(" ")
     return next((delimiter for delimiter in _DELIMITERS if delimiter in head), ",")
 
