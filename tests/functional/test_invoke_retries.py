@@ -106,6 +106,32 @@ def test_row04_05_a_fixed_429_is_retried_by_legacy_only(
 
 
 @pytest.mark.local_door(OTHER_ENVIRONMENT)
+@pytest.mark.parametrize("mode", MODES)
+def test_an_older_sdk_that_names_no_mode_retries_in_every_mode(
+    served: Served, tmp_path: Path, slept: list[float], mode: str
+) -> None:
+    gate = tmp_path / "gate"
+    target = served.publish(artifacts.gated(gate))
+    client = served.server.client(mode)
+    statuses: list[int] = []
+
+    def send_older_agent(request: Any, **_: object) -> None:
+        request.headers["User-Agent"] = "Boto3/1.26.165 Python/3.11.7 Linux/6 Botocore/1.29.165"
+
+    def note_status(response: Any, **_: object) -> None:
+        statuses.append(response[0].status_code)
+
+    client.meta.events.register("before-send.sagemaker-runtime.InvokeEndpoint", send_older_agent)
+    client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", note_status)
+    on_send(client, lambda number: number == 2 and gate.touch())
+
+    answer = client.invoke_endpoint(EndpointName="brisk", TargetModel=target, Body=b"")
+
+    assert body(answer) == "ready"
+    assert set(statuses[:-1]) == {503}
+
+
+@pytest.mark.local_door(OTHER_ENVIRONMENT)
 @pytest.mark.parametrize("mode", ["standard", "adaptive"])
 def test_row06_with_the_overlay_a_plain_429_is_retried(
     served: Served,

@@ -186,3 +186,37 @@ def test_retry_policy_is_read_from_the_sdk(
 )
 def test_client_without_an_sdk_tries_once_as_if_it_retried_429(headers: dict[str, str]) -> None:
     assert parse_retry_policy(headers) == RetryPolicy(retries_429=True, attempts_left=1)
+
+
+# As sent by the SDKs before their User-Agent named the retry mode.
+SILENT_SDKS = [
+    "Boto3/1.26.165 Python/3.11.7 Linux/6.1.0 Botocore/1.29.165",
+    "Boto3/1.17.0 Python/3.8.10 Linux/5.4 exec-env/AWS_Lambda_python3.8 Botocore/1.20.0 Resource",
+    "Botocore/1.20.112 Python/3.6.15 Linux/5.4.0",
+    "aws-cli/1.27.165 Python/3.11.7 Linux/6.1.0 botocore/1.29.165",
+    "aws-cli/2.9.0 Python/3.9.11 Linux/5.15 exe/x86_64.ubuntu.22 prompt/off"
+    " command/sagemaker-runtime.invoke-endpoint",
+    "aws-sdk-java/1.12.500 Linux/5.10 OpenJDK_64-Bit_Server_VM/17.0.7+7 java/17.0.7",
+    "aws-sdk-go/1.44.300 (go1.20.5; linux; amd64)",
+    "aws-sdk-go-v2/1.16.0 os/linux lang/go/1.18 md/GOOS/linux api/sagemakerruntime/1.14.0",
+    "aws-sdk-nodejs/2.1400.0 linux/v18.16.0 promise",
+    "aws-sdk-ruby3/3.170.0 ruby/3.1.2 x86_64-linux aws-sdk-sagemakerruntime/1.44.0",
+]
+
+
+@pytest.mark.parametrize("agent", SILENT_SDKS)
+def test_an_sdk_that_names_no_mode_gets_the_status_that_all_its_modes_retry(agent: str) -> None:
+    policy = parse_retry_policy({"user-agent": agent})
+
+    assert policy == RetryPolicy(retries_429=False, attempts_left=1)
+
+
+def test_an_sdk_that_names_no_mode_says_how_often_it_retries() -> None:
+    headers = {"user-agent": SILENT_SDKS[0], "amz-sdk-request": "attempt=2; max=7"}
+
+    assert parse_retry_policy(headers) == RetryPolicy(retries_429=False, attempts_left=6)
+
+
+@pytest.mark.parametrize("agent", ["python-requests/2.31.0", "my-boto3-like/1", "aws-sdk-test"])
+def test_other_clients_are_no_sdk(agent: str) -> None:
+    assert parse_retry_policy({"user-agent": agent}).retries_429

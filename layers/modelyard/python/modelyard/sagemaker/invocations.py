@@ -12,6 +12,7 @@ from modelyard.sagemaker.target_model import parse_target_model
 
 _PREFIX = "x-amzn-sagemaker-"
 _RETRY_MODE = re.compile(r"cfg/retry-mode#(\w+)")
+_SDK = re.compile(r"\b(?:boto3|botocore|aws-cli|aws-sdk-[a-z0-9-]+)[/#]\d", re.IGNORECASE)
 _ATTEMPT = re.compile(r"attempt=(\d{1,3})")
 _MAX_ATTEMPTS = re.compile(r"max=(\d{1,3})")
 _SDK_ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}
@@ -57,16 +58,20 @@ def parse_retry_policy(headers: Mapping[str, str]) -> RetryPolicy:
     """Return which statuses the AWS SDK of the client retries, and how many attempts are left.
 
     SDKs send the retry mode in `User-Agent`, and from the second attempt on the number of attempts
-    in `amz-sdk-request`. A client that sends neither is assumed to try once.
+    in `amz-sdk-request`. Older SDKs (botocore before 1.31 is one) send no mode: they are assumed
+    not to retry a 429, because only some modes do, while all modes retry a 503. A client that is
+    not an AWS SDK is assumed to try once.
     """
-    mode = _RETRY_MODE.search(headers.get("user-agent", ""))
-    if mode is None:
+    agent = headers.get("user-agent", "")
+    named = _RETRY_MODE.search(agent)
+    if named is None and not _SDK.search(agent):
         return RetryPolicy(retries_429=True, attempts_left=1)
+    mode = named[1] if named else ""
     sdk_request = headers.get("amz-sdk-request", "")
     attempt, limit = _ATTEMPT.search(sdk_request), _MAX_ATTEMPTS.search(sdk_request)
     made = int(attempt[1]) if attempt else 1
-    allowed = int(limit[1]) if limit else _SDK_ATTEMPTS.get(mode[1], 1)
-    return RetryPolicy(retries_429=mode[1] == "legacy", attempts_left=max(1, allowed - made + 1))
+    allowed = int(limit[1]) if limit else _SDK_ATTEMPTS.get(mode, 1)
+    return RetryPolicy(retries_429=mode == "legacy", attempts_left=max(1, allowed - made + 1))
 
 
 def _target_model(headers: Mapping[str, str], request_id: str, needs_target: bool) -> TargetModel:
