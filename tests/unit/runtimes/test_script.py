@@ -374,6 +374,25 @@ def test_default_output_of_an_object_is_json(tmp_path):
     assert json.loads(answer(tmp_path, source).body) == {"sum": 3}
 
 
+@pytest.mark.parametrize("accept", ["text/csv", "application/x-npy", "application/jsonlines"])
+@pytest.mark.parametrize("value", ["{'a': 1}", "None"])
+def test_default_output_refuses_an_object_where_arrays_are_carried(tmp_path, accept, value):
+    source = f"def model_fn(d): ...\ndef predict_fn(data, model): return {value}"
+
+    with pytest.raises(UnsupportedAcceptError, match=f"{accept} carries arrays, the value is a "):
+        answer(tmp_path, source, Payload(b"1", accept=accept))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [(b'{"x": 1}', b'{"x":1}'), (b'[{"x": 1}, {"x": 2}]', b'[{"x":1},{"x":2}]')],
+)
+def test_default_input_of_objects_is_an_array_of_dicts(tmp_path, body, expected):
+    source = "def model_fn(d): ...\ndef predict_fn(data, model): return data.tolist()"
+
+    assert answer(tmp_path, source, Payload(body)).body == expected
+
+
 def test_default_output_refuses_other_types(tmp_path):
     source = "def model_fn(d): ...\ndef predict_fn(data, model): return [1]"
 

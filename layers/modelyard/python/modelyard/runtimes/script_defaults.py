@@ -13,7 +13,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.runtimes import registry, script_toolkit
 from modelyard.runtimes.codecs import array_codec, feature_rows, json_codec, media_types
-from modelyard.runtimes.codecs.media_types import CSV, JSON, NPY
+from modelyard.runtimes.codecs.media_types import JSON, NPY
 
 
 def model_fn(model_dir: Path) -> Any:
@@ -42,9 +42,7 @@ def input_fn(body: bytes, content_type: str, model: Any) -> Any:
         except ValueError as error:
             raise InputRejectedError(f"the values are no features: {error}") from error
     kind = media_types.body_type(content_type, array_codec.TYPES, default=JSON)
-    array = array_codec.decode(body, kind)
-    if kind == CSV:
-        array = np.squeeze(array)
+    array = script_toolkit.array_of(body, kind)
     if not _is_of(model, "sklearn.base", "BaseEstimator"):
         return array
     return feature_rows.rows_of(array, is_text=kind != NPY)
@@ -70,11 +68,9 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[bytes, str]:
         is_array = hasattr(prediction, "tolist")
         return json_codec.encode(prediction.tolist() if is_array else prediction), answer
     try:
-        return array_codec.encode(np.asarray(prediction), answer), answer
+        return script_toolkit.write_array(prediction, answer), answer
     except ValueError as error:
-        raise UnsupportedAcceptError(
-            f"{answer} carries arrays, the model answers a {type(prediction).__name__}"
-        ) from error
+        raise UnsupportedAcceptError(str(error)) from error
 
 
 def _is_of(value: Any, module: str, name: str) -> bool:

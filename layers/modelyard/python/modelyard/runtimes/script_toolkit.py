@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import UnsupportedContentTypeError
-from modelyard.runtimes.codecs import array_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs import array_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY
 
 _TYPES = (JSON, CSV, NPY)
@@ -74,10 +74,27 @@ def decode(body: bytes | str, content_type: str) -> np.ndarray[Any, Any]:
         UnsupportedFormatError: any other content type.
         InputRejectedError: the body is malformed.
     """
-    kind = _kind(content_type)
     content = body.encode() if isinstance(body, str) else bytes(body)
-    array = array_codec.decode(content, kind)
-    return np.squeeze(array) if kind == CSV else array
+    return array_of(content, _kind(content_type))
+
+
+def array_of(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
+    """Return a body of one of `array_codec.TYPES` as the toolkit hands it to a script.
+
+    CSV with one row or column is flat; a JSON object is an array of rank 0 with a dict in it, and
+    a list of objects an array of dicts.
+
+    Raises:
+        InputRejectedError: the body is malformed.
+    """
+    if media_type == JSON:
+        values = json_codec.decode(body)
+        first = values[0] if isinstance(values, list) and values else values
+        if isinstance(first, dict):
+            return np.array(values, dtype=object)
+        return array_codec.from_values(values)
+    array = array_codec.decode(body, media_type)
+    return np.squeeze(array) if media_type == CSV else array
 
 
 def encode(array_like: Any, content_type: str) -> bytes | str:
@@ -89,8 +106,20 @@ def encode(array_like: Any, content_type: str) -> bytes | str:
     kind = _kind(content_type)
     if kind == JSON:
         return json.dumps(array_like, default=lambda value: value.tolist())
-    content = array_codec.encode(np.asarray(array_like), kind)
+    content = write_array(array_like, kind)
     return content.decode() if kind == CSV else content
+
+
+def write_array(value: Any, media_type: str) -> bytes:
+    """Return an array, or what becomes one, as CSV, npy or JSON Lines.
+
+    Raises:
+        ValueError: the value is something else, such as a dict.
+    """
+    array = np.asarray(value)
+    if array.dtype.hasobject and array.ndim == 0:
+        raise ValueError(f"{media_type} carries arrays, the value is a {type(value).__name__}")
+    return array_codec.encode(array, media_type)
 
 
 def csv_to_dmatrix(body: bytes | str, dtype: Any = None) -> Any:
