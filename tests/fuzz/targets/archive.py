@@ -1,7 +1,9 @@
 """The archive extractor: whatever the bytes, only plain files below the folder."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,13 @@ from tests.models import archives
 LIMITS = ArchiveLimits(max_members=50, max_bytes=1 << 20, max_path=200, max_depth=8)
 GOOD = {"model.onnx": b"model" * 9, "code/inference.py": b"pass", "a/b/c.json": b"{}"}
 NAMES = ("model.tar.gz", "model.zip", "model", "a.skops")
+KINDS = {
+    b"0": ArchiveKind.TAR,
+    b"1": ArchiveKind.ZIP,
+    b"2": ArchiveKind.TAR_GZ,
+    b"4": ArchiveKind.TAR_BZ2,
+    b"5": ArchiveKind.TAR_XZ,
+}
 
 
 class Budget:
@@ -26,7 +35,7 @@ class Budget:
 
 def target(data: bytes) -> None:
     choice, packed = data[:1], data[1:]
-    kind = {b"0": ArchiveKind.TAR, b"1": ArchiveKind.ZIP, b"2": ArchiveKind.TAR_GZ}.get(choice)
+    kind = KINDS.get(choice)
     archive_kind(NAMES[len(data) % len(NAMES)], packed[:262])
     if kind is None:  # a fuzzer does not come by a right checksum
         kind, packed = ArchiveKind.TAR_GZ, gzip.compress(packed, 1)
@@ -59,6 +68,10 @@ def seeds() -> Iterator[bytes]:
     yield b"1" + archives.zip_of(GOOD)
     yield b"1" + archives.zip_symlink("link")
     yield b"2" + archives.tar_gz_of(GOOD)
+    yield b"4" + bz2.compress(archives.tar_of(GOOD))
+    yield b"5" + lzma.compress(archives.tar_of(GOOD))
     yield b"3" + archives.tar_with_pax({"path": "other", "size": "5"})
     yield b"3" + archives.tar(archives.tar_file("n" * 150), dialect=archives.tarfile.GNU_FORMAT)
     yield b"3" + archives.tar(archives.tar_special("a", archives.tarfile.SYMTYPE, "/etc"))
+    link = archives.tar_special("a", archives.tarfile.LNKTYPE, "m")
+    yield b"3" + archives.tar(archives.tar_file("m"), link)

@@ -3,6 +3,21 @@ import pytest
 from modelyard.domain import model_files
 from modelyard.domain.model_files import Role
 
+COMPRESSED_PICKLES = [
+    *("joblib.gz", "joblib.z", "pkl.z", "pkl.gz", "joblib.bz2", "joblib.xz", "joblib.lzma"),
+    *("pickle.gz", "PKL.GZ"),
+]
+
+
+@pytest.mark.parametrize("name", COMPRESSED_PICKLES)
+def test_compressed_pickle_is_a_pickle_and_no_archive(name: str) -> None:
+    assert model_files.is_pickle(f"m.{name}")
+    assert model_files.runtime_of(f"m.{name}") == "sklearn"
+    assert not model_files.may_be_packed(f"m.{name}")
+    assert model_files.targets([f"f/model.{name}", "f/x.csv"]) == {
+        "f": [f"f/model.{name}", "f/x.csv"]
+    }
+
 
 @pytest.mark.parametrize("name", [".DS_Store", "._model.onnx", "__MACOSX", "MAR-INF"])
 def test_leftovers_of_tools_are_hidden(name: str) -> None:
@@ -17,6 +32,12 @@ def test_leftovers_of_tools_are_hidden(name: str) -> None:
         ("M.TGZ", Role.ARCHIVE),
         ("m.tar", Role.ARCHIVE),
         ("m.Zip", Role.ARCHIVE),
+        ("m.tar.bz2", Role.ARCHIVE),
+        ("m.tbz2", Role.ARCHIVE),
+        ("m.tar.xz", Role.ARCHIVE),
+        ("m.TXZ", Role.ARCHIVE),
+        ("m.tar.zst", Role.ARCHIVE),
+        *((f"m.{name}", Role.MODEL) for name in COMPRESSED_PICKLES),
         ("xgboost-model-1.tar.gz", Role.ARCHIVE),
         ("model.onnx", Role.MODEL),
         ("M.ONNX", Role.MODEL),

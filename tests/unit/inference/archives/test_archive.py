@@ -1,7 +1,9 @@
 """Good archives come out whole, wherever they were packed."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import random
 import stat
@@ -13,13 +15,16 @@ import pytest
 from modelyard.inference.archives.archive import archive_kind, extract
 from tests.models import archives
 from tests.unit.inference.archives.unpacking import (
+    BZ2,
     GOOD_GZ,
     GOOD_TAR,
     GOOD_ZIP,
     GZ,
     PACKED,
     TAR,
+    XZ,
     ZIP,
+    ZST,
     Budget,
     files_below,
     unpack,
@@ -75,6 +80,50 @@ def test_gzip_in_several_members_is_one_archive(into):
     unpack(gzip.compress(whole[:700]) + gzip.compress(whole[700:]), GZ, into)
 
     assert files_below(into) == {"model.onnx": b"weights"}
+
+
+@pytest.mark.parametrize(("compress", "kind"), [(bz2.compress, BZ2), (lzma.compress, XZ)])
+def test_streams_of_parallel_compressors_are_one_archive(compress, kind, into):
+    whole = archives.tar_of({"model.onnx": b"weights"})
+
+    unpack(compress(whole[:700]) + compress(whole[700:]), kind, into)
+
+    assert files_below(into) == {"model.onnx": b"weights"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("dialect", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_link_to_a_file_of_the_archive_becomes_a_copy(kind, dialect, into):
+    target = f"{'d' * 90}/{'f' * 90}"
+    link = archives.tar_special("latest.onnx", kind, target)
+
+    unpack(archives.tar(link, archives.tar_file(target), dialect=dialect), TAR, into)
+
+    assert files_below(into) == {"latest.onnx": b"model", target: b"model"}
+    assert not any(path.is_symlink() for path in into.rglob("*"))
+
+
+def test_symbolic_link_is_read_from_its_folder_and_may_point_to_a_link(into):
+    data = archives.tar_gz(
+        archives.tar_special("model.onnx", tarfile.SYMTYPE, "./a/latest"),
+        archives.tar_special("a/latest", tarfile.SYMTYPE, "../b/1"),
+        archives.tar_file("b/1"),
+    )
+
+    unpack(data, GZ, into)
+
+    assert files_below(into) == dict.fromkeys(["model.onnx", "a/latest", "b/1"], b"model")
+
+
+def test_symbolic_link_of_a_zip_becomes_a_copy(into):
+    info = archives.zipfile.ZipInfo("latest")
+    info.create_system = 3
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+    data = archives.zip_entries([(info, b"m/1"), (archives.zipfile.ZipInfo("m/1"), b"model")])
+    unpack(data, ZIP, into)
+
+    assert files_below(into) == {"latest": b"model", "m/1": b"model"}
 
 
 class Dribble(io.BytesIO):
@@ -195,6 +244,18 @@ def test_folder_with_a_meaning_stays(names, into):
     ("name", "head", "kind"),
     [
         ("Houston_TX.tar.gz", b"", GZ),
+        ("Houston_TX.tar.gz", GOOD_TAR[:512], TAR),
+        ("Houston_TX.tar.gz", GOOD_ZIP[:512], ZIP),
+        ("Houston_TX.tar.gz", bz2.compress(b""), BZ2),
+        ("Houston_TX.tar.gz", lzma.compress(b""), XZ),
+        ("m.tar", GOOD_GZ[:512], GZ),
+        ("m.tar.bz2", b"", BZ2),
+        ("m.tbz2", GOOD_GZ[:512], GZ),
+        ("m.tar.xz", b"", XZ),
+        ("m.txz", b"", XZ),
+        ("m.tar.zst", b"", ZST),
+        ("ModelA", b"\x28\xb5\x2f\xfd", ZST),
+        ("ModelA", bz2.compress(b""), BZ2),
         ("a/b/M.TGZ", b"", GZ),
         ("m.tar", b"", TAR),
         ("m.Zip", b"", ZIP),
@@ -207,8 +268,11 @@ def test_folder_with_a_meaning_stays(names, into):
         ("xgboost-model", b'{"learner":', None),
         ("m.skops", GOOD_ZIP[:512], None),
         ("m.joblib", GOOD_GZ[:512], None),
+        ("m.joblib.gz", GOOD_GZ[:512], None),
+        ("m.pkl.bz2", bz2.compress(b""), None),
+        ("m.joblib.xz", lzma.compress(b""), None),
         ("m.ONNX", b"\x08\x07", None),
     ],
 )
-def test_archive_is_known_by_suffix_else_by_magic(name, head, kind):
+def test_packing_is_known_by_magic_else_by_suffix(name, head, kind):
     assert archive_kind(name, head) is kind

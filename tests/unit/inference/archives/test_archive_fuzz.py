@@ -1,7 +1,9 @@
 """Whatever the bytes, nothing is written outside the folder."""
 
+import bz2
 import contextlib
 import gzip
+import lzma
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +16,17 @@ from modelyard.domain.errors import ModelyardError
 from modelyard.inference.archives.archive import ArchiveKind, ArchiveLimits
 from tests.models import archives
 from tests.properties import examples
-from tests.unit.inference.archives.unpacking import GOOD_GZ, GOOD_TAR, GZ, MIB, TAR, ZIP, unpack
+from tests.unit.inference.archives.unpacking import (
+    BZ2,
+    GOOD_GZ,
+    GOOD_TAR,
+    GZ,
+    MIB,
+    TAR,
+    XZ,
+    ZIP,
+    unpack,
+)
 
 NAMES = st.lists(
     st.one_of(
@@ -57,7 +69,9 @@ def hostile_zips(draw) -> bytes:
 
 @st.composite
 def mutated(draw) -> tuple[bytes, ArchiveKind]:
-    data, kind = draw(st.sampled_from([(GOOD_GZ, GZ), (GOOD_TAR, TAR), (SMALL_ZIP, ZIP)]))
+    data, kind = draw(
+        st.sampled_from([(GOOD_GZ, GZ), (GOOD_TAR, TAR), (SMALL_ZIP, ZIP), *PACKED_TARS])
+    )
     whole = bytearray(data)
     for _ in range(draw(st.integers(1, 6))):
         place = draw(st.integers(0, len(whole) - 1))
@@ -67,9 +81,12 @@ def mutated(draw) -> tuple[bytes, ArchiveKind]:
 
 
 SMALL_ZIP = archives.zip_of({"a/model.onnx": b"model" * 20, "b.json": b"{}"})
+PACKED_TARS = [(bz2.compress(GOOD_TAR), BZ2), (lzma.compress(GOOD_TAR), XZ)]
 HOSTILE = st.one_of(
     hostile_tars().map(lambda data: (data, TAR)),
     hostile_tars().map(lambda data: (gzip.compress(data), GZ)),
+    hostile_tars().map(lambda data: (bz2.compress(data), BZ2)),
+    hostile_tars().map(lambda data: (lzma.compress(data, preset=0), XZ)),
     hostile_zips().map(lambda data: (data, ZIP)),
     mutated(),
     st.tuples(st.binary(max_size=2000), st.sampled_from(ArchiveKind)),

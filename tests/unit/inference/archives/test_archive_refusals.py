@@ -20,6 +20,7 @@ from tests.unit.inference.archives.unpacking import (
     PACKED,
     TAR,
     ZIP,
+    ZST,
     files_below,
     unpack,
 )
@@ -157,6 +158,48 @@ def test_file_through_a_link_of_the_archive_is_refused(into):
         unpack(archives.tar(link, archives.tar_file("door/evil")), TAR, into)
 
     assert list(into.parent.iterdir()) == [into]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/etc/passwd",
+        "../m.onnx",
+        "a/../../../x",
+        "gone.onnx",
+        "folder",
+        "itself",
+        "C:x",
+        "a\\b",
+        ".",
+    ],
+)
+def test_link_to_anything_but_a_file_of_the_archive_is_named(kind, target, into):
+    members = [archives.tar_file("m.onnx"), archives.tar_file("folder/x")]
+    links = [
+        archives.tar_special("itself", tarfile.SYMTYPE, "itself"),
+        archives.tar_special("deep/er/odd", kind, target),
+    ]
+
+    named = r"'(deep/er/odd|itself)' is a .* link .* pack the file itself"
+    with pytest.raises(ArtifactInvalidError, match=named):
+        unpack(archives.tar(*members, *links[target != "itself" :]), TAR, into)
+
+    assert set(files_below(into.parent)) == {"model/m.onnx", "model/folder/x"}
+
+
+def test_zstd_is_refused_with_what_to_do(into):
+    with pytest.raises(ArtifactInvalidError, match=r"zstd archives are not read: .* as \.tar\.gz"):
+        unpack(b"\x28\xb5\x2f\xfd", ZST, into)
+
+
+@pytest.mark.parametrize("name", [f"{'long' * 50}/{'name' * 50}/../x", f"/{'n' * 900}"])
+def test_refusal_names_the_whole_path(name, into):
+    with pytest.raises(ArtifactInvalidError) as caught:
+        unpack(archives.tar(archives.tar_file(name)), TAR, into)
+
+    assert repr(name) in str(caught.value)
 
 
 def test_nul_in_a_zip_name_is_refused(into):

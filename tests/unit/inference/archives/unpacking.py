@@ -1,6 +1,8 @@
 """How the archive suites unpack, and what."""
 
+import bz2
 import io
+import lzma
 import random
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from modelyard.inference.archives.archive import ArchiveKind, extract
 from tests.models import archives
 
 GZ, TAR, ZIP = ArchiveKind.TAR_GZ, ArchiveKind.TAR, ArchiveKind.ZIP
+BZ2, XZ, ZST = ArchiveKind.TAR_BZ2, ArchiveKind.TAR_XZ, ArchiveKind.TAR_ZST
 MIB = 1024 * 1024
 
 
@@ -46,6 +49,8 @@ PACKED = [
     pytest.param(archives.tar_of, TAR, id="tar"),
     pytest.param(archives.zip_of, ZIP, id="zip"),
     pytest.param(lambda files: archives.zip_of(files, zipfile.ZIP_STORED), ZIP, id="stored-zip"),
+    pytest.param(lambda files: bz2.compress(archives.tar_of(files)), BZ2, id="tar.bz2"),
+    pytest.param(lambda files: lzma.compress(archives.tar_of(files)), XZ, id="tar.xz"),
 ]
 
 GOOD_GZ = archives.tar_gz_of({"model.onnx": random.Random(2).randbytes(100_000)})

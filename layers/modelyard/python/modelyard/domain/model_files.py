@@ -12,8 +12,20 @@ SCRIPT = "code/inference.py"
 """The usual file of an artifact that is served by its own code."""
 
 
-ARCHIVES = {".tar.gz": "tar.gz", ".tgz": "tar.gz", ".tar": "tar", ".zip": "zip"}
-"""How a file with this suffix is packed."""
+ARCHIVES = {
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".tar.bz2": "tar.bz2",
+    ".tbz2": "tar.bz2",
+    ".tbz": "tar.bz2",
+    ".tar.xz": "tar.xz",
+    ".txz": "tar.xz",
+    ".tar.zst": "tar.zst",
+    ".tzst": "tar.zst",
+    ".tar": "tar",
+    ".zip": "zip",
+}
+"""How a file with this suffix is packed, unless its first bytes tell another way."""
 
 RUNTIMES = {
     ".ubj": "xgboost",
@@ -28,6 +40,8 @@ RUNTIMES = {
 """Which runtime loads a model with this suffix; a pickle may hold an XGBoost booster instead."""
 
 PICKLES = (".joblib", ".pkl", ".pickle")
+_COMPRESSED = (".gz", ".z", ".bz2", ".xz", ".lzma")
+"""Suffixes that joblib's users put behind that of a pickle."""
 
 _XGBOOST_MODEL = "xgboost-model"
 """What SageMaker's XGBoost training jobs call their model; some add a number to it."""
@@ -128,12 +142,19 @@ def runtime_of(name: str) -> str | None:
     """Return the runtime that the name of a model tells, or None when it tells none."""
     if name.startswith(_XGBOOST_MODEL):
         return "xgboost"
-    return RUNTIMES.get(suffix_of(name))
+    return RUNTIMES.get(_model_suffix(name))
+
+
+def _model_suffix(name: str) -> str:
+    """Return the suffix of a model's name: of `a.joblib.gz` it is that of the pickle inside."""
+    suffix = suffix_of(name)
+    inner = suffix_of(name[: -len(suffix)]) if suffix in _COMPRESSED else ""
+    return inner if inner in PICKLES else suffix
 
 
 def is_pickle(name: str) -> bool:
     """Return whether the name says that loading the file runs code that it holds."""
-    return suffix_of(name) in PICKLES
+    return _model_suffix(name) in PICKLES
 
 
 def may_be_packed(name: str) -> bool:
@@ -141,7 +162,7 @@ def may_be_packed(name: str) -> bool:
 
     SageMaker's own samples call archives by names without a suffix.
     """
-    suffix = suffix_of(name)
+    suffix = _model_suffix(name)
     is_plain = suffix in _MODEL_SUFFIXES or suffix in _NEVER_PACKED
     return not is_plain and role_of(name) is not Role.COMPANION
 
@@ -191,10 +212,15 @@ def _marked_folder(key: str) -> str | None:
         return outer or None
     if name in (_VERSIONED_MODEL, _SAVED_MODEL) and outer and inner.isdecimal():
         return outer
-    is_mark = name in ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL) or (
-        name.startswith("model.") and name.count(".") == 1 and suffix_of(name) in _MODEL_SUFFIXES
-    )
+    is_mark = name in ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL) or _is_plain_model(name)
     return folder or None if is_mark else None
+
+
+def _is_plain_model(name: str) -> bool:
+    """Return whether this is `model` with the suffix of a model and nothing else."""
+    suffix = _model_suffix(name)
+    dots = 2 if suffix != suffix_of(name) else 1
+    return name.startswith("model.") and name.count(".") == dots and suffix in _MODEL_SUFFIXES
 
 
 def _is_visible(key: str) -> bool:

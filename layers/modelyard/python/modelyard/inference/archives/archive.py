@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
-from modelyard.inference.archives.archive_members import CHUNK_BYTES, ArchiveMember, RatioGuard
-from modelyard.inference.archives.archive_tar import tar_gz_members, tar_members
+from modelyard.inference.archives.archive_members import (
+    CHUNK_BYTES,
+    ArchiveMember,
+    GuardedSource,
+    RatioGuard,
+)
+from modelyard.inference.archives.archive_tar import packed_tar_members, tar_members
 from modelyard.inference.archives.archive_unpacking import (
     ArchiveLimits,
     ByteBudget,
@@ -19,6 +24,7 @@ from modelyard.inference.archives.archive_unpacking import (
     refuse_above,
 )
 from modelyard.inference.archives.archive_zip import zip_members
+from modelyard.inference.archives.decompression import BZIP2, GZIP, XZ
 
 __all__ = ["ArchiveKind", "ArchiveLimits", "ByteBudget", "archive_kind", "extract"]
 
@@ -27,6 +33,9 @@ class ArchiveKind(Enum):
     """How an archive is packed."""
 
     TAR_GZ = "tar.gz"
+    TAR_BZ2 = "tar.bz2"
+    TAR_XZ = "tar.xz"
+    TAR_ZST = "tar.zst"
     TAR = "tar"
     ZIP = "zip"
 
@@ -34,28 +43,31 @@ class ArchiveKind(Enum):
 DEFAULT_LIMITS = ArchiveLimits()
 
 _KIND_BY_MAGIC = (
-    (0, b"\x1f\x8b", ArchiveKind.TAR_GZ),
+    (0, GZIP.magic, ArchiveKind.TAR_GZ),
+    (0, BZIP2.magic, ArchiveKind.TAR_BZ2),
+    (0, XZ.magic, ArchiveKind.TAR_XZ),
+    (0, b"\x28\xb5\x2f\xfd", ArchiveKind.TAR_ZST),
     (0, b"PK\x03\x04", ArchiveKind.ZIP),
     (0, b"PK\x05\x06", ArchiveKind.ZIP),
     (257, b"ustar", ArchiveKind.TAR),
 )
+_COMPRESSIONS = {ArchiveKind.TAR_GZ: GZIP, ArchiveKind.TAR_BZ2: BZIP2, ArchiveKind.TAR_XZ: XZ}
 _LIFTING = ".lifting"  # no member has this name: dotfiles are skipped
 
 
 def archive_kind(name: str, head: bytes) -> ArchiveKind | None:
     """Return how a file is packed, or None when it is not an archive.
 
-    The suffix decides. Where it tells nothing, the first 262 bytes do.
+    The name tells whether it may be one. If so, the first 262 bytes decide how it is packed, and
+    the suffix where they tell nothing.
     """
     packing = model_files.packing_of(name)
-    if packing is not None:
-        return ArchiveKind(packing)
-    if not model_files.may_be_packed(name.rpartition("/")[2]):
+    if packing is None and not model_files.may_be_packed(name.rpartition("/")[2]):
         return None
     for offset, magic, kind in _KIND_BY_MAGIC:
         if head.startswith(magic, offset):
             return kind
-    return None
+    return None if packing is None else ArchiveKind(packing)
 
 
 def extract(
@@ -75,10 +87,12 @@ def extract(
         ModelTooLargeError: it holds more than the limits allow.
         ModelyardError: an error of `budget` or `stream`.
     """
-    with _members(stream, kind, into, budget, limits) as (members, spooled_bytes):
-        unpacking = Unpacking(into, budget, limits, spooled_bytes)
+    guard = RatioGuard(limits.max_ratio)
+    with _members(stream, kind, into, budget, limits, guard) as (members, spooled_bytes):
+        unpacking = Unpacking(into, budget, limits, guard, spooled_bytes)
         for member in members:
             unpacking.add(member)
+        unpacking.copy_links()
     budget.reserve(unpacking.written_bytes)
     if not unpacking.files:
         raise ArtifactInvalidError("the archive holds no files")
@@ -87,18 +101,27 @@ def extract(
 
 @contextmanager
 def _members(
-    stream: BinaryIO, kind: ArchiveKind, into: Path, budget: ByteBudget, limits: ArchiveLimits
+    stream: BinaryIO,
+    kind: ArchiveKind,
+    into: Path,
+    budget: ByteBudget,
+    limits: ArchiveLimits,
+    guard: RatioGuard,
 ) -> Iterator[tuple[Iterator[ArchiveMember], int]]:
-    guard = RatioGuard(limits.max_ratio)
-    if kind is ArchiveKind.TAR_GZ:
-        yield tar_gz_members(stream, guard), 0
-    elif kind is ArchiveKind.TAR:
-        yield tar_members(stream), 0
-    else:
+    """Yield the members of an archive and the bytes of its temporary copy."""
+    if kind is ArchiveKind.TAR_ZST:
+        raise ArtifactInvalidError("zstd archives are not read: pack it as .tar.gz")
+    if kind is ArchiveKind.ZIP:
         # A zip is read from its end. The temporary file has no name, so a crash leaves nothing.
         with tempfile.TemporaryFile(dir=into.parent) as spool:
             spooled_bytes = _spool(stream, spool, budget, limits)
             yield zip_members(spool, guard, limits.max_members), spooled_bytes
+        return
+    source = cast(BinaryIO, GuardedSource(stream, guard))
+    if kind is ArchiveKind.TAR:
+        yield tar_members(source), 0
+    else:
+        yield packed_tar_members(source, _COMPRESSIONS[kind], guard), 0
 
 
 def _spool(stream: BinaryIO, spool: BinaryIO, budget: ByteBudget, limits: ArchiveLimits) -> int:

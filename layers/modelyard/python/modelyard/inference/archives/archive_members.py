@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from modelyard.domain.errors import ArtifactInvalidError
 
 CHUNK_BYTES = 256 * 1024
 FILE = "file"
 FOLDER = "folder"
+HARD_LINK = "hard link"
+SYMBOLIC_LINK = "symbolic link"
 
 _RATIO_FLOOR_BYTES = 10 * 1024 * 1024
 
@@ -18,14 +21,19 @@ class ArchiveMember:
 
     name: str
     kind: str
-    """`FILE`, `FOLDER`, or for an error message what it is instead, such as "symbolic link"."""
+    """One of the kinds above, or for an error message what it is instead, such as "device"."""
     size_bytes: int
     chunks: Iterator[bytes]
     """The content, exactly `size_bytes` long; valid until the next member is requested."""
+    link_target: str = ""
+    """What a link points to: from the archive's root for a hard link, else from its folder."""
 
 
 class RatioGuard:
-    """Limits the unpacked size of an archive to a multiple of its packed size."""
+    """Limits the unpacked size of an archive to a multiple of its packed size.
+
+    The copies that replace links count as unpacked bytes.
+    """
 
     def __init__(self, max_ratio: float) -> None:
         self._max_ratio = max_ratio
@@ -48,6 +56,20 @@ class RatioGuard:
             raise ArtifactInvalidError(
                 f"the archive unpacks to more than {self._max_ratio:g} times its own size"
             )
+
+
+class GuardedSource:
+    """A stream of packed bytes that counts what is read from it."""
+
+    def __init__(self, source: BinaryIO, guard: RatioGuard) -> None:
+        self._source = source
+        self._guard = guard
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes."""
+        chunk = self._source.read(size)
+        self._guard.took(len(chunk))
+        return chunk
 
 
 def damaged(kind: str) -> ArtifactInvalidError:

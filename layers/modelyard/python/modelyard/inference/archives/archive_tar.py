@@ -1,4 +1,4 @@
-"""Read an untrusted tar, plain or gzipped, from a stream.
+"""Read an untrusted tar, plain or compressed, from a stream.
 
 The standard `tarfile` reader takes a damaged header for the end of the archive, does not check
 the gzip checksum of a stream and reads extended headers of any size into memory; so only its
@@ -7,7 +7,6 @@ parser of one header block is used here.
 
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -16,12 +15,14 @@ from modelyard.inference.archives.archive_members import (
     CHUNK_BYTES,
     FILE,
     FOLDER,
+    HARD_LINK,
+    SYMBOLIC_LINK,
     ArchiveMember,
     RatioGuard,
     damaged,
 )
+from modelyard.inference.archives.decompression import Compression, DecompressedStream
 
-_PACKED_CHUNK_BYTES = 64 * 1024
 _EXTENDED_HEADER_BYTES = 64 * 1024
 _EXTENDED_HEADERS_IN_A_ROW = 8
 _PAX_TYPES = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -36,8 +37,8 @@ _TAR_KINDS = {
     tarfile.AREGTYPE: FILE,
     tarfile.CONTTYPE: FILE,
     tarfile.DIRTYPE: FOLDER,
-    tarfile.LNKTYPE: "hard link",
-    tarfile.SYMTYPE: "symbolic link",
+    tarfile.LNKTYPE: HARD_LINK,
+    tarfile.SYMTYPE: SYMBOLIC_LINK,
     tarfile.CHRTYPE: "device",
     tarfile.BLKTYPE: "device",
     tarfile.FIFOTYPE: "fifo",
@@ -45,9 +46,11 @@ _TAR_KINDS = {
 }
 
 
-def tar_gz_members(source: BinaryIO, guard: RatioGuard) -> Iterator[ArchiveMember]:
-    """Yield the members of a gzipped tar; its checksum is verified when the iteration ends."""
-    stream = io.BufferedReader(GzipStream(source, guard), CHUNK_BYTES)
+def packed_tar_members(
+    source: BinaryIO, compression: Compression, guard: RatioGuard
+) -> Iterator[ArchiveMember]:
+    """Yield the members of a compressed tar; its checksum is verified when the iteration ends."""
+    stream = io.BufferedReader(DecompressedStream(source, compression, guard), CHUNK_BYTES)
     yield from tar_members(stream)
     while stream.read(CHUNK_BYTES):
         pass
@@ -104,7 +107,7 @@ def _extension(stream: BinaryIO, header: tarfile.TarInfo) -> dict[str, str]:
     if header.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": _text(body.partition(b"\0")[0])}
     if header.type == tarfile.GNUTYPE_LONGLINK:
-        return {}
+        return {"linkpath": _text(body.partition(b"\0")[0])}
     try:
         return dict(_pax_records(body))
     except ValueError as error:
@@ -132,7 +135,8 @@ def _tar_member(
     if any(key.startswith("GNU.sparse.") for key in attributes):
         kind = _TAR_KINDS[tarfile.GNUTYPE_SPARSE]
     size = _tar_size(header, attributes) if kind == FILE else 0
-    return ArchiveMember(name, kind, size, _tar_chunks(stream, size))
+    link_target = attributes.get("linkpath", header.linkname)
+    return ArchiveMember(name, kind, size, _tar_chunks(stream, size), link_target)
 
 
 def _tar_size(header: tarfile.TarInfo, attributes: dict[str, str]) -> int:
@@ -164,54 +168,3 @@ def _read_exactly(stream: BinaryIO, size: int) -> bytes:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
-
-
-class GzipStream(io.RawIOBase):
-    """Decompresses gzip and verifies its checksum; bytes after its end are ignored."""
-
-    def __init__(self, source: BinaryIO, guard: RatioGuard) -> None:
-        self._source = source
-        self._guard = guard
-        self._inflater = zlib.decompressobj(wbits=31)
-        self._packed = b""
-        self._ended = False
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Write at least one byte into the buffer and return how many; 0 at the end."""
-        unpacked = b""
-        while not unpacked and not self._ended:
-            unpacked = self._inflate(len(buffer))
-        buffer[: len(unpacked)] = unpacked
-        return len(unpacked)
-
-    def _inflate(self, most_bytes: int) -> bytes:
-        packed = self._packed or self._take()
-        if not packed:
-            raise damaged("gzip")
-        try:
-            unpacked = self._inflater.decompress(packed, most_bytes)
-        except zlib.error as error:
-            raise damaged("gzip") from error
-        self._packed = self._inflater.unconsumed_tail
-        if self._inflater.eof:
-            self._start_next()
-        self._guard.gave(len(unpacked))
-        return unpacked
-
-    def _start_next(self) -> None:
-        """Start the gzip member that follows, if any: parallel compressors write several."""
-        rest = self._inflater.unused_data
-        while len(rest) < 2 and (more := self._take()):
-            rest += more
-        self._packed = rest
-        self._ended = not rest.startswith(b"\x1f\x8b")
-        self._inflater = zlib.decompressobj(wbits=31)
-
-    def _take(self) -> bytes:
-        packed = self._source.read(_PACKED_CHUNK_BYTES)
-        self._guard.took(len(packed))
-        return packed

@@ -1,17 +1,29 @@
 """Check archive members and write them into a folder."""
 
+import posixpath
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError, ModelTooLargeError
-from modelyard.inference.archives.archive_members import FILE, FOLDER, ArchiveMember
+from modelyard.inference.archives.archive_members import (
+    CHUNK_BYTES,
+    FILE,
+    FOLDER,
+    HARD_LINK,
+    SYMBOLIC_LINK,
+    ArchiveMember,
+    RatioGuard,
+)
 
 _MAX_NAME_BYTES = 255
-_SHOWN_CHARACTERS = 100
+_SHOWN_CHARACTERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +57,29 @@ class ByteBudget(Protocol):
 
 
 class Unpacking:
-    """Writes members into one folder and counts files and bytes."""
+    """Writes members into one folder and counts files and bytes; links become copies."""
 
     def __init__(
-        self, into: Path, budget: ByteBudget, limits: ArchiveLimits, spooled_bytes: int
+        self,
+        into: Path,
+        budget: ByteBudget,
+        limits: ArchiveLimits,
+        guard: RatioGuard,
+        spooled_bytes: int,
     ) -> None:
         self._into = into
         self._budget = budget
         self._limits = limits
+        self._guard = guard
         self._spooled_bytes = spooled_bytes
         self._members = 0
         self._folders: set[Path] = {into}
+        self._links: list[tuple[ArchiveMember, list[str]]] = []
         self.files = 0
         self.written_bytes = 0
 
     def add(self, member: ArchiveMember) -> None:
-        """Write one member unless it is hidden.
+        """Write one member unless it is hidden; a link waits for `copy_links`.
 
         Raises:
             ArtifactInvalidError: its name, kind or number is not allowed.
@@ -74,10 +93,47 @@ class Unpacking:
         parts = _safe_parts(member.name, self._limits)
         if not parts or any(map(model_files.is_hidden, parts)):
             return
-        try:
+        if member.kind in (HARD_LINK, SYMBOLIC_LINK):
+            self._links.append((member, parts))
+            return
+        with _refuse_duplicate(member.name):
             self._place(member, self._into.joinpath(*parts))
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise ArtifactInvalidError(f"the archive holds {_shown(member.name)} twice") from error
+
+    def copy_links(self) -> None:
+        """Write a copy of its target for every link; a link may point to another one.
+
+        Raises:
+            ArtifactInvalidError: a link leads out of the archive, to no file, or in a circle.
+            ModelTooLargeError: the unpacked files exceed the limit.
+        """
+        waiting = [(member, parts, self._target_of(member, parts)) for member, parts in self._links]
+        while waiting:
+            left = []
+            for member, parts, target in waiting:
+                if target.is_file():
+                    with _refuse_duplicate(member.name):
+                        self._copy(target, self._into.joinpath(*parts))
+                else:
+                    left.append((member, parts, target))
+            if len(left) == len(waiting):
+                raise _refused_link(left[0][0])
+            waiting = left
+
+    def _target_of(self, member: ArchiveMember, parts: list[str]) -> Path:
+        """Return where the file is that a link stands for, by its path alone."""
+        folder = parts[:-1] if member.kind == SYMBOLIC_LINK else []
+        target = posixpath.normpath("/".join([*folder, member.link_target]))
+        if member.link_target.startswith("/") or not _is_safe(target):
+            raise _refused_link(member)
+        return self._into.joinpath(*_safe_parts(target, self._limits))
+
+    def _copy(self, source: Path, path: Path) -> None:
+        size = source.stat().st_size
+        self._guard.gave(size)
+        with source.open("rb") as file:
+            chunks = iter(partial(file.read, CHUNK_BYTES), b"")
+            self._make_folder(path.parent)
+            self._write_file(ArchiveMember(path.name, FILE, size, chunks), path)
 
     def _place(self, member: ArchiveMember, path: Path) -> None:
         if member.kind == FOLDER:
@@ -88,7 +144,7 @@ class Unpacking:
         else:
             raise ArtifactInvalidError(
                 f"the archive's member {_shown(member.name)} is a {member.kind}; "
-                "only plain files and folders are allowed"
+                "only files, folders and links between files are allowed"
             )
 
     def _make_folder(self, path: Path) -> None:
@@ -118,14 +174,7 @@ def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
             long.
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    is_hostile = (
-        name.startswith("/")
-        or ".." in parts
-        or "\\" in name
-        or re.match("[A-Za-z]:", name)
-        or any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
-    )
-    if is_hostile:
+    if not _is_safe(name):
         raise ArtifactInvalidError(f"the archive's member {_shown(name)} has an unsafe name")
     if (
         len(parts) > limits.max_depth
@@ -134,6 +183,33 @@ def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
     ):
         raise ArtifactInvalidError(f"the archive's member {_shown(name)} has too long a path")
     return parts
+
+
+def _is_safe(path: str) -> bool:
+    """Return whether no file system reads a path as outside of the root."""
+    return not (
+        path.startswith("/")
+        or ".." in path.split("/")
+        or "\\" in path
+        or re.match("[A-Za-z]:", path)
+        or any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
+    )
+
+
+def _refused_link(member: ArchiveMember) -> ArtifactInvalidError:
+    return ArtifactInvalidError(
+        f"the archive's member {_shown(member.name)} is a {member.kind} to "
+        f"{_shown(member.link_target)}, which is no file of the archive: pack the file itself, "
+        "with `tar --dereference` for example"
+    )
+
+
+@contextmanager
+def _refuse_duplicate(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArtifactInvalidError(f"the archive holds {_shown(name)} twice") from error
 
 
 def _shown(name: str) -> str:

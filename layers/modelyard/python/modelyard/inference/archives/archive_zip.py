@@ -14,15 +14,17 @@ from modelyard.inference.archives.archive_members import (
     CHUNK_BYTES,
     FILE,
     FOLDER,
+    SYMBOLIC_LINK,
     ArchiveMember,
     RatioGuard,
     damaged,
 )
 
-_ZIP_KINDS = {0: FILE, stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: "symbolic link"}
+_ZIP_KINDS = {0: FILE, stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: SYMBOLIC_LINK}
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ENCRYPTED = 0x1
 _ZIP_ENTRY_BYTES = 400
+_ZIP_LINK_BYTES = 4096
 _ZIP_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -56,7 +58,11 @@ def _zip_member(
         kind = "encrypted file"
     elif info.compress_type not in _ZIP_METHODS:
         kind = f"file packed with method {info.compress_type}"
-    return ArchiveMember(name, kind, info.file_size, _zip_chunks(archive, info, guard))
+    chunks = _zip_chunks(archive, info, guard)
+    if kind == SYMBOLIC_LINK and info.file_size <= _ZIP_LINK_BYTES:  # what it links to
+        target = b"".join(chunks).decode("utf-8", "surrogateescape")
+        return ArchiveMember(name, kind, 0, iter(()), target)
+    return ArchiveMember(name, kind, info.file_size, chunks)
 
 
 def _zip_chunks(
