@@ -43,7 +43,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "parent": (with_file("../../x"), "'../../x' has an unsafe name"),
     "parent inside": (with_file("a/../../x"), "'a/../../x' has an unsafe name"),
     "symlink": (with_special(tarfile.SYMTYPE, "/etc/passwd"), "'odd' is a symbolic link"),
-    "hard link": (with_special(tarfile.LNKTYPE), "'odd' is a hard link"),
+    "hard link": (with_special(tarfile.LNKTYPE, "gone"), "'odd' is a hard link"),
     "character device": (with_special(tarfile.CHRTYPE), "'odd' is a device"),
     "block device": (with_special(tarfile.BLKTYPE), "'odd' is a device"),
     "pipe": (with_special(tarfile.FIFOTYPE), "'odd' is a "),

@@ -146,10 +146,80 @@ def test_empty_folder_is_refused(tmp_path):
         detection.find_model(tmp_path)
 
 
-def test_script_is_found(tmp_path):
-    assert not detection.has_script(tmp_path)
+LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "inference.py").touch()
 
-    assert detection.has_script(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("net.pt", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "PyTorch model: export it to ONNX"),
+        ("net.bin", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "PyTorch model"),
+        ("net.pth", LEGACY_TORCH, "PyTorch model"),
+        ("net.bin", LEGACY_TORCH, "PyTorch model"),
+        ("net.safetensors", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),
+        ("net.bin", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),
+        ("net.gguf", b"GGUF\x03\0\0\0", "language model in GGUF"),
+        ("net.h5", b"\x89HDF\r\n\x1a\n", "Keras model: export it to ONNX"),
+        ("net.keras", b"PK\x03\x04", "Keras model"),
+        ("trees.cbm", b"CBM1", "CatBoost model: export it to ONNX"),
+        ("trees.txt", b"tree\nversion=v4\n", "LightGBM model in text: export it to ONNX"),
+        ("score.pmml", b"<PMML>", "model in PMML"),
+        ("score.xml", b'<?xml version="1.0"?>\n<PMML xmlns="x">', "model in PMML"),
+        ("net.tflite", b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+        ("net.ort", b"\x1c\0\0\0ORTM", "ONNX Runtime's own format"),
+        ("1/saved_model.pb", b"\x08\x01", "TensorFlow SavedModel"),
+    ],
+)
+def test_model_of_another_format_is_named_with_what_to_do(tmp_path, name, content, words):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(ArtifactInvalidError) as refused:
+        detection.find_model(tmp_path)
+
+    assert f"holds no model but {name}; " in refused.value.message
+    assert words in refused.value.message
+    assert "expected is xgboost-model" in refused.value.message
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"{}", b"\x00" * 600, b"PK\x03\x04"])
+def test_other_files_are_not_taken_for_models_of_other_formats(tmp_path, content):
+    (tmp_path / "notes.txt").write_bytes(content)
+
+    with pytest.raises(ArtifactInvalidError, match=r"no model but notes\.txt; expected"):
+        detection.find_model(tmp_path)
+
+
+MLMODEL = """artifact_path: model
+flavors:
+{}
+mlflow_version: 3.1.0
+model_uuid: 5f
+"""
+FUNCTION = "  python_function:\n    env:\n      conda: conda.yaml\n    loader_module: {}"
+
+
+@pytest.mark.parametrize(
+    ("flavours", "words"),
+    [
+        ([FUNCTION.format("mlflow.pyfunc.model")], "only the flavour python_function"),
+        ([FUNCTION.format("m"), "  pytorch:\n    code: null"], "names the flavour pytorch"),
+        (["  keras:\n    code: null", FUNCTION.format("m")], "names the flavour keras"),
+    ],
+)
+def test_mlflow_model_of_a_flavour_that_is_not_served_is_named(tmp_path, flavours, words):
+    sklearn_models.linear_joblib(tmp_path, 1, 0, name="python_model.pkl")
+    (tmp_path / "MLmodel").write_text(MLMODEL.format("\n".join(flavours)))
+
+    with pytest.raises(ArtifactInvalidError, match=f"MLmodel .*{words}.* code/inference.py"):
+        detection.find_model(tmp_path)
+
+
+@pytest.mark.parametrize("flavour", ["sklearn", "skops_or_what_has_none"])
+def test_mlflow_model_of_scikit_learn_is_served(tmp_path, flavour):
+    sklearn_models.linear_joblib(tmp_path, 1, 0, name="model.pkl")
+    flavours = [FUNCTION.format("mlflow.sklearn"), "  sklearn:\n    code: null"]
+    text = MLMODEL.format("\n".join(flavours)) if flavour == "sklearn" else "run_id: 1\n"
+    (tmp_path / "MLmodel").write_text(text)
+
+    assert found(tmp_path) == ("sklearn", "model.pkl")

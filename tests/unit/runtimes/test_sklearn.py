@@ -1,17 +1,28 @@
 import io
 import json
+import pickle
+from unittest import mock
 
 import joblib
 import numpy as np
 import pytest
+import sklearn
+import xgboost
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from modelyard.domain.errors import InputRejectedError, PredictionError
+from modelyard.domain.errors import (
+    CodeNotAllowedError,
+    InputRejectedError,
+    ModelLoadError,
+    PredictionError,
+)
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry
+from modelyard.runtimes import registry, sklearn_versions
 from modelyard.runtimes.codecs import npy_codec
 from tests.models import sklearn_models
 
@@ -157,3 +168,103 @@ def test_model_is_asked_in_the_precision_it_was_fitted_on(tmp_path, kind, precis
     for _ in range(2):
         answer = predictor.predict(Payload(body, "application/json"))
         assert json.loads(answer.body) == estimator.predict(points).tolist()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("m.joblib.gz", "m.joblib.z", "m.pkl.z", "m.pkl.gz", "m.joblib.bz2", "m.joblib.xz"),
+        *("m.joblib.lzma", "m.pickle.gz"),
+    ],
+)
+def test_compressed_pickle_is_an_estimator_and_code(tmp_path, name):
+    kind = {"gz": "gzip", "z": "zlib"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    estimator = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+    joblib.dump(estimator, tmp_path / name, compress=(kind, 3))
+
+    with pytest.raises(CodeNotAllowedError, match="runs code of the artifact"):
+        loaded(tmp_path)
+    answer = loaded(tmp_path, allow_code=True).predict(Payload(b"[[2]]", None)).body
+
+    assert json.loads(answer) == pytest.approx([5.0])
+
+
+@pytest.mark.parametrize("name", ["m.joblib.gz", "m.pkl", "m.joblib"])
+@pytest.mark.parametrize("is_pipeline", [False, True])
+def test_classifier_of_xgboost_answers_its_labels_under_any_name(tmp_path, name, is_pipeline):
+    rows, labels = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1]
+    model = xgboost.XGBClassifier(n_estimators=3, min_child_weight=0)
+    model = make_pipeline(StandardScaler(), model) if is_pipeline else model
+    joblib.dump(model.fit(rows, labels), tmp_path / name)
+
+    answer = loaded(tmp_path, allow_code=True).predict(Payload(b"0\n3", "text/csv")).body
+
+    if is_pipeline or name.endswith("gz"):
+        assert json.loads(answer) == [0, 1]
+    else:  # read as a booster
+        assert np.rint(json.loads(answer)).tolist() == [0, 1]
+
+
+def test_booster_in_a_compressed_pickle_is_refused_in_words(tmp_path):
+    booster = xgboost.train({}, xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1]), 1)
+    joblib.dump(booster, tmp_path / "m.joblib.gz", compress=3)
+
+    with pytest.raises(ModelLoadError, match=r"m\.joblib\.gz is a pickled XGBoost Booster"):
+        loaded(tmp_path, allow_code=True)
+
+
+def with_version(path, version, compress=0):
+    """Write a pickle whose parts say that another scikit-learn saved them."""
+    estimator = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+    with mock.patch("sklearn.base.__version__", version):
+        joblib.dump(estimator, path, compress=compress)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@pytest.mark.parametrize(("name", "compress"), [("m.joblib", 0), ("m.joblib.gz", ("gzip", 3))])
+def test_pickle_of_another_version_is_served_with_a_warning(tmp_path, name, compress):
+    with_version(tmp_path / name, "1.2.2", compress)
+
+    plan = registry.plan_load(tmp_path, allow_code=True)
+
+    assert plan.warnings == (
+        f"{name} was saved with scikit-learn 1.2.2, {sklearn.__version__} is installed: "
+        f"predictions may differ, save it again with {sklearn.__version__}",
+    )
+    assert registry.load(plan).predict(Payload(b"[[2]]", None)).body
+
+
+def test_pickle_of_the_installed_version_has_no_warning(tmp_path):
+    with_version(tmp_path / "m.joblib", sklearn.__version__)
+
+    assert registry.plan_load(tmp_path, allow_code=True).warnings == ()
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_version_is_read_from_every_protocol(tmp_path, protocol):
+    with mock.patch("sklearn.base.__version__", "0.23.post1"):
+        content = pickle.dumps(LinearRegression(), protocol=protocol)
+    (tmp_path / "m.pkl").write_bytes(content)
+
+    assert sklearn_versions.saved_version(tmp_path / "m.pkl") == "0.23.post1"
+
+
+@pytest.mark.parametrize("content", [b"", b"_sklearn_version", b"\x1f\x8bxx", b"x\x9cxx", b"BZhxx"])
+def test_version_of_a_damaged_pickle_is_not_known(tmp_path, content):
+    (tmp_path / "m.pkl").write_bytes(content)
+
+    assert sklearn_versions.saved_version(tmp_path / "m.pkl") is None
+
+
+def test_pickle_that_another_version_alone_can_load_names_both(tmp_path):
+    """Such a pickle names a class that moved, as those of scikit-learn 0.20 do."""
+    state = {"_sklearn_version": "0.20.3"}
+    moved = b"csklearn.tree.tree\nDecisionTreeClassifier\n"
+    content = b"\x80\x02" + moved + b")\x81" + pickle.dumps(state, 2)[2:-1] + b"b."
+    (tmp_path / "m.pkl").write_bytes(content)
+
+    with pytest.raises(ModelLoadError) as refused:
+        loaded(tmp_path, allow_code=True)
+
+    assert f"scikit-learn 0.20.3, the installed {sklearn.__version__}" in refused.value.message
+    assert "No module named 'sklearn.tree.tree'" in refused.value.message

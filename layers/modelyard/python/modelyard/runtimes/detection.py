@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.domain.model_files import Role
+from modelyard.runtimes import foreign_formats
 from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 
 _EXPECTED = (
@@ -15,6 +17,8 @@ _EXPECTED = (
     "*.skops, *.joblib, *.pkl or *.pickle (scikit-learn), or code/inference.py (script)"
 )
 _NAMED_FILES = 5
+_EXAMINED_FILES = 20
+_NAMED_FOREIGN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,11 @@ def find_model(model_dir: Path) -> Candidate:
     """Return the only file in an artifact's folder that is a model.
 
     Raises:
-        ArtifactInvalidError: no file is a model, or several are.
+        ArtifactInvalidError: no file is a model, or several are, or it is an MLflow model of a
+            flavour that is not served.
     """
+    if why := foreign_formats.mlflow_refusal(model_dir):
+        raise ArtifactInvalidError(f"the artifact cannot be loaded: {why}")
     candidates = find_candidates(model_dir)
     if len(candidates) == 1:
         return candidates[0]
@@ -40,7 +47,10 @@ def find_model(model_dir: Path) -> Candidate:
             f"the artifact holds {len(candidates)} models ({names}): keep one, "
             "or choose in a code/inference.py"
         )
-    raise ArtifactInvalidError(f"the artifact holds {_content(model_dir)}; expected is {_EXPECTED}")
+    foreign = "".join(f"; {clause}" for clause in _foreign(model_dir))
+    raise ArtifactInvalidError(
+        f"the artifact holds {_content(model_dir)}{foreign}; expected is {_EXPECTED}"
+    )
 
 
 def find_candidates(model_dir: Path) -> list[Candidate]:
@@ -68,6 +78,8 @@ def _runtime_by_content(path: Path) -> str | None:
     found = edges(path).format
     if found in XGBOOST_FORMATS:
         return "xgboost"
+    if found is Format.PICKLE and foreign_formats.refusal(path):  # PyTorch's older files
+        return None
     return {Format.PICKLE: "sklearn", Format.ONNX: "onnx"}.get(found)
 
 
@@ -96,6 +108,12 @@ def _content(model_dir: Path) -> str:
         return "no files"
     more = f" and {len(names) - _NAMED_FILES} more" if len(names) > _NAMED_FILES else ""
     return f"no model but {', '.join(names[:_NAMED_FILES])}{more}"
+
+
+def _foreign(model_dir: Path) -> list[str]:
+    """Return what the first files are that seem to be models of formats that are not served."""
+    found = map(foreign_formats.refusal, islice(_files(model_dir), _EXAMINED_FILES))
+    return [clause for clause in found if clause is not None][:_NAMED_FOREIGN]
 
 
 def _files(folder: Path) -> Iterator[Path]:

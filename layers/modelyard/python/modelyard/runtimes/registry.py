@@ -20,7 +20,7 @@ from modelyard.domain.errors import (
     ModelLoadError,
 )
 from modelyard.domain.ports import Predictor, Resident
-from modelyard.runtimes import detection, memory, script_file, xgboost_gate
+from modelyard.runtimes import detection, memory, script_file, sklearn_versions, xgboost_gate
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import Format, edges
 
@@ -118,7 +118,8 @@ def plan_artifact(model_dir: Path) -> ArtifactPlan:
     script = script_file.find_script(model_dir)
     warnings = script_file.ignored(model_dir, script)
     if script is None:
-        return replace(_plan_file(model_dir), warnings=warnings)
+        plan = _plan_file(model_dir)
+        return replace(plan, warnings=(*warnings, *plan.warnings))
     return ArtifactPlan(
         runtime="script",
         file=script,
@@ -161,13 +162,16 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
     kind = file_edges.format
     if found.runtime == "xgboost":
         xgboost_gate.check(found.path, file_edges)
+    runs_code = _runs_code(found.path, kind)
+    is_pickled = runs_code and found.runtime == "sklearn"
     return ArtifactPlan(
         runtime=found.runtime,
         file=found.path.relative_to(model_dir).as_posix(),
         format=kind,
         memory_bytes=memory.estimate(found.runtime, model_dir, found.path, kind),
-        runs_code=_runs_code(found.path, kind),
+        runs_code=runs_code,
         basis=_basis(found.runtime),
+        warnings=sklearn_versions.warnings(found.path) if is_pickled else (),
     )
 
 
@@ -190,6 +194,8 @@ def _basis(runtime: str) -> str:
     basis = f"{_PLANS_VERSION}, script {script_file.program()}"
     if runtime == "xgboost":  # its gate compares a model's version with the installed one
         return f"{basis}, XGBoost {xgboost_gate.installed_version()}"
+    if runtime == "sklearn":  # a warning compares the versions
+        return f"{basis}, scikit-learn {sklearn_versions.installed_version()}"
     return basis
 
 

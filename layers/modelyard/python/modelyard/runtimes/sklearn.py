@@ -16,7 +16,7 @@ from modelyard.domain.errors import (
     PredictionError,
 )
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory
+from modelyard.runtimes import memory, sklearn_versions
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import array_codec, feature_rows, media_types
 from modelyard.runtimes.codecs.media_types import JSON, NPY
@@ -47,6 +47,12 @@ _DATA_TYPES = frozenset(
 def load(plan: LoadPlan) -> "SklearnPredictor":
     """Return the predictor of an estimator."""
     estimator = load_native(plan)
+    if type(estimator).__module__ == "xgboost.core":
+        assert plan.model_file is not None
+        raise ModelLoadError(
+            f"{plan.model_file.name} is a pickled XGBoost {type(estimator).__name__}, which is not "
+            'read from a compressed pickle: save it with Booster.save_model("model.ubj")'
+        )
     if not callable(getattr(estimator, "predict", None)):
         raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
     return SklearnPredictor(estimator, memory_bytes=_measured(estimator) or plan.memory_bytes)
@@ -57,7 +63,7 @@ def load_native(plan: LoadPlan) -> Any:
     assert plan.model_file is not None
     if plan.model_file.suffix.lower() == ".skops":
         return _read_skops(plan.model_file, allow_code=plan.allow_code)
-    return joblib.load(plan.model_file)
+    return _unpickled(plan.model_file)
 
 
 class SklearnPredictor:
@@ -95,6 +101,23 @@ class SklearnPredictor:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
+
+
+def _unpickled(path: Path) -> Any:
+    """Return what a pickle holds; an error names the scikit-learn that saved it, if another."""
+    try:
+        return joblib.load(path)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        saved = sklearn_versions.other_version(path)
+        if saved is None:
+            raise
+        installed = sklearn_versions.installed_version()
+        raise ModelLoadError(
+            f"{path.name} was saved with scikit-learn {saved}, the installed {installed} cannot "
+            f"load it ({reason(error)}): save it again with scikit-learn {installed}, or as ONNX"
+        ) from error
 
 
 def _read_skops(path: Path, *, allow_code: bool) -> Any:

@@ -1,0 +1,136 @@
+"""Name model files of formats that are not served, for the message of a refusal.
+
+Names and first bytes tell; no framework is imported and nothing is parsed.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.domain import model_files
+
+_HEAD_BYTES = 512
+_MLFLOW_FLAVOURS = re.compile(r"^flavors:[ \t]*\n((?:[ \t]+.*\n?|\n)+)", re.M)
+_MLFLOW_FLAVOUR = re.compile(r"^(?:  |\t)([A-Za-z_]\w*):", re.M)
+_MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "onnx"})
+_MLFLOW_FUNCTION = "python_function"
+_MOST_DESCRIPTION_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _ForeignFormat:
+    """A model format that is not served, and how files of it are known."""
+
+    what: str
+    instead: str
+    """What the owner of the model can do."""
+    suffixes: tuple[str, ...]
+    head: re.Pattern[bytes]
+
+
+_TO_ONNX = "export it to ONNX"
+
+_FORMATS = (
+    _ForeignFormat(
+        "a PyTorch model",
+        f"{_TO_ONNX} with torch.onnx.export()",
+        (".pt", ".pth"),
+        # A zip with data.pkl first (1.6 and newer, and TorchScript), or the older pickle.
+        re.compile(
+            rb"PK\x03\x04.{26}[^\x00/]+/(?:data\.pkl|version|code/|\.format_version)"
+            rb"|\x80.\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19",
+            re.DOTALL,
+        ),
+    ),
+    _ForeignFormat(
+        "weights in safetensors",
+        "export the whole model to ONNX (torch.onnx.export() or Hugging Face Optimum)",
+        (".safetensors",),
+        re.compile(rb".{5}\x00{3}\{\"", re.DOTALL),
+    ),
+    _ForeignFormat(
+        "a language model in GGUF",
+        "serve it with llama.cpp; language models are not served here",
+        (".gguf",),
+        re.compile(rb"GGUF"),
+    ),
+    _ForeignFormat(
+        "a Keras model",
+        f"{_TO_ONNX} with model.export(path, format='onnx')",
+        (".h5", ".hdf5", ".keras"),
+        re.compile(rb"\x89HDF\r\n\x1a\n"),
+    ),
+    _ForeignFormat(
+        "a CatBoost model",
+        f"{_TO_ONNX} with save_model(path, format='onnx')",
+        (".cbm",),
+        re.compile(rb"CBM1"),
+    ),
+    _ForeignFormat(
+        "a LightGBM model in text",
+        f"{_TO_ONNX} with onnxmltools",
+        (),
+        re.compile(rb"tree\r?\nversion="),
+    ),
+    _ForeignFormat(
+        "a model in PMML",
+        f"{_TO_ONNX} from the framework that trained it",
+        (".pmml",),
+        re.compile(
+            rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<PMML\b", re.DOTALL
+        ),
+    ),
+    _ForeignFormat(
+        "a TensorFlow Lite model",
+        f"{_TO_ONNX} with tf2onnx",
+        (".tflite",),
+        re.compile(rb".{4}TFL3", re.DOTALL),
+    ),
+    _ForeignFormat(
+        "a model in ONNX Runtime's own format",
+        "keep the .onnx file that it was made from",
+        (".ort",),
+        re.compile(rb".{4}ORTM", re.DOTALL),
+    ),
+)
+_SAVED_MODEL = _ForeignFormat(
+    "a TensorFlow SavedModel", f"{_TO_ONNX} with tf2onnx", (), re.compile(rb"(?!)")
+)
+
+
+def refusal(path: Path) -> str | None:
+    """Return what a file is and what to do instead, as a clause; None if it seems no such model."""
+    found = _found(path)
+    return None if found is None else f"{path.name} seems to be {found.what}: {found.instead}"
+
+
+def _found(path: Path) -> _ForeignFormat | None:
+    if path.name == "saved_model.pb":
+        return _SAVED_MODEL
+    suffix = model_files.suffix_of(path.name)
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    by_content = next((known for known in _FORMATS if known.head.match(head)), None)
+    return by_content or next((known for known in _FORMATS if suffix in known.suffixes), None)
+
+
+def mlflow_refusal(model_dir: Path) -> str | None:
+    """Return why an MLflow model cannot be served, or None for a flavour that is, or no MLmodel."""
+    path = model_dir / "MLmodel"
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        text = file.read(_MOST_DESCRIPTION_BYTES).decode(errors="replace")
+    listed = _MLFLOW_FLAVOURS.search(text)
+    flavours = _MLFLOW_FLAVOUR.findall(listed[1]) if listed else []
+    if not flavours or not _MLFLOW_SERVED.isdisjoint(flavours):
+        return None
+    native = [name for name in flavours if name != _MLFLOW_FUNCTION]
+    if native:
+        instead = "log the model with mlflow.onnx, or write a code/inference.py"
+        return f"its MLmodel names the flavour {native[0]}, which is not served: {instead}"
+    return (
+        "its MLmodel names only the flavour python_function (mlflow.pyfunc), which is not served: "
+        "log the model with mlflow.sklearn, mlflow.xgboost or mlflow.onnx, or write a "
+        "code/inference.py whose model_fn calls mlflow.pyfunc.load_model"
+    )
