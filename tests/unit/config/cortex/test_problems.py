@@ -141,7 +141,6 @@ ROWS = [
         for type_ in ("python", "onnx")
         for trail, given in (
             ("signature_key", {"signature_key": "a"}),
-            ("server_side_batching", {"server_side_batching": BATCHING}),
             ("tensorflow_serving_image", {"tensorflow_serving_image": "a"}),
             (
                 "models: signature_key",
@@ -152,6 +151,19 @@ ROWS = [
                 {"model_path": MISSING, "models": {"paths": [IRIS | {"signature_key": "a"}]}},
             ),
         )
+    ),
+    row(
+        "spec.field_not_supported_by_predictor_type",
+        "predictor: server_side_batching",
+        "found with type onnx; allowed: with type tensorflow only",
+        {"type": "onnx", "model_path": "models/iris", "server_side_batching": BATCHING},
+    ),
+    row(
+        "spec.field_not_supported_by_predictor_type",
+        "predictor: server_side_batching",
+        "found with type python, which Cortex v0.25 and later call with lists; allowed: with type "
+        "tensorflow only; remove it, and write predict for one request",
+        {"server_side_batching": BATCHING},
     ),
     row(
         "spec.field_not_supported_by_predictor_type",

@@ -102,6 +102,17 @@ def test_a_missing_module_comes_with_a_remedy(tmp_path):
     assert "requirements.txt and start with --install" in words
 
 
+def test_a_package_of_cortex_s_images_comes_with_its_name_for_pip(tmp_path):
+    source = "raise ModuleNotFoundError(\"No module named 'cv2'\", name='cv2')"
+
+    words = complaint(project(tmp_path, source))
+
+    assert words.endswith(
+        "\nCortex's images had opencv-python, so its projects need not list it: pip install "
+        "opencv-python, or add it to the project's requirements.txt and start with --install."
+    )
+
+
 def test_a_misspelt_class_is_suggested(tmp_path):
     source = "from pathlib import Path\nclass PythonPredictr: ...\nclass Model: ..."
 

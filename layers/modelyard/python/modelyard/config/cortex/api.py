@@ -164,6 +164,8 @@ class Predictor(_RuledSection):
         if self.signature_key and self.chosen_models and self.chosen_models.signature_key:
             yield _conflict("signature_key", f"{places[-1]}.signature_key")
         for trail, type_ in self._typed_keys():
+            if trail == ("server_side_batching",) and self.type is PredictorType.PYTHON:
+                continue  # a message of its own
             if type_ is not self.type:
                 words = f"found with type {self.type}; allowed: with type {type_} only; remove it"
                 yield problem_at(trail, "spec.field_not_supported_by_predictor_type", words)
@@ -189,6 +191,13 @@ class Predictor(_RuledSection):
             words = f"found {processes} beside cache_size; allowed: 1; remove one of them"
             code = "spec.model_caching_not_supported_when_multiprocessing_enabled"
             yield problem_at(("processes_per_replica",), code, words)
+        if batching and self.type is PredictorType.PYTHON:
+            words = (
+                "found with type python, which Cortex v0.25 and later call with lists; allowed: "
+                "with type tensorflow only; remove it, and write predict for one request"
+            )
+            trail, code = ("server_side_batching",), "spec.field_not_supported_by_predictor_type"
+            yield problem_at(trail, code, words)
         calls = processes * self.threads_per_process
         if batching and self.type is PredictorType.TENSORFLOW and batching.max_batch_size > calls:
             words = (

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.user_class.blame import described
+from modelyard.cortex.user_class.cortex_image import image_package, install_cortex_internal
 from modelyard.cortex.user_class.signature import CLASS_NAMES, suggestion
 from modelyard.domain.errors import ConfigurationError
 
@@ -15,10 +16,11 @@ _MODULE_NAME = "cortex_predictor"
 
 
 def make_importable(project: ApiProject) -> None:
-    """Add the project's folders to the import path of this process."""
+    """Add the project's folders to the import path of this process, and Cortex's own modules."""
     sys.path.insert(0, project.folder)
     if project.python_path is not None:
         sys.path.append(str(Path(project.folder, project.python_path)))
+    install_cortex_internal()
 
 
 def load_class(project: ApiProject) -> type:
@@ -62,6 +64,11 @@ def _executed(project: ApiProject) -> ModuleType:
 def _remedy(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
+    if package := image_package(error.name or ""):
+        return (
+            f"\nCortex's images had {package}, so its projects need not list it: pip install"
+            f" {package}, or add it to the project's requirements.txt and start with --install."
+        )
     return "\nAdd its package to the project's requirements.txt and start with --install."
 
 
