@@ -97,6 +97,12 @@ def test_wrong_shape_is_rejected_with_both_shapes(linear, body, got):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        pytest.param(
+            b'{"dataframe_split": {"data": [[1]]}}',
+            "\"dataframe_split\", as MLflow takes it: this model takes an object of 'x', or rows",
+            id="mlflow",
+        ),
+        pytest.param(b'{"instances": [[1]]}', "this model takes an object of 'x'", id="instances"),
         pytest.param(b'{"y": [[1]]}', "takes the inputs 'x', got 'y'", id="another name"),
         pytest.param(b"{}", "takes the inputs 'x', got none", id="no name"),
         pytest.param(b'["a", "b", "c", "d"]', "input 'x': the values are", id="text"),

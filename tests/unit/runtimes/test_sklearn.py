@@ -268,3 +268,23 @@ def test_pickle_that_another_version_alone_can_load_names_both(tmp_path):
 
     assert f"scikit-learn 0.20.3, the installed {sklearn.__version__}" in refused.value.message
     assert "No module named 'sklearn.tree.tree'" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"dataframe_split": {"data": [[1, 2]]}}, '"dataframe_split", as MLflow takes it'),
+        ({"dataframe_records": [{"a": 1}]}, '"dataframe_records", as MLflow takes it'),
+        ({"instances": [[1, 2]]}, '"instances", as TensorFlow Serving and MLflow take it'),
+        ({"inputs": [[1, 2]]}, '"inputs", as TensorFlow Serving and MLflow take it'),
+        ({"inputs": [{"name": "x", "data": [1]}]}, "as Triton and KServe take them"),
+        ({"columns": ["a"], "index": [0], "data": [[1]]}, 'data frame in orient="split"'),
+        ([{"a": 1}], "the body holds records"),
+    ],
+)
+def test_body_of_another_server_is_named_with_what_is_taken(linear, body, words):
+    with pytest.raises(InputRejectedError) as refused:
+        linear.predict(Payload(json.dumps(body).encode(), "application/json"))
+
+    assert words in refused.value.message
+    assert "this model takes rows alone, [[1, 2], [3, 4]], or text/csv" in refused.value.message

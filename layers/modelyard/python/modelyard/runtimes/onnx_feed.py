@@ -12,7 +12,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError, UnsupportedContentTypeError
 from modelyard.runtimes.base import reason
-from modelyard.runtimes.codecs import array_codec, csv_codec
+from modelyard.runtimes.codecs import array_codec, csv_codec, foreign_bodies
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 
 Array = np.ndarray[Any, Any]
@@ -142,6 +142,10 @@ def from_body(inputs: Sequence[OnnxInput], body: bytes, kind: str) -> dict[str, 
     """
     values = None if kind in (CSV, NPY) else array_codec.decode_values(body, kind)
     if isinstance(values, dict):
+        what = foreign_bodies.what(values)
+        if what and values.keys().isdisjoint(one.name for one in inputs):
+            names = _listed(one.name for one in inputs)
+            raise InputRejectedError(f"{what}: this model takes an object of {names}, or rows")
         return _from_names(inputs, values)
     if isinstance(values, list) and values and all(isinstance(one, dict) for one in values):
         return _from_records(inputs, values)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import InputRejectedError
-from modelyard.runtimes.codecs import csv_codec, json_codec, npy_codec
+from modelyard.runtimes.codecs import csv_codec, foreign_bodies, json_codec, npy_codec
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 
 _MOST_TEXT_BYTES = 256 * 1024 * 1024
@@ -20,11 +20,14 @@ def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
     """Return the array of a body of one of `TYPES`.
 
     Raises:
-        InputRejectedError: the body is malformed or not rectangular.
+        InputRejectedError: the body is malformed, not rectangular, or another server's format.
     """
     if media_type == NPY:
         return npy_codec.decode(body)
-    array = from_values(decode_values(body, media_type))
+    values = decode_values(body, media_type)
+    if what := foreign_bodies.what(values):
+        raise InputRejectedError(f"{what}: this model takes rows alone, [[1, 2], [3, 4]], or {CSV}")
+    array = from_values(values)
     # A line of JSON Lines is a row, also when it holds one value.
     return array.reshape(-1, 1) if media_type == JSON_LINES and array.ndim == 1 else array
 
