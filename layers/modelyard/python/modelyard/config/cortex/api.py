@@ -196,8 +196,8 @@ class Predictor(_RuledSection):
                 "found with type python, which Cortex v0.25 and later call with lists; allowed: "
                 "with type tensorflow only; remove it, and write predict for one request"
             )
-            trail, code = ("server_side_batching",), "spec.field_not_supported_by_predictor_type"
-            yield problem_at(trail, code, words)
+            code = "spec.field_not_supported_by_predictor_type"
+            yield problem_at(("server_side_batching",), code, words)
         calls = processes * self.threads_per_process
         if batching and self.type is PredictorType.TENSORFLOW and batching.max_batch_size > calls:
             words = (
