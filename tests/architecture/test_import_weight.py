@@ -79,9 +79,12 @@ def test_worker_starts_without_the_router_and_without_any_framework_module() -> 
     assert {name for name in imported if name.startswith("modelyard.runtimes.")} <= {
         "modelyard.runtimes.base",
         "modelyard.runtimes.detection",
+        "modelyard.runtimes.foreign_formats",
         "modelyard.runtimes.memory",
         "modelyard.runtimes.model_format",
         "modelyard.runtimes.registry",
+        "modelyard.runtimes.script_file",
+        "modelyard.runtimes.sklearn_versions",
         "modelyard.runtimes.xgboost_gate",
     }
 

@@ -4,14 +4,17 @@ SageMaker's containers run `code/inference.py`, or the file that SAGEMAKER_PROGR
 artifact that was made for that variable holds only the file, so the functions in it tell.
 """
 
-import ast
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
+
+if TYPE_CHECKING:
+    import ast
 
 FUNCTIONS = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn")
 FOREIGN_FUNCTIONS = ("handler", "handle", "input_handler", "output_handler")
@@ -87,6 +90,8 @@ def _defines_functions(path: Path) -> bool:
 
     A source that does not parse counts when it seems to define one: loading it names the error.
     """
+    import ast  # milliseconds that only artifacts with code take
+
     content = path.read_bytes()
     try:
         module = ast.parse(content)
@@ -95,8 +100,10 @@ def _defines_functions(path: Path) -> bool:
     return not _bound(module).isdisjoint((*FUNCTIONS, *FOREIGN_FUNCTIONS))
 
 
-def _bound(module: ast.Module) -> set[str]:
+def _bound(module: "ast.Module") -> set[str]:
     """Return the names that a module binds at its top level, also below `if` and `try`."""
+    import ast
+
     names: set[str] = set()
     for node in _statements(module.body):
         match node:
@@ -109,7 +116,9 @@ def _bound(module: ast.Module) -> set[str]:
     return names
 
 
-def _statements(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+def _statements(body: Iterable["ast.stmt"]) -> Iterable["ast.stmt"]:
+    import ast
+
     for node in body:
         yield node
         if isinstance(node, ast.If | ast.Try):
