@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.schema import Deployment
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
+from modelyard.domain.endpoints import Splitter
 
 MAX_WINDOW_S = 26.0
 """API Gateway closes a request after 29 s: the window, 2 s for the answer, and overhead."""
@@ -23,7 +24,11 @@ _OF_LAMBDA = re.compile(
 """Variables that Lambda sets itself and does not accept from others."""
 
 
-def refusals(deployment: Deployment, configs: Sequence[EndpointConfig]) -> Iterator[str]:
+def refusals(
+    deployment: Deployment,
+    configs: Sequence[EndpointConfig],
+    splitters: Sequence[Splitter] = (),
+) -> Iterator[str]:
     """Yield one line for each setting that AWS cannot have: the key and what is allowed."""
     if not configs:
         yield "found no endpoint; allowed: at least one"
@@ -32,6 +37,11 @@ def refusals(deployment: Deployment, configs: Sequence[EndpointConfig]) -> Itera
     for config in configs:
         for problem in _of_endpoint(config):
             yield f"{config.endpoint.name}: {problem}"
+    for splitter in splitters:
+        yield (
+            f"{splitter.name}: kind: TrafficSplitter is served by `modelyard serve`, not on AWS;"
+            " allowed: remove it, and call its APIs by their own paths"
+        )
     functions = sum(_functions(config) for config in configs)
     if functions > MAX_FUNCTIONS:
         yield (

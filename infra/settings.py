@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.refusals import locations, refusals
 from modelyard.aws.function_table import ApiRepository, EndpointFunctions
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
-from modelyard.config.files import load_config, load_deployment
+from modelyard.config.files import load_config, load_deployment, load_splitters
 from modelyard.config.schema import Deployment, validated
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint
@@ -98,7 +98,7 @@ def load_settings(path: Path, overrides: Mapping[str, str]) -> DeploySettings:
     """
     deployment = _overridden(load_deployment(path), overrides, path)
     configs = load_config(path)
-    problems = [*refusals(deployment, configs)]
+    problems = [*refusals(deployment, configs, load_splitters(path))]
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
     endpoints = tuple(_planned(config, deployment) for config in configs)

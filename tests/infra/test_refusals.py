@@ -88,6 +88,15 @@ def test_variable_of_lambda_itself_is_refused(tmp_path: Path) -> None:
         load(tmp_path, f"- name: api\n  kind: RealtimeAPI\n  predictor: {predictor}\n")
 
 
+def test_traffic_splitter_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").touch()
+    api = "- {name: api, kind: RealtimeAPI, predictor: {type: python, path: predictor.py}}\n"
+    splitter = "- {name: split, kind: TrafficSplitter, apis: [{name: api, weight: 100}]}\n"
+
+    with pytest.raises(ConfigurationError, match="split: kind: TrafficSplitter is served by `mod"):
+        load(tmp_path, api + splitter)
+
+
 def test_options_of_the_command_line_are_held_to_the_same(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="auth: found 'none' for a public API"):
         load(tmp_path, ENDPOINT, auth="none")

@@ -487,11 +487,11 @@ def test_c41_an_api_shares_its_path_with_nobody(project: Path) -> None:
     assert line.endswith(" (spec.duplicate_endpoint_in_one_deploy)")
 
 
-@pytest.mark.parametrize("kind", ["BatchAPI", "TaskAPI", "AsyncAPI", "TrafficSplitter"])
+@pytest.mark.parametrize("kind", ["BatchAPI", "TaskAPI", "AsyncAPI"])
 def test_other_kinds_of_cortex_are_refused_by_name(project: Path, kind: str) -> None:
     assert refusal(project, [api(kind=kind)]) == [
         f"cortex.yaml: demo: kind: {kind} is not supported; "
-        "allowed: MultiModelEndpoint, RealtimeAPI, Deployment"
+        "allowed: MultiModelEndpoint, RealtimeAPI, TrafficSplitter, Deployment"
     ]
 
 
@@ -527,3 +527,42 @@ def test_all_problems_of_all_apis_are_told_together(project: Path) -> None:
         ["b (RealtimeAPI)", "extra"],
         ["c", "kind"],
     ]
+
+
+def splitter(apis: Any, /, **keys: Any) -> dict[str, Any]:
+    return {"name": "split", "kind": "TrafficSplitter", "apis": apis} | keys
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (splitter([{"name": "demo", "weight": 99}]), "apis: found weights of 99 in total"),
+        (splitter([{"name": "other", "weight": 100}]), "apis: found 'other', which is no Realtime"),
+        (splitter([{"name": "demo", "weight": 50}] * 2), "apis: found an API twice"),
+        (splitter([{"name": "demo", "weight": 101}]), "apis: [0]: weight: found 101; allowed"),
+        (splitter([{"name": "demo"}]), "apis: [0]: weight: missing; allowed: a whole number"),
+        (splitter([]), "apis: found []; allowed: a list of mappings with name and weight"),
+        (
+            splitter([{"name": "demo", "weight": 100}], networking={"endpoint": "/demo"}),
+            "networking: endpoint: found '/demo', the path of demo, too",
+        ),
+        (
+            splitter([{"name": "demo", "weight": 100}], networking={"endpoint": "/ping"}),
+            "networking: endpoint: found '/ping', where the server itself answers",
+        ),
+        (
+            splitter(
+                [
+                    {"name": "demo", "weight": 100},
+                    {"name": "b", "weight": 1, "shadow": True},
+                    {"name": "c", "weight": 1, "shadow": True},
+                ]
+            ),
+            "apis: found several shadows; allowed: one",
+        ),
+    ],
+)
+def test_a_wrong_splitter_is_refused(project: Path, document: Any, words: str) -> None:
+    [line] = refusal(project, [api(), document])
+
+    assert line.startswith(f"cortex.yaml: split (TrafficSplitter): {words}")

@@ -12,6 +12,7 @@ from modelyard.cli.options import duration, size
 
 if TYPE_CHECKING:
     from modelyard.config.endpoint_config import EndpointConfig
+    from modelyard.domain.endpoints import Splitter
     from modelyard.local.options import ServedApi
 
 
@@ -160,7 +161,8 @@ def serve(
         limits = Limits(workers, memory, disk, folder, max_in_flight)
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
-        options = ServeOptions(endpoints, host, port, limits, apis, keys_folder)
+        splitters = _splitters(path, as_lambda=as_lambda)
+        options = ServeOptions(endpoints, host, port, limits, apis, splitters, keys_folder)
         served = [found.endpoint for found in resources]
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
@@ -186,6 +188,22 @@ def _prepared(
         )
         for endpoint, project in projects
     )
+
+
+def _splitters(location: str, *, as_lambda: bool) -> tuple["Splitter", ...]:
+    path = Path(location)
+    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
+        return ()
+    from modelyard.config.files import load_splitters
+
+    splitters = load_splitters(path)
+    if splitters and as_lambda:
+        from modelyard.domain.errors import ConfigurationError
+
+        raise ConfigurationError(
+            f"{splitters[0].name}: kind: TrafficSplitter is not supported with --lambda"
+        )
+    return splitters
 
 
 def _status(choice: NotReadyStatus) -> int | None:

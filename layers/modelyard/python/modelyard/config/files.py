@@ -11,6 +11,7 @@ import yaml
 from modelyard.config.cortex.api import RealtimeAPI
 from modelyard.config.cortex.problems import code_of
 from modelyard.config.cortex.project import project_of, warnings_of
+from modelyard.config.cortex.splitter import TrafficSplitter
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute, found
 from modelyard.config.schema import (
     Access,
@@ -20,13 +21,13 @@ from modelyard.config.schema import (
     suggestion,
     validated,
 )
-from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.endpoints import AccessRule, Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 _MOST_ALIASED = 1_000_000
 """Characters and values that aliases may add to a config file."""
 
-_OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI", "TrafficSplitter")
+_OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI")
 
 
 def load_config(path: Path) -> list[EndpointConfig]:
@@ -38,20 +39,36 @@ def load_config(path: Path) -> list[EndpointConfig]:
     """
     problems: list[str] = []
     configs: list[EndpointConfig] = []
+    splitters: list[Splitter] = []
     documents = _documents(path)
     for position, document in enumerate(documents, start=1):
         try:
             if _is_deployment(document):
                 validated(Deployment, document, path.parent)
                 continue
+            if _is_splitter(document):
+                splitters.append(_splitter(document, path))
+                continue
             configs.append(_endpoint_config(document, path))
         except ConfigurationError as error:
             label = _label(document, position)
             problems += [f"{label}: {problem}" for problem in error.message.split("\n")]
-    problems += [*_name_clashes(documents), *_route_clashes(configs)]
+    problems += _name_clashes(documents)
+    problems += _route_clashes(configs, splitters)
+    problems += _unknown_apis(documents, splitters)
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
     return configs
+
+
+def load_splitters(path: Path) -> tuple[Splitter, ...]:
+    """Return the traffic splitters of a config file.
+
+    Raises:
+        ConfigurationError: as `load_config`.
+    """
+    load_config(path)
+    return tuple(_splitter(one, path) for one in _documents(path) if _is_splitter(one))
 
 
 def load_deployment(path: Path) -> Deployment:
@@ -170,9 +187,29 @@ def _is_deployment(document: Any) -> bool:
     return isinstance(document, Mapping) and document.get("kind") == "Deployment"
 
 
+def _is_splitter(document: Any) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") == "TrafficSplitter"
+
+
+def _splitter(document: Mapping[str, Any], path: Path) -> Splitter:
+    return validated(TrafficSplitter, document, path.parent, code_of).splitter
+
+
+def _unknown_apis(documents: list[Any], splitters: Iterable[Splitter]) -> Iterator[str]:
+    known = {_name(document) for document in documents if _is_api(document)}
+    for splitter in splitters:
+        for target in splitter.targets:
+            if target.api not in known:
+                yield (
+                    f"{splitter.name} (TrafficSplitter): apis: found {target.api!r}, which is no "
+                    "RealtimeAPI of this file; allowed: names of its RealtimeAPIs"
+                )
+
+
 def _label(document: Any, position: int) -> str:
     label = _name(document) or f"resource {position}"
-    return f"{label} (RealtimeAPI)" if _is_api(document) else label
+    is_cortex = _is_api(document) or _is_splitter(document)
+    return f"{label} ({document['kind']})" if is_cortex else label
 
 
 def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
@@ -183,7 +220,7 @@ def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
     kind = document.get("kind")
     if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind](document, path)
-    allowed = f"allowed: {', '.join((*KINDS, 'Deployment'))}"
+    allowed = f"allowed: {', '.join((*KINDS, 'TrafficSplitter', 'Deployment'))}"
     if kind in _OTHER_CORTEX_KINDS:
         raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
     words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"
@@ -249,14 +286,19 @@ def _name_clashes(documents: list[Any]) -> Iterator[str]:
             yield f"{name}: name: {words}{code}"
 
 
-def _route_clashes(configs: Iterable[EndpointConfig]) -> Iterator[str]:
+def _route_clashes(
+    configs: Iterable[EndpointConfig], splitters: Iterable[Splitter]
+) -> Iterator[str]:
     first: dict[str, str] = {}
-    for endpoint in (config.endpoint for config in configs if config.endpoint.is_api):
-        assert endpoint.route is not None
-        name = first.setdefault(endpoint.route, endpoint.name)
-        if name != endpoint.name:
+    apis = [config.endpoint for config in configs if config.endpoint.is_api]
+    routes = [(api.route, api.name, "RealtimeAPI") for api in apis]
+    routes += [(splitter.route, splitter.name, "TrafficSplitter") for splitter in splitters]
+    for route, own_name, kind in routes:
+        assert route is not None
+        name = first.setdefault(route, own_name)
+        if name != own_name:
             yield (
-                f"{endpoint.name} (RealtimeAPI): networking: endpoint: found {endpoint.route!r}, "
+                f"{own_name} ({kind}): networking: endpoint: found {route!r}, "
                 f"the path of {name}, too; allowed: one API per path; give one of them another "
                 "(spec.duplicate_endpoint_in_one_deploy)"
             )

@@ -90,6 +90,42 @@ class Endpoint:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SplitTarget:
+    """An API behind a traffic splitter and its share of the calls."""
+
+    api: str
+    weight: int
+    """Percentage of the calls."""
+    shadow: bool = False
+    """Whether it gets copies of calls, whose responses are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """A path whose calls are divided among Cortex APIs (`kind: TrafficSplitter`)."""
+
+    name: str
+    route: str
+    """Its path, with the leading slash."""
+    targets: tuple[SplitTarget, ...]
+    """The weights of those that are no shadows have a sum of 100."""
+
+    def choose(self, share: float) -> str:
+        """Return the API that answers a call; `share` is a random number from 0, below 1."""
+        *first, last = (target for target in self.targets if not target.shadow)
+        for target in first:
+            share -= target.weight / 100
+            if share < 0:
+                return target.api
+        return last.api
+
+    def shadows(self, share: float) -> tuple[str, ...]:
+        """Return the APIs that get a copy of a call; `share` is as in `choose`."""
+        shadows = (target for target in self.targets if target.shadow)
+        return tuple(target.api for target in shadows if share < target.weight / 100)
+
+
 class EndpointTable:
     """Endpoints by name."""
 

@@ -82,6 +82,7 @@ async def answer_calls(
             _metrics_renderer(catalog, metrics),
             ServerLocation(),
             _authenticator(options, clock),
+            options.splitters,
         )
         async with _in_background(WarmPoller(queue, warmer).run()):
             gc.collect()

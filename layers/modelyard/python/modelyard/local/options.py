@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.cortex.project import ApiProject
-from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.endpoints import Endpoint, Splitter
 from modelyard.local.workers.worker_pool import MAX_IN_FLIGHT
 
 SHUTDOWN_GRACE_S = 5
@@ -47,6 +47,8 @@ class ServeOptions:
     port: int
     limits: Limits
     apis: tuple[ServedApi, ...] = ()
+    splitters: tuple[Splitter, ...] = ()
+    """The traffic splitters over `apis`."""
     keys_folder: Path | None = None
     """The folder of the API keys; None lets every caller in."""
 

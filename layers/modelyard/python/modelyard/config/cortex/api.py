@@ -44,7 +44,9 @@ _T = TypeVar("_T")
 _Given = Annotated[_T | None, NOT_NULL]
 
 
-class _RuledSection(Section):
+class RuledSection(Section):
+    """A section that checks the rules between its keys."""
+
     def _problems(self) -> Iterator[InitErrorDetails]:
         raise NotImplementedError
 
@@ -57,7 +59,7 @@ class _RuledSection(Section):
         return [key for key in keys if getattr(self, key)]
 
 
-class ModelEntry(_RuledSection):
+class ModelEntry(RuledSection):
     """One of `models.paths`."""
 
     name: ModelName
@@ -80,7 +82,7 @@ class ModelEntry(_RuledSection):
         return location
 
 
-class Models(_RuledSection):
+class Models(RuledSection):
     """The models an API may load, and how many of them may be in memory and on disk."""
 
     path: _Given[Location] = None
@@ -127,7 +129,7 @@ class Models(_RuledSection):
         return bool(self.path or any(entry.path for entry in self.paths or ()))
 
 
-class Predictor(_RuledSection):
+class Predictor(RuledSection):
     """The user's class, its models and its settings."""
 
     type: Annotated[PredictorType, Field(description="python, tensorflow or onnx")]
@@ -232,7 +234,7 @@ class Networking(Section):
     ] = None
 
 
-class ApiCompute(_RuledSection):
+class ApiCompute(RuledSection):
     """The resources of a replica."""
 
     cpu: Cpu | None = None
@@ -246,7 +248,7 @@ class ApiCompute(_RuledSection):
             yield problem_at((), "spec.compute_resource_conflict", words)
 
 
-class RealtimeAPI(_RuledSection):
+class RealtimeAPI(RuledSection):
     """One API of a Cortex project."""
 
     name: ApiName
@@ -263,17 +265,22 @@ class RealtimeAPI(_RuledSection):
             words = "found with type onnx; allowed: with other types only; remove it"
             code = "spec.field_not_supported_by_predictor_type"
             yield problem_at(("compute", "inf"), code, words)
-        if self.route in _OWN_ROUTES or self.route.startswith("/endpoints/"):
-            words = (
-                f"found {self.route!r}, where the server itself answers; "
-                f"allowed: a path that is not {' or '.join(_OWN_ROUTES)} and not below /endpoints"
-            )
-            yield problem_at(("networking", "endpoint"), "spec.duplicate_endpoint", words)
+        yield from route_problems(self.route)
 
     @property
     def route(self) -> str:
         """The path of the API, with a slash at its start."""
         return self.networking.endpoint or f"/{self.name}"
+
+
+def route_problems(route: str) -> Iterator[InitErrorDetails]:
+    """Yield a problem if the server itself answers at the path of an API."""
+    if route in _OWN_ROUTES or route.startswith("/endpoints/"):
+        words = (
+            f"found {route!r}, where the server itself answers; "
+            f"allowed: a path that is not {' or '.join(_OWN_ROUTES)} and not below /endpoints"
+        )
+        yield problem_at(("networking", "endpoint"), "spec.duplicate_endpoint", words)
 
 
 def _conflict(*keys: str) -> InitErrorDetails:

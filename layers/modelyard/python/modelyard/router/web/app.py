@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard.domain.endpoints import ServerLocation
+from modelyard.domain.endpoints import ServerLocation, Splitter
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
@@ -22,7 +22,7 @@ from modelyard.router.web.authentication import (
     Authentication,
     Authenticator,
 )
-from modelyard.router.web.calling import METHODS, ApiRoute
+from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
 from modelyard.router.web.exchange import (
     REQUEST_ID,
     Handler,
@@ -47,6 +47,7 @@ def create_app(
     render_metrics: Callable[[], Awaitable[bytes]],
     location: ServerLocation,
     authenticator: Authenticator | None = None,
+    splitters: Sequence[Splitter] = (),
 ) -> ASGIApp:
     """Return the ASGI application. Without an authenticator it accepts every caller."""
     app = Starlette()
@@ -67,6 +68,9 @@ def create_app(
         if served.route is not None:
             respond = ApiRoute(router, served.name).respond
             app.router.routes.append(Route(served.route, respond, methods=METHODS))
+    for splitter in splitters:
+        respond = SplitterRoute(router, splitter).respond
+        app.router.routes.append(Route(splitter.route, respond, methods=METHODS))
     invocations: list[Route] = []
     for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
         path = f"{prefix}{endpoint}{_INVOCATIONS}"
@@ -84,7 +88,7 @@ def create_app(
     app.router.routes += [Route("/ping", ping), Route("/metrics", metrics)]
     for kind, render in _FAILURES.items():
         app.add_exception_handler(kind, _responding(render))
-    api_paths = {served.route for served in router.endpoints}
+    api_paths = {served.route for served in (*router.endpoints, *splitters)}
     fast_path = InvocationFastPath(app, invocations, api_paths)
     return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
 

@@ -1,14 +1,23 @@
 """Routes of Cortex APIs: `POST` runs the user's class, `GET` returns a summary (Cortex v0.24)."""
 
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from modelyard.domain.endpoints import Splitter
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
 from modelyard.domain.values import ApiCall, HttpResponse, TargetModel
 from modelyard.router.router import Router
 from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.exchange import REQUEST_ID, body_of
 from modelyard.sagemaker.target_model import parse_target_model
+
+logger = logging.getLogger(__name__)
 
 MAX_CALL_BYTES = 64 << 20
 DESCRIBE_TIMEOUT_S = 30.0
@@ -48,10 +57,16 @@ class ApiRoute:
     async def _run(self, request: Request) -> HttpResponse:
         try:
             if request.method == "POST":
-                return await self._router.call(await self._call(request))
-            return await self._router.describe(self._name, DESCRIBE_TIMEOUT_S)
+                return await self._answer(await self._call(request))
+            return await self._router.describe(self._described(), DESCRIBE_TIMEOUT_S)
         except ModelyardError as error:
             return render_api_error(error)
+
+    async def _answer(self, call: ApiCall) -> HttpResponse:
+        return await self._router.call(call)
+
+    def _described(self) -> str:
+        return self._name
 
     async def _call(self, request: Request) -> ApiCall:
         return ApiCall(
@@ -65,6 +80,35 @@ class ApiRoute:
             body=await body_of(request, MAX_CALL_BYTES),
             request_id=request.scope[REQUEST_ID],
         )
+
+
+class SplitterRoute(ApiRoute):
+    """The route of a traffic splitter: an API chosen by weight answers, shadows get a copy."""
+
+    def __init__(
+        self, router: Router, splitter: Splitter, draw: Callable[[], float] = random.random
+    ) -> None:
+        """`draw` returns random numbers from 0, below 1."""
+        super().__init__(router, splitter.name)
+        self._splitter = splitter
+        self._draw = draw
+        self._copies: set[asyncio.Task[None]] = set()
+
+    async def _answer(self, call: ApiCall) -> HttpResponse:
+        for name in self._splitter.shadows(self._draw()):
+            copy = asyncio.create_task(self._send_copy(replace(call, endpoint_name=name)))
+            self._copies.add(copy)  # asyncio keeps only a weak reference
+            copy.add_done_callback(self._copies.discard)
+        return await super()._answer(replace(call, endpoint_name=self._described()))
+
+    def _described(self) -> str:
+        return self._splitter.choose(self._draw())
+
+    async def _send_copy(self, call: ApiCall) -> None:
+        try:
+            await self._router.call(call)
+        except ModelyardError:
+            logger.debug("shadow call failed", extra={"endpoint": call.endpoint_name})
 
 
 def _target_model(request: Request) -> TargetModel:
