@@ -189,28 +189,33 @@ def test_compressed_pickle_is_an_estimator_and_code(tmp_path, name):
     assert json.loads(answer) == pytest.approx([5.0])
 
 
-@pytest.mark.parametrize("name", ["m.joblib.gz", "m.pkl", "m.joblib"])
-@pytest.mark.parametrize("is_pipeline", [False, True])
-def test_classifier_of_xgboost_answers_its_labels_under_any_name(tmp_path, name, is_pipeline):
-    rows, labels = np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1]
-    model = xgboost.XGBClassifier(n_estimators=3, min_child_weight=0)
-    model = make_pipeline(StandardScaler(), model) if is_pipeline else model
-    joblib.dump(model.fit(rows, labels), tmp_path / name)
+XGBOOST_NAMES = pytest.mark.parametrize("name", ["m.joblib.gz", "m.pkl.z", "m.pkl", "m.joblib"])
+
+
+def xgboost_classifier():
+    return xgboost.XGBClassifier(n_estimators=3, min_child_weight=0)
+
+
+@XGBOOST_NAMES
+@pytest.mark.parametrize("part", ["classifier", "booster"])
+def test_booster_or_classifier_of_xgboost_answers_scores_under_any_name(tmp_path, name, part):
+    model = xgboost_classifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+    joblib.dump(model if part == "classifier" else model.get_booster(), tmp_path / name)
 
     answer = loaded(tmp_path, allow_code=True).predict(Payload(b"0\n3", "text/csv")).body
 
-    if is_pipeline or name.endswith("gz"):
-        assert json.loads(answer) == [0, 1]
-    else:  # read as a booster
-        assert np.rint(json.loads(answer)).tolist() == [0, 1]
+    scores = model.predict_proba([[0.0], [3.0]])[:, 1]
+    assert json.loads(answer) == scores.tolist()
 
 
-def test_booster_in_a_compressed_pickle_is_refused_in_words(tmp_path):
-    booster = xgboost.train({}, xgboost.DMatrix(np.zeros((2, 1)), label=[0, 1]), 1)
-    joblib.dump(booster, tmp_path / "m.joblib.gz", compress=3)
+@XGBOOST_NAMES
+def test_pipeline_with_xgboost_answers_its_labels_under_any_name(tmp_path, name):
+    pipeline = make_pipeline(StandardScaler(), xgboost_classifier())
+    joblib.dump(pipeline.fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]), tmp_path / name)
 
-    with pytest.raises(ModelLoadError, match=r"m\.joblib\.gz is a pickled XGBoost Booster"):
-        loaded(tmp_path, allow_code=True)
+    answer = loaded(tmp_path, allow_code=True).predict(Payload(b"0\n3", "text/csv")).body
+
+    assert json.loads(answer) == [0, 1]
 
 
 def with_version(path, version, compress=0):

@@ -15,6 +15,7 @@ from modelyard.domain.errors import (
     ModelLoadError,
     PredictionError,
 )
+from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import memory, sklearn_versions
 from modelyard.runtimes.base import LoadPlan, reason
@@ -44,15 +45,11 @@ _DATA_TYPES = frozenset(
 )
 
 
-def load(plan: LoadPlan) -> "SklearnPredictor":
-    """Return the predictor of an estimator."""
+def load(plan: LoadPlan) -> Predictor:
+    """Return the predictor of an estimator; one of XGBoost answers as its booster does."""
     estimator = load_native(plan)
-    if type(estimator).__module__ == "xgboost.core":
-        assert plan.model_file is not None
-        raise ModelLoadError(
-            f"{plan.model_file.name} is a pickled XGBoost {type(estimator).__name__}, which is not "
-            'read from a compressed pickle: save it with Booster.save_model("model.ubj")'
-        )
+    if type(estimator).__module__.startswith("xgboost."):  # out of a compressed pickle
+        return _booster(estimator, plan.memory_bytes)
     if not callable(getattr(estimator, "predict", None)):
         raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
     return SklearnPredictor(estimator, memory_bytes=_measured(estimator) or plan.memory_bytes)
@@ -101,6 +98,15 @@ class SklearnPredictor:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
+
+
+def _booster(model: Any, memory_bytes: int) -> Predictor:
+    """Return the predictor of an XGBoost booster or estimator, as of one that is not compressed."""
+    from modelyard.runtimes.xgboost import XGBoostPredictor
+    from modelyard.runtimes.xgboost_library import Booster
+
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    return XGBoostPredictor(Booster(bytes(booster.save_raw("ubj"))), memory_bytes)
 
 
 def _unpickled(path: Path) -> Any:
