@@ -26,7 +26,7 @@ from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.envelope import render_request
 from modelyard.domain.requests import Invoke
 from modelyard.domain.values import Payload, TargetModel
-from modelyard.runtimes.xgboost_library import Booster
+from modelyard.runtimes.xgboost.library import Booster
 
 TREES, DEPTH, FEATURES = 100, 6, 10
 ROW = b"0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0\n"

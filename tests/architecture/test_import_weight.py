@@ -85,7 +85,8 @@ def test_worker_starts_without_the_router_and_without_any_framework_module() -> 
         "modelyard.runtimes.registry",
         "modelyard.runtimes.script_file",
         "modelyard.runtimes.sklearn_versions",
-        "modelyard.runtimes.xgboost_gate",
+        "modelyard.runtimes.xgboost",
+        "modelyard.runtimes.xgboost.version_gate",
     }
 
 

@@ -12,8 +12,9 @@ import xgboost
 
 from modelyard.domain.errors import ModelError
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry, xgboost_content
+from modelyard.runtimes import registry
 from modelyard.runtimes.model_format import Format, edges
+from modelyard.runtimes.xgboost import model_content
 
 FORMATS = {
     ".legacy": "binary",
@@ -76,7 +77,7 @@ def _answer(folder: Path, rows: np.ndarray) -> np.ndarray:
 
 def _margin(path: Path, rows: np.ndarray) -> np.ndarray:
     booster = xgboost.Booster()
-    booster.load_model(bytearray(xgboost_content.read(path, edges(path).format)))
+    booster.load_model(bytearray(model_content.read(path, edges(path).format)))
     data = xgboost.DMatrix(rows)
     return booster.predict(data, output_margin=True, validate_features=False)
 

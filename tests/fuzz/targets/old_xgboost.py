@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import xgboost
 
-from modelyard.runtimes import xgboost_content
 from modelyard.runtimes.model_format import Format
-from modelyard.runtimes.xgboost_library import Booster, LibraryError
+from modelyard.runtimes.xgboost import model_content
+from modelyard.runtimes.xgboost.library import Booster, LibraryError
 from tests.models import legacy_xgboost as legacy
 from tests.models.legacy_xgboost import Leaf, Split
 
@@ -24,7 +24,7 @@ def target(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "xgboost-model")
         path.write_bytes(content)
-        readable = xgboost_content.read(path, kind)
+        readable = model_content.read(path, kind)
     with contextlib.suppress(LibraryError):
         booster = Booster(readable)
         if booster.features <= 100:

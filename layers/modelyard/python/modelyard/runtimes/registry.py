@@ -20,9 +20,10 @@ from modelyard.domain.errors import (
     ModelLoadError,
 )
 from modelyard.domain.ports import Predictor, Resident
-from modelyard.runtimes import detection, memory, script_file, sklearn_versions, xgboost_gate
+from modelyard.runtimes import detection, memory, script_file, sklearn_versions
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import Format, edges
+from modelyard.runtimes.xgboost import version_gate
 
 __all__ = [
     "LoadPlan",
@@ -47,6 +48,9 @@ _EXTRAS = {
     "saved_model": "tensorflow",
 }
 
+# Where the functions of a runtime are, when its module is not named after it.
+_MODULES = {"xgboost": "xgboost.predictor"}
+
 _PLANS_VERSION = "2"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
@@ -60,7 +64,7 @@ _INSUFFICIENT_MEMORY = 507
 
 
 class Runtime(Protocol):
-    """The functions of each module that is named after a runtime."""
+    """The functions of the module of each runtime."""
 
     def load(self, plan: LoadPlan) -> Predictor:
         """Return the loaded model."""
@@ -161,7 +165,7 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
     file_edges = edges(found.path)  # once: on a network file system each look takes its time
     kind = file_edges.format
     if found.runtime == "xgboost":
-        xgboost_gate.check(found.path, file_edges)
+        version_gate.check(found.path, file_edges)
     runs_code = _runs_code(found.path, kind)
     is_pickled = runs_code and found.runtime == "sklearn"
     return ArtifactPlan(
@@ -193,7 +197,7 @@ def _basis(runtime: str) -> str:
     """Return what a plan of a runtime depends on besides the artifact's files."""
     basis = f"{_PLANS_VERSION}, script {script_file.program()}"
     if runtime == "xgboost":  # its gate compares a model's version with the installed one
-        return f"{basis}, XGBoost {xgboost_gate.installed_version()}"
+        return f"{basis}, XGBoost {version_gate.installed_version()}"
     if runtime == "sklearn":  # a warning compares the versions
         return f"{basis}, scikit-learn {sklearn_versions.installed_version()}"
     return basis
@@ -246,7 +250,7 @@ def load_resident(plan: LoadPlan, **options: Any) -> Resident:
 
 def _runtime(name: str) -> Any:
     try:
-        return importlib.import_module(f"modelyard.runtimes.{name}")
+        return importlib.import_module(f"modelyard.runtimes.{_MODULES.get(name, name)}")
     except Exception as error:  # also a framework without its native library, in its own words
         raise ConfigurationError(
             f"the {name} runtime is not installed ({reason(error)}): "

@@ -102,8 +102,8 @@ class SklearnPredictor:
 
 def _booster(model: Any, memory_bytes: int) -> Predictor:
     """Return the predictor of an XGBoost booster or estimator, as of one that is not compressed."""
-    from modelyard.runtimes.xgboost import XGBoostPredictor
-    from modelyard.runtimes.xgboost_library import Booster
+    from modelyard.runtimes.xgboost.library import Booster
+    from modelyard.runtimes.xgboost.predictor import XGBoostPredictor
 
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     return XGBoostPredictor(Booster(bytes(booster.save_raw("ubj"))), memory_bytes)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from modelyard.runtimes import ubjson
-from modelyard.runtimes.ubjson import UbjsonError
+from modelyard.runtimes.xgboost import ubjson
+from modelyard.runtimes.xgboost.ubjson import UbjsonError
 from tests.models import xgboost_models
 
 DOCUMENT = {

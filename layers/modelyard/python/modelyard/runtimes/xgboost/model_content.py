@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.domain.errors import ArtifactInvalidError, CodeNotAllowedError
-from modelyard.runtimes import ubjson, xgboost_binary, xgboost_gate, xgboost_pickle
 from modelyard.runtimes.model_format import PICKLES, FileEdges, Format
-from modelyard.runtimes.xgboost_binary import Features
-from modelyard.runtimes.xgboost_pickle import PickledBooster
+from modelyard.runtimes.xgboost import legacy_binary, pickled_booster, ubjson, version_gate
+from modelyard.runtimes.xgboost.legacy_binary import Features
+from modelyard.runtimes.xgboost.pickled_booster import PickledBooster
 
 _SNAPSHOT = b"CONFIG-offset:"
 """In pickles of XGBoost 1.0 to 1.2, the model's size, the model and a configuration follow."""
@@ -24,7 +24,7 @@ _PARAMETERS = re.compile(rb'"learner_model_param"\s*:\s*\{')
 def read(path: Path, kind: Format, *, same_rounds: bool = False) -> bytes:
     """Return the model in a file as JSON or UBJSON.
 
-    `same_rounds` is for callers who count rounds, see `xgboost_binary.as_ubjson`.
+    `same_rounds` is for callers who count rounds, see `legacy_binary.as_ubjson`.
 
     Raises:
         ArtifactInvalidError: the model is damaged.
@@ -33,12 +33,12 @@ def read(path: Path, kind: Format, *, same_rounds: bool = False) -> bytes:
     """
     content, name = path.read_bytes(), path.name
     if kind is Format.XGBOOST_LEGACY:
-        return xgboost_binary.as_ubjson(content, name, same_rounds=same_rounds)
+        return legacy_binary.as_ubjson(content, name, same_rounds=same_rounds)
     if kind not in PICKLES:
         return _with_base_score(content)
     try:
-        found = xgboost_pickle.read(content)
-    except xgboost_pickle.UnreadablePickleError as error:
+        found = pickled_booster.read(content)
+    except pickled_booster.UnreadablePickleError as error:
         raise CodeNotAllowedError(
             f"{name} cannot be read without running its code: {error}. Serve the endpoint with "
             "--allow-code or set allow_code: true, if you trust its artifacts"
@@ -47,7 +47,7 @@ def read(path: Path, kind: Format, *, same_rounds: bool = False) -> bytes:
         return _with_base_score(_without_configuration(found, name))
     features = Features(found.feature_names, found.feature_types)
     model = _without_snapshot(found.content, name)
-    return xgboost_binary.as_ubjson(model, name, features, same_rounds=same_rounds)
+    return legacy_binary.as_ubjson(model, name, features, same_rounds=same_rounds)
 
 
 def _without_configuration(found: PickledBooster, name: str) -> bytes:
@@ -62,7 +62,7 @@ def _without_configuration(found: PickledBooster, name: str) -> bytes:
             model = _json(document)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ArtifactInvalidError(f"{name} is damaged: its booster cannot be read") from error
-    xgboost_gate.check_version(name, FileEdges.of(model).xgboost_version())
+    version_gate.check_version(name, FileEdges.of(model).xgboost_version())
     return model
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from modelyard.runtimes.xgboost_library import Booster, LibraryError, dense_matrix, sparse_matrix
+from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
 from tests.models import xgboost_models
 from tests.properties import examples
 
@@ -174,7 +174,7 @@ def test_load_makes_no_threads_though_openmp_may_have_some(tmp_path: Path) -> No
     booster_of("regression").save_model(path)
     code = """
         import os, pathlib, sys, numpy
-        from modelyard.runtimes.xgboost_library import Booster
+        from modelyard.runtimes.xgboost.library import Booster
 
         before = len(os.listdir("/proc/self/task"))
         booster = Booster(pathlib.Path(sys.argv[1]).read_bytes())

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import ArtifactInvalidError
-from modelyard.runtimes import ubjson
-from modelyard.runtimes.legacy_bytes import COUNT, LegacyBytes
+from modelyard.runtimes.xgboost import ubjson
+from modelyard.runtimes.xgboost.legacy_bytes import COUNT, LegacyBytes
 
 # base_score, num_feature, num_class, contain_extra_attrs, contain_eval_metrics, major and minor
 # version, num_target; boost_from_average and reserved fields.

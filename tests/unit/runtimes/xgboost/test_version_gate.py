@@ -1,14 +1,14 @@
 import pytest
 
 from modelyard.domain.errors import ArtifactInvalidError, ModelLoadError
-from modelyard.runtimes import xgboost_gate
 from modelyard.runtimes.model_format import edges
+from modelyard.runtimes.xgboost import version_gate
 from tests.models import legacy_xgboost, xgboost_models
 from tests.models.legacy_xgboost import Leaf
 
 
 def check(path):
-    xgboost_gate.check(path, edges(path))
+    version_gate.check(path, edges(path))
 
 
 @pytest.mark.parametrize("name", ["xgboost-model", "model.bst", "model.model", "model.ubj"])
@@ -30,7 +30,7 @@ def test_legacy_binary_passes(tmp_path, prefix):
 
 
 def test_newer_writer_is_refused_with_both_versions(tmp_path):
-    installed = "{}.{}".format(*xgboost_gate.installed_version())
+    installed = "{}.{}".format(*version_gate.installed_version())
 
     with pytest.raises(ModelLoadError, match=rf"by XGBoost 99.0, newer than .* {installed}"):
         check(xgboost_models.from_the_future(tmp_path))
@@ -70,7 +70,7 @@ def test_damaged_file_is_refused_before_the_native_reader_sees_it(tmp_path, cont
 def test_installed_version_is_the_importable_one():
     import xgboost
 
-    assert xgboost.__version__.startswith("{}.{}.".format(*xgboost_gate.installed_version()))
+    assert xgboost.__version__.startswith("{}.{}.".format(*version_gate.installed_version()))
 
 
 @pytest.mark.parametrize("level", [b"[", b'{"a":', b'["]",', b'{"\\"]}":'])

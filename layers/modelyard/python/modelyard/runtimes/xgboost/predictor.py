@@ -15,12 +15,13 @@ from modelyard.domain.errors import (
     UnsupportedContentTypeError,
 )
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory, xgboost_content
+from modelyard.runtimes import memory
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.runtimes.model_format import Format
-from modelyard.runtimes.xgboost_library import Booster, LibraryError, dense_matrix, sparse_matrix
+from modelyard.runtimes.xgboost import model_content
+from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
 
 _RENAMED = (".json", ".pkl", ".pickle", ".joblib")
 """Suffixes that promise another format than UBJSON."""
@@ -31,21 +32,21 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
     try:
-        content = xgboost_content.read(plan.model_file, plan.format)
+        content = model_content.read(plan.model_file, plan.format)
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise
-        from modelyard.runtimes import xgboost_package
+        from modelyard.runtimes.xgboost import package
 
-        content = bytes(xgboost_package.unpickled(plan).save_raw("ubj"))
+        content = bytes(package.unpickled(plan).save_raw("ubj"))
     return XGBoostPredictor(Booster(content), kept_bytes)
 
 
 def load_native(plan: LoadPlan) -> Any:
     """Return the booster as an object of XGBoost's own Python package."""
-    from modelyard.runtimes import xgboost_package
+    from modelyard.runtimes.xgboost import package
 
-    return xgboost_package.load_native(plan)
+    return package.load_native(plan)
 
 
 def rewrite_as_ubjson(path: Path, kind: Format) -> None:
@@ -58,7 +59,7 @@ def rewrite_as_ubjson(path: Path, kind: Format) -> None:
     target = path.with_suffix(".ubj") if path.suffix in _RENAMED else path
     if target != path and target.exists():
         return
-    content = Booster(xgboost_content.read(path, kind)).saved()
+    content = Booster(model_content.read(path, kind)).saved()
     path.unlink()
     target.write_bytes(content)
 

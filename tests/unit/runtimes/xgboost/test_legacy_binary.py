@@ -8,8 +8,8 @@ import pytest
 import xgboost
 
 from modelyard.domain.errors import ArtifactInvalidError
-from modelyard.runtimes import xgboost_binary
-from modelyard.runtimes.xgboost_binary import Features
+from modelyard.runtimes.xgboost import legacy_binary
+from modelyard.runtimes.xgboost.legacy_binary import Features
 from tests.models import legacy_xgboost as legacy
 from tests.models.legacy_xgboost import Leaf, Split
 
@@ -20,7 +20,7 @@ LARGE = float(2**24)
 
 def booster_of(content, **options):
     booster = xgboost.Booster()
-    converted = xgboost_binary.as_ubjson(content, "m", **options)
+    converted = legacy_binary.as_ubjson(content, "m", **options)
     with xgboost.config_context(verbosity=0):
         booster.load_model(bytearray(converted))
     return booster
@@ -256,7 +256,7 @@ REFUSED = [
 )
 def test_damaged_model_is_refused_in_words(content, problem):
     with pytest.raises(ArtifactInvalidError, match=problem) as refused:
-        xgboost_binary.as_ubjson(content, "old.bst")
+        legacy_binary.as_ubjson(content, "old.bst")
 
     assert refused.value.message.startswith("old.bst is ")
 
@@ -266,7 +266,7 @@ def test_every_truncation_is_refused():
 
     for length in range(len(content)):
         with pytest.raises(ArtifactInvalidError):
-            xgboost_binary.as_ubjson(content[:length], "m")
+            legacy_binary.as_ubjson(content[:length], "m")
 
 
 def test_counts_are_compared_with_the_bytes_before_memory_is_taken():
@@ -277,4 +277,4 @@ def test_counts_are_compared_with_the_bytes_before_memory_is_taken():
     for place in (trees, trees + 160 + 4):  # the number of trees, and of the first one's nodes
         for count in (2**31 - 1, -1):
             with pytest.raises(ArtifactInvalidError, match=f"states {count} .*bytes are left"):
-                xgboost_binary.as_ubjson(changed(content, place, count), "m")
+                legacy_binary.as_ubjson(changed(content, place, count), "m")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from modelyard.runtimes import xgboost_pickle
-from modelyard.runtimes.xgboost_pickle import UnreadablePickleError
+from modelyard.runtimes.xgboost import pickled_booster
+from modelyard.runtimes.xgboost.pickled_booster import UnreadablePickleError
 from tests.models import xgboost_models
 
 MODEL = bytearray(range(256)) * 3
@@ -41,7 +41,7 @@ def booster(**state):
 
 
 def read(value, protocol=4):
-    return xgboost_pickle.read(pickle.dumps(value, protocol))
+    return pickled_booster.read(pickle.dumps(value, protocol))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -57,7 +57,7 @@ def test_booster_of_the_installed_version_is_read(protocol):
 def test_names_are_read(protocol):
     found = read(booster(feature_names=["a", "b"], feature_types=["int", "q"]), protocol)
 
-    assert found == xgboost_pickle.PickledBooster(bytes(MODEL), ("a", "b"), ("int", "q"))
+    assert found == pickled_booster.PickledBooster(bytes(MODEL), ("a", "b"), ("int", "q"))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -113,7 +113,7 @@ def test_nothing_of_a_pickle_runs(tmp_path):
     content = pickle.dumps(booster(extra=Computed(os.mkdir, str(tmp_path / "made"))))
 
     with pytest.raises(UnreadablePickleError, match=r"names posix\.mkdir"):
-        xgboost_pickle.read(content)
+        pickled_booster.read(content)
 
     assert not list(tmp_path.iterdir())
 
@@ -145,14 +145,14 @@ def nested(count):
 )
 def test_damaged_or_hostile_pickle_is_refused(content):
     with pytest.raises(UnreadablePickleError):
-        xgboost_pickle.read(content)
+        pickled_booster.read(content)
 
 
 def test_enormous_memo_index_takes_no_memory():
     content = b"\x80\x04Nr\xff\xff\xff\xff."
 
     with pytest.raises(UnreadablePickleError, match="holds no booster"):
-        xgboost_pickle.read(content)
+        pickled_booster.read(content)
 
 
 def test_every_truncation_is_refused():
@@ -160,4 +160,4 @@ def test_every_truncation_is_refused():
 
     for length in range(len(content)):
         with pytest.raises(UnreadablePickleError):
-            xgboost_pickle.read(content[:length])
+            pickled_booster.read(content[:length])

@@ -5,8 +5,8 @@ import pickle
 import xgboost
 
 from modelyard.domain.errors import CodeNotAllowedError, ModelLoadError
-from modelyard.runtimes import xgboost_content
 from modelyard.runtimes.base import LoadPlan
+from modelyard.runtimes.xgboost import model_content
 
 
 def load_native(plan: LoadPlan) -> xgboost.Booster:
@@ -21,7 +21,7 @@ def load_native(plan: LoadPlan) -> xgboost.Booster:
 def _read(plan: LoadPlan) -> xgboost.Booster:
     assert plan.model_file is not None
     try:
-        content = xgboost_content.read(plan.model_file, plan.format, same_rounds=True)
+        content = model_content.read(plan.model_file, plan.format, same_rounds=True)
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise

@@ -11,8 +11,9 @@ import xgboost
 
 from modelyard.domain.errors import ArtifactInvalidError, CodeNotAllowedError, ModelLoadError
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry, xgboost_content
+from modelyard.runtimes import registry
 from modelyard.runtimes.model_format import Format, edges
+from modelyard.runtimes.xgboost import model_content
 from tests.models import legacy_xgboost as legacy
 from tests.models import xgboost_models
 from tests.models.legacy_xgboost import Leaf, Split
@@ -71,7 +72,7 @@ class Pickled:
 def read(tmp_path, content, kind=None, **options):
     path = tmp_path / "old"
     path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
-    return xgboost_content.read(path, kind or edges(path).format, **options)
+    return model_content.read(path, kind or edges(path).format, **options)
 
 
 def booster_of(content):
@@ -159,7 +160,7 @@ def test_pickle_with_code_is_refused_with_the_remedy(tmp_path):
     path = xgboost_models.pickled_with_code(tmp_path, 1.0)
 
     with pytest.raises(CodeNotAllowedError, match=r"names math\.sqrt.*allow_code: true"):
-        xgboost_content.read(path, Format.PICKLED_BOOSTER)
+        model_content.read(path, Format.PICKLED_BOOSTER)
 
 
 @pytest.mark.parametrize(

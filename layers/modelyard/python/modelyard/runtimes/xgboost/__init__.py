@@ -1,0 +1,1 @@
+"""Models of XGBoost of every version: which file can be read, and how it is loaded."""
