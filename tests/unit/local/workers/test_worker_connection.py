@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.envelope import Frame
+from modelyard.domain.frames import pack, read_frame
 from modelyard.local.workers.worker_connection import WorkerConnection, listen
-from modelyard.local.workers.worker_frames import pack, read_frame
 
 ASKED, ANSWERED = Frame(b"question", b"?" * 3), Frame(b"answer", b"!" * 100_000)
 Act = Callable[[WorkerConnection, socket.socket], Awaitable[None]]

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from modelyard.domain.envelope import Frame, parse_answer, render_request
+from modelyard.domain.frames import pack, read_frame
 from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
 from modelyard.local.workers import worker_channel, worker_server
 from modelyard.local.workers.worker_connection import listen
-from modelyard.local.workers.worker_frames import pack, read_frame
 from modelyard.local.workers.worker_server import SHORT_S, ShortCalls, WorkerServer
 
 ENDED = Answer(prediction=Prediction(b"done"))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from modelyard.domain.envelope import Frame
-from modelyard.local.workers.worker_frames import pack, read_frame
+from modelyard.domain.frames import pack, read_frame
 
 PATIENCE_S = 0.005
 """How long calls may wait behind one that was expected to be short."""

@@ -6,7 +6,7 @@ import socket
 from typing import cast
 
 from modelyard.domain.envelope import Frame
-from modelyard.local.workers.worker_frames import FrameBuffer, pack
+from modelyard.domain.frames import FrameBuffer, pack
 
 _NUMBERS = 2**32
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.domain.envelope import Frame
-from modelyard.local.workers.worker_frames import FrameBuffer, pack, read_frame
+from modelyard.domain.frames import FrameBuffer, pack, read_frame
 
 FRAMES = st.builds(Frame, st.binary(max_size=100), st.binary(max_size=100))
 NUMBERED = st.tuples(st.integers(0, 2**32 - 1), FRAMES)
