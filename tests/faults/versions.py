@@ -7,18 +7,22 @@ So whoever finds a file can tell whether it is whole, and of which version it is
 import hashlib
 import json
 import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from modelyard.repositories.artifact_files import folder_tag
+from modelyard.repositories.settling import content_tag
 from tests.models import archives
 
 FOLDER, ARCHIVE, FILE = "net", ".tar.gz", ".bin"
 KEYS = ("a.bin", "b.bin", "c/c.bin", "d-net", "e-net", "f.tar.gz", "g.tar.gz", "h.bin")
 PARTS = ("1/weights", "index")
 _SMALLEST, _LARGEST = 3_000, 30_000
+_WRITTEN_WITHIN_S = 1.0
+"""A reader may find a file before its publisher has written the tag down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class Ledger:
         return self._tag(key, versions.pop())
 
     def _tag(self, key: str, version: int) -> str | None:
-        if (key, version) not in self._tags:
+        give_up_at = time.monotonic() + _WRITTEN_WITHIN_S
+        while (key, version) not in self._tags and time.monotonic() < give_up_at:
             self._read()
         return self._tags.get((key, version))
 
@@ -100,7 +105,7 @@ class Publisher(Protocol):
 
 
 class DirectoryPublisher:
-    """A folder whose objects are replaced by rename; the ledger knows a tag before a reader can."""
+    """A folder whose objects are replaced by rename, which is what gives them their tags."""
 
     def __init__(self, root: Path, ledger: Ledger) -> None:
         self._root = root
@@ -112,12 +117,10 @@ class DirectoryPublisher:
     def put(self, key: str, version: int, body: bytes) -> None:
         draft = self._drafts / "draft"
         draft.write_bytes(body)
-        status = draft.stat()
-        tag = f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"
-        self._ledger.write(key, version, tag)
         target = self._root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(target)
+        self._ledger.write(key, version, content_tag(target.stat()))
 
 
 class S3Publisher:

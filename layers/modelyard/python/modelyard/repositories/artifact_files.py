@@ -40,6 +40,13 @@ def changed(key: str) -> ArtifactChangedError:
     return ArtifactChangedError(f"the model {key!r} changed in its repository while it was read")
 
 
+def being_written(key: str) -> ArtifactChangedError:
+    """Return the error for an artifact that a process has open for writing."""
+    return ArtifactChangedError(
+        f"the model {key!r} is not read while a process has it open for writing"
+    )
+
+
 def is_key(key: str) -> bool:
     """Return whether the key can name a model or a part of one.
 

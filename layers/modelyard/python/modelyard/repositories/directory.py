@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,20 @@ from modelyard.domain.errors import DependencyError, TargetModelNotFoundError
 from modelyard.domain.ports import ArtifactFile
 from modelyard.domain.values import ModelArtifact, StoredObject
 from modelyard.repositories.artifact_files import (
+    being_written,
     changed,
     folder_tag,
     forbidden,
     is_key,
     not_found,
     sized_stream,
+)
+from modelyard.repositories.settling import (
+    SETTLE_S,
+    SETTLE_UNSEEN_S,
+    content_tag,
+    is_open_for_writing,
+    unsettled_s,
 )
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -26,7 +35,11 @@ _MAX_REMEMBERED = 100_000
 
 
 class DirectoryRepository:
-    """Models below one root folder; hidden files and links that lead out of it are ignored."""
+    """Models below one root folder; hidden files and links that lead out of it are ignored.
+
+    A file is read only when nobody writes it: not while a process has it open for writing, and not
+    before it was left alone for a moment.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -69,12 +82,12 @@ class DirectoryRepository:
             yield StoredObject(key, files[key].st_size, files[key].st_mtime)
 
     def _file(self, key: str, status: os.stat_result) -> ModelArtifact:
-        return ModelArtifact(self._uri, key, _tag(status), status.st_size)
+        return ModelArtifact(self._uri, key, content_tag(status), status.st_size)
 
     def _folder(self, key: str, files: dict[str, os.stat_result]) -> ModelArtifact:
         if not files:
             raise not_found(self._root.name, key)
-        tag = folder_tag((path, _tag(status)) for path, status in files.items())
+        tag = folder_tag((path, content_tag(status)) for path, status in files.items())
         size = sum(status.st_size for status in files.values())
         return ModelArtifact(self._uri, key, tag, size, is_folder=True)
 
@@ -103,7 +116,8 @@ class DirectoryRepository:
     def _files(self, folder: str) -> dict[str, os.stat_result]:
         """Return the regular files below a folder of the root by their paths in it."""
         found = self._walk(self._root / folder, "", frozenset())
-        return {path: status for path, status in found if is_key(path)}
+        files = ((path, status) for path, status in found if stat.S_ISREG(status.st_mode))
+        return {path: status for path, status in files if is_key(path)}
 
     def _files_under(self, key: str) -> dict[str, os.stat_result]:
         """Return the file of this key, or those below the folder of this key, by their keys."""
@@ -116,6 +130,7 @@ class DirectoryRepository:
     def _walk(
         self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
     ) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield every file and folder below a folder, and that folder itself."""
         try:
             status = folder.stat()
             identity = (status.st_dev, status.st_ino)
@@ -126,6 +141,7 @@ class DirectoryRepository:
             if above and error.errno in _GONE:  # removed meanwhile; its neighbours are still there
                 return
             raise
+        yield prefix, status
         for path, status in entries:
             relative = prefix + path.name
             if stat.S_ISREG(status.st_mode):
@@ -160,19 +176,35 @@ class DirectoryRepository:
 
     def _fetch_folder(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
         try:
+            self._settle_folder(artifact)
             files = self._files(artifact.key)
         except OSError as error:
             raise self._unreadable(error) from error
         for path, status in sorted(files.items()):
-            yield from self._fetch_file(f"{artifact.key}/{path}", path, _tag(status))
+            yield from self._fetch_file(f"{artifact.key}/{path}", path, content_tag(status))
         self._check(artifact)
 
+    def _settle_folder(self, artifact: ModelArtifact) -> None:
+        """Wait until nothing in a folder has changed for a while: its files come one by one."""
+        found = self._walk(self._root / artifact.key, "", frozenset())
+        wait_s = unsettled_s((status for _, status in found), SETTLE_UNSEEN_S)
+        if wait_s > 0:
+            time.sleep(wait_s)
+            self._check(artifact)
+
     def _fetch_file(self, key: str, name: str, tag: str) -> Iterator[ArtifactFile]:
-        """Yield one file; once it is open, a rename does not matter."""
         with self._opened(key) as file:
+            self._settle_file(file)
             size = self._checked_size(file, key, tag)
             yield ArtifactFile(name, size, self._stream(file, key, size))
             self._checked_size(file, key, tag)
+
+    def _settle_file(self, file: BinaryIO) -> None:
+        is_busy = is_open_for_writing(file.fileno())
+        settle_s = SETTLE_UNSEEN_S if is_busy is None else SETTLE_S
+        wait_s = SETTLE_S if is_busy else unsettled_s([os.fstat(file.fileno())], settle_s)
+        if wait_s > 0:
+            time.sleep(wait_s)
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[BinaryIO]:
@@ -184,8 +216,14 @@ class DirectoryRepository:
             yield cast("BinaryIO", file)
 
     def _checked_size(self, file: BinaryIO, key: str, tag: str) -> int:
+        """Return the size of an open file if it still is the version `tag`.
+
+        After a rename over it, it is not: that changes its number of links.
+        """
+        if is_open_for_writing(file.fileno()):
+            raise being_written(key)
         status = os.fstat(file.fileno())
-        if _tag(status) != tag:
+        if content_tag(status) != tag:
             raise changed(key)
         return status.st_size
 
@@ -206,7 +244,3 @@ class DirectoryRepository:
         return DependencyError(
             f"the model repository {self._root.name!r} cannot be read: {error.strerror}"
         )
-
-
-def _tag(status: os.stat_result) -> str:
-    return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
@@ -82,14 +83,15 @@ class Loader(Generic[R]):
         reservation = self._models.reserve(source.model_id, timeout_s=_MEMORY_TIMEOUT_S)
         try:
             repository = self._open_repository(source.repository)
-            for _ in range(_TRIES_WHILE_CHANGING):
+            for tries in count(1):
                 try:
                     self._load_version(source, artifact, repository, reservation)
+                    break
                 except ArtifactChangedError:
+                    if tries == _TRIES_WHILE_CHANGING:
+                        raise
                     artifact = repository.describe(source.target_model)
-                else:
-                    return artifact
-            raise ArtifactChangedError(f"{artifact.key} kept changing while it was being fetched")
+            return artifact
         except BaseException:
             self._models.cancel(reservation)
             raise
