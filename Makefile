@@ -53,7 +53,7 @@ old-xgboost: setup
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \
 	aws_cli bad_artifacts bad_requests invoke_errors invoke_members invoke_retries lifecycle limits \
 	management_routes same_key surface cortex_calls cortex_config cortex_models cortex_onnx \
-	cortex_operations cortex_reloading cortex_tensorflow cortex_wrong_projects))
+	cortex_operations cortex_reloading cortex_splitter cortex_tensorflow cortex_wrong_projects))
 test-lambda: setup
 	MODELYARD_DOOR=lambda $(BIN)/python -m pytest $(DEPLOYED)
 

@@ -19,7 +19,7 @@ from typing import TypedDict
 import modelyard
 from benchmarks.machine import facts, own_versions
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.aws.function_table import EndpointFunctions, render_function_table
+from modelyard.aws.function_table import EndpointFunctions, FunctionTable, render_function_table
 from modelyard.aws.lambda_payload import render_payload
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.envelope import render_request
@@ -138,7 +138,8 @@ def main() -> None:
 def _subjects(folder: Path, *, with_tensorflow: bool) -> Iterator[Subject]:
     manifest = folder / "endpoints.json"
     endpoint = Endpoint("models", folder.as_uri())
-    manifest.write_bytes(render_function_table([EndpointFunctions(endpoint, "models", 4, 60.0)]))
+    table = FunctionTable((EndpointFunctions(endpoint, "models", 4, 60.0),))
+    manifest.write_bytes(render_function_table(table))
     queue = "https://sqs.us-east-1.amazonaws.com/000000000000/warm.fifo"
     yield Subject("router", "", RouterSettings(str(manifest), queue).to_environ())
     yield Subject("warmer", "", WarmerSettings(str(manifest), queue).to_environ())

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from benchmarks.turns import measured, report
 from modelyard.aws import router
 from modelyard.aws.function_settings import RouterSettings
-from modelyard.aws.function_table import EndpointFunctions, render_function_table
+from modelyard.aws.function_table import EndpointFunctions, FunctionTable, render_function_table
 from modelyard.aws.lambda_payload import render_answer_members
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.requests import Answer
@@ -98,7 +98,8 @@ def _nowhere() -> Any:
 def _router(folder: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
     manifest = folder / "endpoints.json"
     endpoint = Endpoint("models", folder.as_uri())
-    manifest.write_bytes(render_function_table([EndpointFunctions(endpoint, "models", 4, 60.0)]))
+    table = FunctionTable((EndpointFunctions(endpoint, "models", 4, 60.0),))
+    manifest.write_bytes(render_function_table(table))
     queue = "https://sqs.us-east-1.amazonaws.com/000000000000/warm.fifo"
     with patch.object(router, "LambdaClients", CannedClients):
         handler = router.handler_of(RouterSettings(str(manifest), queue).to_environ())

@@ -14,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.image_context import BYTECODE, DOCKERFILE, ROOT, build_arguments, lay_out
 from infra.settings import PlannedEndpoint
-from modelyard.aws.function_table import EndpointFunctions, render_function_table
+from modelyard.aws.function_table import FunctionTable, render_function_table
 
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"
@@ -62,9 +62,9 @@ def _wheels(architecture: str) -> Path:
     return BUILD / "layers" / f"dependencies-{architecture}"
 
 
-def function_table_code(endpoints: list[EndpointFunctions]) -> lambda_.Code:
+def function_table_code(table: FunctionTable) -> lambda_.Code:
     """Return the table of endpoints and functions as a layer."""
-    content = render_function_table(endpoints)
+    content = render_function_table(table)
     folder = BUILD / "manifests" / hashlib.sha256(content).hexdigest()[:16]
     (folder / "modelyard").mkdir(parents=True, exist_ok=True)
     (folder / "modelyard" / "endpoints.json").write_bytes(content)

@@ -1,12 +1,12 @@
 """The limits of AWS for a config file, and the messages for what exceeds them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
+from modelyard.aws.function_table import NO_SHADOWS_ON_LAMBDA
+from modelyard.config.endpoint_config import Config, EndpointConfig, RequestedCompute
 from modelyard.config.schema import Deployment
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
-from modelyard.domain.endpoints import Splitter
 
 MAX_WINDOW_S = 26.0
 """API Gateway closes a request after 29 s: the window, 2 s for the answer, and overhead."""
@@ -24,25 +24,19 @@ _OF_LAMBDA = re.compile(
 """Variables that Lambda sets itself and does not accept from others."""
 
 
-def refusals(
-    deployment: Deployment,
-    configs: Sequence[EndpointConfig],
-    splitters: Sequence[Splitter] = (),
-) -> Iterator[str]:
+def refusals(deployment: Deployment, config: Config) -> Iterator[str]:
     """Yield one line for each setting that AWS cannot have: the key and what is allowed."""
-    if not configs:
+    if not config.endpoints:
         yield "found no endpoint; allowed: at least one"
     for problem in _of_deployment(deployment):
         yield f"{deployment.name}: {problem}"
-    for config in configs:
-        for problem in _of_endpoint(config):
-            yield f"{config.endpoint.name}: {problem}"
-    for splitter in splitters:
-        yield (
-            f"{splitter.name}: kind: TrafficSplitter is served by `modelyard serve`, not on AWS;"
-            " allowed: remove it, and call its APIs by their own paths"
-        )
-    functions = sum(_functions(config) for config in configs)
+    for endpoint in config.endpoints:
+        for problem in _of_endpoint(endpoint):
+            yield f"{endpoint.endpoint.name}: {problem}"
+    for splitter in config.splitters:
+        if splitter.has_shadow:
+            yield f"{splitter.name}: {NO_SHADOWS_ON_LAMBDA}"
+    functions = sum(_functions(endpoint) for endpoint in config.endpoints)
     if functions > MAX_FUNCTIONS:
         yield (
             f"shards: found {functions} of all endpoints; allowed: up to {MAX_FUNCTIONS}, because"

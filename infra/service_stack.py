@@ -67,7 +67,7 @@ class ServiceStack(Stack):
         codes = {
             "Package": package_code(),
             "Dependencies": dependencies_code(architecture),
-            "Endpoints": function_table_code([item.functions for item in settings.endpoints]),
+            "Endpoints": function_table_code(settings.function_table),
         }
         is_to_be_deployed = not self.node.try_get_context("without_wheels")
         if is_to_be_deployed and not are_dependencies_made(architecture):

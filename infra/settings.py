@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.refusals import locations, refusals
-from modelyard.aws.function_table import ApiRepository, EndpointFunctions
+from modelyard.aws.function_table import ApiRepository, EndpointFunctions, FunctionTable
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
-from modelyard.config.files import load_config, load_deployment, load_splitters
+from modelyard.config.files import load_config
 from modelyard.config.schema import Deployment, validated
 from modelyard.cortex.project import ApiProject
-from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.endpoints import Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 RUNTIME_BYTES = 384 << 20
@@ -78,6 +78,12 @@ class DeploySettings:
     """The name of the service's stack and the beginning of all function names."""
     deployment: Deployment
     endpoints: tuple[PlannedEndpoint, ...]
+    splitters: tuple[Splitter, ...]
+
+    @property
+    def function_table(self) -> FunctionTable:
+        """What the functions are told about the deployment."""
+        return FunctionTable(tuple(item.functions for item in self.endpoints), self.splitters)
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -96,13 +102,14 @@ def load_settings(path: Path, overrides: Mapping[str, str]) -> DeploySettings:
     Raises:
         ConfigurationError: one line per problem, each with the key and what is allowed.
     """
-    deployment = _overridden(load_deployment(path), overrides, path)
-    configs = load_config(path)
-    problems = [*refusals(deployment, configs, load_splitters(path))]
+    config = load_config(path)
+    defaults = validated(Deployment, {"name": "modelyard", "kind": "Deployment"}, path.parent)
+    deployment = _overridden(config.deployment or defaults, overrides, path)
+    problems = [*refusals(deployment, config)]
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
-    endpoints = tuple(_planned(config, deployment) for config in configs)
-    return DeploySettings(deployment.name, deployment, endpoints)
+    endpoints = tuple(_planned(endpoint, deployment) for endpoint in config.endpoints)
+    return DeploySettings(deployment.name, deployment, endpoints, config.splitters)
 
 
 def _overridden(deployment: Deployment, given: Mapping[str, str], path: Path) -> Deployment:

@@ -222,10 +222,10 @@ def test_predictor_is_written_in_the_python_of_cortex(example):
 
 
 def test_readme_shows_where_the_api_of_the_project_is(project):
-    (config,) = load_config(project.folder / "cortex.yaml")
+    config = load_config(project.folder / "cortex.yaml")
 
     assert project.session.serving.splitlines() == [
         f"Modelyard is ready on {SHOWN_URL}",
-        f"  API {SHOWN_URL}{config.endpoint.route}",
+        f"  API {SHOWN_URL}{config.endpoints[0].endpoint.route}",
     ]
     assert config.warnings == ()

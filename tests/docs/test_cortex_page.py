@@ -86,7 +86,7 @@ def test_keys_said_to_have_no_effect_are_those_that_the_server_warns_of(tmp_path
     (tmp_path / "models").mkdir()
     config = tmp_path / "cortex.yaml"
     config.write_text(yaml.safe_dump([{"name": "api", "kind": "RealtimeAPI", **UNUSUAL}]))
-    [warning] = load_config(config)[0].warnings
+    [warning] = load_config(config).warnings
 
     idle = {documented(key) for key in keys_of(RealtimeAPI) if is_idle(key)}
 

@@ -85,6 +85,46 @@ def test_scripts_get_json(folder: Path) -> None:
     ]
 
 
+def test_a_folder_is_checked_as_serve_serves_it(folder: Path) -> None:
+    configure(folder, "a.onnx", "region/b.pkl")
+
+    refused = json.loads(run("check", "models", "--json").stdout)["models"]
+    allowed = run("check", "models", "--allow-code", "--json")
+
+    assert [bool(report["problems"]) for report in refused] == [False, True]
+    assert [report["target_model"] for report in refused] == ["a.onnx", "region/b.pkl"]
+    assert allowed.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["Houston_TX.tar.gz", "a.onnx"])
+def test_one_model_is_checked_alone(folder: Path, name: str) -> None:
+    configure(folder, name, "two/model.onnx", "two/model.skops")
+
+    result = run("check", f"models/{name}", "--json")
+
+    [report] = json.loads(result.stdout)["models"]
+    assert (result.exit_code, report["target_model"], report["problems"]) == (0, name, [])
+
+
+@pytest.mark.parametrize("name", ["config.json", ".hidden.onnx"])
+def test_a_file_that_is_no_model_is_refused(folder: Path, name: str) -> None:
+    configure(folder, "a.onnx")
+    (folder / "models" / name).write_text("{}")
+
+    result = run("check", f"models/{name}")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"models/{name}: not a model that is served, by its name")
+
+
+def test_what_does_not_exist_is_refused_as_serve_refuses_it(folder: Path) -> None:
+    results = [run(verb, "nowhere") for verb in ("check", "serve")]
+
+    assert [result.exit_code for result in results] == [1, 1]
+    assert results[0].stderr == results[1].stderr
+    assert results[0].stderr.startswith("found 'nowhere', not a folder; allowed: an existing fol")
+
+
 def test_code_may_be_allowed_by_the_config(folder: Path) -> None:
     config = configure(folder, "a.pkl", rules=", allow_code: true")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelyard.aws.function_settings import RouterSettings
-from modelyard.aws.function_table import EndpointFunctions, render_function_table
+from modelyard.aws.function_table import EndpointFunctions, FunctionTable, render_function_table
 from modelyard.domain.endpoints import Endpoint
 from modelyard.local.emulation.deployment import PACKAGES
 from tests.functional.emulated_lambda import EmulatedLambda
@@ -46,7 +46,7 @@ WINDOWS_S = {"housing": 25.0, "energy": 10.0}
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedLambda]:
     folder = tmp_path_factory.mktemp("lambda")
     manifest = folder / "endpoints.json"
-    manifest.write_bytes(render_function_table(_deployed(folder)))
+    manifest.write_bytes(render_function_table(FunctionTable(tuple(_deployed(folder)))))
     environ = {
         **RouterSettings(str(manifest), "http://127.0.0.1:9/queue.fifo").to_environ(),
         "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],

@@ -183,7 +183,7 @@ def test_endpoints_travel_in_a_layer(plain: Synthesis) -> None:
 
     deployed = parse_function_table(file.read_bytes())
 
-    assert deployed == tuple(item.functions for item in plain.settings.endpoints)
+    assert deployed == plain.settings.function_table
 
 
 def image(synthesis: Synthesis, runtime: str) -> tuple[Path, Resource]:

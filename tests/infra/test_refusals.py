@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import load_settings
+from infra.settings import DeploySettings, load_settings
+from modelyard.domain.endpoints import SplitTarget, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 ENDPOINT = "- name: houses\n  kind: MultiModelEndpoint\n  models: {path: s3://a-bucket/houses/}\n"
@@ -14,11 +15,11 @@ def deployment(lines: str, name: str = "yard") -> str:
     return f"- name: {name}\n  kind: Deployment\n{lines}{ENDPOINT}"
 
 
-def load(folder: Path, text: str, **overrides: str) -> None:
+def load(folder: Path, text: str, **overrides: str) -> DeploySettings:
     file = folder / "modelyard.yaml"
     file.write_text(text)
     (folder / "models").mkdir(exist_ok=True)
-    load_settings(file, overrides)
+    return load_settings(file, overrides)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,28 @@ def test_variable_of_lambda_itself_is_refused(tmp_path: Path) -> None:
         load(tmp_path, f"- name: api\n  kind: RealtimeAPI\n  predictor: {predictor}\n")
 
 
-def test_traffic_splitter_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "predictor.py").touch()
-    api = "- {name: api, kind: RealtimeAPI, predictor: {type: python, path: predictor.py}}\n"
-    splitter = "- {name: split, kind: TrafficSplitter, apis: [{name: api, weight: 100}]}\n"
+APIS = """\
+- {name: one, kind: RealtimeAPI, predictor: {type: python, path: predictor.py}}
+- {name: two, kind: RealtimeAPI, predictor: {type: python, path: predictor.py}}
+"""
 
-    with pytest.raises(ConfigurationError, match="split: kind: TrafficSplitter is served by `mod"):
-        load(tmp_path, api + splitter)
+
+def test_functions_are_told_about_traffic_splitters(tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").touch()
+    apis = "apis: [{name: one, weight: 90}, {name: two, weight: 10}]"
+
+    settings = load(tmp_path, f"{APIS}- {{name: split, kind: TrafficSplitter, {apis}}}\n")
+
+    targets = (SplitTarget("one", 90), SplitTarget("two", 10))
+    assert settings.function_table.splitters == (Splitter("split", "/split", targets),)
+
+
+def test_shadow_of_a_traffic_splitter_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").touch()
+    apis = "apis: [{name: one, weight: 100}, {name: two, weight: 10, shadow: true}]"
+
+    with pytest.raises(ConfigurationError, match="split: shadow: found true; allowed: false on La"):
+        load(tmp_path, f"{APIS}- {{name: split, kind: TrafficSplitter, {apis}}}\n")
 
 
 def test_options_of_the_command_line_are_held_to_the_same(tmp_path: Path) -> None:

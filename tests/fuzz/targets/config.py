@@ -6,11 +6,12 @@ from tempfile import TemporaryDirectory
 
 from modelyard.aws.function_table import (
     EndpointFunctions,
+    FunctionTable,
     parse_function_table,
     render_function_table,
 )
 from modelyard.config.endpoint_config import is_endpoint_name
-from modelyard.config.files import load_config, load_deployment
+from modelyard.config.files import load_config
 
 PREDICTOR = "class PythonPredictor:\n    def __init__(self, config): pass\n"
 
@@ -22,13 +23,13 @@ def target(data: bytes) -> None:
         (folder / "predictor.py").write_text(PREDICTOR)
         path = folder / "modelyard.yaml"
         path.write_bytes(data)
-        configs = load_config(path)
-        load_deployment(path)
-    for config in configs:
-        assert is_endpoint_name(config.endpoint.name)
-        assert config.endpoint.sync_window_s >= 0
-        deployed = (EndpointFunctions(config.endpoint, "f"),)
-        assert parse_function_table(render_function_table(deployed)) == deployed
+        config = load_config(path)
+    for endpoint in (found.endpoint for found in config.endpoints):
+        assert is_endpoint_name(endpoint.name)
+        assert endpoint.sync_window_s >= 0
+    deployed = tuple(EndpointFunctions(found.endpoint, "f") for found in config.endpoints)
+    table = FunctionTable(deployed, config.splitters)
+    assert parse_function_table(render_function_table(table)) == table
 
 
 def seeds() -> Iterator[bytes]:
@@ -46,4 +47,11 @@ def seeds() -> Iterator[bytes]:
 """
     yield b"""- &a {name: yard, kind: Deployment, auth: key}
 - {name: x, kind: TaskAPI, more: [*a, *a, 0x1f, 1e3, ~, 2026-11-25, "\\u00e9"]}
+"""
+    yield b"""- name: iris
+  kind: RealtimeAPI
+  predictor: {type: python, path: predictor.py}
+- name: split
+  kind: TrafficSplitter
+  apis: [{name: iris, weight: 100}]
 """

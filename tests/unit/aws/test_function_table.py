@@ -3,11 +3,12 @@ import pytest
 from modelyard.aws.function_table import (
     ApiRepository,
     EndpointFunctions,
+    FunctionTable,
     parse_function_table,
     render_function_table,
 )
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation, PredictorType
-from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.endpoints import AccessRule, Endpoint, SplitTarget, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 BERT = ModelLocation("s3://models/", "bert", signature_key="serve")
@@ -23,11 +24,15 @@ def test_what_is_rendered_is_read_back() -> None:
         EndpointFunctions(Endpoint("texts", "file:///cortex.yaml#texts"), "texts-ef", api=TEXTS),
         EndpointFunctions(Endpoint("alone", "file:///cortex.yaml#alone"), "alone-gh", api=ALONE),
     )
+    targets = (SplitTarget("texts", 100), SplitTarget("alone", 50, shadow=True))
+    table = FunctionTable(deployed, (Splitter("split", "/split", targets),))
 
-    assert parse_function_table(render_function_table(deployed)) == deployed
+    assert parse_function_table(render_function_table(table)) == table
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[3]", b'[{"endpoint": {"name": "a"}}]'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[3]", b'{"endpoints": [{"endpoint": {"name": "a"}}]}']
+)
 def test_anything_else_is_a_configuration_error(content: bytes) -> None:
     with pytest.raises(ConfigurationError, match="table of endpoints and functions cannot be read"):
         parse_function_table(content)

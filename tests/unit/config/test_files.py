@@ -40,7 +40,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         """,
     )
 
-    [resource] = load_config(path)
+    [resource] = load_config(path).endpoints
 
     assert resource.endpoint == Endpoint(
         name="housing",
@@ -58,7 +58,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
 def test_what_is_left_out_has_the_documented_defaults(folder: Path) -> None:
     path = write(folder, "- {name: a, kind: MultiModelEndpoint, models: {path: models}}")
 
-    [resource] = load_config(path)
+    [resource] = load_config(path).endpoints
 
     assert resource.endpoint == Endpoint("a", (folder / "models").as_uri() + "/")
     assert resource.compute == RequestedCompute(2048 * 1024**2, 8, 360.0, "auto")
@@ -76,7 +76,7 @@ def test_what_is_left_out_has_the_documented_defaults(folder: Path) -> None:
 def test_a_prefix_becomes_a_uri_that_ends_in_a_slash(folder: Path, location: str, uri: str) -> None:
     path = write(folder, f"- {{name: a, kind: MultiModelEndpoint, models: {{path: '{location}'}}}}")
 
-    [resource] = load_config(path)
+    [resource] = load_config(path).endpoints
 
     assert resource.endpoint.repository == uri
 
@@ -87,7 +87,7 @@ def test_a_relative_folder_is_relative_to_the_config_file(
     path = write(folder, "- {name: a, kind: MultiModelEndpoint, models: {path: ./models}}")
     monkeypatch.chdir("/")
 
-    [resource] = load_config(path)
+    [resource] = load_config(path).endpoints
 
     assert resource.endpoint.repository == (folder / "models").as_uri() + "/"
 
@@ -381,6 +381,6 @@ def test_aliases_and_merges_are_read(tmp_path):
     )
     (tmp_path / "modelyard.yaml").write_text(text)
 
-    configs = load_config(tmp_path / "modelyard.yaml")
+    config = load_config(tmp_path / "modelyard.yaml")
 
-    assert [config.endpoint.name for config in configs] == ["a", "b", "c"]
+    assert [found.endpoint.name for found in config.endpoints] == ["a", "b", "c"]

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelyard.config.files import EndpointConfig, RequestedCompute, load_config
+from modelyard.config.files import Config, EndpointConfig, RequestedCompute, load_config
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation, PredictorType
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(project: Path, text: str) -> list[EndpointConfig]:
+def load(project: Path, text: str) -> Config:
     path = project / "cortex.yaml"
     path.write_text(text)
     return load_config(path)
@@ -41,8 +41,12 @@ def api(**keys: Any) -> dict[str, Any]:
 
 
 def load_api(project: Path, **keys: Any) -> EndpointConfig:
-    [config] = load(project, yaml.safe_dump([api(**keys)]))
+    [config] = load(project, yaml.safe_dump([api(**keys)])).endpoints
     return config
+
+
+def warnings_of(project: Path, **keys: Any) -> tuple[str, ...]:
+    return load(project, yaml.safe_dump([api(**keys)])).warnings
 
 
 def project_of(project: Path, **predictor: Any) -> ApiProject:
@@ -81,7 +85,7 @@ def test_an_api_is_an_endpoint_with_a_project(project: Path) -> None:
             python_path: src/
             threads_per_process: 4
         """,
-    )
+    ).endpoints
 
     assert config == EndpointConfig(
         endpoint=Endpoint(
@@ -194,11 +198,12 @@ EXAMPLES = {
 def test_an_example_of_cortex_is_read_as_it_stands(
     project: Path, text: str, models: ApiModels | None
 ) -> None:
-    [config] = load(project, text)
+    config = load(project, text)
 
-    assert config.project is not None
-    assert config.project.models == models
-    assert not config.project.text_as_str
+    [endpoint] = config.endpoints
+    assert endpoint.project is not None
+    assert endpoint.project.models == models
+    assert not endpoint.project.text_as_str
     assert config.warnings == ()
 
 
@@ -211,7 +216,7 @@ def test_an_example_of_cortex_may_have_its_models_in_folders(project: Path, text
     for entry in predictor.get("models", {}).get("paths", ()):
         entry["model_path"] = f"models/{entry['name']}"
 
-    [config] = load(project, yaml.safe_dump(document))
+    [config] = load(project, yaml.safe_dump(document)).endpoints
 
     assert config.project is not None
     models = config.project.models
@@ -386,11 +391,11 @@ def test_memory_is_a_kubernetes_quantity(
     config = load_api(project, compute={"mem": quantity})
 
     assert config.compute.memory_bytes == size_bytes
-    assert config.warnings == ()
+    assert warnings_of(project, compute={"mem": quantity}) == ()
 
 
 def test_keys_without_effect_are_named_in_one_warning(project: Path) -> None:
-    config = load_api(
+    [warning] = warnings_of(
         project,
         predictor={
             "type": "tensorflow",
@@ -411,7 +416,6 @@ def test_keys_without_effect_are_named_in_one_warning(project: Path) -> None:
         monitoring={"model_type": "regression"},
     )
 
-    [warning] = config.warnings
     start, _, rest = warning.partition("without effect here: ")
     assert start == "cortex.yaml: demo (RealtimeAPI): "
     assert [part.split(" (")[0] for part in rest.split("), ")] == [
@@ -437,20 +441,31 @@ def test_keys_without_effect_are_named_in_one_warning(project: Path) -> None:
 
 
 def test_keys_at_their_defaults_are_no_warning(project: Path) -> None:
-    config = load_api(
+    warnings = warnings_of(
         project,
         predictor={"processes_per_replica": 1, "server_side_batching": None, "log_level": "info"},
         networking={"api_gateway": "public"},
         compute={"gpu": 0, "inf": 0},
     )
 
-    assert config.warnings == ()
+    assert warnings == ()
+
+
+def test_keys_of_a_splitter_without_effect_are_named(project: Path) -> None:
+    splitter = {"name": "split", "kind": "TrafficSplitter", "networking": {"api_gateway": "none"}}
+    splitter["apis"] = [{"name": "demo", "weight": 100}]
+
+    [warning] = load(project, yaml.safe_dump([api(), splitter])).warnings
+
+    assert warning.startswith(
+        "cortex.yaml: split (TrafficSplitter): without effect here: networking.api_gateway ("
+    )
 
 
 def test_apis_and_multi_model_endpoints_share_a_file(project: Path) -> None:
     housing = {"name": "housing", "kind": "MultiModelEndpoint", "models": {"path": "models"}}
 
-    first, second = load(project, yaml.safe_dump([housing, api()]))
+    first, second = load(project, yaml.safe_dump([housing, api()])).endpoints
 
     assert (first.endpoint.route, first.project) == (None, None)
     assert (second.endpoint.route, second.project is None) == ("/demo", False)
@@ -529,7 +544,7 @@ def test_any_document_is_a_config_or_refused_in_words(project: Path, document: A
     path.write_text(yaml.safe_dump(document, allow_unicode=True))
 
     try:
-        configs = load_config(path)
+        configs = load_config(path).endpoints
     except ConfigurationError as error:
         lines = error.message.split("\n")
         assert all(line.startswith("cortex.yaml: ") for line in lines)

@@ -1,16 +1,22 @@
 """The table of a deployment that its functions read: each endpoint and the functions serving it."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.endpoints import AccessRule, Endpoint, SplitTarget, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from modelyard.cortex.project import ApiModels, ApiProject, PredictorType
+
+
+NO_SHADOWS_ON_LAMBDA = (
+    "shadow: found true; allowed: false on Lambda, where a function stops when it has answered and"
+    " would not send the copies; remove it, or use `modelyard serve` without --lambda"
+)
+"""Why a deployment serves traffic splitters without shadows only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +54,35 @@ class EndpointFunctions:
         return f"{self.name_prefix}-{shard}"
 
 
-def render_function_table(endpoints: Iterable[EndpointFunctions]) -> bytes:
-    """Return the table as JSON; equal endpoints give equal bytes."""
-    return orjson.dumps([asdict(item) for item in endpoints], option=orjson.OPT_SORT_KEYS)
+@dataclass(frozen=True, slots=True)
+class FunctionTable:
+    """What a deployment serves, and with which functions."""
+
+    endpoints: tuple[EndpointFunctions, ...]
+    splitters: tuple[Splitter, ...] = ()
+    """The traffic splitters over the Cortex APIs among the endpoints."""
 
 
-def parse_function_table(content: bytes) -> tuple[EndpointFunctions, ...]:
+def render_function_table(table: FunctionTable) -> bytes:
+    """Return the table as JSON; equal tables give equal bytes."""
+    return orjson.dumps(asdict(table), option=orjson.OPT_SORT_KEYS)
+
+
+def parse_function_table(content: bytes) -> FunctionTable:
     """Return what `render_function_table` wrote.
 
     Raises:
         ConfigurationError: the content is not such a table, or is of another version.
     """
     try:
-        return tuple(
+        table = orjson.loads(content)
+        endpoints = tuple(
             EndpointFunctions(
                 **(item | {"endpoint": _endpoint(item["endpoint"]), "api": _api(item["api"])})
             )
-            for item in orjson.loads(content)
+            for item in table["endpoints"]
         )
+        return FunctionTable(endpoints, tuple(map(_splitter, table["splitters"])))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"the table of endpoints and functions cannot be read: {error}"
@@ -78,6 +95,11 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
         for rule in item["access"]
     )
     return Endpoint(**(item | {"access": tuple(rules)}))
+
+
+def _splitter(item: dict[str, Any]) -> Splitter:
+    targets = tuple(SplitTarget(**target) for target in item["targets"])
+    return Splitter(**(item | {"targets": targets}))
 
 
 def _api(item: dict[str, Any] | None) -> ApiRepository | None:

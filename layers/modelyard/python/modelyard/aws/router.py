@@ -70,9 +70,10 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     settings = RouterSettings.from_environ(environ)
     clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
     table = parse_function_table(Path(settings.endpoints_file).read_bytes())
-    endpoints = EndpointTable(item.endpoint for item in table)
+    deployed = table.endpoints
+    endpoints = EndpointTable(item.endpoint for item in deployed)
     backends = {
-        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in table
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
     warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
     # Creating a client takes longer than most predictions, so SnapStart's snapshot contains them.
@@ -89,11 +90,12 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     catalog = Catalog(
         endpoints=endpoints,
         backend_of=backends.__getitem__,
-        open_repository=_repositories(table),
+        open_repository=_repositories(deployed),
         metrics=metrics,
     )
     location = ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account)
-    app = create_app(router, catalog, _no_metrics, location, _authenticator(settings, clock))
+    authenticator = _authenticator(settings, clock)
+    app = create_app(router, catalog, _no_metrics, location, authenticator, table.splitters)
     return RouterFunction(
         Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, location), metrics
     )

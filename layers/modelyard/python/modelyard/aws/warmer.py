@@ -77,14 +77,14 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
     configure_function_logging()
     settings = WarmerSettings.from_environ(environ)
     clock, metrics, clients = SystemClock(), EmfMetrics(), LambdaClients()
-    table = parse_function_table(Path(settings.endpoints_file).read_bytes())
+    deployed = parse_function_table(Path(settings.endpoints_file).read_bytes()).endpoints
     backends = {
-        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in table
+        item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
-    windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in table}
+    windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in deployed}
     queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
     warmer = Warmer(
-        endpoints=EndpointTable(item.endpoint for item in table),
+        endpoints=EndpointTable(item.endpoint for item in deployed),
         backend_of=backends.__getitem__,
         queue=queue,
         metrics=metrics,

@@ -15,7 +15,7 @@ from modelyard.domain.errors import ModelyardError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modelyard.domain.endpoints import Endpoint
+    from modelyard.domain.endpoints import Endpoint, Splitter
 
 
 @cache
@@ -59,13 +59,24 @@ def print_step(message: str) -> None:
     _print_styled(message, "dim")
 
 
-def print_ready(url: str, endpoints: Iterable["Endpoint"], lambda_url: str = "") -> None:
-    """Print the URL of the server, its endpoints and APIs, and the URL of the emulated Lambda."""
+def print_ready(
+    url: str,
+    endpoints: Iterable["Endpoint"],
+    splitters: Iterable["Splitter"] = (),
+    lambda_url: str = "",
+) -> None:
+    """Print the URL of the server, what it serves, and the URL of the emulated Lambda."""
     _print_plain(f"Modelyard is ready on {url}")
     for endpoint in endpoints:
         _print_plain(
             f"  API {url}{endpoint.route}" if endpoint.is_api else f"  endpoint {endpoint.name}"
         )
+    for splitter in splitters:
+        shares = (
+            f"{target.api} {target.weight} %{' (shadow)' if target.shadow else ''}"
+            for target in splitter.targets
+        )
+        _print_plain(f"  splitter {url}{splitter.route}: {', '.join(shares)}")
     if lambda_url:
         _print_plain(f"  Lambda's Invoke API on {lambda_url}")
 

@@ -208,41 +208,37 @@ def unload(
 
 @app.command()
 def check(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Path of the config file.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            help="A config file, a folder of models, one model, or s3://bucket/prefix.",
+        ),
+    ],
+    allow_code: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-code/--no-allow-code",
+            show_default="no",
+            help="Load artifacts that contain code: pickles, code/inference.py.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Validate a config file, the models of its endpoints and the classes of its Cortex APIs."""
+    """Load the models of PATH once, and validate its config and the classes of Cortex APIs."""
+    from modelyard.cli.check import check_location
     from modelyard.cli.console import errors_as_red_lines, print_warning
-    from modelyard.cli.model_check import check_models
     from modelyard.cli.serve import user_cache_dir
     from modelyard.cli.tables import print_findings, print_reports, progress
-    from modelyard.config.files import load_config
-    from modelyard.cortex.project_check import check_project
 
     with errors_as_red_lines():
-        resources = load_config(config)
-        for warning in (warning for found in resources for warning in found.warnings):
-            print_warning(warning)
-        checked = {
-            found.endpoint.name: check_models(found.endpoint, progress)
-            for found in resources
-            if not found.endpoint.is_api
-        }
-        for warning in (warning for report in checked.values() for warning in report.warnings):
-            print_warning(warning)
-        reports = {name: report.models for name, report in checked.items()}
-        findings = [
-            (found.project, check_project(found.project, user_cache_dir()))
-            for found in resources
-            if found.project is not None
-        ]
+        report = check_location(path, user_cache_dir(), progress, allow_code=allow_code)
+    for warning in report.warnings:
+        print_warning(warning)
     if as_json:
-        models = {name: [asdict(report) for report in found] for name, found in reports.items()}
-        apis = {project.name: asdict(found) for project, found in findings}
-        typer.echo(json.dumps(models | apis))
+        typer.echo(json.dumps(report.as_json()))
     else:
-        print_reports(reports)
-        print_findings(findings)
-    is_faulty = any(report.problems for found in reports.values() for report in found)
-    if is_faulty or any(found.problems for _, found in findings):
+        print_reports(report.models)
+        print_findings(report.apis)
+    if report.is_faulty:
         raise typer.Exit(1)

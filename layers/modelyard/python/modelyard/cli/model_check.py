@@ -51,15 +51,21 @@ class EndpointReport:
     warnings: tuple[str, ...] = ()
 
 
-def check_models(endpoint: Endpoint, progress: Progress) -> EndpointReport:
+def check_models(endpoint: Endpoint, progress: Progress, only: str | None = None) -> EndpointReport:
     """Return what an endpoint's repository offers and whether it can be served.
+
+    `only` is the one file of the repository that is checked; None stands for all.
 
     Raises:
         DependencyError: the repository cannot be listed.
     """
     from modelyard.repositories.opening import open_repository
 
-    objects = list(open_repository(endpoint.repository).objects())
+    objects = [
+        item
+        for item in open_repository(endpoint.repository).objects()
+        if only is None or item.key == only
+    ]
     keys = model_files.targets(item.key for item in objects)
     warnings = [
         f"{name!r} is not served: no caller can send its name; allowed: up to 1024 printable "

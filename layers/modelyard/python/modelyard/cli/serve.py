@@ -11,8 +11,7 @@ import typer
 from modelyard.cli.options import duration, size
 
 if TYPE_CHECKING:
-    from modelyard.config.endpoint_config import EndpointConfig
-    from modelyard.domain.endpoints import Splitter
+    from modelyard.config.endpoint_config import Config, EndpointConfig
     from modelyard.local.options import ServedApi
 
 
@@ -145,11 +144,11 @@ def serve(
         given: dict[str, Any] = {name: value for name, value in rules if value is not None}
         if not_ready_status is not None:
             given["not_ready_status"] = _status(not_ready_status)
+        config = _config(path, endpoint)
         resources = [
-            replace(found, endpoint=replace(found.endpoint, **given))
-            for found in _resources(path, endpoint)
+            replace(found, endpoint=replace(found.endpoint, **given)) for found in config.endpoints
         ]
-        for warning in (warning for found in resources for warning in found.warnings):
+        for warning in config.warnings:
             print_warning(warning)
 
         from modelyard.local import server as local
@@ -161,15 +160,15 @@ def serve(
         limits = Limits(workers, memory, disk, folder, max_in_flight)
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
-        splitters = _splitters(path, as_lambda=as_lambda)
+        splitters = config.splitters
         options = ServeOptions(endpoints, host, port, limits, apis, splitters, keys_folder)
         served = [found.endpoint for found in resources]
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
 
-            emulated.serve(options, lambda *urls: print_ready(urls[0], served, urls[1]))
+            emulated.serve(options, lambda *urls: print_ready(urls[0], served, splitters, urls[1]))
         else:
-            local.serve(options, lambda url: print_ready(url, served))
+            local.serve(options, lambda url: print_ready(url, served, splitters))
 
 
 def _prepared(
@@ -190,39 +189,18 @@ def _prepared(
     )
 
 
-def _splitters(location: str, *, as_lambda: bool) -> tuple["Splitter", ...]:
-    path = Path(location)
-    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        return ()
-    from modelyard.config.files import load_splitters
-
-    splitters = load_splitters(path)
-    if splitters and as_lambda:
-        from modelyard.domain.errors import ConfigurationError
-
-        raise ConfigurationError(
-            f"{splitters[0].name}: kind: TrafficSplitter is not supported with --lambda"
-        )
-    return splitters
-
-
 def _status(choice: NotReadyStatus) -> int | None:
     return None if choice is NotReadyStatus.AUTO else int(choice)
 
 
-def _resources(location: str, name: str | None) -> list["EndpointConfig"]:
-    path = Path(location)
-    if path.is_dir() or path.suffix not in (".yaml", ".yml"):
-        from modelyard.config.endpoint_config import resource_for_path
+def _config(location: str, endpoint_name: str | None) -> "Config":
+    from modelyard.config.location import is_config_file, load_location
 
-        return [resource_for_path(location, name)]
-    if name is not None:
+    if endpoint_name is not None and is_config_file(location):
         raise typer.BadParameter(
             "--endpoint cannot be used with a config file.", param_hint="--endpoint"
         )
-    from modelyard.config.files import load_config
-
-    return load_config(path)
+    return load_location(location, endpoint_name)
 
 
 def user_cache_dir() -> Path:

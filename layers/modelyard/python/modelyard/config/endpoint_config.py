@@ -6,10 +6,14 @@ Config files are validated elsewhere, so that serving one folder does not import
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.cortex.project import ApiProject
-from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.endpoints import Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from modelyard.config.schema import Deployment
 
 NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
 PATH_FORMS = "an existing folder or s3://bucket/prefix"
@@ -36,8 +40,20 @@ class EndpointConfig:
     """None if a path was served without a config file."""
     project: ApiProject | None = None
     """The Cortex project, given exactly when `endpoint.is_api`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All resources of a config file, or the one endpoint of a path without a config file."""
+
+    endpoints: tuple[EndpointConfig, ...]
+    """The multi-model endpoints and the Cortex APIs."""
+    splitters: tuple[Splitter, ...] = ()
+    """The traffic splitters over the Cortex APIs."""
+    deployment: "Deployment | None" = None
+    """How to deploy them; None if the file does not say it."""
     warnings: tuple[str, ...] = ()
-    """A message for each part of the file that has no effect here."""
+    """A message for each part of a file that has no effect here."""
 
 
 def resource_for_path(path: str, name: str | None = None) -> EndpointConfig:

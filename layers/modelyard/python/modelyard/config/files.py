@@ -1,7 +1,7 @@
 """Read a config file: the endpoints and APIs to serve, and how to deploy them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from modelyard.config.cortex.api import RealtimeAPI
 from modelyard.config.cortex.problems import code_of
 from modelyard.config.cortex.project import project_of, warnings_of
 from modelyard.config.cortex.splitter import TrafficSplitter
-from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute, found
+from modelyard.config.endpoint_config import Config, EndpointConfig, RequestedCompute, found
 from modelyard.config.schema import (
     Access,
     Compute,
@@ -27,62 +27,75 @@ from modelyard.domain.errors import ConfigurationError
 _MOST_ALIASED = 1_000_000
 """Characters and values that aliases may add to a config file."""
 
+KINDS = ("MultiModelEndpoint", "RealtimeAPI", "TrafficSplitter", "Deployment")
 _OTHER_CORTEX_KINDS = ("AsyncAPI", "BatchAPI", "TaskAPI")
 
 
-def load_config(path: Path) -> list[EndpointConfig]:
+def load_config(path: Path) -> Config:
     """Return the resources of a config file; folders are relative to it.
 
     Raises:
         ConfigurationError: one line per problem, all problems of the file at once, each with the
             file's name, the path of the offending key, what was found and what is allowed.
     """
-    problems: list[str] = []
-    configs: list[EndpointConfig] = []
-    splitters: list[Splitter] = []
     documents = _documents(path)
+    resources = _Resources(path)
+    problems: list[str] = []
     for position, document in enumerate(documents, start=1):
+        label = _label(document, position)
         try:
-            if _is_deployment(document):
-                validated(Deployment, document, path.parent)
-                continue
-            if _is_splitter(document):
-                splitters.append(_splitter(document, path))
-                continue
-            configs.append(_endpoint_config(document, path))
+            resources.add(document, f"{path.name}: {label}")
         except ConfigurationError as error:
-            label = _label(document, position)
             problems += [f"{label}: {problem}" for problem in error.message.split("\n")]
     problems += _name_clashes(documents)
-    problems += _route_clashes(configs, splitters)
-    problems += _unknown_apis(documents, splitters)
+    problems += _route_clashes(resources.endpoints, resources.splitters)
+    problems += _unknown_apis(documents, resources.splitters)
+    if len(resources.deployments) > 1:
+        problems.append(f"kind: Deployment {len(resources.deployments)} times; allowed: once")
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
-    return configs
+    return Config(
+        tuple(resources.endpoints),
+        tuple(resources.splitters),
+        next(iter(resources.deployments), None),
+        tuple(resources.warnings),
+    )
 
 
-def load_splitters(path: Path) -> tuple[Splitter, ...]:
-    """Return the traffic splitters of a config file.
+class _Resources:
+    """Collects the valid resources of a config file."""
 
-    Raises:
-        ConfigurationError: as `load_config`.
-    """
-    load_config(path)
-    return tuple(_splitter(one, path) for one in _documents(path) if _is_splitter(one))
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.endpoints: list[EndpointConfig] = []
+        self.splitters: list[Splitter] = []
+        self.deployments: list[Deployment] = []
+        self.warnings: list[str] = []
 
+    def add(self, document: Any, label: str) -> None:
+        """Add the resource of one document; warnings about it start with `label`.
 
-def load_deployment(path: Path) -> Deployment:
-    """Return the one resource of kind Deployment of a config file, or the defaults.
+        Raises:
+            ConfigurationError: one line per problem.
+        """
+        base = self._path.parent
+        match _kind(document):
+            case "MultiModelEndpoint":
+                endpoint = validated(MultiModelEndpoint, document, base)
+                self.endpoints.append(_multi_model_endpoint(endpoint))
+            case "RealtimeAPI":
+                api = validated(RealtimeAPI, document, base, code_of)
+                self.endpoints.append(_realtime_api(api, self._path))
+                self._warn(api, label)
+            case "TrafficSplitter":
+                splitter = validated(TrafficSplitter, document, base, code_of)
+                self.splitters.append(splitter.splitter)
+                self._warn(splitter, label)
+            case "Deployment":
+                self.deployments.append(validated(Deployment, document, base))
 
-    Raises:
-        ConfigurationError: there are two, or the file is wrong in another way.
-    """
-    load_config(path)
-    found = [document for document in _documents(path) if _is_deployment(document)]
-    if len(found) > 1:
-        raise ConfigurationError(f"{path.name}: kind: Deployment {len(found)} times; allowed: once")
-    document = found[0] if found else {"name": "modelyard", "kind": "Deployment"}
-    return validated(Deployment, document, path.parent)
+    def _warn(self, resource: RealtimeAPI | TrafficSplitter, label: str) -> None:
+        self.warnings += [f"{label}: {warning}" for warning in warnings_of(resource)]
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -179,56 +192,49 @@ def _name(document: Any) -> str | None:
     return name if isinstance(name, str) and name.isprintable() else None
 
 
-def _is_api(document: Any) -> bool:
-    return isinstance(document, Mapping) and document.get("kind") == "RealtimeAPI"
+def _kind(document: Any) -> str:
+    """Return the kind of a resource, which is one of `KINDS`.
 
-
-def _is_deployment(document: Any) -> bool:
-    return isinstance(document, Mapping) and document.get("kind") == "Deployment"
-
-
-def _is_splitter(document: Any) -> bool:
-    return isinstance(document, Mapping) and document.get("kind") == "TrafficSplitter"
-
-
-def _splitter(document: Mapping[str, Any], path: Path) -> Splitter:
-    return validated(TrafficSplitter, document, path.parent, code_of).splitter
-
-
-def _unknown_apis(documents: list[Any], splitters: Iterable[Splitter]) -> Iterator[str]:
-    known = {_name(document) for document in documents if _is_api(document)}
-    for splitter in splitters:
-        for target in splitter.targets:
-            if target.api not in known:
-                yield (
-                    f"{splitter.name} (TrafficSplitter): apis: found {target.api!r}, which is no "
-                    "RealtimeAPI of this file; allowed: names of its RealtimeAPIs"
-                )
-
-
-def _label(document: Any, position: int) -> str:
-    label = _name(document) or f"resource {position}"
-    is_cortex = _is_api(document) or _is_splitter(document)
-    return f"{label} ({document['kind']})" if is_cortex else label
-
-
-def _endpoint_config(document: Any, path: Path) -> EndpointConfig:
+    Raises:
+        ConfigurationError: the document is no resource, or of another kind.
+    """
     if not isinstance(document, Mapping):
         raise ConfigurationError(
             f"{found(document)}; allowed: a mapping with name and kind (spec.malformed_config)"
         )
     kind = document.get("kind")
     if isinstance(kind, str) and kind in KINDS:
-        return KINDS[kind](document, path)
-    allowed = f"allowed: {', '.join((*KINDS, 'TrafficSplitter', 'Deployment'))}"
+        return kind
+    allowed = f"allowed: {', '.join(KINDS)}"
     if kind in _OTHER_CORTEX_KINDS:
         raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
     words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"
     raise ConfigurationError(f"kind: {words}; {allowed}")
 
 
-def _multi_model_endpoint(document: Mapping[str, Any], path: Path) -> EndpointConfig:
-    resource = validated(MultiModelEndpoint, document, path.parent)
+def _is_of(document: Any, *kinds: str) -> bool:
+    return isinstance(document, Mapping) and document.get("kind") in kinds
+
+
+def _unknown_apis(documents: list[Any], splitters: Iterable[Splitter]) -> Iterator[str]:
+    known = {_name(document) for document in documents if _is_of(document, "RealtimeAPI")}
+    for splitter in splitters:
+        for target in splitter.targets:
+            if target.api not in known:
+                yield (
+                    f"{splitter.name} (TrafficSplitter): apis: found {target.api!r}, which is no "
+                    "RealtimeAPI of this file; allowed: names of its RealtimeAPIs "
+                    "(resources.apis_not_deployed)"
+                )
+
+
+def _label(document: Any, position: int) -> str:
+    label = _name(document) or f"resource {position}"
+    is_cortex = _is_of(document, "RealtimeAPI", "TrafficSplitter")
+    return f"{label} ({document['kind']})" if is_cortex else label
+
+
+def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
     models, status = resource.models, resource.not_ready_status
     return EndpointConfig(
         endpoint=Endpoint(
@@ -249,8 +255,7 @@ def _access_rule(rule: Access) -> AccessRule:
     return AccessRule(rule.principal, tuple(rule.allow), tuple(rule.deny))
 
 
-def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
-    api = validated(RealtimeAPI, document, path.parent, code_of)
+def _realtime_api(api: RealtimeAPI, path: Path) -> EndpointConfig:
     compute, memory = _compute(Compute()), api.compute.mem
     return EndpointConfig(
         endpoint=Endpoint(
@@ -261,7 +266,6 @@ def _realtime_api(document: Mapping[str, Any], path: Path) -> EndpointConfig:
         ),
         compute=replace(compute, memory_bytes=int(memory)) if memory else compute,
         project=project_of(api, path),
-        warnings=tuple(f"{path.name}: {api.name} (RealtimeAPI): {w}" for w in warnings_of(api)),
     )
 
 
@@ -269,16 +273,9 @@ def _compute(compute: Compute) -> RequestedCompute:
     return RequestedCompute(compute.memory, compute.shards, compute.timeout, compute.runtime)
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Path], EndpointConfig]] = {
-    "MultiModelEndpoint": _multi_model_endpoint,
-    "RealtimeAPI": _realtime_api,
-}
-"""By kind: the function that makes an endpoint from its mapping and the config file's path."""
-
-
 def _name_clashes(documents: list[Any]) -> Iterator[str]:
     names = Counter(name for name in map(_name, documents) if name)
-    of_apis = {_name(document) for document in documents if _is_api(document)}
+    of_apis = {_name(document) for document in documents if _is_of(document, "RealtimeAPI")}
     for name, count in names.items():
         if count > 1:
             code = " (spec.duplicate_name)" if name in of_apis else ""

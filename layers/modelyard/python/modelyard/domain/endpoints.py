@@ -111,6 +111,11 @@ class Splitter:
     targets: tuple[SplitTarget, ...]
     """The weights of those that are no shadows have a sum of 100."""
 
+    @property
+    def has_shadow(self) -> bool:
+        """Whether an API gets copies of calls."""
+        return any(target.shadow for target in self.targets)
+
     def choose(self, share: float) -> str:
         """Return the API that answers a call; `share` is a random number from 0, below 1."""
         *first, last = (target for target in self.targets if not target.shadow)

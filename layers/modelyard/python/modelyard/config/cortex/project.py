@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelyard.config.cortex.api import RealtimeAPI
+from modelyard.config.cortex.splitter import TrafficSplitter
 from modelyard.config.schema import Section
 from modelyard.cortex.env_file import read_env_file
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
@@ -79,9 +80,9 @@ def _signed(location: ModelLocation | None, signature_key: str | None) -> ModelL
     return location and replace(location, signature_key=signature_key)
 
 
-def warnings_of(api: RealtimeAPI) -> tuple[str, ...]:
+def warnings_of(resource: RealtimeAPI | TrafficSplitter) -> tuple[str, ...]:
     """Return one warning that names all keys that have no effect here, or nothing."""
-    remarks = [f"{key} ({_NOT_HERE[key]})" for key in _changed_keys(api) if key in _NOT_HERE]
+    remarks = [f"{key} ({_NOT_HERE[key]})" for key in _changed_keys(resource) if key in _NOT_HERE]
     return (f"without effect here: {', '.join(remarks)}",) if remarks else ()
 
 

@@ -35,7 +35,7 @@ class TrafficSplitter(RuledSection):
         total = sum(api.weight for api in self.apis if not api.shadow)
         if total != 100:
             words = f"found weights of {total} in total; allowed: 100, without those of shadows"
-            yield problem_at(("apis",), "spec.incorrect_traffic_splitter_weight_total", words)
+            yield problem_at(("apis",), "spec.incorrect_traffic_splitter_weight", words)
         if sum(api.shadow for api in self.apis) > 1:
             words = "found several shadows; allowed: one"
             yield problem_at(("apis",), "spec.one_shadow_per_traffic_splitter", words)

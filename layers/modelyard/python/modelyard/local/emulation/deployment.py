@@ -14,7 +14,13 @@ import uvloop
 
 import modelyard
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
-from modelyard.aws.function_table import ApiRepository, EndpointFunctions, render_function_table
+from modelyard.aws.function_table import (
+    NO_SHADOWS_ON_LAMBDA,
+    ApiRepository,
+    EndpointFunctions,
+    FunctionTable,
+    render_function_table,
+)
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.emulation.control_plane import create_control_plane
@@ -67,6 +73,9 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
         raise ConfigurationError(
             "--keys-folder cannot be used with --lambda: deployed functions read keys from SSM."
         )
+    for splitter in options.splitters:
+        if splitter.has_shadow:
+            raise ConfigurationError(f"{splitter.name}: {NO_SHADOWS_ON_LAMBDA}")
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, Path(folder), on_ready))
@@ -111,7 +120,8 @@ class Definitions:
     def __iter__(self) -> Iterator[FunctionDefinition]:
         """Write the function table, then yield the functions."""
         table = self.folder / "endpoints.json"
-        table.write_bytes(render_function_table(self._endpoint_functions()))
+        deployed = FunctionTable(tuple(self._endpoint_functions()), self.options.splitters)
+        table.write_bytes(render_function_table(deployed))
         router = RouterSettings(str(table), self.queue.url, auth="none").to_environ()
         yield replace(self._definition(ROUTER, "router", ROUTER_MB, 29.0, router), snap_start=True)
         warmer = WarmerSettings(str(table), self.queue.url).to_environ()
