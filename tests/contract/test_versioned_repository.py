@@ -147,7 +147,7 @@ def test_c22_version_that_is_not_there_is_not_found(stored, models, key):
     with pytest.raises(TargetModelNotFoundError) as caught:
         opened(stored, models).describe(key)
 
-    assert caught.value.message == f"model iris has no version {key.removeprefix('iris/')}"
+    assert caught.value.message == f"model 'iris' has no version {key.removeprefix('iris/')}"
 
 
 @every_way
@@ -164,7 +164,7 @@ def test_c22_folder_that_is_not_listed_is_not_found(stored):
     stored.put("other/1/a", b"1")
     repository = opened(stored, paths(iris="iris"))
 
-    with pytest.raises(TargetModelNotFoundError, match=r"^no model other$"):
+    with pytest.raises(TargetModelNotFoundError, match=r"^no model 'other'$"):
         repository.describe("other/1")
     assert repository.versions("other") == {}
     assert list(repository.objects("other")) == []
@@ -226,7 +226,7 @@ def test_c36_half_uploaded_version_hides_no_good_one(stored, models):
 
     assert list(repository.versions("iris")) == ["1"]
     assert {item.key for item in repository.objects()} == {f"iris/1/{path}" for path in TREE}
-    with pytest.raises(TargetModelNotFoundError, match=r"^model iris has no version 2$"):
+    with pytest.raises(TargetModelNotFoundError, match=r"^model 'iris' has no version 2$"):
         repository.describe("iris/2")
 
 
@@ -362,7 +362,7 @@ def test_configured_name_without_a_model_is_in_no_catalogue(stored):
 
     assert list(repository.catalogue()) == ["b"]
     assert repository.versions("a") == {}
-    with pytest.raises(TargetModelNotFoundError, match=r"^model a has no version 1$"):
+    with pytest.raises(TargetModelNotFoundError, match=r"^model 'a' has no version 1$"):
         repository.describe("a/1")
 
 
@@ -371,7 +371,7 @@ def test_c38_empty_directory_serves_nothing(stored):
 
     assert list(repository.catalogue()) == []
     assert list(repository.objects()) == []
-    with pytest.raises(TargetModelNotFoundError, match=r"^no model iris$"):
+    with pytest.raises(TargetModelNotFoundError, match=r"^no model 'iris'$"):
         repository.describe("iris/1")
 
 
@@ -403,7 +403,7 @@ def test_version_that_may_not_be_read_stays_forbidden_without_a_word_of_where_it
     with pytest.raises(TargetModelForbiddenError) as caught:
         repository.describe("iris/1")
 
-    assert caught.value.message == "model iris has no version 1"
+    assert caught.value.message == "model 'iris' has no version 1"
 
 
 def test_one_question_about_one_model_lists_its_folder_only(stored_directory):

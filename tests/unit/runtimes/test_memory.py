@@ -13,7 +13,7 @@ def estimate(runtime, folder, path):
     return memory.estimate(runtime, folder, path, edges(path).format)
 
 
-def test_json_booster_is_estimated_dearer_to_read_than_ubj(tmp_path):
+def test_json_booster_is_estimated_to_need_more_memory_than_ubj(tmp_path):
     booster = xgboost_models.trained_booster()
     ubj = xgboost_models.save(booster, tmp_path / "model.ubj")
     json = xgboost_models.save(booster, tmp_path / "model.json", "json")
@@ -47,7 +47,7 @@ def test_skops_counts_what_is_in_the_zip(tmp_path):
     assert estimate("sklearn", tmp_path, path) > 8 * MIB
 
 
-def test_compressed_joblib_is_estimated_dearer_per_byte(tmp_path):
+def test_compressed_joblib_is_estimated_to_need_more_memory_per_byte(tmp_path):
     plain = sklearn_models.linear_joblib(tmp_path, 1, 0, "a.joblib")
     packed = sklearn_models.linear_joblib(tmp_path, 1, 0, "b.joblib", compress=3)
 

@@ -17,21 +17,21 @@ from tests.unit.aws.cost.workloads import EXAMPLE, like_the_example, workloads
 PRICES = load_prices("us-east-1")
 
 
-def is_no_dearer(workload: Workload, requests: int, copies: int) -> bool:
+def costs_no_more(workload: Workload, requests: int, copies: int) -> bool:
     there = replace(workload, requests=requests)
     return multi_model_bill(there, PRICES, copies).usd <= modelyard_bill(there, PRICES).usd
 
 
 @settings(deadline=None, max_examples=examples(30))
 @given(workloads(), st.sampled_from((1, 2)))
-def test_break_even_is_the_fewest_requests_at_which_it_is_no_dearer(
+def test_break_even_is_the_fewest_requests_at_which_it_costs_no_more(
     workload: Workload, copies: int
 ) -> None:
     found = break_even(workload, PRICES, copies)
 
     if found is not None:
-        assert is_no_dearer(workload, found, copies)
-        assert found == 0 or not is_no_dearer(workload, found - 1, copies)
+        assert costs_no_more(workload, found, copies)
+        assert found == 0 or not costs_no_more(workload, found - 1, copies)
 
 
 def test_break_even_of_the_example_is_where_the_hand_finds_it() -> None:
@@ -41,7 +41,7 @@ def test_break_even_of_the_example_is_where_the_hand_finds_it() -> None:
     assert found == pytest.approx((168.13 - 17.6125) / 13.8255e-6, rel=1e-4)
 
 
-def test_dearer_machines_move_the_break_even_up() -> None:
+def test_more_expensive_machines_raise_the_break_even() -> None:
     one, two = (item.break_even for item in compare(EXAMPLE, PRICES).multi_model)
 
     assert one is not None

@@ -28,7 +28,7 @@ def test_prices_are_dated_and_have_sources(region: str) -> None:
 
 
 @pytest.mark.parametrize("region", regions())
-def test_larger_instances_are_dearer(region: str) -> None:
+def test_larger_instances_cost_more(region: str) -> None:
     instances = load_prices(region).instances
 
     assert len(instances) > 1

@@ -135,7 +135,7 @@ def test_onnx_client_shows_the_session_and_its_inputs(
 @pytest.mark.parametrize(
     ("models", "key", "name", "words"),
     [
-        (DIRECTORY, "sum/3/m.onnx", "sum", "model sum, version 3: "),
+        (DIRECTORY, "sum/3/m.onnx", "sum", "model 'sum', version 3: "),
         (SINGLE, "mpg/m.onnx", None, "the model, version 1: "),
     ],
     ids=["named", "single"],
@@ -183,7 +183,7 @@ def test_tensorflow_client_calls_the_signature_of_each_model(
     answer = api.client.predict({"a": [[1.0, 2.0]], "b": [[3.0, 5.0]]}, "good")
     with pytest.raises(ModelLoadError, match="other"):
         api.client.predict({}, "bad")
-    with pytest.raises(InputRejectedError, match=r"^model good, version 4: "):
+    with pytest.raises(InputRejectedError, match=r"^model 'good', version 4: "):
         api.client.predict({"a": [[1.0, 2.0]]}, "good", "latest")
 
     assert answer == {"sum": [4.0, 7.0], "difference": [-2.0, -3.0]}

@@ -17,7 +17,7 @@ from modelyard import __version__
 from modelyard.cli.access import client_setup, keys
 from modelyard.cli.cost import cost
 from modelyard.cli.dead_letters import dead_letters
-from modelyard.cli.options import DEFAULT_URL, Json, Url, duration
+from modelyard.cli.options import DEFAULT_URL, AllowCode, Json, Url, duration
 from modelyard.cli.serve import serve
 from modelyard.domain.errors import ConfigurationError
 
@@ -215,14 +215,7 @@ def check(
             help="A config file, a folder of models, one model, or s3://bucket/prefix.",
         ),
     ],
-    allow_code: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-code/--no-allow-code",
-            show_default="no",
-            help="Load artifacts that contain code: pickles, code/inference.py.",
-        ),
-    ] = None,
+    allow_code: AllowCode = None,
     as_json: Json = False,
 ) -> None:
     """Load the models of PATH once, and validate its config and the classes of Cortex APIs."""

@@ -12,6 +12,14 @@ _T = TypeVar("_T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 Url = Annotated[str, typer.Option(help="URL of the server or of the deployed API.")]
+AllowCode = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-code/--no-allow-code",
+        show_default="no",
+        help="Load artifacts that contain code: pickles, code/inference.py.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

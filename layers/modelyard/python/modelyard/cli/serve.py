@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelyard.cli.options import duration, size
+from modelyard.cli.options import AllowCode, duration, size
 
 if TYPE_CHECKING:
     from modelyard.config.endpoint_config import Config, EndpointConfig
@@ -90,14 +90,7 @@ def serve(
             help="Longest time until an update of a model is noticed, such as 500ms or 10s.",
         ),
     ] = None,
-    allow_code: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-code/--no-allow-code",
-            show_default="no",
-            help="Load artifacts that contain code: pickles, code/inference.py.",
-        ),
-    ] = None,
+    allow_code: AllowCode = None,
     not_ready_status: Annotated[
         NotReadyStatus | None,
         typer.Option(

@@ -18,11 +18,11 @@ from modelyard.config.schema import (
     Compute,
     Deployment,
     MultiModelEndpoint,
-    suggestion,
     validated,
 )
 from modelyard.domain.endpoints import AccessRule, Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.suggestions import did_you_mean
 
 _MOST_ALIASED = 1_000_000
 """Characters and values that aliases may add to a config file."""
@@ -208,7 +208,7 @@ def _kind(document: Any) -> str:
     allowed = f"allowed: {', '.join(KINDS)}"
     if kind in _OTHER_CORTEX_KINDS:
         raise ConfigurationError(f"kind: {kind} is not supported; {allowed}")
-    words = "missing" if kind is None else f"{found(kind)}{suggestion(kind, KINDS)}"
+    words = "missing" if kind is None else f"{found(kind)}{did_you_mean(kind, KINDS)}"
     raise ConfigurationError(f"kind: {words}; {allowed}")
 
 

@@ -1,7 +1,6 @@
 """The schema of a multi-model endpoint and a deployment, and messages for wrong values."""
 
-import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -28,16 +27,11 @@ from modelyard.config.endpoint_config import (
     repository_uri,
 )
 from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.suggestions import did_you_mean
 from modelyard.domain.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
 
 _UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: a key that is not text
 _Shape = TypeVar("_Shape", bound="Section")
-
-
-def suggestion(value: object, allowed: Collection[str]) -> str:
-    """Return ` (did you mean ...?)` when something allowed looks like what was found."""
-    close = difflib.get_close_matches(str(value), allowed, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _by(parse: Callable[[object], Any]) -> BeforeValidator:
@@ -193,7 +187,7 @@ def _complaint(schema: type[Section], details: ErrorDetails) -> str:
     section, field = _place(schema, details["loc"])
     if details["type"] in _UNKNOWN_KEY:
         keys = section.model_fields
-        return f"unknown key{suggestion(details['loc'][-1], keys)}; allowed: {', '.join(keys)}"
+        return f"unknown key{did_you_mean(details['loc'][-1], keys)}; allowed: {', '.join(keys)}"
     assert field is not None
     words = "missing" if details["type"] == "missing" else found(details["input"])
     return f"{words}; allowed: {_allowed(field, is_element=isinstance(details['loc'][-1], int))}"

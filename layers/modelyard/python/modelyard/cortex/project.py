@@ -9,6 +9,11 @@ SINGLE_MODEL = "_cortex_default"
 """The name that Cortex gives to the model of an API with only one."""
 
 
+def called(model_name: str) -> str:
+    """Return what error messages call a model."""
+    return "the model" if model_name == SINGLE_MODEL else f"model {model_name!r}"
+
+
 class PredictorType(StrEnum):
     """The type of predictor, which decides the name of the class and its client."""
 

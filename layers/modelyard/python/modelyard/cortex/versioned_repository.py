@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from modelyard.cortex.layouts import versions_in
-from modelyard.cortex.project import SINGLE_MODEL, ApiModels, ModelLocation, PredictorType
+from modelyard.cortex.project import SINGLE_MODEL, ApiModels, ModelLocation, PredictorType, called
 from modelyard.domain.errors import TargetModelNotFoundError
 from modelyard.domain.ports import ArtifactFile, ModelRepository
 from modelyard.domain.values import ModelArtifact, StoredObject
@@ -124,10 +124,10 @@ class VersionedRepository:
 
     def _missing(self, key: str, model: _Model) -> str:
         name, _, version = key.rpartition("/")
-        if self._models.single is not None:
-            return f"the model has no version {version}"
-        is_known = model.versions or name in self._models.paths
-        return f"model {name} has no version {version}" if is_known else f"no model {name or key}"
+        is_single = self._models.single is not None
+        if is_single or model.versions or name in self._models.paths:
+            return f"{called(SINGLE_MODEL if is_single else name)} has no version {version}"
+        return f"no model {(name or key)!r}"
 
     def _find(self, name: str) -> _Model:
         location = self._location(name)

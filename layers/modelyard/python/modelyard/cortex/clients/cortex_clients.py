@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.cortex.clients.loading import LoadedByUser
 from modelyard.cortex.clients.models import ClientModels
-from modelyard.cortex.project import SINGLE_MODEL, PredictorType
+from modelyard.cortex.project import PredictorType, called
 from modelyard.domain.errors import InputRejectedError
 from modelyard.inference.residence.model_cache import LoadedModel
 
@@ -99,7 +99,6 @@ def _named(loaded: LoadedModel[Any]) -> Iterator[None]:
         yield
     except InputRejectedError as error:
         name, _, version = loaded.model_id.target_model.rpartition("/")
-        called = "the model" if name == SINGLE_MODEL else f"model {name}"
         raise InputRejectedError(
-            f"{called}, version {version}: {error.message}", error.original_status
+            f"{called(name)}, version {version}: {error.message}", error.original_status
         ) from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelyard.cortex.layouts import newest_first
-from modelyard.cortex.project import SINGLE_MODEL, ApiModels
+from modelyard.cortex.project import SINGLE_MODEL, ApiModels, called
 from modelyard.domain.errors import (
     DependencyError,
     InvalidRequestError,
@@ -92,7 +92,7 @@ class ModelIndex:
             )
         if text not in versions:
             raise TargetModelNotFoundError(
-                f"{_called(name)} has no version {text}: it has {_listed(newest_first(versions))}"
+                f"{called(name)} has no version {text}: it has {_listed(newest_first(versions))}"
             )
         return [_target(name, text)]
 
@@ -175,7 +175,7 @@ class ModelIndex:
         if not versions:
             what = self._models.directory and not self._models.paths
             raise TargetModelNotFoundError(
-                f"no model {name!r}" if what else f"{_called(name)} has no versions now: add one"
+                f"no model {name!r}" if what else f"{called(name)} has no versions now: add one"
             )
         targets = [_target(name, version) for version in newest_first(versions)]
         return sorted(targets, key=self._is_broken)
@@ -190,10 +190,6 @@ class ModelIndex:
 
 def _target(name: str, version: str) -> TargetModel:
     return TargetModel(f"{name}/{version}")
-
-
-def _called(name: str) -> str:
-    return "the model" if name == SINGLE_MODEL else f"model {name!r}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,8 +8,9 @@ from types import ModuleType
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.user_class.blame import described
 from modelyard.cortex.user_class.cortex_image import image_package, install_cortex_internal
-from modelyard.cortex.user_class.signature import CLASS_NAMES, suggestion
+from modelyard.cortex.user_class.signature import CLASS_NAMES
 from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.suggestions import did_you_mean
 
 # Cortex uses this module name, so the file never hides another module of its name.
 _MODULE_NAME = "cortex_predictor"
@@ -83,4 +84,4 @@ def _alternatives(name: str, module: ModuleType) -> str:
     for kind, other in CLASS_NAMES.items():
         if other in classes:
             return f"`{other}` is the class of `type: {kind}`"
-    return f"classes found: {', '.join(classes)}{suggestion(name, classes)}"
+    return f"classes found: {', '.join(classes)}{did_you_mean(name, classes, mark='`')}"

@@ -3,9 +3,8 @@
 Arguments are passed by keyword, so parameters may be in any order.
 """
 
-import difflib
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from modelyard.cortex.project import ApiProject, PredictorType
 from modelyard.cortex.user_class.blame import own_file
 from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.suggestions import did_you_mean
 
 CLASS_NAMES = {
     PredictorType.PYTHON: "PythonPredictor",
@@ -140,14 +140,8 @@ def _complaints_of(parameter: inspect.Parameter, rule: _Rule) -> Iterator[str]:
     elif name in _NOT_HERE:
         yield f"`{name}` cannot be passed: {_NOT_HERE[name]}"
     else:
-        allowed = ", ".join(rule.passed)
-        yield f"unknown parameter `{name}`{suggestion(name, rule.passed)}; allowed: {allowed}"
-
-
-def suggestion(name: str, allowed: Collection[str]) -> str:
-    """Return ` (did you mean ...?)` if an allowed name is similar to `name`."""
-    close = difflib.get_close_matches(name, allowed, n=1)
-    return f" (did you mean `{close[0]}`?)" if close else ""
+        similar, allowed = did_you_mean(name, rule.passed, mark="`"), ", ".join(rule.passed)
+        yield f"unknown parameter `{name}`{similar}; allowed: {allowed}"
 
 
 def _names(method: Any, rule: _Rule) -> frozenset[str]:
