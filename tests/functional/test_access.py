@@ -59,6 +59,22 @@ def test_listing_shows_what_the_caller_may_call(guarded):
     assert len(names(guarded.admin_key, 3)) == 3
 
 
+def test_folder_with_a_denied_model_is_neither_called_nor_listed(guarded):
+    guarded.invoke("company_a/one.tar.gz", guarded.tenant_key)
+    with pytest.raises(ClientError) as failed:
+        guarded.invoke("company_b", guarded.admin_key)
+    assert failed.value.response["Error"]["Code"] == "ModelError"
+
+    answers = [
+        refusal(lambda name=name: guarded.invoke(name, guarded.tenant_key))
+        for name in ("company_b", "company_x", "company_a")
+    ]
+    page = guarded.get("/endpoints/housing/models", guarded.tenant_key).json()
+
+    assert {answer[:2] for answer in answers} == {("AccessDeniedException", 403)}
+    assert [model["modelName"] for model in page["models"]] == ["company_a/one.tar.gz"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content"),
     [

@@ -74,19 +74,22 @@ MODELS = MemoryRepository(
 )
 
 
+def catalog_over(backend: AnswersAll) -> Catalog:
+    return Catalog(
+        endpoints=EndpointTable(ENDPOINTS),
+        backend_of=lambda _: backend,
+        open_repository=lambda _: MODELS,
+        metrics=NoMetrics(),
+    )
+
+
 async def _no_metrics() -> bytes:
     return b""
 
 
 def application_over(backend: AnswersAll, authenticator: Authenticator | None = None) -> Any:
     """Return the ASGI application over a backend."""
-    router = router_over(backend)
-    catalog = Catalog(
-        endpoints=router.endpoints,
-        backend_of=lambda _: backend,
-        open_repository=lambda _: MODELS,
-        metrics=NoMetrics(),
-    )
+    router, catalog = router_over(backend), catalog_over(backend)
     return create_app(router, catalog, _no_metrics, ServerLocation(), authenticator)
 
 

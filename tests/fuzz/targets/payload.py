@@ -22,12 +22,17 @@ from modelyard.domain.requests import Answer, Invoke
 from modelyard.domain.values import Payload, Prediction, WarmRequest
 from modelyard.domain.warm_message import parse_warm_message, render_warm_message
 from modelyard.router.web.direct import DirectInvocations
-from tests.fuzz.surroundings import AnswersAll, is_within_rights, router_over
+from tests.fuzz.surroundings import (
+    AnswersAll,
+    catalog_over,
+    is_within_rights,
+    router_over,
+)
 from tests.fuzz.tampering import tampered
 from tests.fuzz.targets.envelope import SOURCE
 
 BACKEND = AnswersAll()
-DIRECT = DirectInvocations(router_over(BACKEND), ServerLocation())
+DIRECT = DirectInvocations(router_over(BACKEND), catalog_over(BACKEND), ServerLocation())
 CALL = {
     "EndpointName": "housing",
     "TargetModel": "company_a/x",

@@ -5,9 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.domain.endpoints import AccessRule, Endpoint
-from modelyard.domain.errors import AccessDeniedError, InvalidRequestError
-from modelyard.domain.values import Principal, TargetModel
-from modelyard.router.access import authorize, is_allowed, matches, may_call_something
+from modelyard.domain.errors import InvalidRequestError
+from modelyard.domain.values import Principal, StoredObject, TargetModel
+from modelyard.router.access import (
+    is_allowed,
+    matches,
+    may_call_something,
+    may_match_below,
+    may_open,
+    refusal,
+)
 from modelyard.sagemaker.target_model import parse_target_model
 
 ROLE = "arn:aws:iam::111122223333:role/team-a"
@@ -65,6 +72,79 @@ def test_glob_matches_what_its_definition_says(glob: str, text: str) -> None:
     assert matches(glob, text) is reference(glob, text)
 
 
+@given(GLOBS, NAMES, NAMES)
+def test_what_a_glob_matches_in_a_folder_it_may_match_there(glob, folder, name):
+    if name and reference(glob, f"{folder}/{name}"):
+        assert may_match_below(glob, folder)
+
+
+@pytest.mark.parametrize(
+    ("glob", "folder", "may_match"),
+    [
+        ("x/*", "x", True),
+        ("x/secret", "x", True),
+        ("x/a/b", "x/a", True),
+        ("*.onnx", "x", True),
+        ("?/m", "x", True),
+        ("x", "x", False),
+        ("x/", "x", False),
+        ("x/*", "y", False),
+        ("x/*", "xx", False),
+        ("x/a", "x/a", False),
+    ],
+)
+def test_glob_may_match_below_a_folder(glob: str, folder: str, may_match: bool) -> None:
+    assert may_match_below(glob, folder) is may_match
+
+
+def test_many_stars_before_a_folder_cost_no_time_to_speak_of() -> None:
+    before = time.process_time()
+
+    assert may_match_below("*a" * 40 + "b", "a" * 1024)
+
+    assert time.process_time() - before < 2.0
+
+
+def opens(target: str, *files: StoredObject, rule: AccessRule) -> bool:
+    return may_open(endpoint(rule), A, TargetModel(target), files)
+
+
+def file(key: str, links_to: str | None = None) -> StoredObject:
+    return StoredObject(key, 1, 0.0, links_to)
+
+
+def test_folder_is_denied_with_anything_in_it() -> None:
+    rule = AccessRule("*", ("*",), ("x/secret.json",))
+
+    assert opens("x", file("x/open.json"), rule=rule)
+    assert not opens("x", file("x/open.json"), file("x/secret.json"), rule=rule)
+
+
+def test_file_is_not_denied_with_what_would_be_in_a_folder_of_its_name() -> None:
+    assert opens("x", file("x"), rule=AccessRule("*", ("*",), ("x/*",)))
+
+
+def test_name_that_is_not_there_is_refused_where_a_folder_would_be() -> None:
+    rule = AccessRule("*", ("*",), ("x/*",))
+
+    assert not opens("x", rule=rule)
+    assert opens("y", rule=rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_open"),
+    [
+        (AccessRule("*", ("*",)), True),
+        (AccessRule("*", ("*",), ("b/*",)), False),
+        (AccessRule("*", ("a/*",)), False),
+        (AccessRule("*", ("a/*", "b/m")), True),
+    ],
+)
+def test_link_counts_as_what_it_leads_to(rule: AccessRule, is_open: bool) -> None:
+    assert opens("a/m", file("a/m", links_to="b/m"), rule=rule) is is_open
+    assert opens("a", file("a/m", links_to="b/m"), rule=rule) is is_open
+
+
 def test_many_stars_cost_no_time_to_speak_of() -> None:
     before = time.process_time()
 
@@ -108,17 +188,14 @@ def test_deny_wins_over_every_allow(tail: str, allow: list[str], is_first: bool)
 
 
 def test_refusal_names_caller_model_and_endpoint() -> None:
-    with pytest.raises(AccessDeniedError) as caught:
-        authorize(endpoint(TENANT), A, TargetModel("company_b/x"))
+    error = refusal(endpoint(TENANT), A, TargetModel("company_b/x"))
 
-    assert caught.value.message == (
-        "tenant-a is not allowed to call 'company_b/x' of endpoint housing"
-    )
+    assert error.message == ("tenant-a is not allowed to call 'company_b/x' of endpoint housing")
 
 
 def test_refusal_is_logged_with_endpoint_and_caller(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO"), pytest.raises(AccessDeniedError):
-        authorize(endpoint(TENANT), A, TargetModel("company_b/secret.tar.gz"))
+    with caplog.at_level("INFO"):
+        refusal(endpoint(TENANT), A, TargetModel("company_b/secret.tar.gz"))
 
     (record,) = caplog.records
     fields = vars(record)

@@ -148,6 +148,22 @@ def test_models_are_listed_by_name_with_their_residence() -> None:
     ]
 
 
+def test_models_come_with_the_files_that_a_load_opens() -> None:
+    scene = Scene("net/code/inference.py", "net/weights", "group/a.onnx", "groups/b.onnx")
+    group = residence("group", ModelStatus.LOADED)
+    scene.backend.script_survey(0, Answer(residences=(group, residence("gone", group.status))))
+
+    entries = asyncio.run(scene.catalog.models("housing"))
+
+    assert {entry.target_model: [file.key for file in entry.files] for entry in entries} == {
+        "gone": [],
+        "group": ["group/a.onnx"],
+        "group/a.onnx": ["group/a.onnx"],
+        "groups/b.onnx": ["groups/b.onnx"],
+        "net": ["net/code/inference.py", "net/weights"],
+    }
+
+
 def test_every_shard_is_asked() -> None:
     scene = Scene("a.onnx", shards=3)
 
@@ -203,7 +219,7 @@ def test_one_model_is_shown_with_its_size_and_residence() -> None:
     loaded = residence("a.onnx", ModelStatus.LOADED, memory_bytes=99)
     scene.backend.script_survey(0, Answer(residences=(loaded,)))
 
-    assert scene.model("a.onnx") == CatalogEntry(TargetModel("a.onnx"), 4, loaded)
+    assert scene.model("a.onnx") == CatalogEntry(TargetModel("a.onnx"), 4, loaded, ())
 
 
 def test_model_nobody_has_loaded_is_shown_as_such() -> None:

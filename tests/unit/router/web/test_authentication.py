@@ -13,6 +13,7 @@ from modelyard.domain.keys import issue
 from modelyard.domain.ports import KeyStore
 from modelyard.domain.requests import Answer
 from modelyard.domain.values import Prediction, Principal, StoredKey
+from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_app
 from modelyard.router.web.authentication import (
@@ -25,6 +26,7 @@ from modelyard.router.web.known_keys import KnownKeys
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
+from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
 
 ACCOUNT = "111122223333"
@@ -59,15 +61,21 @@ def answer(
     """Invoke `company_a/one` by an event of API Gateway."""
     clock, backend = FakeClock(), FakeBackend()
     backend.script("company_a/one", Answer(prediction=Prediction(b"{}", "application/json")))
+    endpoints = EndpointTable([Endpoint("housing", "s3://models/", access=(RULE,))])
     router = Router(
-        endpoints=EndpointTable([Endpoint("housing", "s3://models/", access=(RULE,))]),
+        endpoints=endpoints,
         backend_of=lambda _: backend,
         warm_queue=MemoryQueue(clock),
         metrics=RecordingMetrics(),
         clock=clock,
     )
-    nobody = cast(Any, None)
-    app = create_app(router, nobody, nobody, ServerLocation(), authenticator)
+    catalog = Catalog(
+        endpoints=endpoints,
+        backend_of=lambda _: backend,
+        open_repository=lambda _: MemoryRepository(),
+        metrics=RecordingMetrics(),
+    )
+    app = create_app(router, catalog, cast(Any, None), ServerLocation(), authenticator)
     sent = {"X-Amzn-SageMaker-Target-Model": "company_a/one"} | headers
     event = {
         "resource": "/{proxy+}",

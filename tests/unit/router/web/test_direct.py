@@ -10,11 +10,13 @@ from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable, Serv
 from modelyard.domain.errors import ModelCrashedError, ModelNotReadyError
 from modelyard.domain.requests import Answer
 from modelyard.domain.values import Prediction
+from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.direct import DirectInvocations
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
+from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
 
 MODEL = "Houston.tar.gz"
@@ -28,14 +30,21 @@ class Scene:
         self.backend = FakeBackend()
         clock = FakeClock()
         endpoint = Endpoint("housing", "s3://models/", access=access)
+        endpoints = EndpointTable([endpoint])
         router = Router(
-            endpoints=EndpointTable([endpoint]),
+            endpoints=endpoints,
             backend_of=lambda _: self.backend,
             warm_queue=MemoryQueue(clock),
             metrics=RecordingMetrics(),
             clock=clock,
         )
-        self.direct = DirectInvocations(router, ServerLocation())
+        catalog = Catalog(
+            endpoints=endpoints,
+            backend_of=lambda _: self.backend,
+            open_repository=lambda _: MemoryRepository(),
+            metrics=RecordingMetrics(),
+        )
+        self.direct = DirectInvocations(router, catalog, ServerLocation())
         self.answers(Answer(prediction=Prediction(b"[1.5]", "application/json", "trace=1")))
 
     def answers(self, answer: Answer) -> None:

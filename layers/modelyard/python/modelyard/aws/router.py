@@ -96,9 +96,8 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     location = ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account)
     authenticator = _authenticator(settings, clock)
     app = create_app(router, catalog, _no_metrics, location, authenticator, table.splitters)
-    return RouterFunction(
-        Mangum(cast("ASGI", app), lifespan="off"), DirectInvocations(router, location), metrics
-    )
+    direct = DirectInvocations(router, catalog, location)
+    return RouterFunction(Mangum(cast("ASGI", app), lifespan="off"), direct, metrics)
 
 
 def _repositories(table: Sequence[EndpointFunctions]) -> Callable[[str], ModelRepository]:

@@ -151,6 +151,8 @@ class StoredObject:
     key: str
     size_bytes: int
     modified_at: float
+    links_to: str | None = None
+    """The key of the file itself, when a link in the repository gives it this one."""
 
 
 class ModelStatus(StrEnum):

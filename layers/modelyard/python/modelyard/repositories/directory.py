@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -32,6 +33,14 @@ from modelyard.repositories.settling import (
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MAX_REMEMBERED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file or folder below the root: its status, and its path where no links are."""
+
+    status: os.stat_result
+    real_path: str
 
 
 class DirectoryRepository:
@@ -79,16 +88,18 @@ class DirectoryRepository:
                 return
             raise self._unreadable(error) from error
         for key in sorted(files, key=str.encode):
-            yield StoredObject(key, files[key].st_size, files[key].st_mtime)
+            found = files[key]
+            links_to = None if found.real_path == key else found.real_path
+            yield StoredObject(key, found.status.st_size, found.status.st_mtime, links_to)
 
     def _file(self, key: str, status: os.stat_result) -> ModelArtifact:
         return ModelArtifact(self._uri, key, content_tag(status), status.st_size)
 
-    def _folder(self, key: str, files: dict[str, os.stat_result]) -> ModelArtifact:
+    def _folder(self, key: str, files: dict[str, _Found]) -> ModelArtifact:
         if not files:
             raise not_found(self._root.name, key)
-        tag = folder_tag((path, content_tag(status)) for path, status in files.items())
-        size = sum(status.st_size for status in files.values())
+        tag = folder_tag((path, content_tag(found.status)) for path, found in files.items())
+        size = sum(found.status.st_size for found in files.values())
         return ModelArtifact(self._uri, key, tag, size, is_folder=True)
 
     def _status(self, key: str) -> os.stat_result:
@@ -100,7 +111,7 @@ class DirectoryRepository:
         if self._inside.get(key) == (status.st_dev, status.st_ino):
             return status
         resolved = os.path.realpath(path, strict=True)
-        if not self._holds(resolved):
+        if not self._holds(resolved) or not _is_so_spelt(self._root, key):
             raise not_found(self._root.name, key)
         return self._remember(key, Path(resolved).stat())
 
@@ -113,58 +124,70 @@ class DirectoryRepository:
     def _holds(self, resolved: str) -> bool:
         return Path(resolved).is_relative_to(os.path.realpath(self._root))
 
-    def _files(self, folder: str) -> dict[str, os.stat_result]:
+    def _files(self, folder: str) -> dict[str, _Found]:
         """Return the regular files below a folder of the root by their paths in it."""
-        found = self._walk(self._root / folder, "", frozenset())
-        files = ((path, status) for path, status in found if stat.S_ISREG(status.st_mode))
-        return {path: status for path, status in files if is_key(path)}
+        files = ((path, found) for path, found in self._walk(folder) if _is_file(found))
+        return {path: found for path, found in files if is_key(path)}
 
-    def _files_under(self, key: str) -> dict[str, os.stat_result]:
+    def _files_under(self, key: str) -> dict[str, _Found]:
         """Return the file of this key, or those below the folder of this key, by their keys."""
         status = self._status(key)
         if stat.S_ISREG(status.st_mode):
-            return {key: status}
-        below = ((f"{key}/{path}", status) for path, status in self._files(key).items())
-        return {path: status for path, status in below if is_key(path)}
+            return {key: _Found(status, self._real_path(self._root / key))}
+        below = ((f"{key}/{path}", found) for path, found in self._files(key).items())
+        return {path: found for path, found in below if is_key(path)}
 
-    def _walk(
-        self, folder: Path, prefix: str, above: frozenset[tuple[int, int]]
-    ) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield every file and folder below a folder, and that folder itself."""
+    def _walk(self, folder: str) -> Iterator[tuple[str, _Found]]:
+        """Yield everything below a folder, and the folder itself, by the paths in it."""
+        path = self._root / folder
+        return self._walk_below(path, "", self._real_path(path), frozenset())
+
+    def _walk_below(
+        self, folder: Path, prefix: str, real_path: str, above: frozenset[tuple[int, int]]
+    ) -> Iterator[tuple[str, _Found]]:
         try:
             status = folder.stat()
             identity = (status.st_dev, status.st_ino)
             if identity in above:  # a link to a folder it lies in
                 return
-            entries = list(self._entries(folder))
+            entries = list(self._entries(folder, real_path))
         except OSError as error:
             if above and error.errno in _GONE:  # removed meanwhile; its neighbours are still there
                 return
             raise
-        yield prefix, status
-        for path, status in entries:
+        yield prefix, _Found(status, real_path)
+        for path, found in entries:
             relative = prefix + path.name
-            if stat.S_ISREG(status.st_mode):
-                yield relative, status
-            elif stat.S_ISDIR(status.st_mode):
-                yield from self._walk(path, relative + "/", above | {identity})
+            if _is_file(found):
+                yield relative, found
+            elif stat.S_ISDIR(found.status.st_mode):
+                yield from self._walk_below(
+                    path, relative + "/", found.real_path, above | {identity}
+                )
 
-    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    def _entries(self, folder: Path, real_path: str) -> Iterator[tuple[Path, _Found]]:
         with os.scandir(folder) as entries:
             for entry in entries:
-                status = self._entry_status(entry) if is_key(entry.name) else None
-                if status is not None:
-                    yield Path(entry.path), status
+                found = self._entry(entry, real_path) if is_key(entry.name) else None
+                if found is not None:
+                    yield Path(entry.path), found
 
-    def _entry_status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
+    def _entry(self, entry: os.DirEntry[str], folder: str) -> _Found | None:
         try:
-            if entry.is_symlink() and not self._holds(os.path.realpath(entry.path)):
+            if not entry.is_symlink():
+                return _Found(entry.stat(), f"{folder}/{entry.name}".removeprefix("/"))
+            if not self._holds(os.path.realpath(entry.path)):
                 return None
-            return entry.stat()
+            return _Found(entry.stat(), self._real_path(entry.path))
         except OSError as error:
             if error.errno in _GONE:  # removed meanwhile, or a link to nowhere
                 return None
             raise
+
+    def _real_path(self, path: Path | str) -> str:
+        """Return where a path below the root leads to, relative to the root; "" for the root."""
+        relative = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
+        return "" if relative == "." else relative
 
     def _check(self, artifact: ModelArtifact) -> None:
         try:
@@ -180,14 +203,15 @@ class DirectoryRepository:
             files = self._files(artifact.key)
         except OSError as error:
             raise self._unreadable(error) from error
-        for path, status in sorted(files.items()):
-            yield from self._fetch_file(f"{artifact.key}/{path}", path, content_tag(status))
+        for path in sorted(files):
+            tag = content_tag(files[path].status)
+            yield from self._fetch_file(f"{artifact.key}/{path}", path, tag)
         self._check(artifact)
 
     def _settle_folder(self, artifact: ModelArtifact) -> None:
         """Wait until nothing in a folder has changed for a while: its files come one by one."""
-        found = self._walk(self._root / artifact.key, "", frozenset())
-        wait_s = unsettled_s((status for _, status in found), SETTLE_UNSEEN_S)
+        statuses = (found.status for _, found in self._walk(artifact.key))
+        wait_s = unsettled_s(statuses, SETTLE_UNSEEN_S)
         if wait_s > 0:
             time.sleep(wait_s)
             self._check(artifact)
@@ -244,3 +268,31 @@ class DirectoryRepository:
         return DependencyError(
             f"the model repository {self._root.name!r} cannot be read: {error.strerror}"
         )
+
+
+def _is_file(found: _Found) -> bool:
+    return stat.S_ISREG(found.status.st_mode)
+
+
+def _is_so_spelt(root: Path, key: str) -> bool:
+    """Return whether the names of a key's folders and file are those that the disk lists.
+
+    Some disks ignore upper and lower case, dots at the end, or take short names: there, many names
+    open one file. Only on such a disk folders are listed here.
+    """
+    folder = root
+    for name in key.split("/"):
+        if _has_aliases(folder, name) and name not in os.listdir(folder):  # noqa: PTH208
+            return False
+        folder /= name
+    return True
+
+
+def _has_aliases(folder: Path, name: str) -> bool:
+    for alias in {name.swapcase(), f"{name}."} - {name}:
+        try:
+            if (folder / alias).samefile(folder / name):
+                return True
+        except OSError:
+            continue
+    return False

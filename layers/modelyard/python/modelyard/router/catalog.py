@@ -1,8 +1,10 @@
 """List the models of an endpoint: what the repository offers and where each model is now."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint, EndpointTable
@@ -10,6 +12,7 @@ from modelyard.domain.errors import InvalidRequestError
 from modelyard.domain.ports import Metrics, ModelRepository
 from modelyard.domain.requests import Answer, InferenceBackend, Survey
 from modelyard.domain.values import ModelId, ModelResidence, ModelStatus, StoredObject, TargetModel
+from modelyard.router.authorizer import Authorizer
 from modelyard.sagemaker.target_model import parse_target_model
 
 SURVEY_TIMEOUT_S = 5.0
@@ -23,6 +26,8 @@ class CatalogEntry:
     target_model: TargetModel
     repository_bytes: int
     residence: ModelResidence
+    files: tuple[StoredObject, ...] = ()
+    """What a load of the model would open; none when the repository does not have it."""
 
 
 class Catalog:
@@ -40,6 +45,7 @@ class Catalog:
         self._backend_of = backend_of
         self._open_repository = open_repository
         self._metrics = metrics
+        self.authorizer = Authorizer(open_repository)
 
     async def models(self, endpoint_name: str) -> list[CatalogEntry]:
         """Return all models of an endpoint by name.
@@ -50,9 +56,8 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        offered = await asyncio.to_thread(self._offered, endpoint)
-        for model_id in residences:
-            offered.setdefault(model_id.target_model, 0)
+        resident = [model_id.target_model for model_id in residences]
+        offered = await asyncio.to_thread(self._offered, endpoint, resident)
         return [
             _entry(ModelId(endpoint.name, name), offered[name], residences)
             for name in sorted(offered)
@@ -68,7 +73,8 @@ class Catalog:
         repository = self._open_repository(endpoint.repository)
         artifact = await asyncio.to_thread(repository.describe, target_model)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        return _entry(ModelId(endpoint.name, target_model), artifact.size_bytes, residences)
+        entry = _entry(ModelId(endpoint.name, target_model), (), residences)
+        return replace(entry, repository_bytes=artifact.size_bytes)
 
     async def residences(self, endpoint: Endpoint) -> list[ModelResidence]:
         """Return where the shards have an endpoint's models, the best status of each.
@@ -90,9 +96,31 @@ class Catalog:
                     nearest[item.model_id] = item
         return list(nearest.values())
 
-    def _offered(self, endpoint: Endpoint) -> dict[TargetModel, int]:
-        objects = self._open_repository(endpoint.repository).objects()
-        return versions_in(objects) if endpoint.is_api else targets_in(objects)
+    def _offered(
+        self, endpoint: Endpoint, resident: Iterable[TargetModel]
+    ) -> dict[TargetModel, tuple[StoredObject, ...]]:
+        """Return the models that the repository offers, and those that are resident, with their
+        files.
+        """
+        objects = list(self._open_repository(endpoint.repository).objects())
+        offered = _versions_in(objects) if endpoint.is_api else _targets_in(objects)
+        found = {name: tuple(files) for name, files in offered.items()}
+        objects.sort(key=_key)
+        for name in resident:
+            if name not in found:  # a folder that groups models, or a model that was removed
+                found[name] = tuple(_below(name, objects))
+        return found
+
+
+def _key(item: StoredObject) -> str:
+    return item.key
+
+
+def _below(folder: str, objects: Sequence[StoredObject]) -> Iterator[StoredObject]:
+    """Yield the objects in a folder, of objects that are sorted by key."""
+    prefix = f"{folder}/"
+    first = bisect_left(objects, prefix, key=_key)
+    return takewhile(lambda item: item.key.startswith(prefix), islice(objects, first, None))
 
 
 def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
@@ -100,12 +128,20 @@ def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
 
     Names that no caller can send are left out.
     """
-    size_bytes = {item.key: item.size_bytes for item in objects}
+    return {name: _size_of(files) for name, files in _targets_in(objects).items()}
+
+
+def _targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, list[StoredObject]]:
+    by_key = {item.key: item for item in objects}
     return {
-        TargetModel(name): sum(size_bytes[key] for key in keys)
-        for name, keys in model_files.targets(size_bytes).items()
+        TargetModel(name): [by_key[key] for key in keys]
+        for name, keys in model_files.targets(by_key).items()
         if can_be_called(name)
     }
+
+
+def _size_of(files: Iterable[StoredObject]) -> int:
+    return sum(item.size_bytes for item in files)
 
 
 def can_be_called(name: str) -> bool:
@@ -116,13 +152,12 @@ def can_be_called(name: str) -> bool:
         return False
 
 
-def versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:
-    """Return the versions that a listing of a Cortex API's models offers, with their bytes."""
-    offered: dict[TargetModel, int] = {}
+def _versions_in(objects: Iterable[StoredObject]) -> dict[TargetModel, list[StoredObject]]:
+    """Return the versions that a listing of a Cortex API's models offers, with their files."""
+    offered: dict[TargetModel, list[StoredObject]] = {}
     for item in objects:
         name, version, _ = item.key.split("/", 2)
-        target = TargetModel(f"{name}/{version}")
-        offered[target] = offered.get(target, 0) + item.size_bytes
+        offered.setdefault(TargetModel(f"{name}/{version}"), []).append(item)
     return offered
 
 
@@ -131,7 +166,10 @@ def _distance(residence: ModelResidence) -> int:
 
 
 def _entry(
-    model_id: ModelId, repository_bytes: int, residences: dict[ModelId, ModelResidence]
+    model_id: ModelId,
+    files: tuple[StoredObject, ...],
+    residences: dict[ModelId, ModelResidence],
 ) -> CatalogEntry:
     nowhere = ModelResidence(model_id, ModelStatus.NOT_LOADED)
-    return CatalogEntry(model_id.target_model, repository_bytes, residences.get(model_id, nowhere))
+    residence = residences.get(model_id, nowhere)
+    return CatalogEntry(model_id.target_model, _size_of(files), residence, files)

@@ -51,7 +51,7 @@ def create_app(
 ) -> ASGIApp:
     """Return the ASGI application. Without an authenticator it accepts every caller."""
     app = Starlette()
-    invoking = InvokeRoutes(router, location)
+    invoking = InvokeRoutes(router, catalog, location)
     managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
     one_model = f"{endpoint}/models/{{model:path}}"

@@ -17,7 +17,7 @@ from modelyard.domain.endpoints import VARIANT, ServerLocation
 from modelyard.domain.errors import InvalidRequestError, ModelyardError, PayloadTooLargeError
 from modelyard.domain.keys import split_key
 from modelyard.domain.values import HttpResponse, Prediction, Principal
-from modelyard.router.access import authorize
+from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from modelyard.sagemaker.invocations import parse_invocation
@@ -42,8 +42,9 @@ DIRECT = Principal("direct")
 class DirectInvocations:
     """Turns payloads of invocations into payloads of responses; members have their SDK names."""
 
-    def __init__(self, router: Router, location: ServerLocation) -> None:
+    def __init__(self, router: Router, catalog: Catalog, location: ServerLocation) -> None:
         self._router = router
+        self._catalog = catalog
         self._location = location
 
     async def answer(self, event: Mapping[str, Any]) -> Members:
@@ -65,7 +66,7 @@ class DirectInvocations:
             request_id=str(uuid.uuid4()),
             needs_target=not endpoint.is_api,
         )
-        authorize(endpoint, DIRECT, invocation.target_model)
+        await self._catalog.authorizer.authorize(endpoint, DIRECT, invocation.target_model)
         return await self._router.invoke(invocation)
 
 

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from modelyard.domain.endpoints import Endpoint, ServerLocation
 from modelyard.domain.errors import ModelyardError, UnsupportedOperationError
 from modelyard.domain.values import HttpResponse
-from modelyard.router.access import authorize
+from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
 from modelyard.router.web.exchange import REQUEST_ID, body_of, headers_of
@@ -16,8 +16,9 @@ from modelyard.sagemaker.responses import ErrorContext, render_error, render_pre
 class InvokeRoutes:
     """`POST /endpoints/{endpoint}/invocations`, `.../async-invocations`, `...-response-stream`."""
 
-    def __init__(self, router: Router, location: ServerLocation) -> None:
+    def __init__(self, router: Router, catalog: Catalog, location: ServerLocation) -> None:
         self._router = router
+        self._catalog = catalog
         self._location = location
 
     async def invoke(self, request: Request) -> HttpResponse:
@@ -34,7 +35,9 @@ class InvokeRoutes:
                 needs_target=endpoint is None or not endpoint.is_api,
             )
             if endpoint is not None:
-                authorize(endpoint, principal_of(request), invocation.target_model)
+                await self._catalog.authorizer.authorize(
+                    endpoint, principal_of(request), invocation.target_model
+                )
             return render_prediction(await self._router.invoke(invocation))
         except ModelyardError as error:
             return render_error(error, self._context(name, headers))

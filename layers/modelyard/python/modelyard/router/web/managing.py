@@ -9,7 +9,7 @@ from starlette.requests import Request
 from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
 from modelyard.domain.values import HttpResponse, TargetModel
-from modelyard.router.access import authorize, is_allowed, may_call_something
+from modelyard.router.access import is_allowed, may_call_something, may_open
 from modelyard.router.catalog import Catalog, CatalogEntry
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
@@ -60,7 +60,9 @@ class ManagementRoutes:
         later = [
             entry
             for entry in await self._catalog.models(endpoint.name)
-            if entry.target_model > after and is_allowed(endpoint, principal, entry.target_model)
+            if entry.target_model > after
+            and is_allowed(endpoint, principal, entry.target_model)
+            and may_open(endpoint, principal, entry.target_model, entry.files)
         ]
         page: dict[str, object] = {
             "models": [self._model(request, entry) for entry in later[:limit]]
@@ -71,25 +73,25 @@ class ManagementRoutes:
 
     async def show(self, request: Request) -> HttpResponse:
         """`GET /endpoints/{endpoint}/models/{model}`."""
-        target_model = self._authorized(request, _target(request))
+        target_model = await self._authorized(request, _target(request))
         entry = await self._catalog.model(_endpoint(request), target_model)
         return render_json(self._model(request, entry))
 
     async def load(self, request: Request) -> HttpResponse:
         """`POST /endpoints/{endpoint}/models` with `{"model_name": ...}`."""
-        target_model = self._authorized(request, await _model_name(request))
+        target_model = await self._authorized(request, await _model_name(request))
         await self._router.load(_endpoint(request), target_model, fresh=True)
         return render_json({"status": f'Model "{target_model}" loaded'})
 
     async def unload(self, request: Request) -> HttpResponse:
         """`DELETE /endpoints/{endpoint}/models/{model}`."""
-        target_model = self._authorized(request, _target(request))
+        target_model = await self._authorized(request, _target(request))
         await self._router.unload(_endpoint(request), target_model)
         return render_json({"status": f'Model "{target_model}" unloaded'})
 
-    def _authorized(self, request: Request, target_model: TargetModel) -> TargetModel:
+    async def _authorized(self, request: Request, target_model: TargetModel) -> TargetModel:
         endpoint = self._router.endpoints.find(_endpoint(request))
-        authorize(endpoint, principal_of(request), target_model)
+        await self._catalog.authorizer.authorize(endpoint, principal_of(request), target_model)
         return target_model
 
     def _model(self, request: Request, entry: CatalogEntry) -> dict[str, object]:

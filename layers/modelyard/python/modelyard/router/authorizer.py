@@ -1,0 +1,82 @@
+"""Lets a caller call a model, or refuses it; looks into the repository where rules depend on it."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.ports import ModelRepository
+from modelyard.domain.values import Principal, TargetModel
+from modelyard.router.access import depends_on_files, is_allowed, may_open, refusal
+
+LOOK_S = 0.2
+"""How long every refusal takes that depends on the repository, so that it tells nothing of it."""
+_MAX_VERDICTS = 10_000
+_LEAST_TTL_S = 1.0
+
+_Question = tuple[str, tuple[str, ...], TargetModel]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    is_allowed: bool
+    depends_on_files: bool
+    good_until: float
+
+
+class Authorizer:
+    """Applies access rules to calls. A verdict about files is good for `revalidate` seconds."""
+
+    def __init__(
+        self,
+        open_repository: Callable[[str], ModelRepository],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_repository = open_repository
+        self._monotonic = monotonic
+        self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
+
+    async def authorize(
+        self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
+    ) -> None:
+        """Return if the principal may call the model.
+
+        Raises:
+            AccessDeniedError: it may not.
+            DependencyError: that depends on the repository, which cannot be read.
+        """
+        if not endpoint.access:
+            return
+        asked_at = self._monotonic()
+        question = endpoint.name, principal.names, target_model
+        verdict = self._verdicts.get(question)
+        if verdict is None or verdict.good_until <= asked_at:
+            verdict = await self._judge(endpoint, principal, target_model)
+            self._remember(question, verdict)
+        if verdict.is_allowed:
+            return
+        if verdict.depends_on_files:
+            await asyncio.sleep(max(0.0, asked_at + LOOK_S - self._monotonic()))
+        raise refusal(endpoint, principal, target_model)
+
+    async def _judge(
+        self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
+    ) -> _Verdict:
+        if not is_allowed(endpoint, principal, target_model):
+            return _Verdict(False, False, float("inf"))
+        if not depends_on_files(endpoint, principal, target_model):
+            return _Verdict(True, False, float("inf"))
+        asked_at = self._monotonic()
+        repository = self._open_repository(endpoint.repository)
+        files = await asyncio.to_thread(lambda: tuple(repository.objects(target_model)))
+        may = may_open(endpoint, principal, target_model, files)
+        ttl_s = endpoint.revalidate_s if may else max(endpoint.revalidate_s, _LEAST_TTL_S)
+        return _Verdict(may, True, asked_at + ttl_s)
+
+    def _remember(self, question: _Question, verdict: _Verdict) -> None:
+        self._verdicts[question] = verdict
+        self._verdicts.move_to_end(question)
+        if len(self._verdicts) > _MAX_VERDICTS:
+            self._verdicts.popitem(last=False)
