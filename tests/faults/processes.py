@@ -13,7 +13,7 @@ _PRELOADED = [
 
 
 def processes() -> ForkServerContext:
-    """Return the one way to start them: there is one server, and whoever is first sets it up."""
+    """Return the context that starts processes from one fork server, which the first use starts."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context

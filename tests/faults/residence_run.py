@@ -23,7 +23,7 @@ SAID_GONE = b"gone"
 
 
 class MovingRepository:
-    """Interrupts whoever asks, before and after the answer; remembers what it said last."""
+    """Interrupts the caller before and after the answer; remembers its last answer."""
 
     def __init__(self, step: Callable[[], None]) -> None:
         self.source = MemoryRepository()

@@ -1,4 +1,4 @@
-"""The judges of `make overload` and `make soak` must be able to convict; a soak in short."""
+"""The checks of `make overload` and `make soak` find what they look for; a short soak."""
 
 import asyncio
 import tempfile

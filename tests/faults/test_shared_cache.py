@@ -95,7 +95,7 @@ def test_debris_goes_when_its_owner_is_gone_for_sure(tmp_path: Path, machine: st
 
 
 def test_an_inspection_finds_what_is_wrong(run: FaultRun) -> None:
-    """The judge of all the others must be able to convict."""
+    """The check that all other tests rely on finds a fault."""
     run.keep_running(repeat(None), until=has_entries(run))
     damaged = inspection.plant_damage(run.tree)
     inspection.plant_debris(run.tree, str(Owner.current()))

@@ -1,7 +1,7 @@
 """Models whose every byte says which version it is, and a ledger of the versions there were.
 
 A file begins with its key, its path in the artifact and its version; the rest follows from these.
-So whoever finds a file can tell whether it is whole, and of which version it is.
+So a reader of a file can tell whether it is whole, and which version it is.
 """
 
 import hashlib

@@ -69,7 +69,7 @@ class EmulatedDeployment(EmulatedLambda):
         """Return how many lines of functions have these words."""
         return sum(words in line for _, line in list(self.lines))
 
-    def buried(self) -> int:
+    def dead_letters(self) -> int:
         """Return how many messages are in the dead-letter queue."""
         url = self.queue.url.removesuffix(".fifo") + "-dead.fifo"
         names = ["ApproximateNumberOfMessages"]

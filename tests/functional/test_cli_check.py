@@ -168,7 +168,7 @@ def test_what_a_model_prints_does_not_disturb_scripts(folder: Path) -> None:
     assert report["problems"] == []
 
 
-def test_models_in_s3_are_judged_by_name_and_size(folder: Path, s3_endpoint: str) -> None:
+def test_models_in_s3_are_checked_by_name_and_size(folder: Path, s3_endpoint: str) -> None:
     models = S3Models(s3_endpoint)
     models.put("a.onnx", b"not read")
     models.put("b.onnx", b"")

@@ -474,7 +474,7 @@ def test_a_cold_model_does_not_hold_up_a_warm_one(tmp_path: Path) -> None:
         assert cold.result().text == "loaded"
 
 
-def test_a_call_in_flight_is_answered_before_the_server_ends(tmp_path: Path) -> None:
+def test_a_running_call_is_answered_before_the_server_ends(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.api("single", COUNTING)
     with project.served() as server, ThreadPoolExecutor(1) as callers:

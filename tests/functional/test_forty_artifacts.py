@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,24 @@ from tests.serving import Server, eventually
 
 ROW = b"1,2,3,4,5,6"
 FEATURES = 6
-ENDPOINTS = ("safe", "code")
+
+FAILING = ("failing.tar.gz", "exiting.tar.gz")
+"""Artifacts whose code runs, and fails."""
+ALLOWED = {"allow_code": True}
 
 OK = "ok"
 CODE = "ok where code is allowed"
 REFUSED = "listed but refused"
 NO_MODEL = "not listed and refused"
+
+
+@dataclass
+class Forty:
+    """The artifacts of two endpoints: what is known of them, found by `check` and served."""
+
+    server: Server
+    verdicts: dict[str, dict[str, str]]
+    reports: dict[str, list[dict[str, Any]]]
 
 
 def estimator() -> Any:
@@ -57,7 +70,7 @@ def one(name: str, content: bytes) -> dict[str, bytes]:
 
 
 def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
-    """Yield the name, the verdict and the files of each artifact."""
+    """Yield the verdict, the name and the files of each artifact."""
     house = {"xgboost-model": booster()}
     yield OK, "booster.ubj", one("booster.ubj", booster())
     yield OK, "booster.json", one("booster.json", booster_json())
@@ -141,69 +154,53 @@ def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def forty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forty]:
+    """Serve all artifacts without code, and those that have code with it; and check them."""
     folder = tmp_path_factory.mktemp("forty")
-    for _, _, content in artifacts():
-        for name, body in content.items():
-            path = folder / "models" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
-    models = {"path": str(folder / "models")}
+    verdicts: dict[str, dict[str, str]] = {"safe": {}, "code": {}}
+    for verdict, name, content in artifacts():
+        for endpoint in ("safe", "code") if verdict is CODE or name in FAILING else ("safe",):
+            verdicts[endpoint][name] = verdict
+            write(folder / endpoint, content)
     resources = [
-        {"name": "safe", "kind": "MultiModelEndpoint", "models": models},
-        {"name": "code", "kind": "MultiModelEndpoint", "models": {**models, "allow_code": True}},
+        {"name": "safe", "kind": "MultiModelEndpoint", "models": {"path": "safe"}},
+        {"name": "code", "kind": "MultiModelEndpoint", "models": {"path": "code"} | ALLOWED},
     ]
-    path = folder / "modelyard.yaml"
-    path.write_text(yaml.safe_dump(resources))
-    return path
-
-
-@pytest.fixture(scope="module")
-def checked(config: Path) -> dict[str, dict[str, list[str]]]:
-    """The problems that `check` finds, by endpoint and model."""
+    config = folder / "modelyard.yaml"
+    config.write_text(yaml.safe_dump(resources))
     result = CliRunner().invoke(app, ["check", str(config), "--json"])
     assert result.exit_code == 1, result.output
-    return {
-        endpoint: {report["target_model"]: report["problems"] for report in reports}
-        for endpoint, reports in json.loads(result.stdout).items()
-    }
+    with Server(config, "--workers", "1") as server:
+        yield Forty(server, verdicts, json.loads(result.stdout))
 
 
-@pytest.fixture(scope="module")
-def server(config: Path) -> Iterator[Server]:
-    with Server(config) as server:
-        yield server
+def write(folder: Path, content: Mapping[str, bytes]) -> None:
+    for name, body in content.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_models_and_check_list_the_same_names(
-    server: Server, checked: dict[str, dict[str, list[str]]], endpoint: str
-) -> None:
-    listed = server.models(endpoint)
+@pytest.mark.parametrize("endpoint", ["safe", "code"])
+def test_models_and_check_list_the_same_names(forty: Forty, endpoint: str) -> None:
+    listed = forty.server.models(endpoint)
 
-    assert sorted(checked[endpoint]) == sorted(listed)
-    assert sorted(listed) == sorted(
-        name for verdict, name, _ in artifacts() if verdict is not NO_MODEL
-    )
+    verdicts = forty.verdicts[endpoint]
+    assert sorted(listed) == sorted(name for name in verdicts if verdicts[name] is not NO_MODEL)
+    assert sorted(report["target_model"] for report in forty.reports[endpoint]) == sorted(listed)
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-@pytest.mark.parametrize(
-    ("verdict", "name"), [pytest.param(verdict, name, id=name) for verdict, name, _ in artifacts()]
-)
-def test_check_says_ok_where_a_call_answers_200(
-    server: Server,
-    checked: dict[str, dict[str, list[str]]],
-    endpoint: str,
-    verdict: str,
-    name: str,
-) -> None:
-    is_ok = checked[endpoint].get(name) == []
+@pytest.mark.parametrize("endpoint", ["safe", "code"])
+def test_check_says_ok_where_a_call_answers_200(forty: Forty, endpoint: str) -> None:
+    reports = {report["target_model"]: report["problems"] for report in forty.reports[endpoint]}
+    served = (OK, CODE) if endpoint == "code" else (OK,)
+    wanted = {name: verdict in served for name, verdict in forty.verdicts[endpoint].items()}
 
-    status = call(server, endpoint, name)
+    checked = {name: reports.get(name) == [] for name in wanted}
+    answered = {name: call(forty.server, endpoint, name) == httpx.codes.OK for name in wanted}
 
-    assert is_ok == (status == httpx.codes.OK), (status, checked[endpoint].get(name))
-    assert is_ok == (verdict is OK or (verdict is CODE and endpoint == "code"))
+    assert checked == wanted
+    assert answered == wanted
 
 
 def call(server: Server, endpoint: str, name: str) -> int:

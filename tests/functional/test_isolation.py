@@ -183,7 +183,7 @@ def test_what_a_tenant_is_answered_is_its_own(served: Guarded, name: str) -> Non
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["theirs last", "theirs first"])
-def test_name_given_twice_is_judged_and_served_as_one(
+def test_access_to_a_name_given_twice_is_decided_by_the_name_that_is_served(
     served: Guarded, order: tuple[int, int]
 ) -> None:
     names = [ALLOWED, f"{OTHERS}/one.tar.gz"]

@@ -88,7 +88,7 @@ def test_message_of_a_killed_warmer_returns_and_the_model_becomes_ready(
     assert deployment.call("slow.tar.gz").get("Body") == '"ready"'
 
 
-def test_model_that_never_loads_is_buried_and_its_callers_get_a_model_error(
+def test_model_that_never_loads_becomes_a_dead_letter_and_its_callers_get_a_model_error(
     deployment: EmulatedDeployment, models: DirectoryModels, gate: Path
 ) -> None:
     models.put("broken.tar.gz", artifacts.gated(gate, failure="never"))
@@ -96,7 +96,7 @@ def test_model_that_never_loads_is_buried_and_its_callers_get_a_model_error(
     first = deployment.call("broken.tar.gz")
     eventually(Path(f"{gate}.began").exists, PATIENCE_S)
     gate.touch()
-    eventually(lambda: deployment.buried() == 1, PATIENCE_S)
+    eventually(lambda: deployment.dead_letters() == 1, PATIENCE_S)
     last = deployment.call("broken.tar.gz")
 
     assert first["__type"] == NOT_READY

@@ -28,7 +28,7 @@ def ask(served: Served, target: str) -> Any:
     [(artifacts.slow_to_predict, "finished"), (artifacts.gated, "ready")],
     ids=["predicting", "waiting for its model"],
 )
-def test_a_call_in_flight_is_finished_when_the_server_is_told_to_end(
+def test_a_running_call_is_answered_when_the_server_is_told_to_end(
     models: DirectoryModels, tmp_path: Path, build: Callable[[Path], bytes], expected: str
 ) -> None:
     gate = tmp_path / "gate"

@@ -27,7 +27,7 @@ def changed(assemblies: Path) -> Synthesis:
 
 @pytest.fixture(scope="session")
 def private(assemblies: Path) -> Synthesis:
-    """A private API that lets in whoever reaches it; elastic EFS."""
+    """A private API without authentication; elastic EFS."""
     return synthesise(PROJECTS / "private.yaml", assemblies / "private")
 
 

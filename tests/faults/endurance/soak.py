@@ -159,7 +159,7 @@ def _disturb(server: Server, shop: Shop, answers: Counter[str], seed: int, secon
     turns = [0.0] * MODELS
     while time.monotonic() < give_up_at:
         number = dice.randrange(MODELS)
-        # Whoever began before the version before last was replaced is long answered.
+        # Calls that began before the version before last was replaced have been answered long ago.
         if time.monotonic() - turns[number] > 10 * REVALIDATE_S:
             turns[number] = time.monotonic()
             shop.replace(number)

@@ -38,7 +38,7 @@ def target(data: bytes) -> None:
 
 
 def _is_second_key(sent: list[tuple[bytes, bytes]]) -> bool:
-    """Whoever writes `myk_x,myk_y` has the second passed on: only the first is taken for a key."""
+    """In `myk_x,myk_y` only the first is taken as a key; the second is passed on."""
     return any(value.count(b"myk_") > 1 for _, value in sent)
 
 

@@ -287,7 +287,7 @@ def test_failed_call_says_nothing_of_what_the_class_means_by_its_query(scene: Sc
     "query",
     ["", "model=", "model=nobody", "model=a&version=7", "model=a&version=abc", "model=broken"],
 )
-def test_model_that_cannot_be_had_is_for_the_class_to_judge(scene: Scene, query: str) -> None:
+def test_a_model_that_does_not_load_is_left_to_the_class(scene: Scene, query: str) -> None:
     scene.client.repository.put("broken/1/weights", b"bad")
     scene.predict = always(200)
 

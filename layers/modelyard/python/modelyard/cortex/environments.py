@@ -250,7 +250,7 @@ def _unmet(asked: Requirement, search: list[str]) -> str | None:
 def _layer() -> list[str]:
     """Return what `site` adds to the path of a fresh interpreter, editable installs included."""
     command = [sys.executable, "-E", "-P", "-S", "-c", _PRINT_SITE_PATHS]
-    printed = subprocess.check_output(command)  # noqa: S603 our own
+    printed = subprocess.check_output(command)  # noqa: S603 our own command
     return [path for path in json.loads(printed) if Path(path).is_dir()]
 
 

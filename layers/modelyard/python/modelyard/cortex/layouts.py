@@ -1,4 +1,4 @@
-"""How the folder of a Cortex model is laid out: one model, several versions, or a mistake.
+"""Find the versions in the folder of a Cortex model, and check its layout.
 
 The layouts are those of Cortex v0.24. At start-up the check is strict, as in its deployment.
 Later it is lenient: every version that is well-formed is served, even while another one is still

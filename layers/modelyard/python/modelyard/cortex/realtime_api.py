@@ -70,7 +70,7 @@ class ApiClass(Protocol):
 
 
 class RealtimeApi:
-    """Answers the requests of an envelope for one API; called from many threads at once."""
+    """Answers the requests for one API; called from many threads at once."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class RealtimeApi:
             logger.exception("cannot refresh the models")
 
     def finish(self, timeout_s: float) -> None:
-        """Wait for the work that answered calls left, such as `post_predict`, up to `timeout_s`."""
+        """Wait for work that runs after its call, as `post_predict` does, at most `timeout_s`."""
         wait(list(self._later), timeout_s)
 
     def finish_loads(self, timeout_s: float) -> None:
-        """Wait until no load is on its way any more, but no longer than `timeout_s`."""
+        """Wait until no load is running, at most `timeout_s`."""
         self._residence.wait_for_loads(timeout_s)
 
     def handle(self, request: Request) -> Answer:

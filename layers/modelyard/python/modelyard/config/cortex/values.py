@@ -24,7 +24,7 @@ CONFIG_FORMS = "a mapping of text to what JSON can carry"
 
 _API_NAME = re.compile(r"[a-z](-*[a-z0-9])*", re.ASCII)
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
-_VARIABLE_NAME = re.compile(r"[a-zA-Z_.-][a-zA-Z0-9_.-]*", re.ASCII)  # what Kubernetes takes
+_VARIABLE_NAME = re.compile(r"[a-zA-Z_.-][a-zA-Z0-9_.-]*", re.ASCII)  # what Kubernetes allows
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{0,9})?)([a-zA-Z]{0,2}|[eE]\d{1,2})", re.ASCII)
 _FACTORS = {
     "": Fraction(1),
@@ -143,7 +143,7 @@ def _is_json(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, int):
-        return -(2**63) <= value < 2**64  # what orjson takes
+        return -(2**63) <= value < 2**64  # what orjson can write
     return value is None or isinstance(value, str)
 
 

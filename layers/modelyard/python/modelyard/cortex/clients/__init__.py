@@ -1,1 +1,1 @@
-"""What the class of a Cortex API is handed: its models, by name and version."""
+"""The clients that the class of a Cortex API gets: they load its models by name and version."""
