@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,14 @@ test-long: setup
 old-xgboost: setup
 	$(BIN)/python -m tests.old_xgboost.environments
 	$(BIN)/python -m pytest -m long tests/old_xgboost
+
+# SageMaker's toolkit for serving containers says how the defaults of a script read and write.
+toolkit: build/toolkit/.made
+	$(BIN)/python -m pytest -m long tests/toolkit
+build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
+	touch $@
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \

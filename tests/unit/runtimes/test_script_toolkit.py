@@ -124,3 +124,10 @@ def test_npy_goes_there_and_back():
     body = script_toolkit.encode(np.arange(3), "application/x-npy")
 
     assert script_toolkit.decode(body, "application/x-npy").tolist() == [0, 1, 2]
+
+
+def test_csv_has_the_shortest_text_of_a_float32() -> None:
+    array = np.array([[0.1, 1e-7], [np.nan, 795.9357]], np.float32)
+
+    assert script_toolkit.encode(array, "text/csv") == "0.1,1e-07\nnan,795.9357\n"
+    assert script_toolkit.encode(array.astype(float)[:1, :1], "text/csv") == "0.10000000149011612\n"

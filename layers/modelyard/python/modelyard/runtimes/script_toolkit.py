@@ -119,6 +119,8 @@ def write_array(value: Any, media_type: str) -> bytes:
     array = np.asarray(value)
     if array.dtype.hasobject and array.ndim == 0:
         raise ValueError(f"{media_type} carries arrays, the value is a {type(value).__name__}")
+    if media_type == CSV and array.dtype in (np.float16, np.float32):
+        array = array.astype(str)  # as the toolkit: 0.1, not the 0.10000000149011612 of a double
     return array_codec.encode(array, media_type)
 
 
