@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,7 @@ KINDS = {
     b"2": ArchiveKind.TAR_GZ,
     b"4": ArchiveKind.TAR_BZ2,
     b"5": ArchiveKind.TAR_XZ,
+    b"6": ArchiveKind.TAR_ZST,
 }
 
 
@@ -70,6 +72,10 @@ def seeds() -> Iterator[bytes]:
     yield b"2" + archives.tar_gz_of(GOOD)
     yield b"4" + bz2.compress(archives.tar_of(GOOD))
     yield b"5" + lzma.compress(archives.tar_of(GOOD))
+    with suppress(ImportError):  # before Python 3.14 a package has it
+        from backports import zstd
+
+        yield b"6" + zstd.compress(archives.tar_of(GOOD))
     yield b"3" + archives.tar_with_pax({"path": "other", "size": "5"})
     yield b"3" + archives.tar(archives.tar_file("n" * 150), dialect=archives.tarfile.GNU_FORMAT)
     yield b"3" + archives.tar(archives.tar_special("a", archives.tarfile.SYMTYPE, "/etc"))

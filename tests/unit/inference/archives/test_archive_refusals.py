@@ -20,7 +20,6 @@ from tests.unit.inference.archives.unpacking import (
     PACKED,
     TAR,
     ZIP,
-    ZST,
     files_below,
     unpack,
 )
@@ -187,11 +186,6 @@ def test_link_to_anything_but_a_file_of_the_archive_is_named(kind, target, into)
         unpack(archives.tar(*members, *links[target != "itself" :]), TAR, into)
 
     assert set(files_below(into.parent)) == {"model/m.onnx", "model/folder/x"}
-
-
-def test_zstd_is_refused_with_what_to_do(into):
-    with pytest.raises(ArtifactInvalidError, match=r"zstd archives are not read: .* as \.tar\.gz"):
-        unpack(b"\x28\xb5\x2f\xfd", ZST, into)
 
 
 @pytest.mark.parametrize("name", [f"{'long' * 50}/{'name' * 50}/../x", f"/{'n' * 900}"])

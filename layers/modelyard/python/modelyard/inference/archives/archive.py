@@ -24,7 +24,7 @@ from modelyard.inference.archives.archive_unpacking import (
     refuse_above,
 )
 from modelyard.inference.archives.archive_zip import zip_members
-from modelyard.inference.archives.decompression import BZIP2, GZIP, XZ
+from modelyard.inference.archives.decompression import BZIP2, GZIP, XZ, ZSTD
 
 __all__ = ["ArchiveKind", "ArchiveLimits", "ByteBudget", "archive_kind", "extract"]
 
@@ -46,12 +46,17 @@ _KIND_BY_MAGIC = (
     (0, GZIP.magic, ArchiveKind.TAR_GZ),
     (0, BZIP2.magic, ArchiveKind.TAR_BZ2),
     (0, XZ.magic, ArchiveKind.TAR_XZ),
-    (0, b"\x28\xb5\x2f\xfd", ArchiveKind.TAR_ZST),
+    (0, ZSTD.magic, ArchiveKind.TAR_ZST),
     (0, b"PK\x03\x04", ArchiveKind.ZIP),
     (0, b"PK\x05\x06", ArchiveKind.ZIP),
     (257, b"ustar", ArchiveKind.TAR),
 )
-_COMPRESSIONS = {ArchiveKind.TAR_GZ: GZIP, ArchiveKind.TAR_BZ2: BZIP2, ArchiveKind.TAR_XZ: XZ}
+_COMPRESSIONS = {
+    ArchiveKind.TAR_GZ: GZIP,
+    ArchiveKind.TAR_BZ2: BZIP2,
+    ArchiveKind.TAR_XZ: XZ,
+    ArchiveKind.TAR_ZST: ZSTD,
+}
 _LIFTING = ".lifting"  # no member has this name: dotfiles are skipped
 
 
@@ -109,8 +114,6 @@ def _members(
     guard: RatioGuard,
 ) -> Iterator[tuple[Iterator[ArchiveMember], int]]:
     """Yield the members of an archive and the bytes of its temporary copy."""
-    if kind is ArchiveKind.TAR_ZST:
-        raise ArtifactInvalidError("zstd archives are not read: pack it as .tar.gz")
     if kind is ArchiveKind.ZIP:
         # A zip is read from its end. The temporary file has no name, so a crash leaves nothing.
         with tempfile.TemporaryFile(dir=into.parent) as spool:

@@ -1,12 +1,13 @@
-"""Decompress an untrusted stream: gzip, bzip2 or xz, with bounded memory."""
+"""Decompress an untrusted stream: gzip, bzip2, xz or zstd, with bounded memory."""
 
 import bz2
+import importlib
 import io
 import lzma
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.inference.archives.archive_members import RatioGuard, damaged
@@ -16,6 +17,11 @@ _PACKED_CHUNK_BYTES = 64 * 1024
 _XZ_MEMORY_BYTES = 96 * 1024 * 1024
 """What `xz -9` packs takes 65 MiB to unpack; a hostile header may ask for 4 GiB."""
 _XZ_MEMORY_ERROR = "Memory usage limit exceeded"
+
+_ZSTD_WINDOW_LOG = 27
+"""128 MiB, the limit of the command `zstd -d`; a hostile header may ask for 2 GiB."""
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+"""The module of Python 3.14, and the package with the same interface for older ones."""
 
 
 class _Inflater:
@@ -41,7 +47,58 @@ class _Inflater:
         return self._zlib.unused_data
 
 
-_Decompressor = _Inflater | bz2.BZ2Decompressor | lzma.LZMADecompressor
+class _ZstdInflater:
+    """The decompressor of zstd, which not every Python has, with errors as those of `bz2`."""
+
+    def __init__(self) -> None:
+        zstd = _zstd()
+        options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+        self._zstd = zstd.ZstdDecompressor(options=options)
+        self._error: type[Exception] = zstd.ZstdError
+
+    def decompress(self, packed: bytes, max_length: int) -> bytes:
+        """Return up to `max_length` bytes."""
+        try:
+            content: bytes = self._zstd.decompress(packed, max_length)
+        except self._error as error:
+            if "memory" in str(error):
+                raise _too_much_memory(1 << (_ZSTD_WINDOW_LOG - 20), "zstd -19") from error
+            raise OSError(str(error)) from error
+        return content
+
+    @property
+    def needs_input(self) -> bool:
+        return bool(self._zstd.needs_input)
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._zstd.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._zstd.unused_data)
+
+
+def _zstd() -> Any:
+    for name in _ZSTD_MODULES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ArtifactInvalidError(
+        'zstd archives need Python 3.14 or a package: pip install "modelyard[zstd]" for the '
+        "server, or pack it as .tar.gz"
+    )
+
+
+def _too_much_memory(most_mib: int, setting: str) -> ArtifactInvalidError:
+    return ArtifactInvalidError(
+        f"unpacking the archive takes more than {most_mib} MiB of memory: "
+        f"pack it with a smaller dictionary, such as that of `{setting}`"
+    )
+
+
+_Decompressor = _Inflater | bz2.BZ2Decompressor | lzma.LZMADecompressor | _ZstdInflater
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +118,7 @@ XZ = Compression(
     b"\xfd7zXZ\0",
     lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES),
 )
+ZSTD = Compression("zstd", b"\x28\xb5\x2f\xfd", _ZstdInflater)
 
 
 class DecompressedStream(io.RawIOBase):
@@ -114,10 +172,7 @@ class DecompressedStream(io.RawIOBase):
     def _xz_error(self, error: lzma.LZMAError) -> ArtifactInvalidError:
         if _XZ_MEMORY_ERROR not in str(error):
             return damaged(self._compression.name)
-        return ArtifactInvalidError(
-            f"unpacking the archive takes more than {_XZ_MEMORY_BYTES // 1024**2} MiB of memory: "
-            "pack it with a smaller dictionary, such as that of `xz -9`"
-        )
+        return _too_much_memory(_XZ_MEMORY_BYTES // 1024**2, "xz -9")
 
     def _start_next(self) -> None:
         """Start on the compressed stream that follows, if any."""
