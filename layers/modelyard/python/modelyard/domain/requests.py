@@ -100,6 +100,13 @@ class InferenceBackend(Protocol):
         """The number of shards."""
         ...
 
+    def call_now(self, shard: int, request: Invoke) -> Answer | None:
+        """Return the shard's answer if it can be had without waiting, else None.
+
+        Only a backend whose models are in this process ever can.
+        """
+        ...
+
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the shard's answer.
 

@@ -57,6 +57,20 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A complete HTTP request, as it was sent."""
+
+    method: str
+    target: bytes
+    """The path and the query of the request line."""
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in the order in which they were sent."""
+    body: bytes = b""
+    client: str = ""
+    """The IP address of the client, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
 class HttpResponse:
     """A complete HTTP response: one of our own, or one made by the class of a Cortex API."""
 

@@ -37,4 +37,4 @@ def build_service(settings: WorkerSettings) -> InferenceService:
         loader=loader,
         clock=clock,
     )
-    return InferenceService(residence, metrics, clock, predict_slots=settings.predict_slots)
+    return InferenceService(residence, metrics, clock)

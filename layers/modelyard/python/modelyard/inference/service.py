@@ -1,9 +1,8 @@
 """The requests that a worker answers: invoke, load, unload and survey models."""
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 
 from modelyard.domain.errors import (
     ModelAlreadyLoadedError,
@@ -18,47 +17,13 @@ from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unl
 from modelyard.domain.values import ModelSource, Payload, Prediction, Timings
 from modelyard.inference.answering import answered
 from modelyard.inference.buffered_metrics import BufferedMetrics
+from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
 
 logger = logging.getLogger(__name__)
 
-MAX_SLOT_WAIT_S = 0.25
-"""How long a call waits for a slot before it predicts without one."""
-MAX_SLOT_HOLD_S = 2.0
-"""A prediction that takes longer no longer counts as holding its slot: it may never end."""
 INSUFFICIENT_STORAGE = 507
 """The status for lack of memory in SageMaker's container contract."""
-
-
-class PredictSlots:
-    """Limit how many threads predict at once, without letting slow models block the others."""
-
-    def __init__(self, slots: int, clock: Clock) -> None:
-        self._slots = slots
-        self._clock = clock
-        self._left = threading.Condition()
-        self._taken: dict[int, float] = {}
-        """When each thread that holds a slot took it, by thread id."""
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a slot; go on without one when none becomes free within `MAX_SLOT_WAIT_S`."""
-        thread = threading.get_ident()
-        with self._left:
-            if self._left.wait_for(self._is_one_free, MAX_SLOT_WAIT_S):
-                self._taken[thread] = self._clock.monotonic()
-        try:
-            yield
-        finally:
-            with self._left:
-                self._taken.pop(thread, None)
-                self._left.notify()
-
-    def _is_one_free(self) -> bool:
-        if len(self._taken) < self._slots:
-            return True
-        oldest = self._clock.monotonic() - MAX_SLOT_HOLD_S
-        return sum(since > oldest for since in self._taken.values()) < self._slots
 
 
 class InferenceService:
@@ -69,17 +34,29 @@ class InferenceService:
         residence: Residence[Predictor],
         metrics: BufferedMetrics,
         clock: Clock,
-        *,
-        predict_slots: int,
     ) -> None:
         self._residence = residence
         self._metrics = metrics
         self._clock = clock
-        self._slots = PredictSlots(predict_slots, clock)
 
     def handle(self, request: Request) -> Answer:
         """Return the answer to a request. Errors are returned in it, never raised."""
         return answered(self._handle, request, self._metrics)
+
+    def answer_now(self, request: Invoke) -> Answer | None:
+        """Return the answer if the model is loaded and known to be fast, else None.
+
+        It does not wait for anything, so an event loop may call it.
+        """
+        model = self._residence.lease_loaded(request.source)
+        if model is None:
+            return None
+        try:
+            if not model.speed.is_fast_for(len(request.payload.body)):
+                return None
+            return answered(lambda _: self._answer(model, request), request, self._metrics)
+        finally:
+            self._residence.release(model, request.source)
 
     def finish_loads(self, timeout_s: float) -> None:
         """Wait until the loads in progress have ended, but no longer than `timeout_s`."""
@@ -103,14 +80,22 @@ class InferenceService:
         with self._residence.lease(
             request.source, window_s=request.window_s, patience_s=request.patience_s
         ) as (model, is_hit):
-            ready_at = self._clock.monotonic()
-            with self._slots.one():
-                prediction = _predict(model.resident.predict, request.payload)
-            timings = Timings(
-                cache_hit=is_hit,
-                wait_s=0.0 if is_hit else ready_at - asked_at,
-                predict_s=self._clock.monotonic() - ready_at,
-            )
+            wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
+            return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
+
+    def _answer(
+        self,
+        model: LoadedModel[Predictor],
+        request: Invoke,
+        *,
+        cache_hit: bool = True,
+        wait_s: float = 0.0,
+    ) -> Answer:
+        began_at, cpu_at = self._clock.monotonic(), time.thread_time()
+        prediction = _predict(model.resident.predict, request.payload)
+        predict_s = self._clock.monotonic() - began_at
+        model.speed.learn(len(request.payload.body), predict_s, time.thread_time() - cpu_at)
+        timings = Timings(cache_hit=cache_hit, wait_s=wait_s, predict_s=predict_s)
         return Answer(prediction=prediction, timings=timings)
 
     def _load(self, request: Load) -> Answer:

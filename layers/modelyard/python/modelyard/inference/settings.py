@@ -15,7 +15,6 @@ class WorkerSettings:
     cache_dir: str
     memory_bytes: int
     disk_bytes: int
-    predict_slots: int
     machine: str = ""
     """A name of this machine, unique among those that share the cache; empty for its host name."""
 

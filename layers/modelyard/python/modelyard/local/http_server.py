@@ -12,8 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.listening import url_of
-from modelyard.router.web.exchange import REQUEST_ID
-from modelyard.sagemaker.responses import SECURITY_HEADERS, render_untyped
+from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
 
 
 async def serve_http(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
-from modelyard.local.workers.worker_pool import MAX_IN_FLIGHT
 
 SHUTDOWN_GRACE_S = 5
+MAX_IN_FLIGHT = 256
+"""The default number of calls that a process accepts at a time; each may need a thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,18 @@
-"""The local server: the worker processes and the router's web app."""
+"""`modelyard serve`: the supervisor of a local server, in a folder of its own."""
 
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
 
-from modelyard.domain.system_clock import SystemClock
+from modelyard.local.layout import SUPERVISOR, Layout
 from modelyard.local.listening import bound_sockets
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServeOptions
-from modelyard.local.pools import Pools
+from modelyard.local.supervisor import Supervisor
 
 
 def announce(url: str) -> None:
@@ -27,20 +27,13 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
     Raises:
         ConfigurationError: the port is taken, or the constructor of an API's class fails.
     """
-    configure_logging("server")
+    configure_logging(SUPERVISOR)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, Path(folder), on_ready))
 
 
-async def _serve(options: ServeOptions, socket_dir: Path, on_ready: Callable[[str], None]) -> None:
-    pools = Pools(options.endpoints, options.apis, options.limits)
-    async with AsyncExitStack() as stack:
+async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str], None]) -> None:
+    with ExitStack() as stack:
         # Bind first: a port that is taken is reported before any process starts.
-        sockets = bound_sockets(options.host, options.port)
-        for bound in sockets:
-            stack.enter_context(bound)
-        started = await pools.start(stack, socket_dir, SystemClock())
-        # This import takes 0.25 s; meanwhile the workers run their own imports.
-        from modelyard.local.front import answer_calls
-
-        await answer_calls(options, started, sockets, on_ready)
+        sockets = [stack.enter_context(one) for one in bound_sockets(options.host, options.port)]
+        await Supervisor(Layout(options, folder), sockets).run(on_ready)

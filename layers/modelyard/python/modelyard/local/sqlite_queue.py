@@ -1,5 +1,6 @@
 """The local warm queue and its dead letters: one SQLite table that survives a restart."""
 
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from modelyard.domain.errors import DependencyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import DeadLetter, WarmDelivery, WarmRequest
 from modelyard.domain.warm_message import parse_warm_message, render_warm_message
+from modelyard.local.options import ServeOptions
 
 FILE_PATTERN = "warm-*.sqlite3"
 """The names of queue files in a cache folder: one for each set of endpoints."""
@@ -29,6 +31,13 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_waiting ON messages (body) WHERE buried = 0;
 """
+
+
+def queue_path(options: ServeOptions) -> Path:
+    """Return the file of the queue for the endpoints that these options serve."""
+    served = "\n".join(f"{item.name} {item.repository}" for item in options.all_endpoints)
+    digest = hashlib.blake2b(served.encode(), digest_size=8).hexdigest()
+    return options.limits.cache_dir / f"warm-{digest}.sqlite3"
 
 
 class SqliteQueue:

@@ -38,6 +38,16 @@ class Authorizer:
         self._monotonic = monotonic
         self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
 
+    def is_known_to_allow(
+        self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
+    ) -> bool:
+        """Return whether a verdict that is still good allows the call, without asking anything."""
+        if not endpoint.access:
+            return True
+        verdict = self._verdicts.get((endpoint.name, principal.names, target_model))
+        is_good = verdict is not None and verdict.good_until > self._monotonic()
+        return is_good and verdict is not None and verdict.is_allowed
+
     async def authorize(
         self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
     ) -> None:

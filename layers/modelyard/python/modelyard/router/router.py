@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from modelyard.domain import messages
 from modelyard.domain import metrics as metric_table
-from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
@@ -68,6 +68,27 @@ class Router:
         self._metrics = metrics
         self._clock = clock
 
+    def invoke_now(self, invocation: Invocation) -> Prediction | None:
+        """Return the model's prediction if it can be had without waiting, else None.
+
+        Raises:
+            UnknownEndpointError: no endpoint has this name.
+            ModelyardError: the error in the answer.
+        """
+        started_at = self._clock.monotonic()
+        endpoint = self.endpoints.find(invocation.endpoint_name)
+        request = _invoke(endpoint, invocation)
+        backend = self._backend_of(endpoint.name)
+        shard = rank_shards(request.source.model_id, backend.shards)[0]
+        answer = backend.call_now(shard, request)
+        if answer is None:
+            return None
+        self._metrics.record(*answer.samples)
+        self._note(invocation, answer, started_at)
+        if answer.error is not None:
+            raise answer.error
+        return answer.prediction
+
     async def invoke(self, invocation: Invocation) -> Prediction:
         """Return the model's prediction.
 
@@ -78,16 +99,10 @@ class Router:
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
-        source = endpoint.source(invocation.target_model)
-        window_s = endpoint.sync_window_s
-        patience_s = window_s * invocation.retry.attempts_left
-        request = Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
-        answer = await self._call(source, request, answer_timeout_s(window_s))
-        elapsed_s = self._clock.monotonic() - started_at
-        status = 200 if answer.error is None else invoke_status(answer.error).status
-        self._record(endpoint.name, answer, status, elapsed_s)
-        _log(invocation, answer, elapsed_s)
-        await self._raise_error(source, answer)
+        request = _invoke(endpoint, invocation)
+        answer = await self._call(request.source, request, answer_timeout_s(request.window_s))
+        self._note(invocation, answer, started_at)
+        await self._raise_error(request.source, answer)
         assert answer.prediction is not None
         return answer.prediction
 
@@ -189,6 +204,13 @@ class Router:
         ) as error:  # the load continues; only its repetition after a crash is lost
             logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
 
+    def _note(self, invocation: Invocation, answer: Answer, started_at: float) -> None:
+        """Record the metrics of an invocation and write its log line."""
+        elapsed_s = self._clock.monotonic() - started_at
+        status = 200 if answer.error is None else invoke_status(answer.error).status
+        self._record(invocation.endpoint_name, answer, status, elapsed_s)
+        _log(invocation, answer, elapsed_s)
+
     def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
         values = {
             metric_table.INVOCATIONS.name: 1.0,
@@ -202,6 +224,13 @@ class Router:
         self._metrics.record(
             *[Sample(name, value, endpoint_name) for name, value in values.items()]
         )
+
+
+def _invoke(endpoint: Endpoint, invocation: Invocation) -> Invoke:
+    source = endpoint.source(invocation.target_model)
+    window_s = endpoint.sync_window_s
+    patience_s = window_s * invocation.retry.attempts_left
+    return Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
 
 
 def answer_timeout_s(window_s: float) -> float:

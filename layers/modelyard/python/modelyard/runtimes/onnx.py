@@ -59,6 +59,8 @@ class OnnxModel:
     `predict` answers the body of a SageMaker call, `run` the values of a Cortex class.
     """
 
+    always_ends = True
+
     def __init__(
         self, session: onnxruntime.InferenceSession, *, memory_bytes: int, needs_files: bool
     ) -> None:

@@ -67,6 +67,7 @@ class SklearnPredictor:
     """One estimator with `predict`; CSV and JSON become float32 rows, as on SageMaker."""
 
     needs_files = False
+    always_ends = True
 
     def __init__(self, estimator: Any, memory_bytes: int) -> None:
         self._estimator = estimator

@@ -25,6 +25,8 @@ from modelyard.sagemaker.statuses import (
 )
 
 MAX_MESSAGE_CHARACTERS = 2048
+REQUEST_ID = "x-amzn-requestid"
+"""The header with the id of the request, in every response."""
 SECURITY_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 """Added to every response that does not set these headers itself."""
 

@@ -12,6 +12,7 @@ from modelyard.domain.metrics import MODEL_UNLOADING_TIME
 from modelyard.domain.ports import Clock, Metrics, Resident
 from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus, Sample
 from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.residence.speed import Speed
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class LoadedModel(Generic[R]):
         self.last_used_at = 0.0
         self.leases = 0
         self.is_retired = False
+        self.speed = Speed(resident)
         self.files = files
         """The lease on its files on disk, for a model that may still read them."""
 

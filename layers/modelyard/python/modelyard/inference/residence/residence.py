@@ -96,11 +96,23 @@ class Residence(Generic[R]):
         try:
             yield model, is_hit
         finally:
-            if not source.keep_loaded:
-                self._models.retire(model)
-            is_closed = self._models.release(model)
-            if is_closed and not source.keep_loaded:  # this was the last call that shared it
-                self._artifacts.evict(model.artifact)
+            self.release(model, source)
+
+    def lease_loaded(self, source: ModelSource) -> LoadedModel[R] | None:
+        """Return the loaded model, or None if its call would have to wait for something.
+
+        The caller has to release it.
+        """
+        slot = self._slots.of(source.model_id)
+        return None if self._is_check_due(slot, source) else self._models.lease(source.model_id)
+
+    def release(self, model: LoadedModel[R], source: ModelSource) -> None:
+        """End a lease. Without `keep_loaded`, the model's last call unloads it."""
+        if not source.keep_loaded:
+            self._models.retire(model)
+        is_closed = self._models.release(model)
+        if is_closed and not source.keep_loaded:  # this was the last call that shared it
+            self._artifacts.evict(model.artifact)
 
     def unload(self, source: ModelSource) -> bool:
         """Remove the model from memory. Returns whether it was there."""

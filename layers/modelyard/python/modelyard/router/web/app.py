@@ -23,16 +23,11 @@ from modelyard.router.web.authentication import (
     Authenticator,
 )
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
-from modelyard.router.web.exchange import (
-    REQUEST_ID,
-    Handler,
-    add_route,
-    send_response,
-    starlette_response,
-)
+from modelyard.router.web.exchange import Handler, add_route, send_response, starlette_response
 from modelyard.router.web.invoking import InvokeRoutes
 from modelyard.router.web.managing import ManagementRoutes
-from modelyard.sagemaker.responses import SECURITY_HEADERS, render_untyped
+from modelyard.router.web.site import WebSite
+from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +43,12 @@ def create_app(
     location: ServerLocation,
     authenticator: Authenticator | None = None,
     splitters: Sequence[Splitter] = (),
+    missing: Callable[[], Sequence[str]] = tuple,
 ) -> ASGIApp:
-    """Return the ASGI application. Without an authenticator it accepts every caller."""
+    """Return the ASGI application. Without an authenticator it accepts every caller.
+
+    `missing` returns the names of processes that do not run: `/ping` then answers 503.
+    """
     app = Starlette()
     invoking = InvokeRoutes(router, catalog, location)
     managing = ManagementRoutes(router, catalog, location)
@@ -80,7 +79,11 @@ def create_app(
     app.router.routes += invocations
 
     async def ping(request: Request) -> Response:
-        return Response(status_code=200)
+        names = missing()
+        if not names:
+            return Response(status_code=200)
+        message = f"not running: {', '.join(names)}"
+        return starlette_response(render_untyped(503, "ServiceUnavailable", message))
 
     async def metrics(request: Request) -> Response:
         return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
@@ -91,6 +94,22 @@ def create_app(
     api_paths = {served.route for served in (*router.endpoints, *splitters)}
     fast_path = InvocationFastPath(app, invocations, api_paths)
     return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
+
+
+def create_site(
+    router: Router,
+    catalog: Catalog,
+    render_metrics: Callable[[], Awaitable[bytes]],
+    location: ServerLocation,
+    authenticator: Authenticator,
+    splitters: Sequence[Splitter] = (),
+    missing: Callable[[], Sequence[str]] = tuple,
+) -> WebSite:
+    """Return the same application for a server that reads requests as a whole."""
+    app = create_app(router, catalog, render_metrics, location, authenticator, splitters, missing)
+    routed = (*router.endpoints, *splitters)
+    api_paths = frozenset(served.route for served in routed if served.route is not None)
+    return WebSite(app, InvokeRoutes(router, catalog, location), authenticator, api_paths)
 
 
 class InvocationApp:

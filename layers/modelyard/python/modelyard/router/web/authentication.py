@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modelyard.domain.errors import AccessDeniedError, ModelyardError, PayloadTooLargeError
 from modelyard.domain.keys import parse_key, split_key, verify
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import Principal
+from modelyard.domain.values import HttpResponse, Principal
 from modelyard.router.web.exchange import body_of, starlette_response
 from modelyard.router.web.known_keys import KnownKeys
 from modelyard.sagemaker.responses import ErrorContext, render_error
@@ -30,6 +30,14 @@ _ASSUMED_ROLE = re.compile(
 class Authenticator(Protocol):
     """Finds out who sent a request."""
 
+    def principal_now(self, key: str | None) -> Principal | None:
+        """Return the caller if no other process has to be asked for it, else None.
+
+        Raises:
+            AccessDeniedError: the caller is not known.
+        """
+        ...
+
     async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return the caller. `key` is the text that was sent as an API key; it may be invalid.
 
@@ -43,6 +51,10 @@ class Authenticator(Protocol):
 class AnonymousAuthenticator:
     """Accepts every caller as the principal `anonymous`."""
 
+    def principal_now(self, key: str | None) -> Principal | None:
+        """Return `ANONYMOUS`."""
+        return ANONYMOUS
+
     async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return `ANONYMOUS`."""
         return ANONYMOUS
@@ -50,6 +62,10 @@ class AnonymousAuthenticator:
 
 class GatewayIamAuthenticator:
     """Takes the caller from API Gateway, which verified the signature (`AWS_IAM`)."""
+
+    def principal_now(self, key: str | None) -> Principal | None:
+        """Return None: the event says who it is."""
+        return None
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return the identity in the event that API Gateway made from the request.
@@ -79,6 +95,18 @@ class KeyAuthenticator:
     def __init__(self, keys: KnownKeys, clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
+
+    def principal_now(self, key: str | None) -> Principal | None:
+        """Return the holder of a key that was looked up a short time ago, else None.
+
+        Raises:
+            AccessDeniedError: no key was sent, or the key is not valid.
+        """
+        if key is None:
+            raise AccessDeniedError(_NO_KEY)
+        sent = parse_key(key)
+        stored = self._keys.known(sent.key_id)
+        return None if stored is None else Principal(verify(sent, stored, self._clock.time()))
 
     async def principal(self, scope: Scope, key: str | None) -> Principal:
         """Return the holder of the key.
@@ -135,7 +163,13 @@ def _is_open(scope: Scope) -> bool:
 
 
 async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:
-    logger.info("caller refused", extra={"path": scope["path"], "reason": error.message})
+    response = refused(error, scope["path"])
     with suppress(PayloadTooLargeError, ClientDisconnect):
         await body_of(Request(scope, receive))  # clients send the whole body before they read
-    await starlette_response(render_error(error, ErrorContext("")))(scope, receive, send)
+    await starlette_response(response)(scope, receive, send)
+
+
+def refused(error: ModelyardError, path: str) -> HttpResponse:
+    """Return the response to a caller who is not known."""
+    logger.info("caller refused", extra={"path": path, "reason": error.message})
+    return render_error(error, ErrorContext(""))

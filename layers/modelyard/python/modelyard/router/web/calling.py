@@ -14,7 +14,8 @@ from modelyard.domain.errors import InvalidRequestError, ModelyardError
 from modelyard.domain.values import ApiCall, HttpResponse, TargetModel
 from modelyard.router.router import Router
 from modelyard.router.web.api_errors import render_api_error
-from modelyard.router.web.exchange import REQUEST_ID, body_of
+from modelyard.router.web.exchange import body_of
+from modelyard.sagemaker.responses import REQUEST_ID
 from modelyard.sagemaker.target_model import parse_target_model
 
 logger = logging.getLogger(__name__)

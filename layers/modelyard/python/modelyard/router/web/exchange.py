@@ -12,7 +12,6 @@ from modelyard.domain.errors import PayloadTooLargeError
 from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 
-REQUEST_ID = "x-amzn-requestid"
 _MAX_DISCARDED_BYTES = 64 << 20
 
 Handler = Callable[[Request], Awaitable[HttpResponse]]
@@ -71,8 +70,13 @@ async def body_of(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
         if total <= limit:
             chunks.append(chunk)
     if total > limit:
-        raise PayloadTooLargeError(
-            "1 validation error detected: Value at 'body' failed to satisfy constraint: Member"
-            f" must have length less than or equal to {limit}"
-        )
+        raise too_large(limit)
     return b"".join(chunks)
+
+
+def too_large(limit: int) -> PayloadTooLargeError:
+    """Return the error for a body of more than `limit` bytes."""
+    return PayloadTooLargeError(
+        "1 validation error detected: Value at 'body' failed to satisfy constraint: Member"
+        f" must have length less than or equal to {limit}"
+    )

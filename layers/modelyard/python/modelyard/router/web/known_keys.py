@@ -19,6 +19,11 @@ class KnownKeys:
         self._found_ttl_s = found_ttl_s
         self._known: OrderedDict[str, tuple[float, StoredKey | None]] = OrderedDict()
 
+    def known(self, key_id: str) -> StoredKey | None:
+        """Return the key if the store had it a short time ago, else None."""
+        asked_again_at, stored = self._known.get(key_id, (0.0, None))
+        return stored if self._clock.monotonic() < asked_again_at else None
+
     async def find(self, key_id: str) -> StoredKey | None:
         """Return the key with this id. A missing key is remembered for at most `MISSING_TTL_S`.
 

@@ -68,6 +68,7 @@ class XGBoostPredictor:
     """One booster, with the container's parsing, numbers and error texts."""
 
     needs_files = False
+    always_ends = True
 
     def __init__(self, booster: Booster, memory_bytes: int) -> None:
         self._booster = booster

@@ -1,8 +1,7 @@
-"""The router's side of the local socket: one connection for all calls to a worker."""
+"""The calling side of a Unix socket: one connection for all calls to one process."""
 
 import asyncio
 import itertools
-import socket
 from typing import cast
 
 from modelyard.domain.envelope import Frame
@@ -11,7 +10,7 @@ from modelyard.domain.frames import FrameBuffer, pack
 _NUMBERS = 2**32
 
 
-class WorkerConnection(asyncio.Protocol):
+class EnvelopeConnection(asyncio.Protocol):
     """Sends requests and matches each with the frame that answers it."""
 
     def __init__(self) -> None:
@@ -23,8 +22,8 @@ class WorkerConnection(asyncio.Protocol):
         self._unsent: list[bytes] = []
 
     @classmethod
-    async def connect(cls, address: str) -> "WorkerConnection":
-        """Return a connection to the worker listening at a socket path."""
+    async def connect(cls, address: str) -> "EnvelopeConnection":
+        """Return a connection to the process listening at a socket path."""
         _, protocol = await asyncio.get_running_loop().create_unix_connection(cls, address)
         return protocol
 
@@ -37,10 +36,10 @@ class WorkerConnection(asyncio.Protocol):
         """Send a request and return its answer. The worker completes it even if this is cancelled.
 
         Raises:
-            ConnectionError: the worker closed the connection.
+            ConnectionError: the process closed the connection.
         """
         if not self.is_open:
-            raise ConnectionResetError("the worker is gone")
+            raise ConnectionResetError("the process is gone")
         number = next(self._numbers) % _NUMBERS
         answered: asyncio.Future[Frame] = self._loop.create_future()
         self._waiting[number] = answered
@@ -51,7 +50,7 @@ class WorkerConnection(asyncio.Protocol):
             self._waiting.pop(number, None)
 
     def close(self) -> None:
-        """Close the connection and fail all waiting exchanges; the worker completes its calls."""
+        """Close the connection and fail all waiting exchanges; the process completes its calls."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -70,12 +69,12 @@ class WorkerConnection(asyncio.Protocol):
         """Fail the waiting exchanges (asyncio callback)."""
         for answered in self._waiting.values():
             if not answered.done():
-                answered.set_exception(ConnectionResetError("the worker is gone"))
+                answered.set_exception(ConnectionResetError("the process is gone"))
 
     def _send(self, data: bytes) -> None:
         """Send together with everything else of this turn of the event loop.
 
-        Waking the worker is expensive; this does it once.
+        Waking the other process is expensive; this does it once.
         """
         if not self._unsent:
             self._loop.call_soon(self._flush)
@@ -86,11 +85,3 @@ class WorkerConnection(asyncio.Protocol):
         self._unsent.clear()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-
-def listen(address: str) -> socket.socket:
-    """Return a listening socket. Its backlog keeps connections while a worker is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(address)
-    listener.listen(socket.SOMAXCONN)
-    return listener

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: it writes to a pipe every few seconds while Python runs.
+"""The heartbeat of a process: it writes to a pipe every second while Python runs.
 
 A heartbeat is one byte: how many calls have been running for longer than any caller waits.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Request
 
-HEARTBEAT_EVERY_S = 5.0
+HEARTBEAT_EVERY_S = 1.0
 STUCK_AFTER_S = 330.0
 """Longer than any caller waits for an answer."""
 _MAX_COUNT = 255

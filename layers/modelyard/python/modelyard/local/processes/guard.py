@@ -1,4 +1,4 @@
-"""Ends a worker that uses too much memory or sends no heartbeat; the pool replaces it.
+"""Ends a process that uses too much memory or sends no heartbeat; the supervisor replaces it.
 
 A single model cannot be stopped: Python cannot end a thread, and native code may block the
 interpreter forever. So the process is ended, and the calls of other models are tried again.
@@ -21,25 +21,26 @@ logger = logging.getLogger(__name__)
 
 MEMORY_EVERY_S = 0.1
 MAX_STUCK_CALLS = 32
+_TICK_S = 1.0
 _OOM_SCORE = "500"
-"""Of 1000: when the machine runs out of memory, the kernel kills workers before the server."""
+"""Of 1000: when memory runs out, the kernel kills these processes before the supervisor."""
 
 NextHeartbeat = Callable[[], Awaitable[int]]
 """Waits for a heartbeat and returns its content: how many calls are stuck."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """Limits at which a worker is ended and replaced."""
+class ProcessLimits:
+    """Limits at which a process is ended and replaced."""
 
     memory_bytes: int | None = None
     """Resident memory of the process; None means no limit."""
-    silence_s: float = 120.0
+    silence_s: float = 10.0
     """How long heartbeats may be missing, after the first one."""
 
 
-async def exceeded(pid: int, limits: WorkerLimits, next_heartbeat: NextHeartbeat) -> str:
-    """Wait until a worker exceeds a limit; return the reason in a few words."""
+async def exceeded(pid: int, limits: ProcessLimits, next_heartbeat: NextHeartbeat) -> str:
+    """Wait until a process exceeds a limit; return the reason in a few words."""
     watches = [
         asyncio.create_task(_too_large(pid, limits.memory_bytes)),
         asyncio.create_task(_unresponsive(next_heartbeat, limits.silence_s)),
@@ -79,7 +80,7 @@ def prefer_for_oom_killer(pid: int) -> None:
 
 
 def end_group(pid: int) -> None:
-    """Kill the processes that a worker started: it was the leader of a process group."""
+    """Kill the processes that a process started: it was the leader of a process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -93,13 +94,22 @@ async def _too_large(pid: int, limit_bytes: int | None) -> str:
 
 
 async def _unresponsive(next_heartbeat: NextHeartbeat, silence_s: float) -> str:
+    """Wait until heartbeats are missing for too long, or too many calls do not end.
+
+    The time is counted in timeouts of this process: where the machine is too busy to run it, it
+    does not blame others for that.
+    """
     stuck = await next_heartbeat()  # no limit before the first one: a class may need long to start
+    silent_s = 0.0
     while stuck <= MAX_STUCK_CALLS:
         try:
-            async with asyncio.timeout(silence_s):
+            async with asyncio.timeout(_TICK_S):
                 stuck = await next_heartbeat()
+            silent_s = 0.0
         except TimeoutError:
-            return f"it has not answered for {silence_s:g} s"
+            silent_s += _TICK_S
+            if silent_s >= silence_s:
+                return f"it has not answered for {silence_s:g} s"
     return f"{stuck} calls in it do not end"
 
 

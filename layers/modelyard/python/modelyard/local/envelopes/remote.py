@@ -1,0 +1,51 @@
+"""Calls of another process of the server: a worker, or the process of a Cortex API."""
+
+import asyncio
+
+from modelyard.domain.envelope import parse_answer, render_request
+from modelyard.domain.errors import CapacityError
+from modelyard.domain.requests import Answer, Request
+from modelyard.local.envelopes.connection import EnvelopeConnection
+
+
+class RemoteProcess:
+    """Sends requests to one process over one connection."""
+
+    def __init__(self, address: str, max_in_flight: int) -> None:
+        """`max_in_flight` is how many calls this process may send at a time."""
+        self._address = address
+        self._max_in_flight = max_in_flight
+        self._connection: EnvelopeConnection | None = None
+        self._connecting = asyncio.Lock()
+        self.in_flight = 0
+
+    async def call(self, request: Request) -> Answer:
+        """Return the answer.
+
+        Raises:
+            ConnectionError: the process ended, or nothing listens on its socket.
+            CapacityError: too many calls wait for it.
+        """
+        if self.in_flight >= self._max_in_flight:
+            raise CapacityError(f"too many calls in flight: {self._max_in_flight} to this process")
+        self.in_flight += 1
+        try:
+            return parse_answer(await (await self._connected()).exchange(render_request(request)))
+        finally:
+            self.in_flight -= 1
+
+    def close(self) -> None:
+        """Close the connection; the other process completes its calls."""
+        if self._connection is not None:
+            self._connection.close()
+
+    async def _connected(self) -> EnvelopeConnection:
+        if self._connection is not None and self._connection.is_open:
+            return self._connection
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_open:
+                try:
+                    self._connection = await EnvelopeConnection.connect(self._address)
+                except FileNotFoundError as error:
+                    raise ConnectionRefusedError("the process is gone") from error
+            return self._connection

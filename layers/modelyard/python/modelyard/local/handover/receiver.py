@@ -1,0 +1,114 @@
+"""The worker's side: takes connections from the supervisor and says when they ended."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from modelyard.local.handover.acceptor import NUMBER_BYTES
+from modelyard.local.handover.states import ConnectionStates, State
+from modelyard.local.http.connection import ConnectionState, HttpConnection
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.02
+
+
+class Receiver:
+    """Makes a connection of each descriptor that the supervisor sends."""
+
+    def __init__(
+        self,
+        line: socket.socket,
+        states: ConnectionStates,
+        connect: Callable[[ConnectionState], HttpConnection],
+    ) -> None:
+        self._line = line
+        self._states = states
+        self._connect = connect
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Take connections from now on."""
+        self._line.setblocking(False)
+        self._loop.add_reader(self._line.fileno(), self._take)
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        self._loop.remove_reader(self._line.fileno())
+
+    def ended(self, number: int) -> None:
+        """Tell the supervisor that a connection ended."""
+        try:
+            self._line.send(number.to_bytes(NUMBER_BYTES, "big"))
+        except BlockingIOError:
+            self._loop.call_later(_RETRY_S, self.ended, number)
+        except OSError:
+            pass  # the supervisor ended, and this process will, too
+
+    def _take(self) -> None:
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._line, NUMBER_BYTES, 1)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:  # no descriptor is left for it
+                logger.error("connection not taken", extra={"reason": error.strerror})
+                return
+            if not data:
+                self.stop()
+                return
+            number = int.from_bytes(data, "big")
+            if not descriptors:  # the system had no descriptor for it
+                self.ended(number)
+                continue
+            task = self._loop.create_task(self._open(number, socket.socket(fileno=descriptors[0])))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, number: int, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        state = SharedState(number, connection, self._states, self.ended)
+        try:
+            await self._loop.connect_accepted_socket(lambda: self._connect(state), connection)
+        except OSError as error:
+            logger.warning("connection not opened", extra={"reason": error.strerror})
+            state.closed()
+
+
+class SharedState:
+    """`ConnectionState` in the file that the supervisor reads."""
+
+    __slots__ = ("_connection", "_ended", "_number", "_states")
+
+    def __init__(
+        self,
+        number: int,
+        connection: socket.socket,
+        states: ConnectionStates,
+        ended: Callable[[int], None],
+    ) -> None:
+        self._number = number
+        self._connection = connection
+        self._states = states
+        self._ended = ended
+
+    def waits(self) -> None:
+        """No byte of a request was taken."""
+        self._states.set(self._number, State.WAITS)
+
+    def is_called(self) -> None:
+        """A request was begun to be read."""
+        self._states.set(self._number, State.CALLED)
+
+    def is_answering(self) -> None:
+        """A part of a response may have been sent."""
+        self._states.set(self._number, State.ANSWERING)
+
+    def closed(self) -> None:
+        """Tell the client and the supervisor, which has a duplicate of the descriptor."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._ended(self._number)

@@ -1,0 +1,50 @@
+"""What each client connection is doing: written by the worker that has it, read by the supervisor.
+
+A worker that dies cannot say what it was doing. So the state of each connection is one byte in a
+file that all processes of the server map.
+"""
+
+import mmap
+from enum import IntEnum
+from pathlib import Path
+from typing import Self
+
+MAX_CONNECTIONS = 65_536
+
+
+class State(IntEnum):
+    """What would be lost with the process that has the connection."""
+
+    WAITS = 0
+    """Nothing: no byte of a request was taken."""
+    CALLED = 1
+    """A request, of whose response nothing was sent."""
+    ANSWERING = 2
+    """A response, of which a part may have been sent."""
+
+
+class ConnectionStates:
+    """The states of all connections, by the number of the connection."""
+
+    def __init__(self, file: mmap.mmap) -> None:
+        self._file = file
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make the file."""
+        path.write_bytes(bytes(MAX_CONNECTIONS))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Map the file that `create` made."""
+        with path.open("r+b") as file:
+            return cls(mmap.mmap(file.fileno(), 0))
+
+    def set(self, number: int, state: State) -> None:
+        """Set the state of a connection."""
+        self._file[number] = state
+
+    def of(self, number: int) -> State:
+        """Return the state of a connection."""
+        return State(self._file[number])

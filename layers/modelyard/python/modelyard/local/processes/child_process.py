@@ -1,0 +1,196 @@
+"""One child of the supervisor: started, watched, and replaced whenever it ends."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelyard.local.processes.guard import (
+    ProcessLimits,
+    end_group,
+    exceeded,
+    heartbeats_of,
+    prefer_for_oom_killer,
+)
+from modelyard.local.processes.health import Health, ProcessState
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_HEALTHY_AFTER_S = 5.0
+"""How long a process has to run after its first beat to be replaced without a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCommand:
+    """The command that starts a child."""
+
+    name: str
+    """Its name in the log."""
+    module: str
+    settings: bytes
+    """What it reads first from standard input, which then stays open until it shall stop."""
+    address: str
+    """The path of the Unix socket on which it answers envelopes."""
+    python: str = sys.executable
+    folder: str | None = None
+    """Its working directory; None for that of the server."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables in addition to the environment of the server."""
+    limits: ProcessLimits = field(default_factory=ProcessLimits)
+
+
+class Watcher:
+    """What is done when a child starts and ends; here nothing."""
+
+    def starting(self) -> int | None:
+        """Return a further descriptor for the process that is about to start, or None."""
+        return None
+
+    def is_up(self) -> None:
+        """The process sent its first heartbeat."""
+
+    def ended(self) -> None:
+        """The process ended, and will be replaced."""
+
+
+class ChildProcess:
+    """Keeps one child running.
+
+    The supervisor makes the socket for envelopes and keeps it: calls that arrive while the child
+    is being replaced wait in its backlog.
+    """
+
+    def __init__(self, command: ChildCommand, health: Health, watcher: Watcher) -> None:
+        self.command = command
+        self._health = health
+        self._watcher = watcher
+        self._listener = _listen(command.address)
+        self._process: asyncio.subprocess.Process | None = None
+        self._heartbeats = -1
+        """The reading end of the pipe for the heartbeats of the process."""
+        self._up_since_s: float | None = None
+        """When the running process sent its first heartbeat, by the clock of the event loop."""
+        self.is_up = asyncio.Event()
+        """Whether the running process has sent a heartbeat."""
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the running process, if there is one."""
+        return None if self._process is None else self._process.pid
+
+    async def keep_running(self) -> None:
+        """Start the process and replace it whenever it ends, until cancelled.
+
+        A start that fails is tried again, after a pause that grows up to 5 s.
+        """
+        loop = asyncio.get_running_loop()
+        name, pause_s = self.command.name, 0.0
+        while True:
+            self._up_since_s = None
+            try:
+                await self._start()
+            except OSError as error:  # for example: no more processes or descriptors
+                logger.error("process not started", extra={"process": name, "reason": str(error)})
+            else:
+                assert self._process is not None
+                code = await self._guarded(self._process)
+                logger.error("process ended", extra={"process": name, "exit_code": code})
+            self.is_up.clear()
+            self._process = None
+            self._watcher.ended()
+            up_since_s = self._up_since_s
+            is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
+            pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+            self._health.set(name, ProcessState.FAILED if not up_since_s else ProcessState.STARTS)
+            await asyncio.sleep(pause_s)
+
+    async def stop(self, timeout_s: float) -> None:
+        """Stop the process. After `timeout_s` for its running calls it is killed."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+            end_group(process.pid)
+        self._listener.close()
+        Path(self.command.address).unlink(missing_ok=True)
+
+    async def _start(self) -> None:
+        command = self.command
+        extra = self._watcher.starting()
+        self._heartbeats, pulse = os.pipe()
+        descriptors = [self._listener.fileno(), pulse, *([] if extra is None else [extra])]
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                command.python,
+                "-P",  # modules of the working directory must not hide ours
+                "-m",
+                command.module,
+                *map(str, descriptors),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=sys.stderr,
+                cwd=command.folder,
+                env={**os.environ, **command.environment},
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C must reach only the server, which stops the others
+            )
+        except BaseException:
+            os.close(self._heartbeats)
+            raise
+        finally:
+            os.close(pulse)
+            if extra is not None:
+                os.close(extra)
+        assert self._process.stdin is not None
+        self._process.stdin.write(command.settings)
+        prefer_for_oom_killer(self._process.pid)
+
+    async def _guarded(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the process and return its exit code; end it if it exceeds its limits."""
+        guard = asyncio.create_task(self._end_when_exceeding(process, self._heartbeats))
+        try:
+            return await process.wait()
+        finally:
+            guard.cancel()
+            if process.returncode is not None:
+                end_group(process.pid)
+
+    async def _end_when_exceeding(
+        self, process: asyncio.subprocess.Process, descriptor: int
+    ) -> None:
+        async with heartbeats_of(descriptor) as next_heartbeat:
+
+            async def noted_heartbeat() -> int:
+                stuck_calls = await next_heartbeat()
+                if self._up_since_s is None:
+                    self._up_since_s = asyncio.get_running_loop().time()
+                    self._health.set(self.command.name, ProcessState.UP)
+                    self.is_up.set()
+                    self._watcher.is_up()
+                return stuck_calls
+
+            reason = await exceeded(process.pid, self.command.limits, noted_heartbeat)
+        logger.error("process killed", extra={"process": self.command.name, "reason": reason})
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+def _listen(address: str) -> socket.socket:
+    """Return a socket for envelopes that other processes can connect to."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(address)
+    listener.listen(socket.SOMAXCONN)
+    return listener

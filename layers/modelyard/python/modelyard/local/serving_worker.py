@@ -1,0 +1,199 @@
+"""One worker: it answers HTTP, and the calls of its models in the same process.
+
+It inherits three descriptors: a socket on which it answers other workers, a pipe for heartbeats and
+the socket over which the supervisor hands it connections. When the supervisor closes the worker's
+standard input, the worker stops.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import pickle
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from modelyard.cortex.project import ApiModels
+from modelyard.cortex.versioned_repository import opening
+from modelyard.domain.endpoints import EndpointTable, ServerLocation
+from modelyard.domain.ports import Clock, ModelRepository
+from modelyard.domain.requests import Answer, InferenceBackend, Invoke, Request
+from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.values import ModelStatus
+from modelyard.inference.assembly import build_service
+from modelyard.local.backends import ApiProcess, RemoteWorkers, ServingWorkers
+from modelyard.local.envelopes.remote import RemoteProcess
+from modelyard.local.envelopes.server import EnvelopeServer, Respond
+from modelyard.local.file_keys import FileKeys
+from modelyard.local.handover.receiver import Receiver
+from modelyard.local.handover.states import ConnectionStates
+from modelyard.local.http.connection import HttpConnection
+from modelyard.local.http.open_connections import OpenConnections
+from modelyard.local.layout import Layout
+from modelyard.local.logs import configure_logging
+from modelyard.local.options import ServeOptions
+from modelyard.local.processes.health import Health
+from modelyard.local.processes.pulse import Pulse
+from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
+from modelyard.local.sqlite_queue import SqliteQueue, queue_path
+from modelyard.local.threads import CallThreads
+from modelyard.repositories.opening import open_repository
+from modelyard.router.catalog import Catalog
+from modelyard.router.router import Router
+from modelyard.router.web.app import create_site
+from modelyard.router.web.authentication import (
+    AnonymousAuthenticator,
+    Authenticator,
+    KeyAuthenticator,
+)
+from modelyard.router.web.known_keys import KnownKeys
+from modelyard.router.web.site import WebSite
+
+KEYS_TTL_S = 1.0
+"""How long a deleted key may still work."""
+MAX_REQUEST_BYTES = 512 << 20
+"""Bytes of request bodies in the memory of all workers together; more are refused."""
+
+
+def main(listener: int, heartbeats: int, line: int) -> None:
+    """Serve until standard input ends."""
+    name, layout = pickle.load(sys.stdin.buffer)  # noqa: S301  (the supervisor wrote it)
+    configure_logging(name)
+    worker = ServingWorker(name, layout)
+    uvloop.run(worker.serve(socket.socket(fileno=listener), heartbeats, socket.socket(fileno=line)))
+    logging.shutdown()
+    os._exit(0)  # not by sys.exit: it would wait for threads that models started
+
+
+class ServingWorker:
+    """Wires everything that one worker needs."""
+
+    def __init__(self, name: str, layout: Layout) -> None:
+        self._name = name
+        self._layout = layout
+        self._clock = SystemClock()
+        self._service = build_service(layout.worker_settings(name))
+        self._health = Health.open(layout.health_file, layout.names)
+
+    async def serve(self, listener: socket.socket, heartbeats: int, line: socket.socket) -> None:
+        """Serve until standard input ends, then let running calls end."""
+        options = self._layout.options
+        pulse = Pulse(heartbeats, self._clock)
+        threads = CallThreads(options.limits.max_in_flight)
+        handle = pulse.counting(self._service.handle)
+
+        def respond(request: Request) -> Answer | Awaitable[Answer]:
+            answer = self._service.answer_now(request) if isinstance(request, Invoke) else None
+            return threads.run(handle, request) if answer is None else answer
+
+        site = self._site(respond)
+        envelopes = EnvelopeServer(respond)
+        accepting = await envelopes.listen(listener)
+        connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
+        limiting = asyncio.create_task(connections.enforce_time_limits())
+        states = ConnectionStates.open(self._layout.connections_file)
+        receiver = Receiver(line, states, lambda state: HttpConnection(site, connections, state))
+        receiver.start()
+        gc.collect()
+        gc.freeze()  # a full collection of these permanent objects would delay every call
+        pulse.start()
+        await _end_of_input()
+        receiver.stop()
+        accepting.close()
+        limiting.cancel()
+        await connections.drain(options.grace_s)
+        await envelopes.finish(options.grace_s)
+
+    def _site(self, respond: Respond) -> WebSite:
+        options, clock, layout = self._layout.options, self._clock, self._layout
+        endpoints = EndpointTable(options.all_endpoints)
+        totals = ProcessTotals(layout.folder, self._name, layout.endpoint_names)
+        backends = self._backends(respond)
+        router = Router(
+            endpoints=endpoints,
+            backend_of=backends.__getitem__,
+            warm_queue=SqliteQueue(queue_path(options), clock),
+            metrics=totals,
+            clock=clock,
+        )
+        catalog = Catalog(
+            endpoints=endpoints,
+            backend_of=backends.__getitem__,
+            open_repository=_repositories(options),
+            metrics=totals,
+        )
+        return create_site(
+            router,
+            catalog,
+            _metrics_renderer(catalog, PrometheusMetrics(totals)),
+            ServerLocation(),
+            _authenticator(options, clock),
+            options.splitters,
+            self._health.missing,
+        )
+
+    def _backends(self, respond: Respond) -> dict[str, InferenceBackend]:
+        layout, max_calls = self._layout, self._layout.options.limits.max_in_flight
+        names = layout.workers
+        processes = [RemoteProcess(layout.address(name), max_calls) for name in names]
+        others = RemoteWorkers(names, processes, self._health)
+        here = ServingWorkers(names.index(self._name), self._service, respond, others)
+        backends: dict[str, InferenceBackend] = dict.fromkeys(
+            (endpoint.name for endpoint in layout.options.endpoints), here
+        )
+        for name, api in layout.apis.items():
+            process = RemoteProcess(layout.address(name), max_calls)
+            backends[api.endpoint.name] = ApiProcess(api.endpoint.name, process)
+        return backends
+
+
+async def _end_of_input() -> None:
+    """Return when the supervisor closes standard input, or has ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def read() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=read, daemon=True).start()
+    await ended.wait()
+
+
+def _repositories(options: ServeOptions) -> Callable[[str], ModelRepository]:
+    served = ((api.endpoint.repository, api.project) for api in options.apis)
+    return opening(
+        ((uri, project.models or ApiModels(), project.type) for uri, project in served),
+        open_repository,
+    )
+
+
+def _metrics_renderer(
+    catalog: Catalog, metrics: PrometheusMetrics
+) -> Callable[[], Awaitable[bytes]]:
+    async def render() -> bytes:
+        for endpoint in catalog.endpoints:
+            loaded = [
+                item
+                for item in await catalog.residences(endpoint)
+                if item.status is ModelStatus.LOADED
+            ]
+            memory_bytes = sum(item.memory_bytes for item in loaded)
+            metrics.set_loaded(endpoint.name, len(loaded), memory_bytes)
+        return metrics.render()
+
+    return render
+
+
+def _authenticator(options: ServeOptions, clock: Clock) -> Authenticator:
+    if options.keys_folder is None:
+        return AnonymousAuthenticator()
+    keys = KnownKeys(FileKeys(options.keys_folder), clock, KEYS_TTL_S)
+    return KeyAuthenticator(keys, clock)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

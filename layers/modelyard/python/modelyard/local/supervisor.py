@@ -1,0 +1,250 @@
+"""The supervisor: it owns the sockets, keeps the other processes running and warms models.
+
+It imports neither a web framework nor a numeric library, and no byte of a call passes through it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from typing import Any
+
+from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.errors import ConfigurationError, ModelCrashedError, ModelyardError
+from modelyard.domain.requests import DescribeApi, InferenceBackend
+from modelyard.domain.system_clock import SystemClock
+from modelyard.local.backends import ApiProcess, RemoteWorkers
+from modelyard.local.envelopes.remote import RemoteProcess
+from modelyard.local.handover.acceptor import Acceptor, Line
+from modelyard.local.handover.states import ConnectionStates
+from modelyard.local.layout import SUPERVISOR, Layout, allocator_variables
+from modelyard.local.listening import url_of
+from modelyard.local.options import ServedApi, labelled
+from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
+from modelyard.local.processes.health import Health
+from modelyard.local.prometheus_metrics import ProcessTotals
+from modelyard.local.sqlite_queue import SqliteQueue, queue_path
+from modelyard.local.warm_poller import WarmPoller
+from modelyard.router.warming import Warmer
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+STOP_MARGIN_S = 5.0
+"""What a worker gets to end, after the time that its running calls get."""
+MAKE_CLASS_TIMEOUT_S = 600.0
+"""The time limit for the constructor of an API's class."""
+_MAX_CALLS = 256
+
+
+class Supervisor:
+    """Runs the server of a layout until it is asked to stop."""
+
+    def __init__(self, layout: Layout, listeners: Sequence[socket.socket]) -> None:
+        self._layout = layout
+        self._options = layout.options
+        self._listeners = listeners
+        self._health = Health.create(layout.health_file, layout.names)
+        states = ConnectionStates.create(layout.connections_file)
+        self._acceptor = Acceptor(listeners, states, _raised_descriptor_limit())
+        self._workers = [self._worker(name) for name in layout.workers]
+        self._apis = [self._api(name, api) for name, api in layout.apis.items()]
+
+    async def run(self, on_ready: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT, then let running calls end. `on_ready` gets the URL.
+
+        Raises:
+            ConfigurationError: the constructor of an API's class fails, or the port is taken.
+        """
+        stopping = _stop_signal()
+        async with self._children(), self._warming():
+            await self._made_classes()
+            await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
+            if not stopping.is_set():
+                self._listen()
+                on_ready(url_of(self._listeners[0]))
+            await stopping.wait()
+            self._acceptor.stop()
+
+    def _listen(self) -> None:
+        for bound in self._listeners:
+            try:
+                bound.listen(BACKLOG)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot listen on {url_of(bound)}: {error.strerror}"
+                ) from error
+        self._acceptor.start()
+
+    @asynccontextmanager
+    async def _children(self) -> AsyncIterator[None]:
+        """Keep all processes running; in the end stop the workers, then the APIs they call."""
+        children = [*self._workers, *self._apis]
+        keepers = [asyncio.create_task(child.keep_running()) for child in children]
+        try:
+            yield
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            # Cancel the restarts first: a process that just starts would outlive the server.
+            await asyncio.gather(*keepers, return_exceptions=True)
+            grace_s = self._options.grace_s + STOP_MARGIN_S
+            await asyncio.gather(*(worker.stop(grace_s) for worker in self._workers))
+            await asyncio.gather(*(api.stop(grace_s) for api in self._apis))
+            self._acceptor.close()
+
+    @asynccontextmanager
+    async def _warming(self) -> AsyncIterator[None]:
+        """Load the models of the warm queue, in the workers."""
+        clock, layout = SystemClock(), self._layout
+        totals = ProcessTotals(layout.folder, SUPERVISOR, layout.endpoint_names)
+        with closing(SqliteQueue(queue_path(self._options), clock)) as queue:
+            queue.release_all()
+            warmer = Warmer(
+                endpoints=EndpointTable(self._options.all_endpoints),
+                backend_of=backends_from_outside(layout, self._health).__getitem__,
+                queue=queue,
+                metrics=totals,
+            )
+            async with _in_background(WarmPoller(queue, warmer).run()):
+                yield
+
+    async def _made_classes(self) -> None:
+        """Wait until the constructors of all APIs' classes have returned.
+
+        Raises:
+            ConfigurationError: a constructor failed.
+        """
+        named = self._layout.apis.items()
+        made = (
+            _made_class(RemoteProcess(self._layout.address(name), 1), api) for name, api in named
+        )
+        for problem in await asyncio.gather(*made):
+            if problem is not None:
+                raise ConfigurationError(problem)
+
+    def _worker(self, name: str) -> ChildProcess:
+        settings = pickle.dumps((name, self._layout))
+        command = ChildCommand(
+            name,
+            "modelyard.local.serving_worker",
+            settings,
+            self._layout.address(name),
+            environment=allocator_variables(),
+            limits=self._layout.limits(name),
+        )
+        watcher = _WorkerWatcher(self._acceptor, self._acceptor.new_line(name))
+        return ChildProcess(command, self._health, watcher)
+
+    def _api(self, name: str, api: ServedApi) -> ChildProcess:
+        layout = self._layout
+        lines = (layout.worker_settings(api.project.name), layout.api_settings(api))
+        command = ChildCommand(
+            name,
+            "modelyard.local.api_worker",
+            b"".join(line.to_line() + b"\n" for line in lines),
+            layout.address(name),
+            python=api.python,
+            folder=api.project.folder,
+            environment={**allocator_variables(), **api.project.env},
+            limits=layout.limits(name),
+        )
+        return ChildProcess(command, self._health, Watcher())
+
+
+def backends_from_outside(layout: Layout, health: Health) -> dict[str, InferenceBackend]:
+    """Return the backend of each endpoint for a process that has no models itself."""
+    max_calls = layout.options.limits.max_in_flight
+    processes = [RemoteProcess(layout.address(name), max_calls) for name in layout.workers]
+    workers = RemoteWorkers(layout.workers, processes, health)
+    backends: dict[str, InferenceBackend] = dict.fromkeys(
+        (endpoint.name for endpoint in layout.options.endpoints), workers
+    )
+    for name, api in layout.apis.items():
+        process = RemoteProcess(layout.address(name), max_calls)
+        backends[api.endpoint.name] = ApiProcess(api.endpoint.name, process)
+    return backends
+
+
+class _WorkerWatcher(Watcher):
+    """Gives connections to a worker while it is up."""
+
+    def __init__(self, acceptor: Acceptor, line: Line) -> None:
+        self._acceptor = acceptor
+        self._line = line
+
+    def starting(self) -> int | None:
+        return self._acceptor.connect(self._line)
+
+    def is_up(self) -> None:
+        self._acceptor.worker_is_up(self._line)
+
+    def ended(self) -> None:
+        self._acceptor.worker_ended(self._line)
+
+
+async def _made_class(process: RemoteProcess, api: ServedApi) -> str | None:
+    """Return why the class of an API cannot be made, or None once it is made."""
+    with closing(process):
+        backend = ApiProcess(api.endpoint.name, process)
+        try:
+            answer = await backend.call(0, DescribeApi(api.endpoint.name), MAKE_CLASS_TIMEOUT_S)
+            if answer.error is None:
+                logger.info("API is live", extra={"api": api.endpoint.name})
+                return None
+            error = answer.error
+        except ModelyardError as raised:
+            error = raised
+        except TimeoutError:
+            error = ModelyardError(f"the constructor takes longer than {MAKE_CLASS_TIMEOUT_S:g} s")
+    message = error.message
+    if isinstance(error, ModelCrashedError):
+        message = (
+            f"{api.project.predictor_file}: the process ended in the constructor of the class: it"
+            " called exit, was killed, or native code crashed; the lines above have its exit code"
+        )
+    (problem,) = labelled(api.project, message)
+    return problem
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Return when the first of them does."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _raised_descriptor_limit() -> int:
+    """Allow this process and its children as many descriptors as the system does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20

@@ -1,0 +1,66 @@
+"""The threads of a process that answer calls which may wait or take long."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from modelyard.domain.errors import CapacityError
+
+CALLS_OF_A_POOL = 20_000
+"""After so many calls new threads are used. XGBoost keeps memory for each model that a thread
+called, until the thread ends.
+"""
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class CallThreads:
+    """Runs calls in threads, up to a limit; more are refused. Used by one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._running = 0
+        self._calls = 0
+        self._loop = asyncio.get_running_loop()
+        self._pool = self._new_pool()
+
+    async def run(self, call: Callable[[Given], Result], given: Given) -> Result:
+        """Return what the call returns. If this is cancelled, the call still runs to its end.
+
+        Raises:
+            CapacityError: as many calls are running as there may be, or no thread can be started.
+        """
+        if self._running >= self._limit:
+            raise CapacityError(f"too many calls in flight: {self._limit} in this process")
+        self._calls += 1
+        if self._calls % CALLS_OF_A_POOL == 0:
+            self._pool.shutdown(wait=False)
+            self._pool = self._new_pool()
+        outcome: asyncio.Future[Result] = self._loop.create_future()
+        self._running += 1
+        try:
+            self._pool.submit(self._work, call, given, outcome)
+        except RuntimeError as error:
+            # The call stays on the pool's queue: the next thread that is free makes it, and then
+            # it is counted no longer.
+            raise CapacityError("cannot start a thread for the call") from error
+        return await outcome
+
+    def _work(
+        self, call: Callable[[Given], Result], given: Given, outcome: "asyncio.Future[Result]"
+    ) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._end, outcome.set_result, call(given), outcome)
+        except BaseException as error:
+            self._loop.call_soon_threadsafe(self._end, outcome.set_exception, error, outcome)
+
+    def _end(
+        self, settle: Callable[[Any], None], what: Any, outcome: "asyncio.Future[Result]"
+    ) -> None:
+        self._running -= 1
+        if not outcome.done():
+            settle(what)
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._limit, thread_name_prefix="call")
