@@ -5,7 +5,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from modelyard.domain.requests import Answer, DescribeApi, Request, Survey
+from modelyard.domain.requests import Answer, DescribeApi, Invoke, Request, Survey
 from modelyard.domain.values import TargetModel
 
 Outcome = Answer | Exception
@@ -32,6 +32,9 @@ class FakeBackend:
 
     def script_survey(self, shard: int, outcome: Outcome) -> None:
         self._surveys[shard] = outcome
+
+    def call_now(self, shard: int, request: Invoke) -> Answer | None:
+        return None
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         self.calls.append(BackendCall(shard, request, timeout_s))

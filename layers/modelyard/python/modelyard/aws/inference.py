@@ -20,7 +20,6 @@ from modelyard.inference.settings import WorkerSettings
 if TYPE_CHECKING:
     from modelyard.cortex.realtime_api import RealtimeApi
 
-PREDICT_SLOTS = 2
 UPDATE_WAIT_S = 5.0
 """How long an answer may be delayed for another caller's load or for an update."""
 STOP_MARGIN_S = 2.0
@@ -89,7 +88,6 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
         cache_dir=settings.cache_dir,
         memory_bytes=settings.memory_bytes,
         disk_bytes=settings.disk_bytes,
-        predict_slots=PREDICT_SLOTS,
         machine=machine,
     )
     if settings.project_file:

@@ -43,6 +43,17 @@ class InferenceService:
         """Return the answer to a request. Errors are returned in it, never raised."""
         return answered(self._handle, request, self._metrics)
 
+    def answer_from_copy(self, request: Invoke) -> Answer:
+        """Return the answer of a model that belongs to another worker.
+
+        It is loaded into free memory only: CapacityError is the answer when there is none.
+        """
+        return answered(lambda _: self._invoke(request, as_copy=True), request, self._metrics)
+
+    def holds(self, source: ModelSource) -> bool:
+        """Return whether a model is loaded."""
+        return self._residence.is_loaded(source)
+
     def answer_now(self, request: Invoke) -> Answer | None:
         """Return the answer if the model is loaded and known to be fast, else None.
 
@@ -75,10 +86,13 @@ class InferenceService:
             case _:
                 raise UnsupportedOperationError("only a Cortex API can be called or described")
 
-    def _invoke(self, request: Invoke) -> Answer:
+    def _invoke(self, request: Invoke, *, as_copy: bool = False) -> Answer:
         asked_at = self._clock.monotonic()
         with self._residence.lease(
-            request.source, window_s=request.window_s, patience_s=request.patience_s
+            request.source,
+            window_s=request.window_s,
+            patience_s=request.patience_s,
+            as_copy=as_copy,
         ) as (model, is_hit):
             wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
             return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)

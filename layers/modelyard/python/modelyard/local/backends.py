@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Sequence
 
 from modelyard.domain import messages
-from modelyard.domain.errors import CapacityError, ModelCrashedError
-from modelyard.domain.requests import Answer, Invoke, Request, Survey
+from modelyard.domain.errors import CapacityError, ModelCrashedError, ModelNotReadyError
+from modelyard.domain.ports import Clock
+from modelyard.domain.requests import Answer, Invoke, Request, Survey, Unload
 from modelyard.inference.service import InferenceService
+from modelyard.local.copies import Forwarded
 from modelyard.local.envelopes.remote import RemoteProcess
-from modelyard.local.envelopes.server import Respond
 from modelyard.local.processes.health import Health, ProcessState
+from modelyard.local.processes.pulse import Handle
+from modelyard.local.threads import CallThreads
 
 _TRIES = 2
 """A worker that ended is replaced; the model that it may have been ended by is then a guest."""
@@ -53,16 +56,27 @@ class RemoteWorkers:
 
 
 class ServingWorkers:
-    """`InferenceBackend` of the multi-model endpoints, from inside one of the workers."""
+    """`InferenceBackend` of the multi-model endpoints, from inside one of the workers.
+
+    Each model belongs to one worker. Another one that is called for it often loads a copy.
+    """
 
     def __init__(
-        self, here: int, service: InferenceService, respond: Respond, others: RemoteWorkers
+        self,
+        here: int,
+        service: InferenceService,
+        threads: CallThreads,
+        handle: Handle,
+        others: RemoteWorkers,
+        clock: Clock,
     ) -> None:
-        """`here` is the shard that this process is; `respond` answers its requests."""
+        """`here` is the shard that this process is; `handle` is that of its service."""
         self._here = here
         self._service = service
-        self._respond = respond
+        self._threads = threads
+        self._handle = handle
         self._others = others
+        self._forwarded = Forwarded(clock)
 
     @property
     def shards(self) -> int:
@@ -80,13 +94,45 @@ class ServingWorkers:
             TimeoutError: no answer in time; the work continues.
             CapacityError: the shard accepts no more calls.
         """
+        if isinstance(request, Unload):
+            return await self._unload(request, shard, timeout_s)
         if shard != self._here:
-            return await self._others.call(shard, request, timeout_s)
-        answer = self._respond(request)
-        if isinstance(answer, Answer):
-            return answer
+            return await self._call_other(shard, request, timeout_s)
         async with asyncio.timeout(timeout_s):
-            return await answer
+            return await self.respond(request)
+
+    async def respond(self, request: Request) -> Answer:
+        """Return the answer of this process."""
+        answer = self._service.answer_now(request) if isinstance(request, Invoke) else None
+        return await self._threads.run(self._handle, request) if answer is None else answer
+
+    async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        if isinstance(request, Invoke) and self._may_copy(request):
+            async with asyncio.timeout(timeout_s):
+                answer = await self._threads.run(self._service.answer_from_copy, request)
+            if not isinstance(answer.error, CapacityError | ModelNotReadyError):
+                return answer
+            self._forwarded.refused(request.source.model_id)
+        return await self._others.call(shard, request, timeout_s)
+
+    def _may_copy(self, request: Invoke) -> bool:
+        source = request.source
+        if self._service.holds(source):
+            return True
+        return source.keep_loaded and self._forwarded.is_worth_a_copy(source.model_id)
+
+    async def _unload(self, request: Unload, shard: int, timeout_s: float) -> Answer:
+        """Unload a model from every worker; return an error if none had it."""
+        async with asyncio.timeout(timeout_s):
+            here = await self._threads.run(self._handle, request)
+        others = (
+            self._others.call(other, request, timeout_s)
+            for other in range(self.shards)
+            if other != self._here
+        )
+        outcomes = [here, *await asyncio.gather(*others, return_exceptions=True)]
+        answers = [answer for answer in outcomes if isinstance(answer, Answer)]
+        return next((answer for answer in answers if answer.error is None), here)
 
 
 class ApiProcess:

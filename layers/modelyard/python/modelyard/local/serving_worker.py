@@ -21,13 +21,13 @@ from modelyard.cortex.project import ApiModels
 from modelyard.cortex.versioned_repository import opening
 from modelyard.domain.endpoints import EndpointTable, ServerLocation
 from modelyard.domain.ports import Clock, ModelRepository
-from modelyard.domain.requests import Answer, InferenceBackend, Invoke, Request
+from modelyard.domain.requests import InferenceBackend
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelStatus
 from modelyard.inference.assembly import build_service
 from modelyard.local.backends import ApiProcess, RemoteWorkers, ServingWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
-from modelyard.local.envelopes.server import EnvelopeServer, Respond
+from modelyard.local.envelopes.server import EnvelopeServer
 from modelyard.local.file_keys import FileKeys
 from modelyard.local.handover.receiver import Receiver
 from modelyard.local.handover.states import ConnectionStates
@@ -84,14 +84,9 @@ class ServingWorker:
         options = self._layout.options
         pulse = Pulse(heartbeats, self._clock)
         threads = CallThreads(options.limits.max_in_flight)
-        handle = pulse.counting(self._service.handle)
-
-        def respond(request: Request) -> Answer | Awaitable[Answer]:
-            answer = self._service.answer_now(request) if isinstance(request, Invoke) else None
-            return threads.run(handle, request) if answer is None else answer
-
-        site = self._site(respond)
-        envelopes = EnvelopeServer(respond)
+        backend = self._workers(threads, pulse)
+        site = self._site(backend)
+        envelopes = EnvelopeServer(backend.respond, self._service.answer_now)
         accepting = await envelopes.listen(listener)
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
         limiting = asyncio.create_task(connections.enforce_time_limits())
@@ -108,11 +103,11 @@ class ServingWorker:
         await connections.drain(options.grace_s)
         await envelopes.finish(options.grace_s)
 
-    def _site(self, respond: Respond) -> WebSite:
+    def _site(self, workers: ServingWorkers) -> WebSite:
         options, clock, layout = self._layout.options, self._clock, self._layout
         endpoints = EndpointTable(options.all_endpoints)
         totals = ProcessTotals(layout.folder, self._name, layout.endpoint_names)
-        backends = self._backends(respond)
+        backends = self._backends(workers)
         router = Router(
             endpoints=endpoints,
             backend_of=backends.__getitem__,
@@ -136,14 +131,23 @@ class ServingWorker:
             self._health.missing,
         )
 
-    def _backends(self, respond: Respond) -> dict[str, InferenceBackend]:
+    def _workers(self, threads: CallThreads, pulse: Pulse) -> ServingWorkers:
         layout, max_calls = self._layout, self._layout.options.limits.max_in_flight
         names = layout.workers
         processes = [RemoteProcess(layout.address(name), max_calls) for name in names]
-        others = RemoteWorkers(names, processes, self._health)
-        here = ServingWorkers(names.index(self._name), self._service, respond, others)
+        return ServingWorkers(
+            names.index(self._name),
+            self._service,
+            threads,
+            pulse.counting(self._service.handle),
+            RemoteWorkers(names, processes, self._health),
+            self._clock,
+        )
+
+    def _backends(self, workers: ServingWorkers) -> dict[str, InferenceBackend]:
+        layout, max_calls = self._layout, self._layout.options.limits.max_in_flight
         backends: dict[str, InferenceBackend] = dict.fromkeys(
-            (endpoint.name for endpoint in layout.options.endpoints), here
+            (endpoint.name for endpoint in layout.options.endpoints), workers
         )
         for name, api in layout.apis.items():
             process = RemoteProcess(layout.address(name), max_calls)

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import pickle
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing, suppress
@@ -28,6 +27,7 @@ from modelyard.local.options import ServedApi, labelled
 from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
 from modelyard.local.processes.health import Health
 from modelyard.local.prometheus_metrics import ProcessTotals
+from modelyard.local.signals import stop_signal
 from modelyard.local.sqlite_queue import SqliteQueue, queue_path
 from modelyard.local.warm_poller import WarmPoller
 from modelyard.router.warming import Warmer
@@ -61,7 +61,7 @@ class Supervisor:
         Raises:
             ConfigurationError: the constructor of an API's class fails, or the port is taken.
         """
-        stopping = _stop_signal()
+        stopping = stop_signal()
         async with self._children(), self._warming():
             await self._made_classes()
             await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
@@ -210,14 +210,6 @@ async def _made_class(process: RemoteProcess, api: ServedApi) -> str | None:
         )
     (problem,) = labelled(api.project, message)
     return problem
-
-
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:

@@ -70,17 +70,25 @@ class Loader(Generic[R]):
         self._metrics = metrics
         self._clock = clock
 
-    def load(self, source: ModelSource, artifact: ModelArtifact) -> ModelArtifact:
+    def load(
+        self, source: ModelSource, artifact: ModelArtifact, *, as_copy: bool = False
+    ) -> ModelArtifact:
         """Load a model, make it the current version, and return the artifact that was loaded.
 
-        When the artifact changes while it is fetched, its newest version is loaded instead.
+        A new version of a copy is a copy, too. When the artifact changes while it is fetched, its
+        newest version is loaded instead.
 
         Raises:
             ModelError: the artifact or the model is at fault.
             TargetModelNotFoundError: the artifact was deleted.
             CapacityError, DependencyError: it cannot be loaded now.
         """
-        reservation = self._models.reserve(source.model_id, timeout_s=_MEMORY_TIMEOUT_S)
+        old = self._models.find(source.model_id)
+        reservation = self._models.reserve(
+            source.model_id,
+            timeout_s=_MEMORY_TIMEOUT_S,
+            is_copy=as_copy or (old is not None and old.is_copy),
+        )
         try:
             repository = self._open_repository(source.repository)
             for tries in count(1):
@@ -157,6 +165,7 @@ class Loader(Generic[R]):
             resident,
             warnings=warnings,
             files=staged if resident.needs_files else None,
+            is_copy=reservation.is_copy,
         )
         self._models.put(model, reservation)
 

@@ -30,7 +30,10 @@ class LoadedModel(Generic[R]):
         *,
         warnings: tuple[str, ...] = (),
         files: DiskLease | None = None,
+        is_copy: bool = False,
     ) -> None:
+        """`is_copy` says that the model belongs to another worker: it gives way to all others."""
+        self.is_copy = is_copy
         self.model_id = model_id
         self.artifact = artifact
         self.resident = resident
@@ -62,6 +65,8 @@ class Reservation:
 
     model_id: ModelId
     memory_bytes: int = 0
+    is_copy: bool = False
+    """Whether it takes only memory that is free, and evicts nothing."""
 
 
 class ModelCache(Generic[R]):
@@ -79,6 +84,8 @@ class ModelCache(Generic[R]):
         self._metrics = metrics
         self._changed = threading.Condition()
         self._models: OrderedDict[ModelId, LoadedModel[R]] = OrderedDict()
+        self._copies: dict[ModelId, LoadedModel[R]] = {}
+        """Those of the models that are copies."""
         self._used_bytes = 0
         self._used_places = 0
 
@@ -116,20 +123,25 @@ class ModelCache(Generic[R]):
         """Give a model that the caller leases to no other call. A newer version of it stays."""
         with self._changed:
             if self._models.get(model.model_id) is model:
-                del self._models[model.model_id]
+                self._pop(model.model_id)
             self._retire(model)
 
-    def reserve(self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float) -> Reservation:
+    def reserve(
+        self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float, is_copy: bool = False
+    ) -> Reservation:
         """Reserve memory for a model about to be loaded, and evict others for it if necessary.
+
+        For a copy nothing is evicted.
 
         Its own old version is evicted last. When the two can never fit together, the old version
         is retired at once.
 
         Raises:
             ModelTooLargeError: it can never fit.
-            CapacityError: all other models stayed in use for `timeout_s`.
+            CapacityError: all other models stayed in use for `timeout_s`, or no memory is free for
+                a copy.
         """
-        reservation = Reservation(model_id)
+        reservation = Reservation(model_id, is_copy=is_copy)
         self._take(reservation, memory_bytes, 1, timeout_s)
         return reservation
 
@@ -152,8 +164,10 @@ class ModelCache(Generic[R]):
         """Make a loaded model the current version. It takes over the memory reserved for it."""
         with self._changed:
             self._used_bytes += model.memory_bytes - reservation.memory_bytes
-            old = self._models.pop(model.model_id, None)
+            old = self._pop(model.model_id)
             self._models[model.model_id] = model
+            if model.is_copy:
+                self._copies[model.model_id] = model
             model.last_used_at = self._clock.time()
             closing = old if old is not None and self._retire(old) else None
             self._changed.notify_all()  # it may be idle: others that wait for memory can evict it
@@ -163,7 +177,7 @@ class ModelCache(Generic[R]):
     def unload(self, model_id: ModelId) -> bool:
         """Retire a model, to be closed when no call leases it. Returns whether it was loaded."""
         with self._changed:
-            model = self._models.pop(model_id, None)
+            model = self._pop(model_id)
             closing = model if model is not None and self._retire(model) else None
         if closing is not None:
             self._close(closing)
@@ -185,14 +199,14 @@ class ModelCache(Generic[R]):
         give_up_at = self._clock.monotonic() + timeout_s
         while True:
             with self._changed:
-                victims = self._choose_victims(reservation.model_id, memory_bytes, places)
+                victims = self._choose_victims(reservation, memory_bytes, places)
                 if not victims and self._fits(memory_bytes, places):
                     self._used_bytes += memory_bytes
                     self._used_places += places
                     reservation.memory_bytes += memory_bytes
                     return
                 if not victims:
-                    self._wait(give_up_at)
+                    self._wait(float("-inf") if reservation.is_copy else give_up_at)
             for victim in victims:
                 self._close(victim)
 
@@ -216,37 +230,47 @@ class ModelCache(Generic[R]):
         return has_place and self._used_bytes + memory_bytes <= self.limit_bytes
 
     def _choose_victims(
-        self, new_id: ModelId, memory_bytes: int, places: int
+        self, reservation: Reservation, memory_bytes: int, places: int
     ) -> list[LoadedModel[R]]:
+        if reservation.is_copy:
+            return []
         missing_bytes = self._used_bytes + memory_bytes - self.limit_bytes
         missing_places = 0
         if self.limit_models is not None:
             missing_places = self._used_places + places - self.limit_models
         victims = []
-        for model in self._idle_models(new_id):
+        for model in self._idle_models(reservation.model_id):
             if missing_bytes <= 0 and missing_places <= 0:
                 break
             missing_bytes -= model.memory_bytes
             missing_places -= 1
             victims.append(model)
         for model in victims:
-            self._retire(self._models.pop(model.model_id))
+            self._pop(model.model_id)
+            self._retire(model)
         return victims
 
     def _idle_models(self, new_id: ModelId) -> Iterator[LoadedModel[R]]:
-        """Yield models that no call leases, least recently used first.
+        """Yield models that no call leases: copies first, then the least recently used.
 
         The old version of the new model comes last. This is a generator because most loads need
         few victims: their cost must not grow with the number of models.
         """
         own = None
+        for copy in self._copies.values():
+            if copy.leases == 0 and copy.model_id != new_id:
+                yield copy
         for model in self._models.values():
             if model.leases == 0 and model.model_id == new_id:
                 own = model
-            elif model.leases == 0:
+            elif model.leases == 0 and not model.is_copy:
                 yield model
         if own is not None:
             yield own
+
+    def _pop(self, model_id: ModelId) -> LoadedModel[R] | None:
+        self._copies.pop(model_id, None)
+        return self._models.pop(model_id, None)
 
     def _retire(self, model: LoadedModel[R]) -> bool:
         """Mark a model to be closed. Returns whether that can be done now: no call leases it."""

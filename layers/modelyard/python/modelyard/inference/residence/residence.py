@@ -79,9 +79,11 @@ class Residence(Generic[R]):
 
     @contextmanager
     def lease(
-        self, source: ModelSource, *, window_s: float, patience_s: float
+        self, source: ModelSource, *, window_s: float, patience_s: float, as_copy: bool = False
     ) -> Iterator[tuple[LoadedModel[R], bool]]:
         """Yield the loaded model, and whether it was already loaded when the call came.
+
+        `as_copy` loads it into memory that is free, without evicting others.
 
         Waits up to `window_s` for a load. Does not wait at all when the load is expected to take
         longer than `patience_s`, which is how long the client will retry in all.
@@ -92,11 +94,15 @@ class Residence(Generic[R]):
             ModelError: it cannot be loaded.
             CapacityError, DependencyError: it could not be loaded now.
         """
-        model, is_hit = self._acquire(source, window_s, patience_s)
+        model, is_hit = self._acquire(source, window_s, patience_s, as_copy=as_copy)
         try:
             yield model, is_hit
         finally:
             self.release(model, source)
+
+    def is_loaded(self, source: ModelSource) -> bool:
+        """Return whether the model is in memory."""
+        return self._models.find(source.model_id) is not None
 
     def lease_loaded(self, source: ModelSource) -> LoadedModel[R] | None:
         """Return the loaded model, or None if its call would have to wait for something.
@@ -156,7 +162,7 @@ class Residence(Generic[R]):
         return list(found.values())
 
     def _acquire(
-        self, source: ModelSource, window_s: float, patience_s: float
+        self, source: ModelSource, window_s: float, patience_s: float, *, as_copy: bool
     ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
         slot = self._slots.of(source.model_id)
@@ -165,7 +171,7 @@ class Residence(Generic[R]):
         if model is not None:
             return model, True
         while model is None:
-            load = self._ensure_loading(slot, source)
+            load = self._ensure_loading(slot, source, as_copy=as_copy)
             if load is not None:
                 self._wait(load, slot, started_at, window_s, patience_s)
             model = self._models.lease(source.model_id)
@@ -267,7 +273,9 @@ class Residence(Generic[R]):
         elif model.artifact.tag != artifact.tag and self._failure_now(slot, artifact) is None:
             self._start_load(slot, source, artifact)
 
-    def _ensure_loading(self, slot: Slot, source: ModelSource) -> PendingLoad | None:
+    def _ensure_loading(
+        self, slot: Slot, source: ModelSource, *, as_copy: bool
+    ) -> PendingLoad | None:
         """Return the load to wait for, or None when another thread changed what is known.
 
         Raises:
@@ -284,7 +292,7 @@ class Residence(Generic[R]):
         failure = self._failure_now(slot, artifact)
         if slot.load is None and failure is not None:
             raise failure.error.with_traceback(None)
-        return self._start_load(slot, source, artifact)
+        return self._start_load(slot, source, artifact, as_copy=as_copy)
 
     def _failure_now(self, slot: Slot, artifact: ModelArtifact) -> Failure | None:
         """Return why this version must not be tried again yet, or None."""
@@ -292,13 +300,15 @@ class Residence(Generic[R]):
         is_recent = failure is not None and self._clock.monotonic() < failure.retry_at
         return failure if is_recent else None
 
-    def _start_load(self, slot: Slot, source: ModelSource, artifact: ModelArtifact) -> PendingLoad:
+    def _start_load(
+        self, slot: Slot, source: ModelSource, artifact: ModelArtifact, *, as_copy: bool = False
+    ) -> PendingLoad:
         """Start a load in a new thread, or return the one already in progress."""
         with self._lock:
             if slot.load is not None:
                 return slot.load
             estimate_s = self._estimate_s(slot, artifact)
-            load = slot.load = PendingLoad(artifact, self._clock.monotonic(), estimate_s)
+            load = slot.load = PendingLoad(artifact, self._clock.monotonic(), estimate_s, as_copy)
         try:
             threading.Thread(
                 target=self._run_load,
@@ -324,7 +334,7 @@ class Residence(Generic[R]):
     def _run_load(self, slot: Slot, source: ModelSource, load: PendingLoad) -> None:
         artifact = None
         try:
-            artifact = self._loader.load(source, load.artifact)
+            artifact = self._loader.load(source, load.artifact, as_copy=load.as_copy)
         except ModelyardError as error:
             self._remember_failure(slot, source, load.artifact.tag, error)
         except BaseException:  # also SystemExit: the waiting callers must get an answer

@@ -37,6 +37,7 @@ class PendingLoad:
     artifact: ModelArtifact
     started_at: float
     estimate_s: float | None
+    as_copy: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
 

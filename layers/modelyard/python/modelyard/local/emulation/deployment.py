@@ -32,11 +32,11 @@ from modelyard.local.emulation.gateway_front import Gateway, create_gateway
 from modelyard.local.emulation.listener import Listener
 from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
 from modelyard.local.emulation.queue_trigger import QueueTrigger
-from modelyard.local.http_server import serve_http
-from modelyard.local.listening import bound_sockets
+from modelyard.local.listening import bound_sockets, url_of
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServedApi, ServeOptions
-from modelyard.local.prometheus_metrics import PrometheusMetrics
+from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
+from modelyard.local.signals import stop_signal
 
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
@@ -82,8 +82,9 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
 
 
 async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, str], None]) -> None:
-    account, metrics = Account.find(), PrometheusMetrics()
-    functions = Functions(FunctionLogs(metrics).take)
+    account = Account.find()
+    totals = ProcessTotals(folder, "functions", [item.name for item in options.all_endpoints])
+    functions = Functions(FunctionLogs(totals).take)
     async with AsyncExitStack() as stack:
         sockets = bound_sockets(options.host, options.port)
         for bound in sockets:
@@ -99,8 +100,12 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
         await stack.enter_async_context(functions)
         trigger = QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
         poller = asyncio.create_task(trigger.run())
+        metrics = PrometheusMetrics(totals)
         gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
-        await serve_http(gateway, sockets, options.grace_s, lambda url: on_ready(url, lambda_url))
+        stopping = stop_signal()
+        async with Listener(gateway, sockets, grace_s=options.grace_s):
+            on_ready(url_of(sockets[0]), lambda_url)
+            await stopping.wait()
         poller.cancel()
         with suppress(asyncio.CancelledError):
             await poller

@@ -9,22 +9,25 @@ from typing import cast
 from modelyard.domain.envelope import Frame, parse_request, render_answer
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.requests import Answer, Request
+from modelyard.domain.requests import Answer, Invoke, Request
 from modelyard.domain.frames import FrameBuffer, pack
 
 logger = logging.getLogger(__name__)
 
 _FAILED = Answer(error=ModelyardError(INTERNAL_ERROR))
 
-Respond = Callable[[Request], Answer | Awaitable[Answer]]
-"""Answers a request at once or, where it has to wait, later. It does not raise."""
+AnswerNow = Callable[[Invoke], Answer | None]
+"""Answers an invocation if that takes no waiting."""
+Respond = Callable[[Request], Awaitable[Answer]]
+"""Answers any request."""
 
 
 class EnvelopeServer:
     """Answers requests on the connections of a listening socket."""
 
-    def __init__(self, respond: Respond) -> None:
+    def __init__(self, respond: Respond, answer_now: AnswerNow = lambda _: None) -> None:
         self._respond = respond
+        self._answer_now = answer_now
         self._running: set[asyncio.Task[None]] = set()
 
     async def listen(self, listener: socket.socket) -> asyncio.Server:
@@ -35,14 +38,15 @@ class EnvelopeServer:
     def take(self, number: int, frame: Frame, reply: Callable[[bytes], None]) -> None:
         """Answer one request; `reply` gets the bytes of the answer, in this turn or later."""
         try:
-            answer = self._respond(parse_request(frame))
+            request = parse_request(frame)
+            answer = self._answer_now(request) if isinstance(request, Invoke) else None
         except Exception:
             logger.exception("call cannot be read")
-            answer = _FAILED
-        if isinstance(answer, Answer):
-            reply(pack(number, render_answer(answer)))
+            answer, request = _FAILED, None
+        if answer is not None or request is None:
+            reply(pack(number, render_answer(answer or _FAILED)))
             return
-        task = asyncio.ensure_future(self._later(number, answer, reply))
+        task = asyncio.create_task(self._later(number, request, reply))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -51,11 +55,11 @@ class EnvelopeServer:
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
 
-    async def _later(
-        self, number: int, answering: Awaitable[Answer], reply: Callable[[bytes], None]
-    ) -> None:
+    async def _later(self, number: int, request: Request, reply: Callable[[bytes], None]) -> None:
         try:
-            frame = render_answer(await answering)
+            frame = render_answer(await self._respond(request))
+        except ModelyardError as error:  # too many calls are running
+            frame = render_answer(Answer(error=error))
         except Exception:
             logger.exception("call failed")
             frame = render_answer(_FAILED)

@@ -128,7 +128,7 @@ class Acceptor:
             logger.warning(
                 "connections of a worker that ended",
                 extra={
-                    "process": line.name,
+                    "worker": line.name,
                     "moved": counts[State.WAITS],
                     "answered_503": counts[State.CALLED],
                     "closed": counts[State.ANSWERING],
@@ -192,9 +192,12 @@ class Acceptor:
         assert line.channel is not None
         number = held.number.to_bytes(NUMBER_BYTES, "big")
         try:
-            return socket.send_fds(line.channel, [number], [held.connection.fileno()]) == NUMBER_BYTES
+            return (
+                socket.send_fds(line.channel, [number], [held.connection.fileno()]) == NUMBER_BYTES
+            )
         except OSError:
             return False
+        return True
 
     def _read_ended(self, line: Line) -> None:
         """Let go of the connections that the worker says have ended."""

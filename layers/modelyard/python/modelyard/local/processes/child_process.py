@@ -96,19 +96,20 @@ class ChildProcess:
             self._up_since_s = None
             try:
                 await self._start()
-            except OSError as error:  # for example: no more processes or descriptors
-                logger.error("process not started", extra={"process": name, "reason": str(error)})
-            else:
                 assert self._process is not None
                 code = await self._guarded(self._process)
-                logger.error("process ended", extra={"process": name, "exit_code": code})
+                logger.error("worker ended", extra={"worker": name, "exit_code": code})
+            except OSError as error:  # for example: no more processes or descriptors
+                logger.error("worker not started", extra={"worker": name, "reason": str(error)})
+            except Exception:  # this loop must go on, whatever went wrong
+                logger.exception("worker not started", extra={"worker": name})
+            up_since_s, self._process = self._up_since_s, None
             self.is_up.clear()
-            self._process = None
+            state = ProcessState.FAILED if up_since_s is None else ProcessState.STARTS
+            self._health.set(name, state)
             self._watcher.ended()
-            up_since_s = self._up_since_s
             is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-            self._health.set(name, ProcessState.FAILED if not up_since_s else ProcessState.STARTS)
             await asyncio.sleep(pause_s)
 
     async def stop(self, timeout_s: float) -> None:
@@ -183,7 +184,7 @@ class ChildProcess:
                 return stuck_calls
 
             reason = await exceeded(process.pid, self.command.limits, noted_heartbeat)
-        logger.error("process killed", extra={"process": self.command.name, "reason": reason})
+        logger.error("worker killed", extra={"worker": self.command.name, "reason": reason})
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
