@@ -50,7 +50,8 @@ def third_parties(modules: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("modelyard.local.worker", {"orjson", "psutil"}),
+        ("modelyard.local.supervisor", {"orjson", "psutil", "prometheus_client"}),
+        ("modelyard.inference.assembly", {"orjson", "psutil"}),
         ("modelyard.inference.service", {"orjson", "psutil"}),
         ("modelyard.router.router", {"orjson"}),
         ("modelyard.router.warming", {"orjson"}),
@@ -64,7 +65,7 @@ def test_module_imports_nothing_beyond(module: str, allowed: set[str]) -> None:
     assert third_parties(imported_by(module)) <= allowed
 
 
-@pytest.mark.parametrize("module", ["modelyard.router.web.app", "modelyard.local.front"])
+@pytest.mark.parametrize("module", ["modelyard.router.web.app"])
 def test_router_process_starts_without_frameworks_and_without_the_sdk(module: str) -> None:
     imported = imported_by(module)
 
@@ -72,8 +73,8 @@ def test_router_process_starts_without_frameworks_and_without_the_sdk(module: st
     assert imported & MODELS == set()
 
 
-def test_worker_starts_without_the_router_and_without_any_framework_module() -> None:
-    imported = imported_by("modelyard.local.worker")
+def test_inference_side_starts_without_the_router_and_without_any_framework_module() -> None:
+    imported = imported_by("modelyard.inference.assembly")
 
     assert imported & ROUTER == set()
     assert {name for name in imported if name.startswith("modelyard.runtimes.")} <= {
@@ -103,15 +104,15 @@ def test_command_line_starts_without_the_server() -> None:
     assert imported & (WEB | FRAMEWORKS | AWS | {"rich", "yaml"}) == set()
 
 
-def test_server_of_a_folder_starts_without_what_config_files_and_clients_take() -> None:
-    served = "modelyard.local.server, modelyard.local.front"
-    modules = imported_by(f"modelyard.cli.main, modelyard.config.endpoint_config, {served}")
+def test_worker_starts_without_frameworks_and_without_the_sdk() -> None:
+    imported = third_parties(imported_by("modelyard.local.serving_worker"))
 
-    assert third_parties(modules) & {"pydantic", "yaml", "httpx", "boto3"} == set()
+    assert imported & (FRAMEWORKS | AWS | TERMINAL | {"pydantic", "httpx", "uvicorn"}) == set()
 
 
-def test_workers_are_started_before_the_server_imports_its_front() -> None:
+def test_supervisor_starts_without_the_router_and_without_models() -> None:
     wiring = "modelyard.config.endpoint_config, modelyard.local.server"
-    imported = third_parties(imported_by(f"modelyard.cli.main, modelyard.cli.console, {wiring}"))
+    imported = imported_by(f"modelyard.cli.main, modelyard.cli.console, {wiring}")
 
-    assert imported <= {"click", "orjson", "psutil", "typer", "uvloop"}
+    assert third_parties(imported) & (FRAMEWORKS | AWS | {"pydantic", "yaml", "starlette"}) == set()
+    assert {name for name in imported if name.startswith("modelyard.router.web")} == set()

@@ -1,4 +1,4 @@
-"""One suite for the worker pool and the fake that stands in for it."""
+"""One suite for the workers of a local server and the fake that stands in for them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.errors import ModelCrashedError, ModelLoadError
-from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.requests import (
+    Answer,
+    InferenceBackend,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
-from modelyard.local.workers.worker_pool import WorkerPool
 from tests.fakes.backend import FakeBackend
-from tests.worker_processes import AT_LOAD, AT_PREDICT, WorkerProcesses, worker_processes
+from tests.supervised import AT_LOAD, AT_PREDICT, Models, models_in
 
 SHARDS = 2
 
@@ -20,18 +27,24 @@ SHARDS = 2
 class Processes:
     """Script models in real workers."""
 
-    def __init__(self, processes: WorkerProcesses) -> None:
-        self.processes = processes
-        processes.model("echo")
-        processes.model("broken", AT_LOAD, "raise ValueError('no weights')")
-        processes.model("silent", AT_PREDICT, processes.wait_for("never"))
-        processes.model("killer", AT_PREDICT, "os._exit(3)")
+    def __init__(self, models: Models, gate: Path) -> None:
+        self.models = models
+        self._gate = gate
+        models.add("echo")
+        models.add("broken", AT_LOAD, "raise ValueError('no weights')")
+        models.add("silent", AT_PREDICT, _waits_for(gate))
+        models.add("killer", AT_PREDICT, "os._exit(3)")
 
-    async def open(self, stack: AsyncExitStack) -> WorkerPool:
-        return await stack.enter_async_context(self.processes.pool(SHARDS))
+    async def open(self, stack: AsyncExitStack) -> InferenceBackend:
+        stack.callback(self._gate.touch)  # or else the silent model would be waited for
+        return await stack.enter_async_context(self.models.served(SHARDS))
 
     def source(self, name: str) -> ModelSource:
-        return self.processes.source(name)
+        return self.models.source(name)
+
+
+def _waits_for(gate: Path) -> str:
+    return f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(gate)!r}), True)]"
 
 
 class Fake:
@@ -57,8 +70,8 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     if request.param == "fake":
         yield Fake()
         return
-    with worker_processes(tmp_path) as processes:
-        yield Processes(processes)
+    with models_in(tmp_path) as models:
+        yield Processes(models, tmp_path / "gate")
 
 
 def call(
@@ -104,10 +117,11 @@ def test_error_of_a_model_is_answered_and_not_raised(rig: Rig) -> None:
     assert "ValueError: no weights" in answer.error.message
 
 
-def test_model_that_takes_its_process_down_is_an_exception(rig: Rig) -> None:
+def test_model_that_ends_its_process_is_an_error(rig: Rig) -> None:
     (crash,) = call(rig, invoke(rig, "killer"))
 
-    assert isinstance(crash, ModelCrashedError)
+    error = crash.error if isinstance(crash, Answer) else crash
+    assert isinstance(error, ModelCrashedError)
 
 
 def test_shard_answers_others_after_a_crash(rig: Rig) -> None:

@@ -1,16 +1,24 @@
 """One suite for every sink of metrics and for the fake that stands in for them."""
 
+import tempfile
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from modelyard.domain.ports import Metrics
 from modelyard.domain.values import Sample
 from modelyard.inference.buffered_metrics import BufferedMetrics
-from modelyard.local.prometheus_metrics import PrometheusMetrics
+from modelyard.local.prometheus_metrics import ProcessTotals
 from tests.fakes.metrics import RecordingMetrics
 
-sinks = pytest.mark.parametrize("make", [BufferedMetrics, PrometheusMetrics, RecordingMetrics])
+
+def totals_of_a_process() -> ProcessTotals:
+    return ProcessTotals(Path(tempfile.mkdtemp()), "worker-0", ["housing"])
+
+
+sinks = pytest.mark.parametrize("make", [BufferedMetrics, totals_of_a_process, RecordingMetrics])
 drains = pytest.mark.parametrize("make", [BufferedMetrics, RecordingMetrics])
 
 
@@ -25,12 +33,12 @@ drains = pytest.mark.parametrize("make", [BufferedMetrics, RecordingMetrics])
     ],
     ids=["known", "unknown", "no-number", "odd-endpoint"],
 )
-def test_recording_never_raises(make: type[Metrics], sample: Sample) -> None:
+def test_recording_never_raises(make: Callable[[], Metrics], sample: Sample) -> None:
     make().record(sample)
 
 
 @sinks
-def test_recording_works_from_many_threads(make: type[Metrics]) -> None:
+def test_recording_works_from_many_threads(make: Callable[[], Metrics]) -> None:
     metrics, failures = make(), []
 
     def work() -> None:

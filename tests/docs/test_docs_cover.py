@@ -19,7 +19,7 @@ from modelyard.config.schema import Deployment, MultiModelEndpoint
 from modelyard.domain import errors, metrics
 from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
-from modelyard.local.prometheus_metrics import PrometheusMetrics
+from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
 from modelyard.router.web.app import create_app
 from modelyard.sagemaker.statuses import invoke_status, manage_status, original_status
 from tests.docs import pages
@@ -168,8 +168,8 @@ def test_no_metric_is_documented_that_is_not_there():
     assert sorted(documented) == sorted(metric.name for metric in METRICS)
 
 
-def test_metrics_that_a_local_server_shows_are_those_of_the_table():
-    exposed = PrometheusMetrics().render().decode()
+def test_metrics_that_a_local_server_shows_are_those_of_the_table(tmp_path):
+    exposed = PrometheusMetrics(ProcessTotals(tmp_path, "w", [])).render().decode()
     shown = re.findall(r"^# HELP (\w+) (.+)$", exposed, re.MULTILINE)
 
     assert sorted(shown) == sorted((metric.name, metric.help) for metric in METRICS)

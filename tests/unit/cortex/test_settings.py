@@ -16,7 +16,6 @@ SETTINGS = st.builds(
     cache_dir=st.text(),
     memory_bytes=st.integers(0, 1 << 50),
     disk_bytes=st.integers(0, 1 << 50),
-    predict_slots=st.integers(1, 64),
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ class Scene:
             loader=loader,
             clock=self.clock,
         )
-        self.service = InferenceService(residence, self.metrics, self.clock, predict_slots=2)
+        self.service = InferenceService(residence, self.metrics, self.clock)
 
     def plan_load(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
         assert self.loading.wait(timeout=30)
@@ -206,29 +205,6 @@ def test_our_own_defect_is_answered_without_its_text(scene: Scene) -> None:
 
     assert type(error) is ModelyardError
     assert error.message == "internal error, see the log"
-
-
-def test_predictions_run_side_by_side_up_to_the_slots(scene: Scene) -> None:
-    running, most, lock = 0, 0, threading.Lock()
-    both_there = threading.Barrier(2, timeout=30)
-
-    def counted(payload: Payload) -> Prediction:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        both_there.wait()
-        with lock:
-            running -= 1
-        return echo(payload)
-
-    scene.load()
-    scene.predict = counted
-    with ThreadPoolExecutor(8) as callers:
-        answers = list(callers.map(lambda _: scene.invoke(), range(8)))
-
-    assert [answer.error for answer in answers] == [None] * 8
-    assert most == 2
 
 
 def test_load_makes_the_next_call_a_hit(scene: Scene) -> None:

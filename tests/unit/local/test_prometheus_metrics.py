@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelyard.domain.values import Sample
-from modelyard.local.prometheus_metrics import PrometheusMetrics
+from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
 
+ENDPOINTS = ["housing", "churn"]
 LABELS = {"EndpointName": "housing", "VariantName": "AllTraffic"}
 INVOCATION_METRICS = [
     "Invocations",
@@ -21,8 +24,17 @@ INVOCATION_METRICS = [
 ]
 
 
-def read(metrics: PrometheusMetrics) -> dict[str, float]:
-    families = text_string_to_metric_families(metrics.render().decode())
+@pytest.fixture
+def totals(tmp_path: Path) -> ProcessTotals:
+    return ProcessTotals(tmp_path, "worker-0", ENDPOINTS)
+
+
+def rendered(totals: ProcessTotals) -> str:
+    return PrometheusMetrics(totals).render().decode()
+
+
+def read(text: str) -> dict[str, float]:
+    families = text_string_to_metric_families(text)
     return {
         item.name: item.value
         for family in families
@@ -32,57 +44,75 @@ def read(metrics: PrometheusMetrics) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", INVOCATION_METRICS)
-def test_metric_has_sagemakers_name_with_sum_and_count(name: str) -> None:
-    metrics = PrometheusMetrics()
-    metrics.record(Sample(name, 2.0, "housing"))
-    metrics.record(Sample(name, 3.0, "housing"))
+def test_metric_has_sagemakers_name_with_sum_and_count(name: str, totals: ProcessTotals) -> None:
+    totals.record(Sample(name, 2.0, "housing"))
+    totals.record(Sample(name, 3.0, "housing"))
 
-    assert read(metrics) == {f"{name}_sum": 5.0, f"{name}_count": 2.0}
+    assert read(rendered(totals)) == {f"{name}_sum": 5.0, f"{name}_count": 2.0}
 
 
-def test_average_of_cache_hits_is_their_ratio() -> None:
-    metrics = PrometheusMetrics()
+def test_average_of_cache_hits_is_their_ratio(totals: ProcessTotals) -> None:
     for hit in (0.0, 1.0, 1.0, 1.0):
-        metrics.record(Sample("ModelCacheHit", hit, "housing"))
+        totals.record(Sample("ModelCacheHit", hit, "housing"))
 
-    values = read(metrics)
+    values = read(rendered(totals))
 
     assert values["ModelCacheHit_sum"] / values["ModelCacheHit_count"] == 0.75
 
 
-def test_gauges_show_the_newest_value() -> None:
-    metrics = PrometheusMetrics()
+def test_gauges_show_the_newest_value(totals: ProcessTotals) -> None:
+    metrics = PrometheusMetrics(totals)
     metrics.set_loaded("housing", 3, 300)
     metrics.set_loaded("housing", 2, 200)
 
-    assert read(metrics) == {"LoadedModelCount": 2.0, "LoadedModelBytes": 200.0}
+    values = read(metrics.render().decode())
+
+    assert values == {"LoadedModelCount": 2.0, "LoadedModelBytes": 200.0}
 
 
-def test_endpoints_are_told_apart() -> None:
-    metrics = PrometheusMetrics()
-    metrics.record(Sample("Invocations", 1.0, "housing"))
-    metrics.record(Sample("Invocations", 1.0, "churn"))
+def test_endpoints_are_told_apart(totals: ProcessTotals) -> None:
+    totals.record(Sample("Invocations", 1.0, "housing"))
+    totals.record(Sample("Invocations", 1.0, "churn"))
 
-    assert read(metrics)["Invocations_sum"] == 1.0
-    assert b'EndpointName="churn"' in metrics.render()
-
-
-def test_model_is_a_property_and_no_label() -> None:
-    metrics = PrometheusMetrics()
-    metrics.record(Sample("ModelLoadingTime", 1.0, "housing", {"TargetModel": "m.onnx"}))
-
-    assert b"m.onnx" not in metrics.render()
+    assert read(rendered(totals))["Invocations_sum"] == 1.0
+    assert 'EndpointName="churn"' in rendered(totals)
 
 
-def test_unknown_sample_is_ignored() -> None:
-    metrics = PrometheusMetrics()
-    metrics.record(Sample("FutureMetric", 1.0, "housing"))
+def test_model_is_a_property_and_no_label(totals: ProcessTotals) -> None:
+    totals.record(Sample("ModelLoadingTime", 1.0, "housing", {"TargetModel": "m.onnx"}))
 
-    assert b"FutureMetric" not in metrics.render()
+    assert "m.onnx" not in rendered(totals)
 
 
-def test_two_servers_in_one_process_do_not_clash() -> None:
-    one, other = PrometheusMetrics(), PrometheusMetrics()
+def test_unknown_sample_is_ignored(totals: ProcessTotals) -> None:
+    totals.record(Sample("FutureMetric", 1.0, "housing"))
+
+    assert "FutureMetric" not in rendered(totals)
+
+
+def test_every_process_shows_what_all_have_observed(tmp_path: Path) -> None:
+    one, other = (ProcessTotals(tmp_path, name, ENDPOINTS) for name in ("worker-0", "worker-1"))
+    one.record(Sample("Invocations", 1.0, "housing"))
+    other.record(Sample("Invocations", 1.0, "housing"))
+
+    assert read(rendered(one)) == read(rendered(other))
+    assert read(rendered(one))["Invocations_count"] == 2.0
+
+
+def test_process_of_the_same_name_continues_where_another_ended(tmp_path: Path) -> None:
+    ProcessTotals(tmp_path, "worker-0", ENDPOINTS).record(Sample("Invocations", 1.0, "housing"))
+
+    replacement = ProcessTotals(tmp_path, "worker-0", ENDPOINTS)
+    replacement.record(Sample("Invocations", 1.0, "housing"))
+
+    assert read(rendered(replacement))["Invocations_count"] == 2.0
+
+
+def test_two_servers_do_not_share_their_totals(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    one, other = (ProcessTotals(folder, "worker-0", ENDPOINTS) for folder in folders)
     one.record(Sample("Invocations", 1.0, "housing"))
 
-    assert read(other) == {}
+    assert read(rendered(other)) == {}

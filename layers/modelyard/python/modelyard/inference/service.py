@@ -52,7 +52,7 @@ class InferenceService:
 
     def holds(self, source: ModelSource) -> bool:
         """Return whether a model is loaded."""
-        return self._residence.is_loaded(source)
+        return self._residence.is_loaded(source.model_id)
 
     def answer_now(self, request: Invoke) -> Answer | None:
         """Return the answer if the model is loaded and known to be fast, else None.

@@ -12,6 +12,7 @@ from modelyard.local.layout import SUPERVISOR, Layout
 from modelyard.local.listening import bound_sockets
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServeOptions
+from modelyard.local.signals import on_stop_signal
 from modelyard.local.supervisor import Supervisor
 
 
@@ -36,4 +37,6 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str], 
     with ExitStack() as stack:
         # Bind first: a port that is taken is reported before any process starts.
         sockets = [stack.enter_context(one) for one in bound_sockets(options.host, options.port)]
-        await Supervisor(Layout(options, folder), sockets).run(on_ready)
+        supervisor = Supervisor(Layout(options, folder), sockets)
+        on_stop_signal(supervisor.stop)
+        await supervisor.run(on_ready)

@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 
-def stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set from now on."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+def on_stop_signal(stop: Callable[[], None]) -> None:
+    """Call `stop` when SIGTERM or SIGINT comes, from now on."""
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
+        loop.add_signal_handler(number, stop)

@@ -27,7 +27,6 @@ from modelyard.local.options import ServedApi, labelled
 from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
 from modelyard.local.processes.health import Health
 from modelyard.local.prometheus_metrics import ProcessTotals
-from modelyard.local.signals import stop_signal
 from modelyard.local.sqlite_queue import SqliteQueue, queue_path
 from modelyard.local.warm_poller import WarmPoller
 from modelyard.router.warming import Warmer
@@ -52,16 +51,17 @@ class Supervisor:
         self._health = Health.create(layout.health_file, layout.names)
         states = ConnectionStates.create(layout.connections_file)
         self._acceptor = Acceptor(listeners, states, _raised_descriptor_limit())
+        self._stopping = asyncio.Event()
         self._workers = [self._worker(name) for name in layout.workers]
         self._apis = [self._api(name, api) for name, api in layout.apis.items()]
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT, then let running calls end. `on_ready` gets the URL.
+        """Serve until `stop`, then let running calls end. `on_ready` gets the URL.
 
         Raises:
             ConfigurationError: the constructor of an API's class fails, or the port is taken.
         """
-        stopping = stop_signal()
+        stopping = self._stopping
         async with self._children(), self._warming():
             await self._made_classes()
             await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
@@ -70,6 +70,10 @@ class Supervisor:
                 on_ready(url_of(self._listeners[0]))
             await stopping.wait()
             self._acceptor.stop()
+
+    def stop(self) -> None:
+        """Stop to serve."""
+        self._stopping.set()
 
     def _listen(self) -> None:
         for bound in self._listeners:

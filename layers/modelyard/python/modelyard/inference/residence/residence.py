@@ -73,7 +73,7 @@ class Residence(Generic[R]):
         self._loader = loader
         self._clock = clock
         self._failure_ttl_s = failure_ttl_s
-        self._slots = Slots(self._is_loaded)
+        self._slots = Slots(self.is_loaded)
         self._lock = threading.Lock()
         """Guards the members of the slots that change together."""
 
@@ -99,10 +99,6 @@ class Residence(Generic[R]):
             yield model, is_hit
         finally:
             self.release(model, source)
-
-    def is_loaded(self, source: ModelSource) -> bool:
-        """Return whether the model is in memory."""
-        return self._models.find(source.model_id) is not None
 
     def lease_loaded(self, source: ModelSource) -> LoadedModel[R] | None:
         """Return the loaded model, or None if its call would have to wait for something.
@@ -177,7 +173,8 @@ class Residence(Generic[R]):
             model = self._models.lease(source.model_id)
         return model, False
 
-    def _is_loaded(self, model_id: ModelId) -> bool:
+    def is_loaded(self, model_id: ModelId) -> bool:
+        """Return whether the model is in memory."""
         return self._models.find(model_id) is not None
 
     def _is_check_due(self, slot: Slot, source: ModelSource) -> bool:
@@ -194,7 +191,7 @@ class Residence(Generic[R]):
         """
         if not self._is_check_due(slot, source):
             return
-        is_loaded = self._is_loaded(source.model_id)
+        is_loaded = self.is_loaded(source.model_id)
         if not slot.checking.acquire(timeout=CHECK_PATIENCE_S if is_loaded else -1):
             return
         if is_loaded:
@@ -251,7 +248,7 @@ class Residence(Generic[R]):
         """Unload a model that was deleted. Keep a loaded one whose repository does not say."""
         is_deleted = isinstance(error, TargetModelNotFoundError)
         is_deleted = is_deleted and not isinstance(error, TargetModelForbiddenError)
-        if not is_deleted and self._is_loaded(source.model_id):
+        if not is_deleted and self.is_loaded(source.model_id):
             logger.warning(
                 "revalidation failed, serving the loaded copy",
                 extra={"model": str(source.model_id), "reason": error.message},
@@ -274,7 +271,7 @@ class Residence(Generic[R]):
             self._start_load(slot, source, artifact)
 
     def _ensure_loading(
-        self, slot: Slot, source: ModelSource, *, as_copy: bool
+        self, slot: Slot, source: ModelSource, *, as_copy: bool = False
     ) -> PendingLoad | None:
         """Return the load to wait for, or None when another thread changed what is known.
 

@@ -36,7 +36,7 @@ from modelyard.local.listening import bound_sockets, url_of
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServedApi, ServeOptions
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
-from modelyard.local.signals import stop_signal
+from modelyard.local.signals import on_stop_signal
 
 PACKAGES = Path(modelyard.__file__).resolve().parents[1]
 FUNCTIONS = PACKAGES.parents[2] / "functions"
@@ -102,7 +102,8 @@ async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, s
         poller = asyncio.create_task(trigger.run())
         metrics = PrometheusMetrics(totals)
         gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
-        stopping = stop_signal()
+        stopping = asyncio.Event()
+        on_stop_signal(stopping.set)
         async with Listener(gateway, sockets, grace_s=options.grace_s):
             on_ready(url_of(sockets[0]), lambda_url)
             await stopping.wait()

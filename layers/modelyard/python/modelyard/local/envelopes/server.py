@@ -8,9 +8,9 @@ from typing import cast
 
 from modelyard.domain.envelope import Frame, parse_request, render_answer
 from modelyard.domain.errors import ModelyardError
+from modelyard.domain.frames import FrameBuffer, pack
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import Answer, Invoke, Request
-from modelyard.domain.frames import FrameBuffer, pack
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import pytest
 
 from modelyard.domain.envelope import Frame
 from modelyard.domain.frames import pack, read_frame
-from modelyard.local.workers.worker_connection import WorkerConnection, listen
+from modelyard.local.envelopes.connection import EnvelopeConnection
 
 ASKED, ANSWERED = Frame(b"question", b"?" * 3), Frame(b"answer", b"!" * 100_000)
-Act = Callable[[WorkerConnection, socket.socket], Awaitable[None]]
+Act = Callable[[EnvelopeConnection, socket.socket], Awaitable[None]]
 
 
 def with_connection(folder: Path, act: Act) -> None:
@@ -18,8 +18,10 @@ def with_connection(folder: Path, act: Act) -> None:
 
     async def run() -> None:
         address = str(folder / "worker.sock")
-        with listen(address) as listener:
-            connection = await WorkerConnection.connect(address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(address)
+            listener.listen()
+            connection = await EnvelopeConnection.connect(address)
             worker, _ = listener.accept()
             with worker:
                 await act(connection, worker)
@@ -39,7 +41,7 @@ def read(worker: socket.socket, frames: int) -> list[tuple[int, Frame]]:
 
 
 def test_exchange_returns_the_answer(tmp_path: Path) -> None:
-    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+    async def act(connection: EnvelopeConnection, worker: socket.socket) -> None:
         exchange = asyncio.create_task(connection.exchange(ASKED))
         [(number, received)] = await asyncio.to_thread(read, worker, 1)
         await in_thread(worker.sendall, pack(number, ANSWERED))
@@ -53,7 +55,7 @@ def test_exchange_returns_the_answer(tmp_path: Path) -> None:
 def test_exchanges_share_a_connection_and_end_in_any_order(tmp_path: Path) -> None:
     questions = [Frame(b"question %d" % number) for number in range(4)]
 
-    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+    async def act(connection: EnvelopeConnection, worker: socket.socket) -> None:
         exchanges = [asyncio.create_task(connection.exchange(one)) for one in questions]
         received = await asyncio.to_thread(read, worker, len(questions))
         for number, frame in reversed(received):
@@ -66,7 +68,7 @@ def test_exchanges_share_a_connection_and_end_in_any_order(tmp_path: Path) -> No
 
 
 def test_answer_that_nobody_waits_for_disturbs_nobody(tmp_path: Path) -> None:
-    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+    async def act(connection: EnvelopeConnection, worker: socket.socket) -> None:
         given_up = asyncio.create_task(connection.exchange(ASKED))
         [(old, _)] = await asyncio.to_thread(read, worker, 1)
         given_up.cancel()
@@ -81,7 +83,7 @@ def test_answer_that_nobody_waits_for_disturbs_nobody(tmp_path: Path) -> None:
 
 
 def test_worker_that_goes_away_in_an_exchange_is_a_connection_error(tmp_path: Path) -> None:
-    async def act(connection: WorkerConnection, worker: socket.socket) -> None:
+    async def act(connection: EnvelopeConnection, worker: socket.socket) -> None:
         exchange = asyncio.create_task(connection.exchange(ASKED))
         await in_thread(worker.recv, 1000)
         await in_thread(worker.sendall, pack(0, ANSWERED)[:50])
@@ -94,7 +96,7 @@ def test_worker_that_goes_away_in_an_exchange_is_a_connection_error(tmp_path: Pa
 
 
 def test_closed_connection_is_not_open_and_takes_no_exchange(tmp_path: Path) -> None:
-    async def act(connection: WorkerConnection, _: socket.socket) -> None:
+    async def act(connection: EnvelopeConnection, _: socket.socket) -> None:
         assert connection.is_open
         connection.close()
 

@@ -2,7 +2,7 @@ import os
 import threading
 
 from modelyard.domain.requests import Answer, Request, Survey
-from modelyard.local.workers.worker_pulse import STUCK_AFTER_S, Pulse
+from modelyard.local.processes.pulse import STUCK_AFTER_S, Pulse
 from tests.fakes.clock import FakeClock
 
 
