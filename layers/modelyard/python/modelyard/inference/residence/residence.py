@@ -1,7 +1,6 @@
 """The models of one worker: leased to calls, loaded on demand, kept current.
 
-A call leases the loaded model. When the repository was not asked for `revalidate_s`, one call asks
-it for all others. A changed artifact is loaded beside the old copy, which answers until the new
+A call leases the loaded model. When the repository was not asked for `revalidate_s`, one call does. A changed artifact is loaded beside the old copy, which answers until the new
 one is there. A model that is not loaded is loaded in a thread of its own, once for all callers.
 Callers wait for it no longer than their window.
 """
@@ -105,8 +104,8 @@ class Residence(Generic[R]):
 
         The caller has to release it.
         """
-        slot = self._slots.of(source.model_id)
-        return None if self._is_check_due(slot, source) else self._models.lease(source.model_id)
+        is_due = self._is_check_due(self._slots.of(source.model_id), source)
+        return None if is_due or not source.keep_loaded else self._models.lease(source.model_id)
 
     def release(self, model: LoadedModel[R], source: ModelSource) -> None:
         """End a lease. Without `keep_loaded`, the model's last call unloads it."""
@@ -127,8 +126,7 @@ class Residence(Generic[R]):
     def wait_for_loads(self, timeout_s: float) -> None:
         """Wait until the loads now in progress have ended, but no longer than `timeout_s`."""
         give_up_at = self._clock.monotonic() + timeout_s
-        loads = [slot.load for _, slot in self._slots.all()]
-        for load in filter(None, loads):
+        for load in filter(None, (slot.load for _, slot in self._slots.all())):
             load.ended.wait(max(0.0, give_up_at - self._clock.monotonic()))
 
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
@@ -294,8 +292,7 @@ class Residence(Generic[R]):
     def _failure_now(self, slot: Slot, artifact: ModelArtifact) -> Failure | None:
         """Return why this version must not be tried again yet, or None."""
         failure = slot.failure_of(artifact)
-        is_recent = failure is not None and self._clock.monotonic() < failure.retry_at
-        return failure if is_recent else None
+        return failure if failure and self._clock.monotonic() < failure.retry_at else None
 
     def _start_load(
         self, slot: Slot, source: ModelSource, artifact: ModelArtifact, *, as_copy: bool = False
