@@ -62,6 +62,15 @@ class Layout:
         """The file with the state of each connection."""
         return self.folder / "connections"
 
+    @property
+    def quarantine_file(self) -> Path:
+        """The file with the contents of models that get a process of their own."""
+        return self.folder / "quarantine"
+
+    def running_file(self, name: str) -> Path:
+        """Return the file with the models that run in a worker."""
+        return self.folder / f"running-{name}"
+
     def address(self, name: str) -> str:
         """Return the path of the socket on which a process answers envelopes."""
         return str(self.folder / f"{name}.sock")

@@ -17,9 +17,10 @@ from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import ConfigurationError, ModelCrashedError, ModelyardError
 from modelyard.domain.requests import DescribeApi, InferenceBackend
 from modelyard.domain.system_clock import SystemClock
+from modelyard.inference.quarantine import Quarantine, take_running
 from modelyard.local.backends import ApiProcess, RemoteWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
-from modelyard.local.handover.acceptor import Acceptor, Line
+from modelyard.local.handover.acceptor import Acceptor
 from modelyard.local.handover.states import ConnectionStates
 from modelyard.local.layout import SUPERVISOR, Layout, allocator_variables
 from modelyard.local.listening import url_of
@@ -142,7 +143,7 @@ class Supervisor:
             environment=allocator_variables(),
             limits=self._layout.limits(name),
         )
-        watcher = _WorkerWatcher(self._acceptor, self._acceptor.new_line(name))
+        watcher = _WorkerWatcher(self._acceptor, name, self._layout)
         return ChildProcess(command, self._health, watcher)
 
     def _api(self, name: str, api: ServedApi) -> ChildProcess:
@@ -176,11 +177,13 @@ def backends_from_outside(layout: Layout, health: Health) -> dict[str, Inference
 
 
 class _WorkerWatcher(Watcher):
-    """Gives connections to a worker while it is up."""
+    """Gives connections to a worker while it is up; quarantines what ran when it ended."""
 
-    def __init__(self, acceptor: Acceptor, line: Line) -> None:
+    def __init__(self, acceptor: Acceptor, name: str, layout: Layout) -> None:
         self._acceptor = acceptor
-        self._line = line
+        self._line = acceptor.new_line(name)
+        self._running_file = layout.running_file(name)
+        self._quarantine = Quarantine(layout.quarantine_file)
 
     def starting(self) -> int | None:
         return self._acceptor.connect(self._line)
@@ -188,8 +191,11 @@ class _WorkerWatcher(Watcher):
     def is_up(self) -> None:
         self._acceptor.worker_is_up(self._line)
 
-    def ended(self) -> None:
+    async def ended(self) -> None:
         self._acceptor.worker_ended(self._line)
+        running = take_running(self._running_file)
+        if running:
+            await asyncio.to_thread(self._quarantine.add, running)
 
 
 async def _made_class(process: RemoteProcess, api: ServedApi) -> str | None:

@@ -1,8 +1,9 @@
 """The models of one worker: leased to calls, loaded on demand, kept current.
 
-A call leases the loaded model. When the repository was not asked for `revalidate_s`, one call does. A changed artifact is loaded beside the old copy, which answers until the new
-one is there. A model that is not loaded is loaded in a thread of its own, once for all callers.
-Callers wait for it no longer than their window.
+When the repository was not asked for `revalidate_s`, one call asks it for all others. A changed
+artifact is loaded beside the old copy, which answers until the new one is there. A model that is
+not loaded is loaded in a thread of its own, once for all callers, who wait no longer than their
+window.
 """
 
 import logging

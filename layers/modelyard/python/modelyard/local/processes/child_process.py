@@ -56,8 +56,8 @@ class Watcher:
     def is_up(self) -> None:
         """The process sent its first heartbeat."""
 
-    def ended(self) -> None:
-        """The process ended, and will be replaced."""
+    async def ended(self) -> None:
+        """The process ended, and will be replaced after this."""
 
 
 class ChildProcess:
@@ -107,7 +107,10 @@ class ChildProcess:
             self.is_up.clear()
             state = ProcessState.FAILED if up_since_s is None else ProcessState.STARTS
             self._health.set(name, state)
-            self._watcher.ended()
+            try:
+                await self._watcher.ended()
+            except Exception:
+                logger.exception("end of a worker not handled", extra={"worker": name})
             is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
