@@ -262,6 +262,19 @@ def test_nothing_to_redrive(queue: Queue) -> None:
     assert take(queue).request == HOUSTON
 
 
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0], ids=["back", "forward"])
+def test_nothing_waits_by_the_time_of_day(queue: Queue, clock: FakeClock, step_s: float) -> None:
+    queue.send(HOUSTON)
+    clock.time_s += step_s
+    delivery = take(queue)
+    queue.retry(delivery, 10.0)
+    clock.time_s -= step_s
+
+    assert queue.receive() is None
+    clock.advance(10.0)
+    assert take(queue).attempt == 2
+
+
 Open = Callable[[], SqliteQueue]
 
 

@@ -28,10 +28,10 @@ class MemoryQueue:
     def send(self, request: WarmRequest) -> None:
         if request not in self.waiting():
             receipt = str(next(self._receipts))
-            self._messages[receipt] = _Message(request, self._clock.time())
+            self._messages[receipt] = _Message(request, 0.0)
 
     def receive(self) -> WarmDelivery | None:
-        now = self._clock.time()
+        now = self._clock.monotonic()
         for receipt, message in self._messages.items():
             if message.visible_at <= now:
                 message.attempts += 1
@@ -44,7 +44,7 @@ class MemoryQueue:
 
     def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
         message = self._messages[delivery.receipt]
-        message.visible_at = self._clock.time() + delay_s
+        message.visible_at = self._clock.monotonic() + delay_s
         if message.attempts >= self._max_attempts:
             request = self._messages.pop(delivery.receipt).request
             self._dead.append(DeadLetter(request, self._clock.time()))

@@ -24,7 +24,7 @@ from tests.faults.versions import KEYS, DirectoryPublisher, Ledger, Publisher, S
 from tests.faults.worker import Orders, Worker, work
 
 WORKERS = 8
-DISK_BYTES, MEMORY_BYTES = 700_000, 250_000
+DISK_BYTES, MEMORY_BYTES = 1_000_000, 250_000
 HOUR_S = 3600.0
 ERRORS = ("ENOSPC", "EROFS", "EIO")
 

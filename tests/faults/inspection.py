@@ -12,8 +12,8 @@ ROOMS = ("entries", "staging", "reserved", "leases", "claims", "evictions")
 
 
 def bytes_on_disk(tree: Path) -> int:
-    """Return what all files weigh, published or not."""
-    return sum(_size(path) for room in ("entries", "staging") for path in (tree / room).rglob("*"))
+    """Return what the tree takes on the disk, published or not, with its folders."""
+    return sum(_size(path) for path in tree.rglob("*"))
 
 
 def entries(tree: Path) -> int:
@@ -96,6 +96,6 @@ def _children(folder: Path) -> Iterator[Path]:
 
 def _size(path: Path) -> int:
     try:
-        return path.lstat().st_size if path.is_file() else 0
+        return path.lstat().st_blocks * 512
     except FileNotFoundError:
         return 0

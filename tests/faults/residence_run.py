@@ -85,7 +85,7 @@ class ResidenceRun:
         """Make the residence, with the scheduler's threads and locks in it."""
         clock, metrics = self.clock, RecordingMetrics()
         self.models: ModelCache[Tracked] = ModelCache(MEMORY_BYTES, clock, metrics)
-        tree = CacheTree(self.root, 100_000)
+        tree = CacheTree(self.root, 1_000_000)
         artifacts = ArtifactCache(tree, clock, sleep=self._sleep)
         loader = loading.Loader(
             models=self.models,

@@ -103,12 +103,31 @@ def fill(disk: Path) -> Path:
     raise AssertionError("the disk has no end")
 
 
+def test_a_full_disk_evicts_what_is_not_in_use(models: DirectoryModels, tiny_disk: Path) -> None:
+    with Server(models.target, cache_dir=tiny_disk / "cache") as server:
+        served = Served(server, models)
+        targets = [served.publish(artifacts.house(answer)) for answer in (1.0, 2.0)]
+        assert prediction(served, targets[0]) == [1.0]
+        fill(tiny_disk)
+
+        assert [prediction(served, target) for target in targets] == [[1.0], [2.0]]
+
+
+IN_USE = """
+    def model_fn(model_dir):
+        return 1.0
+
+    def transform_fn(model, data, content_type, accept):
+        return "[1.0]", "application/json"
+"""
+
+
 def test_a_full_disk_is_service_unavailable_until_there_is_space(
     models: DirectoryModels, tiny_disk: Path
 ) -> None:
     with Server(models.target, "--allow-code", cache_dir=tiny_disk / "cache") as server:
         served = Served(server, models)
-        staged = served.publish(artifacts.house(1.0))
+        staged = served.publish(artifacts.script(IN_USE))
         target = served.publish(artifacts.house(2.0))
         assert body(served.invoke(staged, endpoint="small")) == [1.0]
         ballast = fill(tiny_disk)

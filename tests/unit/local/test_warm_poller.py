@@ -16,6 +16,7 @@ Outcome = ModelyardError | Exception | None
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_poller, "POLL_S", 0.0)
+    monkeypatch.setattr(warm_poller, "UNUSABLE_POLL_S", 0.0)
 
 
 def request(number: int) -> WarmRequest:

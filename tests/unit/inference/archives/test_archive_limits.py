@@ -18,6 +18,7 @@ from modelyard.domain.errors import (
     ModelTooLargeError,
 )
 from modelyard.inference.archives.archive import ArchiveKind, ArchiveLimits, extract
+from modelyard.inference.disk.space import FOLDER_BYTES, cost_of
 from tests.models import archives
 from tests.unit.inference.archives.unpacking import (
     BZ2,
@@ -100,7 +101,7 @@ def test_copies_of_links_count_as_unpacked_bytes(into):
         unpack(data, TAR, into, limits=ArchiveLimits(max_bytes=1000))
     with pytest.raises(CapacityError):
         (into / "again").mkdir()
-        unpack(data, TAR, into / "again", budget=Budget(most=1000))
+        unpack(data, TAR, into / "again", budget=Budget(most=2 * cost_of(600) - 1))
 
     assert files_below(into) == {"a": b"x" * 600, "again/a": b"x" * 600}
 
@@ -153,10 +154,10 @@ def test_byte_limit_is_exact(pack, kind, into):
 @pytest.mark.parametrize(("pack", "kind"), PACKED)
 def test_budget_is_asked_before_the_bytes_are_written(pack, kind, into):
     data = pack({"a": b"x" * 300, "b": b"y" * 700})
-    spooled = len(data) if kind is ZIP else 0
+    spooled = cost_of(len(data)) if kind is ZIP else 0
 
     with pytest.raises(CapacityError):
-        unpack(data, kind, into, budget=Budget(most=spooled + 999))
+        unpack(data, kind, into, budget=Budget(most=spooled + 2 * cost_of(1) - 1))
 
     assert files_below(into) == {"a": b"x" * 300}
 
@@ -167,7 +168,15 @@ def test_spooled_zip_is_counted_until_it_is_gone(into):
 
     unpack(data, ZIP, into, budget=budget)
 
-    assert budget.claims == [len(data), len(data) + 300, 300]
+    assert budget.claims == [cost_of(len(data)), cost_of(len(data)) + cost_of(300), cost_of(300)]
+
+
+def test_folders_take_disk_too(into):
+    budget = Budget()
+
+    unpack(archives.tar_of({"a/b/c": b"", "d": b""}), TAR, into, budget=budget)
+
+    assert budget.claims[-1] == 2 * FOLDER_BYTES + 2 * cost_of(0)
 
 
 def test_failing_source_keeps_its_own_error(into):

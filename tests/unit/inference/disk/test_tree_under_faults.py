@@ -12,7 +12,7 @@ from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.disk.ownership import Owner
 from modelyard.inference.disk.tree import CacheTree, Staging
 
-LIMIT = 100_000
+LIMIT = 1_000_000
 ELSEWHERE = "0badcafe-0-1-1"
 
 
@@ -21,14 +21,14 @@ def tree(tmp_path: Path) -> CacheTree:
     return CacheTree(tmp_path, LIMIT)
 
 
-def fill(tree: CacheTree, size: int = 10_000) -> Staging:
+def fill(tree: CacheTree, size: int = 100_000) -> Staging:
     staging = tree.new_staging()
     staging.reserve(size)
     (staging.model_dir / "weights").write_bytes(b"w" * size)
     return staging
 
 
-def publish(staging: Staging, digest: str = "a", size: int = 10_000) -> None:
+def publish(staging: Staging, digest: str = "a", size: int = 100_000) -> None:
     staging.publish(digest, Manifest("memory:", digest, "v1", size, 0.0))
     staging.discard()
 
@@ -46,42 +46,42 @@ def test_artifact_published_while_bytes_are_counted_is_counted(
     tree: CacheTree, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The entry did not exist yet, and the reservation no longer exists."""
-    other = fill(CacheTree(tmp_path, LIMIT), 60_000)
+    other = fill(CacheTree(tmp_path, LIMIT), 600_000)
     names_in = tree_module.names_in
 
     def publish_after_look(folder: Path) -> list[str]:
         found = names_in(folder)
         if folder.name == "entries":
             monkeypatch.undo()
-            publish(other, size=60_000)
+            publish(other, size=600_000)
         return found
 
     monkeypatch.setattr(tree_module, "names_in", publish_after_look)
 
-    assert tree.used_bytes() >= 60_000
+    assert tree.used_bytes() >= 600_000
 
 
 def test_entry_removed_while_bytes_are_counted_is_counted_until_it_is_gone(
     tree: CacheTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(fill(tree, 60_000), size=60_000)
+    publish(fill(tree, 600_000), size=600_000)
     bytes_by_name = tree.reservations.bytes_by_name
 
     def hide_after_look() -> dict[str, int]:
         found = bytes_by_name()
         monkeypatch.undo()
-        trash = tree._new_staging(60_000)
+        trash = tree._new_staging(600_000)
         (tree._entries / "a").rename(trash.path)
         return found
 
     monkeypatch.setattr(tree.reservations, "bytes_by_name", hide_after_look)
 
-    assert tree.used_bytes() >= 60_000
+    assert tree.used_bytes() >= 600_000
 
 
 def test_growing_artifact_is_never_without_a_reservation(tmp_path: Path) -> None:
     tree = CacheTree(tmp_path, LIMIT)
-    staging = fill(tree, 30_000)
+    staging = fill(tree, 300_000)
     seen: list[int] = []
     evict_to_limit = tree.evict_to_limit
 
@@ -90,11 +90,11 @@ def test_growing_artifact_is_never_without_a_reservation(tmp_path: Path) -> None
         evict_to_limit()
 
     tree.evict_to_limit = look  # type: ignore[method-assign]
-    staging.reserve(60_000)
+    staging.reserve(600_000)
 
     assert seen == [2]
     assert len(list((tmp_path / "reserved").iterdir())) == 1
-    assert tree.used_bytes() >= 60_000
+    assert tree.used_bytes() >= 600_000
 
 
 def test_staging_folder_that_others_removed_is_never_published_in_part(
@@ -118,7 +118,7 @@ def test_folder_being_written_is_not_abandoned(tree: CacheTree, tmp_path: Path) 
     staging = fill(tree)
     make_old(staging.path)
 
-    staging.reserve(20_000)
+    staging.reserve(200_000)
 
     CacheTree(tmp_path, LIMIT, machine="another")
     assert staging.path.exists()

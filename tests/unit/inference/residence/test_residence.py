@@ -87,7 +87,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.gate.set()
         self.models = ModelCache(self.memory_limit, self.clock, self.metrics)
-        self.artifacts = ArtifactCache(CacheTree(self.root, 100_000), self.clock)
+        self.artifacts = ArtifactCache(CacheTree(self.root, 1_000_000), self.clock)
         loader = Loader(
             models=self.models,
             artifacts=self.artifacts,

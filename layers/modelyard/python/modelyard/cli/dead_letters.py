@@ -84,7 +84,7 @@ def _local_queues(cache_dir: Path | None, stack: ExitStack) -> list["DeadLetters
 
     files = sorted((cache_dir or user_cache_dir()).glob(FILE_PATTERN))
     clock = SystemClock()
-    return [stack.enter_context(closing(SqliteQueue(file, clock))) for file in files]
+    return [stack.enter_context(closing(SqliteQueue(file, clock, mends=False))) for file in files]
 
 
 def _redriven(count: int) -> str:

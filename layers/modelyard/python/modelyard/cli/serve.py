@@ -72,6 +72,13 @@ def serve(
             file_okay=False, show_default="~/.cache/modelyard", help="Folder for staged artifacts."
         ),
     ] = None,
+    machine_id: Annotated[
+        str,
+        typer.Option(
+            show_default="made from the system",
+            help="Name of this machine, unique among the machines that share the cache folder.",
+        ),
+    ] = "",
     sync_window: Annotated[
         float | None,
         typer.Option(
@@ -150,7 +157,7 @@ def serve(
         folder = (
             cache_dir or user_cache_dir()
         ).absolute()  # workers may have another working directory
-        limits = Limits(workers, memory, disk, folder, max_in_flight)
+        limits = Limits(workers, memory, disk, folder, max_in_flight, machine_id)
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         splitters = config.splitters

@@ -16,7 +16,7 @@ class WorkerSettings:
     memory_bytes: int
     disk_bytes: int
     machine: str = ""
-    """A name of this machine, unique among those that share the cache; empty for its host name."""
+    """A name of this machine, unique among those that share the cache; empty to make one."""
 
     def to_line(self) -> bytes:
         """Return the settings as one line of JSON."""

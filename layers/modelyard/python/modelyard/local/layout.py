@@ -85,6 +85,7 @@ class Layout:
             cache_dir=str(limits.cache_dir),
             memory_bytes=self._memory_bytes,
             disk_bytes=limits.disk_bytes // (own_folders + shares_folder),
+            machine=limits.machine,
         )
 
     def api_settings(self, api: ServedApi) -> ApiSettings:

@@ -36,6 +36,8 @@ class Limits:
     cache_dir: Path
     max_in_flight: int = MAX_IN_FLIGHT
     """Calls that each process accepts at a time; more are refused immediately."""
+    machine: str = ""
+    """A name of this machine, unique among those that share the cache; empty to make one."""
 
 
 @dataclass(frozen=True, slots=True)

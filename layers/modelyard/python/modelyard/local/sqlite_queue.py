@@ -1,26 +1,40 @@
 """The local warm queue and its dead letters: one SQLite table that survives a restart."""
 
+import fcntl
 import hashlib
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from modelyard.domain import messages
-from modelyard.domain.errors import DependencyError
+from modelyard.domain.errors import DependencyError, ModelyardError
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import DeadLetter, WarmDelivery, WarmRequest
 from modelyard.domain.warm_message import parse_warm_message, render_warm_message
 from modelyard.local.options import ServeOptions
+
+logger = logging.getLogger(__name__)
 
 FILE_PATTERN = "warm-*.sqlite3"
 """The names of queue files in a cache folder: one for each set of endpoints."""
 MAX_DEAD_LETTERS = 1000
 """How many dead letters are kept; the oldest are deleted first."""
 
-# `buried` is 1 for a dead letter, whose `visible_at` is the time when it was given up.
+DAMAGED = ".damaged"
+"""The suffix of a file that SQLite could not read. It is kept for people; the next replaces it."""
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""What SQLite says of a damaged file, or of one without our table, as after its truncation."""
+_TRIES = 3
+
+T = TypeVar("T")
+
+# `visible_at` is in seconds of the monotonic clock, which all processes of a machine share; a
+# message with 0 is visible. Nothing waits by the time of day, which people and programs set.
+# `buried` is 1 for a dead letter, whose `visible_at` is the time of day when it was given up.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,54 +58,69 @@ class SqliteQueue:
     """`WarmQueue`, `WarmDeliveries` and `DeadLetters` in one SQLite file.
 
     A message is a dead letter after `max_attempts` deliveries. Other processes may use the file
-    at the same time; only one of them may receive.
+    at the same time; only one of them may receive. The file is opened when it is needed: one that
+    is damaged is set aside, one that was deleted is made again, and every other trouble is a
+    DependencyError until it is over.
     """
 
     def __init__(
-        self, path: Path, clock: Clock, *, visibility_s: float = 400.0, max_attempts: int = 5
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        visibility_s: float = 400.0,
+        max_attempts: int = 5,
+        mends: bool = True,
     ) -> None:
+        """Without `mends`, a damaged file is a DependencyError: for programs that only look."""
+        self._path = path
+        self._mends = mends
         self._clock = clock
         self._visibility_s = visibility_s
         self._max_attempts = max_attempts
         self._lock = threading.Lock()
-        with _dependency():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                path, check_same_thread=False, isolation_level=None, timeout=10
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
+        self._db: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
+        self._is_closed = False
+        self._is_start = False
 
     def send(self, request: WarmRequest) -> None:
         """Store the request unless one for the same model is on the queue already."""
         self._run(
             "INSERT OR IGNORE INTO messages (body, visible_at) VALUES (?, ?)",
             render_warm_message(request),
-            self._clock.time(),
+            0.0,
         )
 
     def receive(self) -> WarmDelivery | None:
         """Return the oldest visible message and hide it from others for the visibility time."""
-        now = self._clock.time()
-        given_up = self._run(  # their receiver ended during the last attempt
-            "UPDATE messages SET buried = 1 WHERE buried = 0 AND attempts >= ? AND visible_at <= ?"
-            " RETURNING id",
-            self._max_attempts,
-            now,
-        )
-        if given_up:
-            self._delete_oldest_dead_letters()
-        rows = self._run(
+        self._bury_what_was_tried_too_often()
+        now = self._clock.monotonic()
+        while rows := self._run(
             "UPDATE messages SET attempts = attempts + 1, visible_at = ? WHERE id ="
             " (SELECT id FROM messages WHERE buried = 0 AND visible_at <= ? ORDER BY id LIMIT 1)"
             " RETURNING id, body, attempts",
             now + self._visibility_s,
             now,
+        ):
+            identity, body, attempts = rows[0]
+            request = _parsed(body)
+            if request is not None:
+                return WarmDelivery(request, str(identity), attempts)
+            self._run("DELETE FROM messages WHERE id = ?", identity)
+        return None
+
+    def _bury_what_was_tried_too_often(self) -> None:
+        """Make dead letters of the messages whose receiver ended during the last attempt."""
+        buried = self._run(
+            "UPDATE messages SET buried = 1, visible_at = ?"
+            " WHERE buried = 0 AND attempts >= ? AND visible_at <= ? RETURNING id",
+            self._clock.time(),
+            self._max_attempts,
+            self._clock.monotonic(),
         )
-        if not rows:
-            return None
-        identity, body, attempts = rows[0]
-        return WarmDelivery(parse_warm_message(body), str(identity), attempts)
+        if buried:
+            self._delete_oldest_dead_letters()
 
     def delete(self, delivery: WarmDelivery) -> None:
         """Delete the message: its work is done."""
@@ -99,15 +128,14 @@ class SqliteQueue:
 
     def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
         """Deliver the message again after `delay_s`; after the last attempt it is a dead letter."""
-        now = self._clock.time()
         rows = self._run(
             "UPDATE messages SET buried = attempts >= ?,"
             " visible_at = CASE WHEN attempts >= ? THEN ? ELSE ? END"
             " WHERE id = ? RETURNING buried",
             self._max_attempts,
             self._max_attempts,
-            now,
-            now + delay_s,
+            self._clock.time(),
+            self._clock.monotonic() + delay_s,
             int(delivery.receipt),
         )
         if rows == [(1,)]:
@@ -118,33 +146,32 @@ class SqliteQueue:
         rows = self._run(
             "SELECT body, visible_at FROM messages WHERE buried = 1 ORDER BY visible_at, id"
         )
-        return [DeadLetter(parse_warm_message(body), failed_at) for body, failed_at in rows]
+        letters = ((_parsed(body), failed_at) for body, failed_at in rows)
+        return [DeadLetter(request, failed_at) for request, failed_at in letters if request]
 
     def redrive(self) -> int:
         """Put all dead letters back on the queue; return how many there were.
 
         One that equals a message on the queue is only deleted: that message does its work.
         """
-        with self._lock, _dependency(), self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            statement = "SELECT count(*) FROM messages WHERE buried = 1"
-            count = int(self._db.execute(statement).fetchone()[0])
-            self._db.execute(
-                "UPDATE OR IGNORE messages SET buried = 0, attempts = 0, visible_at = ?"
-                " WHERE buried = 1",
-                (self._clock.time(),),
-            )
-            self._db.execute("DELETE FROM messages WHERE buried = 1")
-        return count
+        return self._with_file(self._redrive)
 
     def release_all(self) -> None:
-        """Make every hidden message visible. Only for a start: no receiver can be at work then."""
-        self._run("UPDATE messages SET visible_at = ? WHERE buried = 0", self._clock.time())
+        """Make every hidden message visible. Only for a start: no receiver can be at work then.
+
+        If the file cannot be used now, this is done when it can.
+        """
+        self._is_start = True
+        try:
+            self._run("SELECT 1")
+        except DependencyError as error:
+            logger.warning("no warm queue", extra={"reason": error.message})
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Every later use is a DependencyError."""
         with self._lock:
-            self._db.close()
+            self._is_closed = True
+            self._disconnect()
 
     def _delete_oldest_dead_letters(self) -> None:
         self._run(
@@ -154,13 +181,109 @@ class SqliteQueue:
         )
 
     def _run(self, statement: str, *values: object) -> list[Any]:
-        with self._lock, _dependency():
-            return self._db.execute(statement, values).fetchall()
+        return self._with_file(lambda db: db.execute(statement, values).fetchall())
+
+    def _redrive(self, db: sqlite3.Connection) -> int:
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            statement = "SELECT count(*) FROM messages WHERE buried = 1"
+            count = int(db.execute(statement).fetchone()[0])
+            db.execute(
+                "UPDATE OR IGNORE messages SET buried = 0, attempts = 0, visible_at = 0"
+                " WHERE buried = 1"
+            )
+            db.execute("DELETE FROM messages WHERE buried = 1")
+        return count
+
+    def _with_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `work` returns; a damaged file is set aside, and a new one used.
+
+        Raises:
+            DependencyError: the file cannot be used.
+        """
+        with self._lock:
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    return work(self._connection())
+                except (sqlite3.Error, OSError) as error:
+                    self._disconnect()
+                    is_away = self._mends and _code(error) in _DAMAGE and self._set_aside()
+                    if self._is_closed or not tries_left or not is_away:
+                        raise DependencyError(messages.warm_queue_unusable(error)) from error
+            raise AssertionError("the last try returns or raises")
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return the open file; it is opened again when another one is in its place."""
+        if self._is_closed:
+            raise sqlite3.ProgrammingError("it is closed")
+        if self._db is None or self._opened_file != _identity(self._path):
+            self._disconnect()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self._path, check_same_thread=False, isolation_level=None, timeout=10
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(_SCHEMA)
+            self._opened_file = _identity(self._path)
+        if self._is_start:
+            self._db.execute("UPDATE messages SET visible_at = 0 WHERE buried = 0")
+            self._is_start = False
+        return self._db
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.close()
+
+    def _set_aside(self) -> bool:
+        """Rename the damaged file, unless another process just did; returns whether it is away.
+
+        Its log goes first: SQLite would apply it to the next file of this name.
+        """
+        found = _identity(self._path)
+        try:
+            with self._path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if _identity(self._path) == found and self._is_damaged():
+                    for suffix in ("-wal", "-shm"):
+                        Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+                    self._path.replace(f"{self._path}{DAMAGED}")
+                    logger.error("damaged warm queue set aside", extra={"file": self._path.name})
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _is_damaged(self) -> bool:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=10)) as db:
+                db.executescript(_SCHEMA)
+                db.execute("SELECT id, body, attempts, visible_at, buried FROM messages LIMIT 1")
+                rows = db.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.Error as error:
+            return _code(error) in _DAMAGE
+        return rows != [("ok",)]
 
 
-@contextmanager
-def _dependency() -> Iterator[None]:
+def _parsed(body: object) -> WarmRequest | None:
+    """Return the request of a message, or None for a body that is damaged."""
     try:
-        yield
-    except sqlite3.Error as error:
-        raise DependencyError(messages.warm_queue_unusable(error)) from error
+        return parse_warm_message(str(body))
+    except ModelyardError:
+        logger.warning("damaged warm message")
+        return None
+
+
+def _code(error: Exception) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF  # the rest tells details
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

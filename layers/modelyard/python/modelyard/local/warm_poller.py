@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from modelyard.domain.errors import ModelyardError
+from modelyard.domain.errors import DependencyError, ModelyardError
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.local.sqlite_queue import SqliteQueue
 from modelyard.router.warming import Warmer
@@ -11,6 +11,8 @@ from modelyard.router.warming import Warmer
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
+UNUSABLE_POLL_S = 5.0
+"""How long to wait for a queue that cannot be used, for example because its disk is full."""
 MAX_CONCURRENT = 4
 
 
@@ -29,15 +31,16 @@ class WarmPoller:
 
     async def _work(self) -> None:
         while True:
+            pause_s = POLL_S
             try:
-                is_idle = not await self._process_one()
-            except (
-                Exception
-            ):  # for example: the queue's disk is full. Waiting messages are not lost
+                pause_s = 0.0 if await self._process_one() else POLL_S
+            except DependencyError as error:  # waiting messages are not lost
+                logger.warning("warm queue failed", extra={"reason": error.message})
+                pause_s = UNUSABLE_POLL_S
+            except Exception:
                 logger.exception("warm queue failed")
-                is_idle = True
-            if is_idle:
-                await asyncio.sleep(POLL_S)
+            if pause_s:
+                await asyncio.sleep(pause_s)
 
     async def _process_one(self) -> bool:
         """Process the next message; return whether there was one."""

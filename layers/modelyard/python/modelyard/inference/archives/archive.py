@@ -25,6 +25,7 @@ from modelyard.inference.archives.archive_unpacking import (
 )
 from modelyard.inference.archives.archive_zip import zip_members
 from modelyard.inference.archives.decompression import BZIP2, GZIP, XZ, ZSTD
+from modelyard.inference.disk.space import cost_of
 
 __all__ = ["ArchiveKind", "ArchiveLimits", "ByteBudget", "archive_kind", "extract"]
 
@@ -98,7 +99,7 @@ def extract(
         for member in members:
             unpacking.add(member)
         unpacking.copy_links()
-    budget.reserve(unpacking.written_bytes)
+    budget.reserve(unpacking.disk_bytes)
     if not unpacking.files:
         raise ArtifactInvalidError("the archive holds no files")
     return _lift_wrapping_folder(into)
@@ -132,9 +133,9 @@ def _spool(stream: BinaryIO, spool: BinaryIO, budget: ByteBudget, limits: Archiv
     while chunk := stream.read(CHUNK_BYTES):
         total += len(chunk)
         refuse_above(limits.max_bytes, total)
-        budget.reserve(total)
+        budget.reserve(cost_of(total))
         spool.write(chunk)
-    return total
+    return cost_of(total)
 
 
 def _lift_wrapping_folder(into: Path) -> list[str]:

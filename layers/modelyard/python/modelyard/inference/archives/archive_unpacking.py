@@ -21,6 +21,7 @@ from modelyard.inference.archives.archive_members import (
     ArchiveMember,
     RatioGuard,
 )
+from modelyard.inference.disk.space import FOLDER_BYTES, cost_of
 
 _MAX_NAME_BYTES = 255
 _SHOWN_CHARACTERS = 1024
@@ -45,9 +46,10 @@ class ByteBudget(Protocol):
     """Decides how much disk space an artifact may use."""
 
     def reserve(self, total_bytes: int) -> None:
-        """Reserve disk space for all bytes written so far and those about to be written.
+        """Reserve disk space for all that is written so far and that is about to be written.
 
-        `total_bytes` may fall: a temporary copy of a zip is deleted after unpacking.
+        `total_bytes` are bytes of the disk: files take whole blocks, folders take some, too. They
+        may fall: a temporary copy of a zip is deleted after unpacking.
 
         Raises:
             ModelTooLargeError: it can never fit.
@@ -77,6 +79,8 @@ class Unpacking:
         self._links: list[tuple[ArchiveMember, list[str]]] = []
         self.files = 0
         self.written_bytes = 0
+        self.disk_bytes = 0
+        """What the files and folders written so far take on the disk."""
 
     def add(self, member: ArchiveMember) -> None:
         """Write one member unless it is hidden; a link waits for `copy_links`.
@@ -151,6 +155,7 @@ class Unpacking:
         if path in self._folders:
             return
         self._make_folder(path.parent)
+        self._take_disk(FOLDER_BYTES)
         path.mkdir()
         path.chmod(0o755)
         self._folders.add(path)
@@ -158,12 +163,16 @@ class Unpacking:
     def _write_file(self, member: ArchiveMember, path: Path) -> None:
         total = self.written_bytes + member.size_bytes
         refuse_above(self._limits.max_bytes, total)
-        self._budget.reserve(self._spooled_bytes + total)
+        self._take_disk(cost_of(member.size_bytes))
         with path.open("xb") as file:
             for chunk in member.chunks:
                 self.written_bytes += file.write(chunk)
         path.chmod(0o644)
         self.files += 1
+
+    def _take_disk(self, more_bytes: int) -> None:
+        self.disk_bytes += more_bytes
+        self._budget.reserve(self._spooled_bytes + self.disk_bytes)
 
 
 def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:

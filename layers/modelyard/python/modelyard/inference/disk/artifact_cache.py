@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TypeVar, cast
 
-from modelyard.domain.errors import ArtifactInvalidError, CapacityError, DependencyError
+from modelyard.domain.errors import (
+    ArtifactInvalidError,
+    CapacityError,
+    DependencyError,
+    ModelTooLargeError,
+)
 from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.archives.archive import archive_kind, extract
 from modelyard.inference.disk.entry import DiskLease, Manifest, size_of
+from modelyard.inference.disk.space import FOLDER_BYTES, cost_of, usage_of
 from modelyard.inference.disk.tree import CacheTree, Staging
 
 logger = logging.getLogger(__name__)
@@ -23,6 +29,11 @@ _HEAD_BYTES = 512
 _COPY_BYTES = 1 << 20
 _POLL_S = 0.05
 _PUBLISH_TRIES = 4
+_RECOVERIES = 8
+_PREPARED_BYTES = 16 << 20
+"""The largest file that is rewritten before an artifact is published."""
+
+T = TypeVar("T")
 
 
 class ArtifactCache:
@@ -53,8 +64,8 @@ class ArtifactCache:
 
     def lease(self, artifact: ModelArtifact) -> DiskLease | None:
         """Return a lease on the staged artifact, or None when it is not staged."""
-        with _disk_errors():
-            return self._tree.lease(_digest(artifact))
+        digest = _digest(artifact)
+        return self._recovering(lambda: self._tree.lease(digest), artifact)
 
     def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
         """Stage the artifact unless it is staged, and return a lease on it.
@@ -66,8 +77,11 @@ class ArtifactCache:
             DependencyError: the disk or the repository failed.
             ArtifactChangedError: from the repository.
         """
+        return self._recovering(lambda: self._ensure_staged(artifact, repository), artifact)
+
+    def _ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
         digest = _digest(artifact)
-        with _disk_errors(), self._claimed(digest):
+        with self._claimed(digest):
             for _ in range(_PUBLISH_TRIES):
                 lease = self._tree.lease(digest)
                 if lease is not None:
@@ -75,10 +89,23 @@ class ArtifactCache:
                 self._stage(artifact, repository, digest)
             raise CapacityError("the staged artifact was evicted each time before it could be used")
 
+    def _recovering(self, work: Callable[[], T], artifact: ModelArtifact) -> T:
+        """Return what `work` returns; repeat it after disk errors that the tree can mend."""
+        with _disk_errors():
+            for tries in range(_RECOVERIES):
+                try:
+                    return work()
+                except OSError as error:
+                    # Each time more: what one entry leaves free, others may have filled again.
+                    needed_bytes = max(artifact.size_bytes, 1) << tries
+                    if not self._tree.recover(error, needed_bytes):
+                        raise
+            return work()
+
     def is_staged(self, artifact: ModelArtifact) -> bool:
         """Return whether the artifact is on disk. It may be evicted at any time."""
-        with _disk_errors():
-            return self._tree.has(_digest(artifact))
+        digest = _digest(artifact)
+        return self._recovering(lambda: self._tree.has(digest), artifact)
 
     def touch(self, artifact: ModelArtifact) -> None:
         """Set the last use of the artifact to now, so that others are evicted before it."""
@@ -93,10 +120,12 @@ class ArtifactCache:
                 "eviction failed", extra={"model": artifact.key, "reason": error.strerror}
             )
 
-    def staged(self, repository: str) -> Iterator[Manifest]:
-        """Yield the manifests of the artifacts staged from one repository."""
+    def staged(self, repository: str) -> Iterator[tuple[Manifest, int]]:
+        """Yield the artifacts staged from one repository: manifests and bytes on disk."""
         with _disk_errors():
-            yield from (found for found in self._tree.manifests() if found.repository == repository)
+            for entry, manifest in self._tree.manifests():
+                if manifest.repository == repository:
+                    yield manifest, manifest.bytes_on_disk(entry)
 
     @contextmanager
     def _claimed(self, digest: str) -> Iterator[None]:
@@ -119,9 +148,9 @@ class ArtifactCache:
     def _stage(self, artifact: ModelArtifact, repository: ModelRepository, digest: str) -> None:
         staging = self._tree.new_staging()
         try:
-            staging.reserve(max(artifact.size_bytes, 1))
+            staging.reserve(cost_of(max(artifact.size_bytes, 1)))
             warnings = _write(artifact, repository, staging)
-            plan = self._prepare(staging.model_dir)
+            plan = self._plan(staging)
             manifest = Manifest(
                 repository=artifact.repository,
                 key=artifact.key,
@@ -135,6 +164,15 @@ class ArtifactCache:
         finally:
             staging.discard()
         logger.info("staged", extra={"model": artifact.key, "bytes": manifest.model_bytes})
+
+    def _plan(self, staging: Staging) -> Mapping[str, Any] | None:
+        """Prepare the artifact unless there is no space for a second copy of its files."""
+        used_bytes = usage_of(staging.model_dir)
+        try:
+            staging.reserve(used_bytes + min(used_bytes, _PREPARED_BYTES))
+        except (ModelTooLargeError, CapacityError):
+            return None
+        return self._prepare(staging.model_dir)
 
 
 @contextmanager
@@ -152,10 +190,12 @@ def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Stagin
     """Fetch the artifact into a staging folder. Returns warnings about its archive."""
     warnings: list[str] = []
     written = 0
+    folders: set[PurePosixPath] = set()
     for file in repository.fetch(artifact):
         if artifact.is_folder:
-            written += file.size_bytes
-            staging.reserve(written)
+            written += cost_of(file.size_bytes)
+            folders |= {*PurePosixPath(file.path).parents}
+            staging.reserve(written + len(folders) * FOLDER_BYTES)
             _copy(file, staging)
         else:
             warnings += _unpack_or_copy(file, staging)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import orjson
 
 from modelyard.inference.disk.marks import Mark
+from modelyard.inference.disk.space import usage_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     plan: Mapping[str, Any] | None = None
     """How the model is loaded, as the runtimes found it; None when a load has to find out."""
+    disk_bytes: int = 0
+    """What the entry takes on the disk, with its folders; 0 in manifests of older versions."""
 
     @classmethod
     def read(cls, entry: Path) -> Self | None:
@@ -49,15 +52,18 @@ class Manifest:
         is_complete = manifest is not None and size_of(entry / MODEL) == manifest.model_bytes
         return manifest if is_complete else None
 
-    @property
-    def total_bytes(self) -> int:
-        """The size of the entry, including the manifest."""
-        return self.model_bytes + len(orjson.dumps(self))
+    def bytes_on_disk(self, entry: Path) -> int:
+        """Return what the entry takes on the disk."""
+        return self.disk_bytes or usage_of(entry)
+
+    def to_json(self) -> bytes:
+        """Return the content of the manifest's file."""
+        return orjson.dumps(self)
 
     def write(self, entry: Path) -> None:
         """Write and flush the manifest. Its empty file must exist."""
         with (entry / MANIFEST).open("r+b") as file:
-            file.write(orjson.dumps(self))
+            file.write(self.to_json())
             file.flush()
             os.fsync(file.fileno())
 

@@ -14,6 +14,10 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PROCESS_IDS = Path("/proc/self/ns/pid")
+_FIRST_PROCESS_IDS = "pid:[4026531836]"
+"""What Linux calls the process ids of the machine itself, those of no container."""
+_MACHINE_ID = Path("/etc/machine-id")
 _START_TOLERANCE_S = 2
 
 
@@ -36,10 +40,10 @@ class Owner:
     def current(cls, machine: str = "") -> "Owner":
         """Return the calling process as owner.
 
-        `machine` is a name that is unique among the machines that share the tree; when empty, the
-        host name is used. With equal names, running processes would seem to have ended.
+        `machine` is a name that is unique among the machines that share the tree; when empty, one
+        is made. With equal names, running processes would seem to have ended.
         """
-        host = _digest(machine or socket.gethostname())
+        host = _digest(machine or machine_name())
         return cls(host, _boot(), os.getpid(), int(_started_s(os.getpid())))
 
     @classmethod
@@ -64,6 +68,31 @@ class Owner:
         return abs(started_s - self.started) > _START_TOLERANCE_S
 
 
+def machine_name() -> str:
+    """Return a name that two machines, or two containers, do not share by accident.
+
+    Equal host names are common in containers, and so are equal process ids. A container's name
+    changes with each start of it, and of the machine.
+    """
+    process_ids = _read_link(_PROCESS_IDS)
+    own = _read(_MACHINE_ID) if process_ids == _FIRST_PROCESS_IDS else ""
+    return " ".join((socket.gethostname(), process_ids, own or _boot()))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _read_link(path: Path) -> str:
+    try:
+        return os.fspath(path.readlink())
+    except OSError:
+        return ""
+
+
 def _started_s(pid: int) -> float:
     return max(0.0, psutil.Process(pid).create_time() - psutil.boot_time())
 
@@ -71,10 +100,8 @@ def _started_s(pid: int) -> float:
 @functools.cache
 def _boot() -> str:
     """Return a digest that changes with each start of this host; "0" where it is not known."""
-    try:
-        return _digest(_BOOT_ID.read_text())
-    except OSError:
-        return "0"
+    boot_id = _read(_BOOT_ID)
+    return _digest(boot_id) if boot_id else "0"
 
 
 @functools.cache

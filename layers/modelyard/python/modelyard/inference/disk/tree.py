@@ -12,6 +12,7 @@
 The byte limit holds without a lock because a writer creates its reservation *before* it adds up
 what all processes use. Of two writers that reserve at once, at least one sees both reservations.
 The limit of entries holds in the same way: entries being written or deleted count, too.
+Bytes are those of the disk: whole blocks, folders and inodes.
 Evictions and leases work in the same way: each creates its mark, then looks for marks of the other
 kind, and gives way when it finds one. So the files of a lease are never removed under it.
 An abandoned folder is hidden by a rename before it is deleted: its owner may still run, on another
@@ -27,6 +28,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
@@ -38,16 +40,19 @@ from modelyard.inference.disk.entry import (
     Manifest,
     flush,
     flush_directory,
-    size_of,
     touch,
 )
 from modelyard.inference.disk.marks import Mark, Marks, Names, names_in
 from modelyard.inference.disk.reservations import Reservations
+from modelyard.inference.disk.space import FOLDER_BYTES, blocks_of, cost_of, usage_of
 
 logger = logging.getLogger(__name__)
 
 _RESERVE_STEP_BYTES = 1 << 20
 _EVICTION_ROUNDS = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+_ROOMS = ("entries", "staging", "reserved", "leases", "evictions", "claims")
 
 
 class CacheTree:
@@ -69,14 +74,26 @@ class CacheTree:
         self.limit_bytes = limit_bytes
         self.limit_entries = limit_entries
         self.names = Names(machine, lease_ttl_s, self._disk_time)
-        self.reservations = Reservations(_made(root / "reserved"), self.names)
-        self.claims = Claims(_made(root / "claims"), self.names)
-        self._entries = _made(root / "entries")
-        self._staging = _made(root / "staging")
-        self._leases = Marks(_made(root / "leases"), self.names)
-        self._evictions = Marks(_made(root / "evictions"), self.names)
+        self.reservations = Reservations(root / "reserved", self.names)
+        self.claims = Claims(root / "claims", self.names)
+        self._root = root
+        self._entries = root / "entries"
+        self._staging = root / "staging"
+        self._leases = Marks(root / "leases", self.names)
+        self._evictions = Marks(root / "evictions", self.names)
         self._sizes: dict[str, int] = {}
+        self._make_rooms()
         self.sweep()
+
+    def recover(self, error: OSError, needed_bytes: int) -> bool:
+        """Do what helps against a disk error; returns whether there is reason to try again.
+
+        Folders that somebody deleted are made again. On a full disk, the least recently used
+        entries are removed, `needed_bytes` of them.
+        """
+        if error.errno in _GONE:
+            return self._make_rooms()
+        return error.errno in _FULL and self._make_space(needed_bytes)
 
     def lease(self, digest: str) -> DiskLease | None:
         """Return a lease on a published entry, or None when there is no complete one."""
@@ -128,12 +145,18 @@ class CacheTree:
         """Set the last use of an entry to now: it becomes the last to be evicted."""
         touch(self._entries / digest)
 
-    def manifests(self) -> Iterator[Manifest]:
-        """Yield the manifest of every published entry."""
-        for digest in names_in(self._entries):
+    def manifests(self) -> Iterator[tuple[Path, Manifest]]:
+        """Yield every published entry and its manifest."""
+        try:
+            digests = names_in(self._entries)
+        except OSError as error:
+            if not self.recover(error, 0):
+                raise
+            return
+        for digest in digests:
             manifest = Manifest.read(self._entries / digest)
             if manifest is not None:
-                yield manifest
+                yield self._entries / digest, manifest
 
     def used_bytes(self) -> int:
         """Return the bytes on disk, published and reserved, by all processes.
@@ -146,7 +169,8 @@ class CacheTree:
         self._sizes = {digest: known.get(digest) or self._entry_bytes(digest) for digest in digests}
         after = self.reservations.bytes_by_name()
         reserved = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
-        return sum(self._sizes.values()) + sum(reserved)
+        folders = sum(blocks_of(self._root / room) for room in (".", *_ROOMS))
+        return sum(self._sizes.values()) + sum(reserved) + folders
 
     def used_entries(self) -> int:
         """Return how many entries are on disk, being written or being deleted.
@@ -188,6 +212,37 @@ class CacheTree:
             if not self._is_over_limit():
                 return
         raise CapacityError(f"the artifact cache is full: all of its {self._limits()} are in use")
+
+    def _make_rooms(self) -> bool:
+        """Make the folders of the tree that are missing; returns whether there are new ones."""
+        is_new = False
+        for room in _ROOMS:
+            if not (self._root / room).is_dir():
+                try:
+                    (self._root / room).mkdir(parents=True, exist_ok=True)
+                    is_new = True
+                except OSError as error:
+                    logger.warning("no artifact cache", extra={"reason": error.strerror})
+                    return False
+        return is_new
+
+    def _make_space(self, needed_bytes: int) -> bool:
+        """Remove the least recently used entries from a full disk; returns whether there were any.
+
+        The disk may be full of others' files, so its limit is not the tree's.
+        """
+        freed_bytes = 0
+        self.sweep()
+        for digest in self._victims():
+            size_bytes = self._entry_bytes(digest)
+            with contextlib.suppress(OSError):
+                self.evict(digest)
+                if not self.has(digest):
+                    freed_bytes += size_bytes
+            if freed_bytes >= needed_bytes:
+                break
+        logger.warning("disk of the artifact cache is full", extra={"freed_bytes": freed_bytes})
+        return freed_bytes > 0
 
     def sweep(self) -> None:
         """Remove abandoned files. What the disk keeps is removed by the next sweep."""
@@ -243,12 +298,21 @@ class CacheTree:
 
     def _delete(self, folder: Path, size_bytes: int) -> None:
         """Hide a folder by a rename, then delete it. Its bytes stay reserved until it is gone."""
-        trash = self._new_staging(size_bytes)
+        trash = self._new_trash(size_bytes)
         try:
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(trash.path)
         finally:
             trash.discard()
+
+    def _new_trash(self, reserved_bytes: int) -> "Staging":
+        try:
+            return self._new_staging(reserved_bytes)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            # A disk without inodes takes no reservation, and gets inodes only by a deletion.
+            return Staging(self, self._staging / self.names.new())
 
     def _new_staging(self, reserved_bytes: int) -> "Staging":
         staging = Staging(self, self._staging / self.names.new())
@@ -263,7 +327,7 @@ class CacheTree:
         is_abandoned = self.names.abandoned()
         for name in names_in(self._staging):
             if is_abandoned(self._staging / name, name):
-                self._delete(self._staging / name, size_of(self._staging / name))
+                self._delete(self._staging / name, usage_of(self._staging / name))
         self.reservations.sweep({*names_in(self._staging)})
 
     def _disk_time(self) -> float:
@@ -275,8 +339,15 @@ class CacheTree:
             probe.remove()
 
     def _entry_bytes(self, digest: str) -> int:
-        manifest = Manifest.read(self._entries / digest)
-        return size_of(self._entries / digest) if manifest is None else manifest.total_bytes
+        entry = self._entries / digest
+        manifest = Manifest.read(entry)
+        return usage_of(entry) if manifest is None else manifest.bytes_on_disk(entry)
+
+
+_DIGITS = 20
+"""The most characters that a size adds to a manifest."""
+_FRAME_BYTES = 2 * FOLDER_BYTES + cost_of(1)
+"""What an entry takes besides the artifact: two folders and the manifest."""
 
 
 class Staging:
@@ -307,12 +378,17 @@ class Staging:
         touch(self.path)
 
     def reserve(self, total_bytes: int) -> None:
-        """Reserve `total_bytes` in all for the artifact, and evict others for it if necessary.
+        """Reserve disk for the artifact's files, and evict others for it if necessary.
+
+        `total_bytes` are those of the disk, as `cost_of` counts them.
 
         Raises:
             ModelTooLargeError: more than the whole limit.
             CapacityError: everything else on disk is in use.
         """
+        self._reserve(total_bytes + _FRAME_BYTES)
+
+    def _reserve(self, total_bytes: int) -> None:
         self.touch()
         if total_bytes <= self._reserved_bytes:
             return
@@ -332,9 +408,10 @@ class Staging:
 
     def publish(self, digest: str, manifest: Manifest) -> None:
         """Flush everything and make it visible under `digest` in one step."""
-        self.reserve(manifest.total_bytes)
+        used_bytes = usage_of(self.path) + cost_of(len(manifest.to_json()) + _DIGITS)
+        self._reserve(used_bytes)
         flush(self.model_dir)
-        manifest.write(self.path)
+        replace(manifest, disk_bytes=used_bytes).write(self.path)
         flush_directory(self.path)
         self._tree.publish(self.path, digest)
 
@@ -354,8 +431,3 @@ class Staging:
         for _ in range(count):
             self._reservations[0].unlink(missing_ok=True)
             del self._reservations[0]
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -133,10 +133,10 @@ class Residence(Generic[R]):
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
         """Return every model of an endpoint that is loaded, loading, failing or staged."""
         found: dict[ModelId, ModelResidence] = {}
-        for manifest in self._artifacts.staged(repository):
+        for manifest, disk_bytes in self._artifacts.staged(repository):
             model_id = ModelId(endpoint_name, TargetModel(manifest.key))
             found[model_id] = ModelResidence(
-                model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=manifest.total_bytes
+                model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=disk_bytes
             )
         for model_id, slot in self._slots.all():
             if model_id.endpoint_name != endpoint_name:
