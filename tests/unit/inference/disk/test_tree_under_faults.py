@@ -175,7 +175,7 @@ def test_files_that_the_disk_kept_are_removed_by_the_next_sweep(
     assert tree.claims.take("a")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", refusing)
-        patch.setattr("modelyard.inference.disk.tree.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("modelyard.inference.disk.staging.shutil.rmtree", lambda *_, **__: None)
         lease.release()
         staging.discard()
         tree.claims.give_up("a")
