@@ -14,7 +14,8 @@ from modelyard.domain.errors import (
 )
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.entry import DiskLease
-from modelyard.inference.disk.tree import CacheTree, Staging
+from modelyard.inference.disk.staging import Staging
+from modelyard.inference.disk.tree import CacheTree
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_repository import MemoryRepository
 from tests.models import archives

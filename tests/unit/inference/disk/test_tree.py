@@ -13,7 +13,8 @@ from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.disk.marks import Mark
 from modelyard.inference.disk.ownership import Owner
-from modelyard.inference.disk.tree import CacheTree, Staging
+from modelyard.inference.disk.staging import Staging
+from modelyard.inference.disk.tree import CacheTree
 
 KILO = 10_000
 

@@ -10,7 +10,8 @@ import pytest
 from modelyard.inference.disk import tree as tree_module
 from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.disk.ownership import Owner
-from modelyard.inference.disk.tree import CacheTree, Staging
+from modelyard.inference.disk.staging import Staging
+from modelyard.inference.disk.tree import CacheTree
 
 LIMIT = 1_000_000
 ELSEWHERE = "0badcafe-0-1-1"

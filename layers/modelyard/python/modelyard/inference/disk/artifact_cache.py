@@ -21,7 +21,8 @@ from modelyard.domain.values import ModelArtifact
 from modelyard.inference.archives.archive import archive_kind, extract
 from modelyard.inference.disk.entry import DiskLease, Manifest, size_of
 from modelyard.inference.disk.space import FOLDER_BYTES, cost_of, usage_of
-from modelyard.inference.disk.tree import CacheTree, Staging
+from modelyard.inference.disk.staging import Staging
+from modelyard.inference.disk.tree import CacheTree
 
 logger = logging.getLogger(__name__)
 
