@@ -128,7 +128,7 @@ def _plan_nothing(model_dir: Path, *, allow_code: bool, known: object) -> LoadPl
     raise AssertionError(f"everything was loaded beforehand, but not {model_dir}")
 
 
-def _load_nothing(plan: LoadPlan) -> SimulatedModel:
+def _load_nothing(plan: LoadPlan, *_: object) -> SimulatedModel:
     raise AssertionError(f"everything was loaded beforehand, but not {plan}")
 
 

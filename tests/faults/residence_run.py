@@ -158,7 +158,7 @@ class ResidenceRun:
     def _sleep(self, seconds: float) -> None:
         self.scheduler.wait(lambda: False, seconds)
 
-    def _load(self, plan: LoadPlan) -> Tracked:
+    def _load(self, plan: LoadPlan, *_: object) -> Tracked:
         assert plan.model_file is not None
         self.scheduler.step()
         content = plan.model_file.read_bytes()

@@ -106,7 +106,7 @@ class Worker:
             artifacts=self._artifacts,
             open_repository=open_repository,
             plan_load=_plan,
-            load=lambda plan: Witness(plan.model_dir, plan.memory_bytes),
+            load=lambda plan, *_: Witness(plan.model_dir, plan.memory_bytes),
             metrics=metrics,
             clock=clock,
         )

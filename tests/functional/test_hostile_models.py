@@ -167,39 +167,45 @@ def test_model_that_closes_every_descriptor_costs_its_callers_only(served: Serve
     refused(served, target)
 
 
-def test_model_that_allocates_without_end_is_ended_and_its_worker_replaced(served: Served) -> None:
+def test_model_that_allocates_without_end_is_ended_and_its_worker_is_not(served: Served) -> None:
     before = worker_of(served)
     hoard = "held = [bytearray(b'x') * (16 << 20) for _ in range(400)]"
     target = served.publish(artifacts.script(AT_PREDICT.format(statement=hoard)))
 
-    assert "model process exited" in refused(served, target)["OriginalMessage"]
+    answer = refused(served, target)
 
-    assert re.search(r"worker ended worker=worker-0 reason='it takes \d+ bytes", served.server.log)
-    assert worker_of(served) != before
+    assert "model process exited" in answer["OriginalMessage"]
+    assert answer["OriginalStatusCode"] == 507
+    assert re.search(r"guest ended model=code/\S+ reason='it uses \d+ bytes", served.server.log)
+    assert worker_of(served) == before
 
 
-def test_processes_that_a_model_starts_end_with_its_worker(served: Served) -> None:
-    fork = "os._exit(0) if os.fork() else time.sleep(600)"
+@pytest.mark.parametrize(
+    "fork",
+    [
+        "os._exit(0) if os.fork() else time.sleep(600)",
+        "os._exit(0) if os.fork() else (os.setsid(), time.sleep(600))",
+        "os._exit(0) if os.fork() or os.fork() or os.setsid() else time.sleep(600)",
+    ],
+    ids=["child", "session", "daemon"],
+)
+def test_processes_that_a_model_starts_end_with_it(served: Served, fork: str) -> None:
     target = served.publish(artifacts.script(AT_PREDICT.format(statement=fork)))
+    before = descendants_of(served)
 
     refused(served, target)
 
-    worker = worker_of(served)
-    eventually(lambda: _named("modelyard.local.worker", served) <= {worker})
+    eventually(lambda: descendants_of(served) <= before)
 
 
-def _named(module: str, served: Served) -> set[int]:
-    """Return the live worker processes that were started for this test's server."""
-    cache = str(served.server.cache_dir)
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            is_ours = any(cache in file.path for file in process.open_files())
-            if module in process.cmdline() and (is_ours or process.ppid() == served.server.pid):
-                found.add(process.pid)
-        except psutil.Error:
-            continue
-    return found
+def descendants_of(served: Served) -> set[int]:
+    return {one.pid for one in psutil.Process(worker_of(served)).children(recursive=True)}
+
+
+def test_child_that_returns_from_its_call_answers_nobody(served: Served) -> None:
+    target = served.publish(artifacts.script(AT_PREDICT.format(statement="os.fork()")))
+
+    assert [body(served.invoke(target, b"1", "code")) for _ in range(3)] == [1, 1, 1]
 
 
 def test_two_predictions_that_never_end_hold_up_nobody(served: Served, tmp_path: Path) -> None:

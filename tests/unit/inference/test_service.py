@@ -77,7 +77,7 @@ class Scene:
             artifacts=artifacts,
             open_repository=lambda _: self.repository,
             plan_load=self.plan_load,
-            load=lambda _: Toy(self),
+            load=lambda *_: Toy(self),
             metrics=self.metrics,
             clock=self.clock,
         )

@@ -1,40 +1,72 @@
+import os
+import pickle
+import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modelyard.runtimes.code_folder import CodeFolder
+from modelyard.runtimes import code_folder
 from tests.models.script_models import script
 
 
+@pytest.fixture(autouse=True)
+def process_as_before(monkeypatch):
+    """The code of an artifact stays in a process for good; a test takes it out again."""
+    before = dict(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    monkeypatch.setattr(code_folder, "_added", [])
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    yield
+    for name in set(sys.modules) - set(before):
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
 def imported(folder, source, **helpers):
-    code = CodeFolder(script(folder, source, **helpers) / "code")
-    return code, code.import_script("inference.py")
+    return code_folder.import_script(script(folder, source, **helpers) / "code/inference.py")
 
 
 def test_helper_beside_the_script_is_importable(tmp_path):
-    _, module = imported(tmp_path, "from helper import NAME", helper="NAME = 'mine'")
+    module = imported(tmp_path, "from helper import NAME", helper="NAME = 'mine'")
 
     assert module.NAME == "mine"
 
 
-def test_nothing_is_left_behind(tmp_path):
-    before = (list(sys.path), set(sys.path_importer_cache), sys.dont_write_bytecode)
+def test_library_of_the_script_is_importable(tmp_path):
+    package = tmp_path / "code/lib/house"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("from house.rooms import COUNT")
+    (package / "rooms.py").write_text("COUNT = 4")
+    source = tmp_path / "code/inference.py"
+    source.write_text("import house.rooms\nCOUNT = house.COUNT")
 
-    imported(tmp_path, "import helper", helper="import other", other="")
-
-    assert {"inference", "helper", "other"}.isdisjoint(sys.modules)
-    assert before == (list(sys.path), set(sys.path_importer_cache), sys.dont_write_bytecode)
+    assert code_folder.import_script(source).COUNT == 4
 
 
-def test_nothing_is_left_behind_by_a_script_that_fails(tmp_path):
-    before = list(sys.path)
+def test_import_inside_a_function_of_a_helper_finds_its_neighbour(tmp_path):
+    helper = "def name():\n    import other\n    return other.NAME"
 
-    with pytest.raises(ZeroDivisionError):
-        imported(tmp_path, "import helper\n1 / 0", helper="")
+    module = imported(tmp_path, "import helper", helper=helper, other="NAME = 'mine'")
 
-    assert {"inference", "helper"}.isdisjoint(sys.modules)
-    assert sys.path == before
+    assert module.helper.name() == "mine"
+
+
+def test_modules_are_registered_under_their_names(tmp_path):
+    source = "import helper\nclass Features: pass"
+
+    module = imported(tmp_path, source, helper="class Other: pass")
+
+    assert sys.modules["inference"] is module
+    for one in (module.Features(), module.helper.Other()):
+        assert type(pickle.loads(pickle.dumps(one))) is type(one)
+
+
+def test_processes_that_the_script_starts_import_its_helpers(tmp_path):
+    imported(tmp_path, "", helper="NAME = 'mine'")
+
+    command = [sys.executable, "-c", "import helper; print(helper.NAME)"]
+    assert subprocess.check_output(command, text=True) == "mine\n"
 
 
 def test_nothing_is_written_into_the_artifact(tmp_path):
@@ -43,102 +75,29 @@ def test_nothing_is_written_into_the_artifact(tmp_path):
     assert list(tmp_path.rglob("*.pyc")) == []
 
 
-def test_two_folders_keep_their_helpers_apart(tmp_path):
-    source = "import helper\ndef name():\n    return helper.NAME"
-    _, first = imported(tmp_path / "a", source, helper="NAME = 'first'")
-    _, second = imported(tmp_path / "b", source, helper="NAME = 'second'")
-
-    assert (first.name(), second.name()) == ("first", "second")
-
-
-def test_import_inside_a_function_finds_the_right_helper(tmp_path):
-    source = "def name():\n    import helper\n    return helper.NAME"
-    _, first = imported(tmp_path / "a", source, helper="NAME = 'first'")
-    _, second = imported(tmp_path / "b", source, helper="NAME = 'second'")
-
-    with ThreadPoolExecutor(8) as pool:
-        names = list(pool.map(lambda module: module.name(), [first, second] * 50))
-
-    assert names == ["first", "second"] * 50
-    assert "helper" not in sys.modules
-
-
-def test_late_import_executes_a_helper_once(tmp_path):
-    source = "def marker():\n    import helper\n    return helper.MARKER"
-    _, module = imported(tmp_path, source, helper="MARKER = object()")
-
-    assert module.marker() is module.marker()
-
-
 def test_helper_goes_before_a_loaded_module_of_the_same_name(tmp_path):
     import orjson
 
-    _, module = imported(tmp_path, "import orjson\nNAME = orjson.NAME", orjson="NAME = 'mine'")
+    module = imported(tmp_path, "import orjson\nNAME = orjson.NAME", orjson="NAME = 'mine'")
 
     assert module.NAME == "mine"
-    assert sys.modules["orjson"] is orjson
+    assert orjson.dumps(1) == b"1"
 
 
-def test_standard_library_is_never_hidden(tmp_path):
+def test_standard_library_in_use_is_not_hidden(tmp_path):
     import logging
 
-    _, module = imported(tmp_path, "import logging\nLEVEL = logging.INFO", logging="INFO = 0")
+    module = imported(tmp_path, "import logging\nLEVEL = logging.INFO", logging="INFO = 0")
 
     assert module.LEVEL == logging.INFO
-    assert sys.modules["logging"] is logging
 
 
-def test_package_beside_the_script_is_importable(tmp_path):
-    package = tmp_path / "code" / "house"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("from house.rooms import COUNT")
-    (package / "rooms.py").write_text("COUNT = 4")
-    (tmp_path / "code" / "inference.py").write_text("import house.rooms\nCOUNT = house.COUNT")
+def test_next_script_does_not_see_the_modules_of_the_last(tmp_path):
+    first = imported(tmp_path / "a", "import helper", helper="NAME = 'first'")
+    second = imported(tmp_path / "b", "import helper", helper="NAME = 'second'")
 
-    module = CodeFolder(tmp_path / "code").import_script("inference.py")
-
-    assert module.COUNT == 4
-    assert {"house", "house.rooms"}.isdisjoint(sys.modules)
-
-
-def test_modules_from_elsewhere_stay_imported(tmp_path):
-    sys.modules.pop("this_is_no_module", None)
-    sys.modules.pop("colorsys", None)
-
-    imported(tmp_path, "import colorsys")
-
-    assert "colorsys" in sys.modules
-
-
-def test_call_that_misses_a_helper_is_made_again_with_it(tmp_path):
-    code, _ = imported(tmp_path, "", helper="NAME = 'mine'")
-
-    name = code.call(lambda: __import__("helper").NAME)
-
-    assert name == "mine"
-    assert "helper" not in sys.modules
-
-
-def test_call_that_misses_something_else_fails(tmp_path):
-    code, _ = imported(tmp_path, "")
-    calls = []
-
-    def missing():
-        calls.append(1)
-        __import__("no_such_module")
-
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        code.call(missing)
-    assert len(calls) == 1
-
-
-@pytest.mark.parametrize("error", [KeyError(), KeyError("colour"), KeyError(7)], ids=repr)
-def test_missing_key_of_the_script_is_no_missing_module(tmp_path, error):
-    code, _ = imported(tmp_path, "", helper="")
-
-    def failing():
-        raise error
-
-    with pytest.raises(KeyError) as raised:
-        code.call(failing)
-    assert raised.value is error
+    assert (first.helper.NAME, second.helper.NAME) == ("first", "second")
+    assert not any(str(tmp_path / "a") in entry for entry in sys.path)
+    assert str(tmp_path / "a") not in os.environ["PYTHONPATH"]
+    with pytest.raises(ModuleNotFoundError):
+        imported(tmp_path / "c", "import helper")

@@ -496,4 +496,3 @@ def test_pickle_of_a_class_beside_the_script_is_loaded(tmp_path):
     predictor = loaded(tmp_path)
 
     assert predictor.predict(Payload(b"[1, 2]")).body == b"[2,4]"
-    assert "doubler" not in sys.modules

@@ -176,7 +176,7 @@ class ApiUnderTest:
             artifacts=artifacts,
             open_repository=lambda _: versions,
             plan_load=loading.plan_load,
-            load=loading.load,
+            load=lambda plan, *_: loading.load(plan),
             metrics=self.metrics,
             clock=self.clock,
         )

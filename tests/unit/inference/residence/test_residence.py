@@ -152,7 +152,7 @@ class Scene:
         file = next(model_dir.iterdir())
         return LoadPlan("echo", model_dir, file, self.memory_of(file.read_bytes()), allow_code)
 
-    def _load(self, plan: LoadPlan) -> Echo:
+    def _load(self, plan: LoadPlan, *_: object) -> Echo:
         assert plan.model_file is not None
         assert self.gate.wait(PATIENT_S)
         content = plan.model_file.read_bytes()
@@ -197,7 +197,7 @@ def test_cold_models_do_not_wait_for_each_other(tmp_path: Path) -> None:
     scene = Scene(tmp_path, memory_limit=10_000)
     load = scene._load
 
-    def load_together(plan: LoadPlan) -> Echo:
+    def load_together(plan: LoadPlan, *_: object) -> Echo:
         together.wait(PATIENT_S)
         return load(plan)
 

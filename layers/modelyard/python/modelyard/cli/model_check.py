@@ -200,14 +200,18 @@ def _received(connection: Connection) -> Iterator[ModelSource]:
 
 
 def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
+    import psutil
+
     from modelyard.domain.system_clock import SystemClock
     from modelyard.inference.disk.artifact_cache import ArtifactCache
     from modelyard.inference.disk.tree import CacheTree
+    from modelyard.inference.guests.guest_loading import GuestLoading
     from modelyard.repositories.opening import open_repository
     from modelyard.runtimes import registry
 
     tree = CacheTree(folder, shutil.disk_usage(folder).free)
     artifacts = ArtifactCache(tree, SystemClock(), prepare=registry.prepare)
+    loading = GuestLoading(psutil.virtual_memory().total)
 
     def load(source: ModelSource) -> _Trial:
         kind = "unknown"
@@ -223,7 +227,7 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
                     staged.model_dir, allow_code=source.allow_code, known=known
                 )
                 notes = (*staged.manifest.warnings, *plan.warnings)
-                registry.load(plan).close()
+                loading.load(plan, source.model_id, staged.manifest).close()
             finally:
                 staged.release()
                 artifacts.evict(artifact)

@@ -44,7 +44,7 @@ def build_api(settings: ApiSettings, worker: WorkerSettings) -> RealtimeApi:
         artifacts=artifacts,
         open_repository=lambda _: repository,
         plan_load=loading.plan_load,
-        load=loading.load,
+        load=lambda plan, *_: loading.load(plan),
         metrics=metrics,
         clock=clock,
     )

@@ -21,6 +21,7 @@ ModelyardError
 │   └── ModelCrashedError           its process exited
 ├── ModelNotReadyError              it is loading: retry
 ├── CapacityError                   the server is busy: retry
+│   └── ModelEndedError             its process ended before the call: a retry loads it again
 ├── DependencyError                 repository, queue or function does not work
 │   └── ArtifactChangedError        it was replaced while it was read
 ├── ModelResidenceError             base of the next two
@@ -134,6 +135,10 @@ class ModelNotReadyError(ModelyardError):
 
 class CapacityError(ModelyardError):
     """The server accepts no more calls at the moment."""
+
+
+class ModelEndedError(CapacityError):
+    """The process of the model ended before the call began; a retry loads the model again."""
 
 
 class DependencyError(ModelyardError):

@@ -18,6 +18,12 @@ from modelyard.domain.values import (
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request that this thread answers; log lines and scripts read it."""
 
+PREDICT_LIMIT_S: ContextVar[float] = ContextVar("predict_limit_s", default=60.0)
+"""How long the prediction of the request that this thread answers may take, in seconds.
+
+It is longer than any caller waits. A model in a process of its own is ended at this limit.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Invoke:

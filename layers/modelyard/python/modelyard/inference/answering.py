@@ -4,15 +4,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from modelyard.domain.errors import ModelError, ModelyardError
+from modelyard.domain.errors import ModelError, ModelyardError, PredictionError
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import REQUEST_ID, Answer, Request
+from modelyard.domain.values import Payload, Prediction
 from modelyard.inference.buffered_metrics import BufferedMetrics
 
 logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 64 << 20
 """Largest response body in bytes. The server buffers responses whole."""
+INSUFFICIENT_STORAGE = 507
+"""The status for lack of memory in SageMaker's container contract."""
 
 
 def answered(
@@ -25,7 +28,7 @@ def answered(
     REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
         answer = handle(request)
-        _refuse_too_large(answer)
+        refuse_too_large(answer)
     except ModelyardError as error:
         answer = Answer(error=error)
     except BaseException:
@@ -34,7 +37,25 @@ def answered(
     return replace(answer, samples=metrics.drain())
 
 
-def _refuse_too_large(answer: Answer) -> None:
+def predicted(predict: Callable[[Payload], Prediction], payload: Payload) -> Prediction:
+    """Return the prediction for a payload.
+
+    Raises:
+        ModelyardError: the model's own error, or a ModelError for any other exception.
+    """
+    try:
+        return predict(payload)
+    except ModelyardError:
+        raise
+    except MemoryError as error:
+        raise ModelError("the model ran out of memory", INSUFFICIENT_STORAGE) from error
+    except BaseException as error:  # code in a model may raise anything, also SystemExit
+        logger.exception("predictor failed")
+        raise PredictionError("the model failed while predicting, see the log") from error
+
+
+def refuse_too_large(answer: Answer) -> None:
+    """Raise ModelError if the body of an answer exceeds `MAX_ANSWER_BYTES`."""
     content = answer.prediction or answer.response
     if content is not None and len(content.body) > MAX_ANSWER_BYTES:
         size_bytes = len(content.body)

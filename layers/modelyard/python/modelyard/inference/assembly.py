@@ -5,6 +5,7 @@ from modelyard.domain.system_clock import SystemClock
 from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.inference.residence.residence import Residence
@@ -14,8 +15,11 @@ from modelyard.repositories.opening import open_repository
 from modelyard.runtimes import registry
 
 
-def build_service(settings: WorkerSettings) -> InferenceService:
-    """Return the inference service of one worker."""
+def build_service(
+    settings: WorkerSettings, loading: GuestLoading | None = None
+) -> InferenceService:
+    """Return the inference service of one worker; `loading` loads its models."""
+    loading = loading or GuestLoading(settings.memory_bytes)
     clock = SystemClock()
     metrics = BufferedMetrics()
     models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
@@ -26,7 +30,7 @@ def build_service(settings: WorkerSettings) -> InferenceService:
         artifacts=artifacts,
         open_repository=open_repository,
         plan_load=registry.plan_load,
-        load=registry.load,
+        load=loading.load,
         metrics=metrics,
         clock=clock,
     )

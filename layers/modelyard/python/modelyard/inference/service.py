@@ -1,29 +1,26 @@
 """The requests that a worker answers: invoke, load, unload and survey models."""
 
-import logging
 import time
-from collections.abc import Callable
 
+from modelyard.domain import requests
 from modelyard.domain.errors import (
     ModelAlreadyLoadedError,
-    ModelError,
+    ModelEndedError,
     ModelNotLoadedError,
-    ModelyardError,
-    PredictionError,
     UnsupportedOperationError,
 )
 from modelyard.domain.ports import Clock, Predictor
 from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
-from modelyard.domain.values import ModelSource, Payload, Prediction, Timings
-from modelyard.inference.answering import answered
+from modelyard.domain.values import ModelSource, Timings
+from modelyard.inference.answering import answered, predicted
 from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
 
-logger = logging.getLogger(__name__)
-
-INSUFFICIENT_STORAGE = 507
-"""The status for lack of memory in SageMaker's container contract."""
+PREDICT_LIMIT_S = 60.0
+"""How long a prediction may take at least: longer than callers wait whose window is short."""
+PREDICT_AFTER_WINDOW_S = 35.0
+"""How much longer than its window a call may take; callers wait for 30 s of it."""
 
 
 class InferenceService:
@@ -87,6 +84,15 @@ class InferenceService:
                 raise UnsupportedOperationError("only a Cortex API can be called or described")
 
     def _invoke(self, request: Invoke, *, as_copy: bool = False) -> Answer:
+        try:
+            return self._invoke_once(request, as_copy=as_copy)
+        except ModelEndedError:  # its process ended while it was idle, or before this call's turn
+            return self._invoke_once(request, as_copy=as_copy)
+
+    def _invoke_once(self, request: Invoke, *, as_copy: bool) -> Answer:
+        requests.PREDICT_LIMIT_S.set(
+            max(PREDICT_LIMIT_S, request.window_s + PREDICT_AFTER_WINDOW_S)
+        )
         asked_at = self._clock.monotonic()
         with self._residence.lease(
             request.source,
@@ -106,7 +112,7 @@ class InferenceService:
         wait_s: float = 0.0,
     ) -> Answer:
         began_at, cpu_at = self._clock.monotonic(), time.thread_time()
-        prediction = _predict(model.resident.predict, request.payload)
+        prediction = predicted(model.resident.predict, request.payload)
         predict_s = self._clock.monotonic() - began_at
         model.speed.learn(len(request.payload.body), predict_s, time.thread_time() - cpu_at)
         timings = Timings(cache_hit=cache_hit, wait_s=wait_s, predict_s=predict_s)
@@ -128,15 +134,3 @@ class InferenceService:
         if not self._residence.unload(source):
             raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
         return Answer()
-
-
-def _predict(predict: Callable[[Payload], Prediction], payload: Payload) -> Prediction:
-    try:
-        return predict(payload)
-    except ModelyardError:
-        raise
-    except MemoryError as error:
-        raise ModelError("the model ran out of memory", INSUFFICIENT_STORAGE) from error
-    except BaseException as error:  # code in a model may raise anything, also SystemExit
-        logger.exception("predictor failed")
-        raise PredictionError("the model failed while predicting, see the log") from error

@@ -32,6 +32,8 @@ class LoadPlan:
     """The format of `model_file`, detected from its first bytes."""
     warnings: tuple[str, ...] = ()
     """What people should know of the artifact, such as code that is not run."""
+    own_process: bool = False
+    """Whether it needs a process of its own: it runs code of the artifact, or may never end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ArtifactPlan:
     basis: str
     """What the plan depends on besides the files, such as the version of the detection."""
     warnings: tuple[str, ...] = ()
+    may_not_end: bool = False
+    """Whether a call may never end, without code of the artifact: a graph with control flow."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:
@@ -71,6 +75,7 @@ class ArtifactPlan:
             allow_code=allow_code,
             format=self.format,
             warnings=self.warnings,
+            own_process=self.runs_code or self.may_not_end,
         )
 
 

@@ -20,7 +20,7 @@ from modelyard.domain.errors import (
     ModelLoadError,
 )
 from modelyard.domain.ports import Predictor, Resident
-from modelyard.runtimes import detection, memory, script_file, sklearn_versions
+from modelyard.runtimes import detection, memory, onnx_graph, script_file, sklearn_versions
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import Format, edges
 from modelyard.runtimes.xgboost import version_gate
@@ -51,7 +51,7 @@ _EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor"}
 
-_PLANS_VERSION = "2"
+_PLANS_VERSION = "3"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -176,6 +176,7 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         runs_code=runs_code,
         basis=_basis(found.runtime),
         warnings=sklearn_versions.warnings(found.path) if is_pickled else (),
+        may_not_end=found.runtime == "onnx" and onnx_graph.has_control_flow(found.path),
     )
 
 

@@ -18,9 +18,8 @@ import numpy as np
 
 from modelyard.domain.errors import ModelLoadError, PredictionError
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import script_defaults, script_toolkit
+from modelyard.runtimes import code_folder, script_defaults, script_toolkit
 from modelyard.runtimes.base import LoadPlan
-from modelyard.runtimes.code_folder import CodeFolder
 from modelyard.runtimes.codecs import array_codec, json_codec, media_types, text
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 from modelyard.runtimes.script_context import MOST_CHARACTERS, ScriptContext, blamed
@@ -52,8 +51,7 @@ class Script:
         self.model_dir = plan.model_dir.absolute()
         file = plan.model_file.absolute()
         self._name = file.relative_to(self.model_dir).as_posix()
-        self._folder = CodeFolder(file.parent)
-        self._module = self._folder.import_script(file.name)
+        self._module = code_folder.import_script(file)
         self._require_one_way()
 
     def has(self, name: str) -> bool:
@@ -65,7 +63,7 @@ class Script:
         function = getattr(self._module, name)
         if _takes_more_than(len(arguments), function):
             arguments = (*arguments, context)
-        return self._folder.call(function, *arguments)
+        return function(*arguments)
 
     def load_model(self) -> Any:
         """Run the three steps of loading and return the model."""
@@ -76,7 +74,7 @@ class Script:
         if self.has("model_fn"):
             model = self.call("model_fn", where, context=context)
         else:
-            model = self._folder.call(script_defaults.model_fn, self.model_dir)
+            model = script_defaults.model_fn(self.model_dir)
         if self.has("model_warmup_fn"):
             self.call("model_warmup_fn", where, model, context=context)
         return model

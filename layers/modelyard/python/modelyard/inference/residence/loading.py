@@ -17,9 +17,9 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME, Metric
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
-from modelyard.domain.values import ModelArtifact, ModelSource, Sample
+from modelyard.domain.values import ModelArtifact, ModelId, ModelSource, Sample
 from modelyard.inference.disk.artifact_cache import ArtifactCache
-from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.disk.entry import DiskLease, Manifest
 from modelyard.inference.residence.estimates import LoadEstimator
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
 from modelyard.runtimes.base import LoadPlan
@@ -47,6 +47,10 @@ class PlanLoad(Protocol):
         ...
 
 
+Load = Callable[[LoadPlan, ModelId, Manifest], R]
+"""Loads a model by its plan; its name and the manifest of its artifact tell where and for whom."""
+
+
 class Loader(Generic[R]):
     """Loads models. Its only state is what it measures. Safe to share between threads."""
 
@@ -57,7 +61,7 @@ class Loader(Generic[R]):
         artifacts: ArtifactCache,
         open_repository: Callable[[str], ModelRepository],
         plan_load: PlanLoad,
-        load: Callable[[LoadPlan], R],
+        load: Load[R],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -148,7 +152,7 @@ class Loader(Generic[R]):
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
-                resident = self._load_files(source, artifact, plan, reservation)
+                resident = self._load_files(source, artifact, staged.manifest, plan, reservation)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -173,13 +177,14 @@ class Loader(Generic[R]):
         self,
         source: ModelSource,
         artifact: ModelArtifact,
+        manifest: Manifest,
         plan: LoadPlan,
         reservation: Reservation,
     ) -> R:
         self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
         try:
-            resident = self._load(plan)
+            resident = self._load(plan, source.model_id, manifest)
         except ConfigurationError as error:  # a framework is not installed: tell the caller
             raise ModelLoadError(error.message) from error
         seconds = self._record(MODEL_LOADING_TIME, source, started_at)

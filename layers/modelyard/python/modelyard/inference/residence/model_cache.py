@@ -126,6 +126,22 @@ class ModelCache(Generic[R]):
                 self._pop(model.model_id)
             self._retire(model)
 
+    def measure(self, model: LoadedModel[R]) -> None:
+        """Count the memory that a model uses now; the caller leases it.
+
+        When the models together exceed the limit, idle ones are evicted.
+        """
+        memory_bytes = model.resident.memory_bytes
+        if memory_bytes == model.memory_bytes:
+            return
+        with self._changed:
+            self._used_bytes += memory_bytes - model.memory_bytes
+            model.memory_bytes = memory_bytes
+            victims = self._choose_victims(model.model_id, 0, 0)
+            self._changed.notify_all()
+        for victim in victims:
+            self._close(victim)
+
     def reserve(
         self, model_id: ModelId, memory_bytes: int = 0, *, timeout_s: float, is_copy: bool = False
     ) -> Reservation:

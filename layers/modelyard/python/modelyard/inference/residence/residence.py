@@ -16,6 +16,8 @@ from modelyard.domain import messages
 from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
+    ModelCrashedError,
+    ModelEndedError,
     ModelLoadError,
     ModelNotReadyError,
     ModelyardError,
@@ -97,6 +99,9 @@ class Residence(Generic[R]):
         model, is_hit = self._acquire(source, window_s, patience_s, as_copy=as_copy)
         try:
             yield model, is_hit
+        except (ModelCrashedError, ModelEndedError):  # the next call loads it again
+            self._models.retire(model)
+            raise
         finally:
             self.release(model, source)
 
@@ -110,6 +115,7 @@ class Residence(Generic[R]):
 
     def release(self, model: LoadedModel[R], source: ModelSource) -> None:
         """End a lease. Without `keep_loaded`, the model's last call unloads it."""
+        self._models.measure(model)
         if not source.keep_loaded:
             self._models.retire(model)
         is_closed = self._models.release(model)

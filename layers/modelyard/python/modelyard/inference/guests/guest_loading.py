@@ -1,0 +1,98 @@
+"""Decides which models are guests, and loads a model as a guest or in this process."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from modelyard.domain.errors import CapacityError, CodeNotAllowedError
+from modelyard.domain.ports import Predictor
+from modelyard.domain.values import ModelId
+from modelyard.inference.disk.entry import Manifest
+from modelyard.inference.guests.guest_output import GuestOutput
+from modelyard.inference.guests.guest_predictor import GuestPredictor
+from modelyard.inference.guests.nursery_client import NurseryClient
+from modelyard.runtimes import registry
+from modelyard.runtimes.base import LoadPlan
+
+_NOT_FORKED = ("saved_model", "onnx")
+"""Runtimes whose frameworks have threads once they are imported, so they do not survive a fork."""
+
+_LIGHT = ("modelyard.runtimes.script", "modelyard.runtimes.script_toolkit:install")
+_DATA = (*_LIGHT, "modelyard.runtimes.sklearn", "sklearn.ensemble", "pandas", "xgboost")
+"""What the two nurseries import: forking takes longer the more a process has imported."""
+
+_USES_DATA_PACKAGES = re.compile(rb"\b(?:sklearn|joblib|pandas|scipy|xgboost)\b")
+_PICKLES = ("*.pkl", "*.pickle", "*.joblib")
+
+
+def _never(manifest: Manifest) -> bool:
+    return False
+
+
+class GuestLoading:
+    """Loads models; those that bring code or may never end become guests."""
+
+    def __init__(
+        self, limit_bytes: int, is_quarantined: Callable[[Manifest], bool] = _never
+    ) -> None:
+        """`limit_bytes` is the memory that one guest may use.
+
+        `is_quarantined` says whether an artifact must be a guest although its runtime is trusted.
+        """
+        self._limit_bytes = limit_bytes
+        self._is_quarantined = is_quarantined
+        self._output = GuestOutput()
+        self._light, self._data = NurseryClient(_LIGHT), NurseryClient(_DATA)
+
+    def start(self) -> None:
+        """Start the process from which guests are forked, before the first one is needed."""
+        self._light.start()
+
+    def close(self) -> None:
+        """End all guests; a later load starts anew."""
+        for nursery in (self._light, self._data):
+            nursery.close()
+
+    def load(self, plan: LoadPlan, model_id: ModelId, manifest: Manifest) -> Predictor:
+        """Return the loaded model.
+
+        Raises:
+            ModelError, ConfigurationError: as `registry.load`; ModelCrashedError if its process
+                ended.
+            CapacityError: no process can be started for it.
+        """
+        if plan.own_process or self._is_quarantined(manifest):
+            return self._load_guest(plan, model_id)
+        if not plan.allow_code:
+            return registry.load(plan)
+        try:  # only its content says whether a skops file runs code
+            return registry.load(replace(plan, allow_code=False))
+        except CodeNotAllowedError:
+            return self._load_guest(plan, model_id)
+
+    def _load_guest(self, plan: LoadPlan, model_id: ModelId) -> Predictor:
+        nursery = self._data if _needs_data_packages(plan) else self._light
+        try:
+            return GuestPredictor(
+                plan,
+                model_id,
+                nursery,
+                self._output,
+                limit_bytes=self._limit_bytes,
+                fresh=plan.runtime in _NOT_FORKED,
+            )
+        except OSError as error:
+            raise CapacityError(
+                f"no process can be started for the model: {error.strerror}"
+            ) from error
+
+
+def _needs_data_packages(plan: LoadPlan) -> bool:
+    """Return whether the model will probably import scikit-learn, pandas or XGBoost."""
+    if plan.runtime != "script":
+        return plan.runtime == "sklearn"
+    code = plan.model_dir / "code"
+    if any(file for pattern in _PICKLES for file in plan.model_dir.glob(pattern)):
+        return True
+    sources = [*plan.model_dir.glob("*.py"), *code.glob("*.py")]
+    return any(_USES_DATA_PACKAGES.search(file.read_bytes()) for file in sources)

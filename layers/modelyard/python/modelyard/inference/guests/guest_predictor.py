@@ -1,0 +1,255 @@
+"""A model that is loaded in a guest, as residence and service see it: a predictor."""
+
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import time
+import weakref
+from collections.abc import Callable
+
+import orjson
+
+from modelyard.domain import messages
+from modelyard.domain.envelope import Frame, parse_answer
+from modelyard.domain.errors import (
+    CapacityError,
+    ModelCrashedError,
+    ModelEndedError,
+    ModelError,
+    ModelyardError,
+    PredictionError,
+)
+from modelyard.domain.requests import PREDICT_LIMIT_S, REQUEST_ID, Answer
+from modelyard.domain.values import ModelId, Payload, Prediction
+from modelyard.inference.answering import MAX_ANSWER_BYTES
+from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
+from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
+from modelyard.inference.guests.guest_output import GuestOutput, Printer
+from modelyard.inference.guests.nursery_client import NurseryClient, StartedGuest
+from modelyard.inference.guests.turns import Turns
+from modelyard.runtimes.base import LoadPlan
+
+logger = logging.getLogger(__name__)
+
+LOAD_LIMIT_S = 360.0
+"""A load that takes longer is ended; its callers were answered long before."""
+LOOK_EVERY_S = 0.1
+"""How often the memory of a guest is looked at while a call waits for it."""
+MEASURE_EVERY_S = 1.0
+"""How often its memory is measured after a call."""
+_WORTH_MEASURING_BYTES = 1 << 20
+_MAX_HEAD_BYTES = 1 << 20
+_INSUFFICIENT_STORAGE = 507
+"""The status for lack of memory in SageMaker's container contract."""
+
+
+class GuestPredictor:
+    """A loaded model in a process of its own.
+
+    `predict` may be called from many threads; the process answers one call at a time. A call that
+    exceeds its time limit or the memory limit ends the process. Then this predictor is of no use
+    any more: calls raise ModelEndedError, and the model has to be loaded again.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        model_id: ModelId,
+        nursery: NurseryClient,
+        output: GuestOutput,
+        *,
+        limit_bytes: int,
+        fresh: bool,
+        load_limit_s: float = LOAD_LIMIT_S,
+    ) -> None:
+        """Start the process and load the model in it.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its process ended.
+            CapacityError: no process can be started.
+        """
+        self._name = str(model_id)
+        self._nursery = nursery
+        self._limit_bytes = limit_bytes
+        self._turns = Turns()
+        self._number = 0
+        self._is_ended = False
+        self.memory_bytes = 0
+        self._connection, theirs = socket.socketpair()
+        weakref.finalize(self, self._connection.close)
+        self._connection.settimeout(LOOK_EVERY_S)
+        self._arrived = select.poll()
+        self._arrived.register(self._connection, select.POLLIN)
+        self._frames = FrameSocket(self._connection, MAX_ANSWER_BYTES + _MAX_HEAD_BYTES)
+        with theirs:
+            self._guest, self._printer = _start(nursery, output, theirs, self._name, fresh=fresh)
+        try:
+            self.needs_files = self._load(plan, load_limit_s)
+            self._measured_at = time.monotonic()
+            self._resident_bytes = resident_bytes(self._guest.pid)
+            self.memory_bytes = private_bytes(self._guest.pid)
+        except BaseException:
+            self.close()
+            raise
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Return the prediction of the guest for one payload.
+
+        Raises:
+            ModelEndedError: the process ended before this call began.
+            ModelCrashedError: it ended during this call, or was ended.
+            CapacityError: too many calls wait for it.
+            ModelyardError: the error that the guest answers.
+        """
+        limit_s = PREDICT_LIMIT_S.get()
+        self._turns.take(limit_s)
+        try:
+            if self.has_ended():
+                raise ModelEndedError("the model's process ended before this call: retry")
+            answer = self._parsed(self._exchange(payload, limit_s))
+            self._measure()
+        finally:
+            self._turns.leave()
+        if answer.prediction is not None:
+            return answer.prediction
+        if isinstance(answer.error, ModelError):
+            raise answer.error
+        raise PredictionError("the model failed while predicting")
+
+    def close(self) -> None:
+        """End the process, which frees all of its memory."""
+        self._end()
+        self._connection.close()
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._guest.pid
+
+    def has_ended(self) -> bool:
+        """Return whether the process ended; also if it sent something that nobody asked for."""
+        if not self._is_ended and self._arrived.poll(0):
+            self._log_end(self._end())
+        return self._is_ended
+
+    def _load(self, plan: LoadPlan, limit_s: float) -> bool:
+        """Load the model in the guest; returns whether it needs its files afterwards."""
+        frame = self._ask(Frame(b"", pickle.dumps(plan)), limit_s)
+        head = orjson.loads(frame.head)
+        if "error" in head:
+            error = parse_answer(frame).error
+            assert error is not None
+            raise error
+        return bool(head["needs_files"])
+
+    def _exchange(self, payload: Payload, limit_s: float) -> Frame:
+        request_id = REQUEST_ID.get()
+        self._printer.request_id = request_id
+        told = (payload.content_type, payload.accept, payload.custom_attributes, request_id)
+        return self._ask(Frame(orjson.dumps(told), payload.body), limit_s)
+
+    def _ask(self, request: Frame, limit_s: float) -> Frame:
+        """Send a request and return its answer; end the guest when there is none in time."""
+        self._number += 1
+        try:
+            on_wait = self._watch(limit_s)
+            self._frames.send(self._number, request, on_wait)
+            received = self._frames.receive(on_wait)
+        except (BrokenFrameError, OSError):
+            received = None
+        if received is None or received[0] != self._number:
+            self._log_end(self._end())
+            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED)
+        return received[1]
+
+    def _watch(self, limit_s: float) -> Callable[[], None]:
+        """Return what to call while a call waits: it ends the guest at the limits."""
+        give_up_at = time.monotonic() + limit_s
+
+        def look() -> None:
+            if time.monotonic() >= give_up_at:
+                self._give_up(f"no answer within {limit_s:g} s")
+                raise ModelCrashedError(
+                    f"{messages.MODEL_TIMED_OUT} Its process was ended after {limit_s:g} s."
+                )
+            if resident_bytes(self._guest.pid) <= self._limit_bytes:
+                return
+            used_bytes = private_bytes(self._guest.pid)
+            if used_bytes > self._limit_bytes:
+                self._give_up(f"it uses {used_bytes} bytes of memory")
+                raise ModelCrashedError(
+                    f"{messages.MODEL_PROCESS_EXITED} It used {used_bytes} bytes of memory, the "
+                    f"limit of one worker is {self._limit_bytes} bytes.",
+                    original_status=_INSUFFICIENT_STORAGE,
+                )
+
+        return look
+
+    def _measure(self) -> None:
+        """Measure the memory after a call, if that was not done a short time ago.
+
+        A guest above the limit is ended: its answer is good, and the next call loads it anew.
+        """
+        now = time.monotonic()
+        if now - self._measured_at < MEASURE_EVERY_S:
+            return
+        self._measured_at = now
+        resident = resident_bytes(self._guest.pid)
+        if abs(resident - self._resident_bytes) < _WORTH_MEASURING_BYTES:
+            return
+        self._resident_bytes = resident
+        self.memory_bytes = private_bytes(self._guest.pid)
+        if self.memory_bytes > self._limit_bytes:
+            self._give_up(f"it uses {self.memory_bytes} bytes of memory")
+
+    def _parsed(self, frame: Frame) -> Answer:
+        try:
+            return parse_answer(frame)
+        except ModelyardError as error:
+            self._give_up("its answer cannot be read")
+            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
+
+    def _give_up(self, reason: str) -> None:
+        self._end()
+        logger.error("guest ended", extra={"model": self._name, "reason": reason})
+
+    def _log_end(self, status: int | None) -> None:
+        reason = "unknown" if status is None else _told(status)
+        logger.error("guest died", extra={"model": self._name, "reason": reason})
+
+    def _end(self) -> int | None:
+        if self._is_ended:
+            return None
+        self._is_ended = True
+        self.memory_bytes = 0
+        return self._nursery.end_guest(self._guest)
+
+
+def _told(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _start(
+    nursery: NurseryClient, output: GuestOutput, theirs: socket.socket, model: str, *, fresh: bool
+) -> tuple[StartedGuest, Printer]:
+    """Start a guest whose output is logged under the model's name."""
+    read_end, write_end = os.pipe()
+    printer = Printer(model, read_end)
+    try:
+        guest = nursery.start_guest(theirs.fileno(), write_end, fresh=fresh)
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    try:
+        output.follow(printer)
+    except RuntimeError as error:
+        os.close(read_end)
+        nursery.end_guest(guest)
+        raise CapacityError("cannot start a thread to log what the model prints") from error
+    return guest, printer

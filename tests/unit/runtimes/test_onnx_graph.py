@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from modelyard.runtimes import onnx_graph
+from tests.models.onnx_models import linear_onnx
+
+FLOAT = TensorProto.FLOAT
+X = helper.make_tensor_value_info("x", FLOAT, [None])
+Y = helper.make_tensor_value_info("y", FLOAT, None)
+TRUE = numpy_helper.from_array(np.array(True), "t")
+
+
+def loop():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Identity", ["v"], ["w"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("d", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", FLOAT, None),
+        ],
+    )
+    return helper.make_node("Loop", ["", "t", "x"], ["y"], body=body)
+
+
+def branch():
+    node = helper.make_node("Identity", ["x"], ["z"])
+    out = [helper.make_tensor_value_info("z", FLOAT, None)]
+    graph = helper.make_graph([node], "branch", [], out)
+    return helper.make_node("If", ["t"], ["y"], then_branch=graph, else_branch=graph)
+
+
+def model_of(*nodes, **options):
+    graph = helper.make_graph(list(nodes), "g", [X], [Y], [TRUE])
+    return helper.make_model(graph, **options)
+
+
+def function_with(node):
+    imports = [helper.make_opsetid("", 17)]
+    return helper.make_function("own", "Forever", ["x", "t"], ["y"], [node], imports)
+
+
+def in_function():
+    call = helper.make_node("Forever", ["x", "t"], ["y"], domain="own")
+    return model_of(call, functions=[function_with(loop())])
+
+
+def written(folder, model):
+    path = folder / "model.onnx"
+    path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda: model_of(loop()), id="loop"),
+        pytest.param(lambda: model_of(branch()), id="branch"),
+        pytest.param(
+            lambda: model_of(helper.make_node("Relu", ["x"], ["z"]), loop()), id="after another"
+        ),
+        pytest.param(in_function, id="in a function"),
+        pytest.param(
+            lambda: model_of(helper.make_node("Beam", ["x"], ["y"], body=model_of(loop()).graph)),
+            id="graph of an unknown operator",
+        ),
+    ],
+)
+def test_control_flow_is_found(tmp_path, build):
+    assert onnx_graph.has_control_flow(written(tmp_path, build()))
+
+
+def test_graph_without_it_has_none(tmp_path):
+    assert not onnx_graph.has_control_flow(linear_onnx(tmp_path, 2.0, 1.0))
+
+
+def test_names_of_nodes_and_weights_are_not_operators(tmp_path):
+    node = helper.make_node("Relu", ["Loop"], ["y"], name="Loop", doc_string="If")
+    graph = helper.make_graph(
+        [node],
+        "Scan",
+        [X],
+        [Y],
+        [TRUE, helper.make_tensor("Loop", TensorProto.STRING, [1], [b"\x22\x04Loop"])],
+    )
+
+    path = written(tmp_path, helper.make_model(graph))
+
+    assert not onnx_graph.has_control_flow(path)
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, -3])
+def test_damaged_file_is_said_to_have_it(tmp_path, size):
+    content = model_of(helper.make_node("Relu", ["x"], ["y"])).SerializeToString()
+
+    assert onnx_graph.has_control_flow(written(tmp_path, content[:size]))
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 40, b"\x0b\x0c", b"\x3a\x05a"], ids=repr)
+def test_other_bytes_are_said_to_have_it(tmp_path, content):
+    assert onnx_graph.has_control_flow(written(tmp_path, content))
