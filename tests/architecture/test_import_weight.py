@@ -83,6 +83,7 @@ def test_inference_side_starts_without_the_router_and_without_any_framework_modu
         "modelyard.runtimes.foreign_formats",
         "modelyard.runtimes.memory",
         "modelyard.runtimes.model_format",
+        "modelyard.runtimes.onnx_graph",
         "modelyard.runtimes.registry",
         "modelyard.runtimes.script_file",
         "modelyard.runtimes.sklearn_versions",

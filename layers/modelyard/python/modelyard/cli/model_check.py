@@ -17,7 +17,7 @@ from pathlib import Path
 
 from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint
-from modelyard.domain.errors import ModelyardError
+from modelyard.domain.errors import ModelCrashedError, ModelyardError
 from modelyard.domain.model_files import Role
 from modelyard.domain.values import ModelSource, StoredObject, TargetModel
 from modelyard.router.catalog import can_be_called, targets_in
@@ -231,6 +231,8 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
             finally:
                 staged.release()
                 artifacts.evict(artifact)
+        except ModelCrashedError:
+            return kind, "its load ends the process", notes
         except ModelyardError as error:
             return kind, error.message, notes
         except OSError as error:
