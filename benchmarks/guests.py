@@ -16,7 +16,6 @@ from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.requests import Invoke
 from modelyard.domain.values import ModelId, Payload, TargetModel
 from modelyard.inference.assembly import build_service
-from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.inference.settings import WorkerSettings
@@ -33,7 +32,6 @@ def predict_fn(rows, model):
     return np.atleast_2d(rows) @ model
 """
 PAYLOAD = Payload(b"1,2,3,4,5,6,7,8,9,10\n", "text/csv", "text/csv")
-MANIFEST = Manifest("", "", "", 0, 0.0)
 MIB = 1 << 20
 
 
@@ -73,7 +71,7 @@ def _plan(model_dir: Path) -> LoadPlan:
 def _load(loading: GuestLoading, plan: LoadPlan) -> tuple[float, GuestPredictor]:
     """Load a model; return how many seconds it took until the first answer, and the model."""
     began = time.perf_counter()
-    predictor = loading.load(plan, ModelId("e", TargetModel("m")), MANIFEST)
+    predictor = loading.load(plan, ModelId("e", TargetModel("m")))
     predictor.predict(PAYLOAD)
     assert isinstance(predictor, GuestPredictor)
     return time.perf_counter() - began, predictor
@@ -108,7 +106,7 @@ def _print_crowd(folder: Path, count: int, room: int) -> None:
     _, guest = _load(probe, _plan(folder / "probe"))
     limit_bytes = room * guest.memory_bytes
     probe.close()
-    settings = WorkerSettings("worker", str(folder / "cache"), limit_bytes, 1 << 30, 2)
+    settings = WorkerSettings("worker", str(folder / "cache"), limit_bytes, 1 << 30)
     service = build_service(settings)
     endpoint = Endpoint("e", (folder / "models").as_uri(), allow_code=True, revalidate_s=3600.0)
     drawn, times = random.Random(1), {True: [], False: []}

@@ -8,7 +8,6 @@ from sklearn.linear_model import LinearRegression
 from modelyard.domain.errors import ModelCrashedError
 from modelyard.domain.requests import PREDICT_LIMIT_S
 from modelyard.domain.values import ModelId, Payload, TargetModel
-from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.runtimes import registry
@@ -18,7 +17,6 @@ from tests.models.sklearn_models import linear_joblib, linear_skops
 from tests.models.xgboost_models import linear_xgboost
 
 MODEL_ID = ModelId("endpoint", TargetModel("model"))
-MANIFEST = Manifest("repository", "model", "tag", 1, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +48,7 @@ def endless_onnx(folder):
 
 def load(loading, folder, *, allow_code=True):
     plan = registry.plan_load(folder, allow_code=allow_code)
-    return loading.load(plan, MODEL_ID, MANIFEST)
+    return loading.load(plan, MODEL_ID)
 
 
 @pytest.mark.parametrize("build", [linear_script, linear_joblib], ids=["script", "pickle"])
@@ -79,13 +77,13 @@ def test_model_of_data_alone_is_no_guest(loading, tmp_path, build, allow_code):
 
 def test_model_whose_content_is_quarantined_is_a_guest(tmp_path):
     asked = []
-    loading = GuestLoading(1 << 30, lambda manifest: not asked.append(manifest))
+    loading = GuestLoading(1 << 30, lambda model_dir: not asked.append(model_dir))
     linear_xgboost(tmp_path, 2.0, 1.0)
 
     predictor = load(loading, tmp_path, allow_code=False)
 
     assert isinstance(predictor, GuestPredictor)
-    assert asked == [MANIFEST]
+    assert asked == [tmp_path]
     assert predictor.predict(Payload(b"1,1,1,1,1,1\n", "text/csv")).body == b"[13.0]"
     predictor.close()
     loading.close()

@@ -227,7 +227,7 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
                     staged.model_dir, allow_code=source.allow_code, known=known
                 )
                 notes = (*staged.manifest.warnings, *plan.warnings)
-                loading.load(plan, source.model_id, staged.manifest).close()
+                loading.load(plan, source.model_id).close()
             finally:
                 staged.release()
                 artifacts.evict(artifact)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from modelyard.domain.errors import CapacityError, CodeNotAllowedError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import ModelId
-from modelyard.inference.disk.entry import Manifest
 from modelyard.inference.guests.guest_output import GuestOutput
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.inference.guests.nursery_client import NurseryClient
@@ -25,19 +25,18 @@ _USES_DATA_PACKAGES = re.compile(rb"\b(?:sklearn|joblib|pandas|scipy|xgboost)\b"
 _PICKLES = ("*.pkl", "*.pickle", "*.joblib")
 
 
-def _never(manifest: Manifest) -> bool:
+def _never(model_dir: Path) -> bool:
     return False
 
 
 class GuestLoading:
     """Loads models; those that bring code or may never end become guests."""
 
-    def __init__(
-        self, limit_bytes: int, is_quarantined: Callable[[Manifest], bool] = _never
-    ) -> None:
+    def __init__(self, limit_bytes: int, is_quarantined: Callable[[Path], bool] = _never) -> None:
         """`limit_bytes` is the memory that one guest may use.
 
-        `is_quarantined` says whether an artifact must be a guest although its runtime is trusted.
+        `is_quarantined` says of the folder of an artifact's files whether it must be a guest
+        although its runtime is trusted.
         """
         self._limit_bytes = limit_bytes
         self._is_quarantined = is_quarantined
@@ -53,7 +52,7 @@ class GuestLoading:
         for nursery in (self._light, self._data):
             nursery.close()
 
-    def load(self, plan: LoadPlan, model_id: ModelId, manifest: Manifest) -> Predictor:
+    def load(self, plan: LoadPlan, model_id: ModelId) -> Predictor:
         """Return the loaded model.
 
         Raises:
@@ -61,7 +60,7 @@ class GuestLoading:
                 ended.
             CapacityError: no process can be started for it.
         """
-        if plan.own_process or self._is_quarantined(manifest):
+        if plan.own_process or self._is_quarantined(plan.model_dir):
             return self._load_guest(plan, model_id)
         if not plan.allow_code:
             return registry.load(plan)

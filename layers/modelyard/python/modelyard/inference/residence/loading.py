@@ -19,7 +19,7 @@ from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME,
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
 from modelyard.domain.values import ModelArtifact, ModelId, ModelSource, Sample
 from modelyard.inference.disk.artifact_cache import ArtifactCache
-from modelyard.inference.disk.entry import DiskLease, Manifest
+from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.estimates import LoadEstimator
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
 from modelyard.runtimes.base import LoadPlan
@@ -47,8 +47,8 @@ class PlanLoad(Protocol):
         ...
 
 
-Load = Callable[[LoadPlan, ModelId, Manifest], R]
-"""Loads a model by its plan; its name and the manifest of its artifact tell where and for whom."""
+Load = Callable[[LoadPlan, ModelId], R]
+"""Loads a model by its plan; the log names what it prints by its id."""
 
 
 class Loader(Generic[R]):
@@ -152,7 +152,7 @@ class Loader(Generic[R]):
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
-                resident = self._load_files(source, artifact, staged.manifest, plan, reservation)
+                resident = self._load_files(source, artifact, plan, reservation)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -177,14 +177,13 @@ class Loader(Generic[R]):
         self,
         source: ModelSource,
         artifact: ModelArtifact,
-        manifest: Manifest,
         plan: LoadPlan,
         reservation: Reservation,
     ) -> R:
         self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
         try:
-            resident = self._load(plan, source.model_id, manifest)
+            resident = self._load(plan, source.model_id)
         except ConfigurationError as error:  # a framework is not installed: tell the caller
             raise ModelLoadError(error.message) from error
         seconds = self._record(MODEL_LOADING_TIME, source, started_at)

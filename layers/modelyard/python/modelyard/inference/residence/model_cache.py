@@ -137,7 +137,7 @@ class ModelCache(Generic[R]):
         with self._changed:
             self._used_bytes += memory_bytes - model.memory_bytes
             model.memory_bytes = memory_bytes
-            victims = self._choose_victims(model.model_id, 0, 0)
+            victims = self._choose_victims(Reservation(model.model_id), 0, 0)
             self._changed.notify_all()
         for victim in victims:
             self._close(victim)

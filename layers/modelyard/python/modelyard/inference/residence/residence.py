@@ -145,17 +145,8 @@ class Residence(Generic[R]):
                 model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=disk_bytes
             )
         for model_id, slot in self._slots.all():
-            if model_id.endpoint_name != endpoint_name:
-                continue
-            if (load := slot.load) is not None:
-                found[model_id] = ModelResidence(model_id, ModelStatus.LOADING, load.artifact.tag)
-            elif (failure := slot.failure) is not None:
-                found[model_id] = ModelResidence(
-                    model_id,
-                    ModelStatus.LOADING_FAILED,
-                    failure.tag,
-                    detail=failure.error.message,
-                )
+            if model_id.endpoint_name == endpoint_name and (known := slot.residence(model_id)):
+                found[model_id] = known
         for model in self._models:
             if model.model_id.endpoint_name == endpoint_name:
                 staged = found.get(model.model_id)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from modelyard.domain.errors import ModelError, ModelyardError, TargetModelNotFoundError
-from modelyard.domain.values import ModelArtifact, ModelId
+from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus
 
 FAILURE_TTL_S = 5.0
 MAX_FAILURE_TTL_S = 300.0
@@ -56,6 +56,15 @@ class Slot:
     failure: Failure | None = None
     last_load: tuple[str, float] | None = None
     """Tag and seconds of the last successful load."""
+
+    def residence(self, model_id: ModelId) -> ModelResidence | None:
+        """Return what a listing says of the model; None if no load runs and none has failed."""
+        if (load := self.load) is not None:
+            return ModelResidence(model_id, ModelStatus.LOADING, load.artifact.tag)
+        if (failure := self.failure) is None:
+            return None
+        status, detail = ModelStatus.LOADING_FAILED, failure.error.message
+        return ModelResidence(model_id, status, failure.tag, detail=detail)
 
     def failure_of(self, artifact: ModelArtifact) -> Failure | None:
         """Return why the last load of this version failed, or None when it did not fail."""
