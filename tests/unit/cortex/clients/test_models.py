@@ -326,6 +326,15 @@ def test_c39_limit_of_memory_is_never_exceeded(new_api: NewApi) -> None:
     assert max(most) == api.cache.used_places == 2
 
 
+def test_a_model_is_not_evicted_before_the_call_that_waited_for_it(new_api: NewApi) -> None:
+    api = new_api(directory(cache_size=2, disk_cache_size=4), EIGHT)
+
+    answers = [in_thread(lambda n=number: api.get(f"m{n}")) for number in range(8)]
+
+    assert [answer.result(PATIENT_S) for answer in answers] == list("01234567")
+    assert sorted(api.loads) == [f"m{number}/1" for number in range(8)]
+
+
 def test_c39_limit_of_disk_is_never_exceeded(new_api: NewApi) -> None:
     api = new_api(directory(cache_size=2, disk_cache_size=4), EIGHT)
     entries: list[int] = []

@@ -36,6 +36,7 @@ def load(cache: ModelCache, name: str, memory_bytes: int = 40, tag: str = "1") -
     artifact = ModelArtifact("memory:", name, tag, 1)
     model = LoadedModel(identity(name), artifact, Weight(memory_bytes))
     cache.put(model, room)
+    cache.release(model)
     return model
 
 
@@ -183,7 +184,9 @@ def test_waiting_reservation_gets_the_place_of_a_model_that_is_never_leased(
 
     waiter.start()
     waits.wait(30)
-    cache.put(LoadedModel(identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1)), room)
+    model = LoadedModel(identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1))
+    cache.put(model, room)
+    cache.release(model)
     waiter.join(10)
 
     assert not waiter.is_alive()
@@ -264,7 +267,9 @@ class Stubborn(Weight):
 def test_model_that_fails_to_close_frees_its_memory(cache: ModelCache) -> None:
     room = cache.reserve(identity("a"), 80, timeout_s=0)
     artifact = ModelArtifact("memory:", "a", "1", 1)
-    cache.put(LoadedModel(identity("a"), artifact, Stubborn(80)), room)
+    model = LoadedModel(identity("a"), artifact, Stubborn(80))
+    cache.put(model, room)
+    cache.release(model)
 
     load(cache, "b", 80)
 

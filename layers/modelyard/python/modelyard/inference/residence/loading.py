@@ -76,8 +76,8 @@ class Loader(Generic[R]):
 
     def load(
         self, source: ModelSource, artifact: ModelArtifact, *, as_copy: bool = False
-    ) -> ModelArtifact:
-        """Load a model, make it the current version, and return the artifact that was loaded.
+    ) -> LoadedModel[R]:
+        """Load a model, make it the current version, and return it; the caller has a lease of it.
 
         A new version of a copy is a copy, too. When the artifact changes while it is fetched, its
         newest version is loaded instead.
@@ -97,13 +97,13 @@ class Loader(Generic[R]):
             repository = self._open_repository(source.repository)
             for tries in count(1):
                 try:
-                    self._load_version(source, artifact, repository, reservation)
+                    model = self._load_version(source, artifact, repository, reservation)
                     break
                 except ArtifactChangedError:
                     if tries == _TRIES_WHILE_CHANGING:
                         raise
                     artifact = repository.describe(source.target_model)
-            return artifact
+            return model
         except BaseException:
             self._models.cancel(reservation)
             raise
@@ -125,7 +125,7 @@ class Loader(Generic[R]):
         artifact: ModelArtifact,
         repository: ModelRepository,
         reservation: Reservation,
-    ) -> None:
+    ) -> LoadedModel[R]:
         staged = self._artifacts.lease(artifact)
         if staged is not None:
             try:
@@ -137,7 +137,7 @@ class Loader(Generic[R]):
         staged = self._artifacts.ensure_staged(artifact, repository)
         seconds = self._record(MODEL_DOWNLOADING_TIME, source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
-        self._load_staged(source, artifact, staged, reservation)
+        return self._load_staged(source, artifact, staged, reservation)
 
     def _load_staged(
         self,
@@ -145,7 +145,7 @@ class Loader(Generic[R]):
         artifact: ModelArtifact,
         staged: DiskLease,
         reservation: Reservation,
-    ) -> None:
+    ) -> LoadedModel[R]:
         """Load a model from disk; remove its files from disk when they are not a good model."""
         try:
             with _disk_errors():
@@ -172,6 +172,7 @@ class Loader(Generic[R]):
             is_copy=reservation.is_copy,
         )
         self._models.put(model, reservation)
+        return model
 
     def _load_files(
         self,

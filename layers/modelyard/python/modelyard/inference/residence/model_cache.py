@@ -177,16 +177,20 @@ class ModelCache(Generic[R]):
             self._changed.notify_all()
 
     def put(self, model: LoadedModel[R], reservation: Reservation) -> None:
-        """Make a loaded model the current version. It takes over the memory reserved for it."""
+        """Make a loaded model the current version, and lease it for the caller.
+
+        It takes over the memory reserved for it.
+        """
         with self._changed:
             self._used_bytes += model.memory_bytes - reservation.memory_bytes
             old = self._pop(model.model_id)
             self._models[model.model_id] = model
             if model.is_copy:
                 self._copies[model.model_id] = model
+            model.leases += 1
             model.last_used_at = self._clock.time()
             closing = old if old is not None and self._retire(old) else None
-            self._changed.notify_all()  # it may be idle: others that wait for memory can evict it
+            self._changed.notify_all()  # it may take less memory than was reserved
         if closing is not None:
             self._close(closing)
 

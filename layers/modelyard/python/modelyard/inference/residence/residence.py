@@ -25,25 +25,18 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
 )
 from modelyard.domain.ports import Clock, ModelRepository
-from modelyard.domain.values import (
-    ModelArtifact,
-    ModelId,
-    ModelResidence,
-    ModelSource,
-    ModelStatus,
-    TargetModel,
-)
+from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelSource
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R
 from modelyard.inference.residence.slots import (
     FAILURE_TTL_S,
-    Failure,
     PendingLoad,
     Slot,
     Slots,
     next_failure,
 )
+from modelyard.inference.residence.survey import survey
 
 logger = logging.getLogger(__name__)
 
@@ -138,20 +131,8 @@ class Residence(Generic[R]):
 
     def survey(self, endpoint_name: str, repository: str) -> list[ModelResidence]:
         """Return every model of an endpoint that is loaded, loading, failing or staged."""
-        found: dict[ModelId, ModelResidence] = {}
-        for manifest, disk_bytes in self._artifacts.staged(repository):
-            model_id = ModelId(endpoint_name, TargetModel(manifest.key))
-            found[model_id] = ModelResidence(
-                model_id, ModelStatus.STAGED, manifest.tag, disk_bytes=disk_bytes
-            )
-        for model_id, slot in self._slots.all():
-            if model_id.endpoint_name == endpoint_name and (known := slot.residence(model_id)):
-                found[model_id] = known
-        for model in self._models:
-            if model.model_id.endpoint_name == endpoint_name:
-                staged = found.get(model.model_id)
-                found[model.model_id] = model.residence(staged.disk_bytes if staged else 0)
-        return list(found.values())
+        staged = self._artifacts.staged(repository)
+        return survey(endpoint_name, staged, self._slots.all(), self._models)
 
     def _acquire(
         self, source: ModelSource, window_s: float, patience_s: float, *, as_copy: bool
@@ -164,9 +145,13 @@ class Residence(Generic[R]):
             return model, True
         while model is None:
             load = self._ensure_loading(slot, source, as_copy=as_copy)
-            if load is not None:
-                self._wait(load, slot, started_at, window_s, patience_s)
-            model = self._models.lease(source.model_id)
+            try:
+                if load is not None:
+                    self._wait(load, slot, started_at, window_s, patience_s)
+                model = self._models.lease(source.model_id)
+            finally:
+                if load is not None:
+                    self._leave(load, source)
         return model, False
 
     def is_loaded(self, model_id: ModelId) -> bool:
@@ -263,13 +248,15 @@ class Residence(Generic[R]):
             return
         if not self._loader.touch(model):
             self._models.unload(source.model_id)
-        elif model.artifact.tag != artifact.tag and self._failure_now(slot, artifact) is None:
+        elif model.artifact.tag != artifact.tag and slot.failure_now(artifact, self._clock) is None:
             self._start_load(slot, source, artifact)
 
     def _ensure_loading(
         self, slot: Slot, source: ModelSource, *, as_copy: bool = False
     ) -> PendingLoad | None:
         """Return the load to wait for, or None when another thread changed what is known.
+
+        The caller is one of the load's users until it calls `_leave`.
 
         Raises:
             ModelyardError: the model is missing, or its last load failed a short time ago.
@@ -282,25 +269,28 @@ class Residence(Generic[R]):
             raise missing.with_traceback(None)
         if artifact is None:
             return None
-        failure = self._failure_now(slot, artifact)
+        failure = slot.failure_now(artifact, self._clock)
         if slot.load is None and failure is not None:
             raise failure.error.with_traceback(None)
-        return self._start_load(slot, source, artifact, as_copy=as_copy)
-
-    def _failure_now(self, slot: Slot, artifact: ModelArtifact) -> Failure | None:
-        """Return why this version must not be tried again yet, or None."""
-        failure = slot.failure_of(artifact)
-        return failure if failure and self._clock.monotonic() < failure.retry_at else None
+        return self._start_load(slot, source, artifact, callers=1, as_copy=as_copy)
 
     def _start_load(
-        self, slot: Slot, source: ModelSource, artifact: ModelArtifact, *, as_copy: bool = False
+        self,
+        slot: Slot,
+        source: ModelSource,
+        artifact: ModelArtifact,
+        *,
+        callers: int = 0,
+        as_copy: bool = False,
     ) -> PendingLoad:
         """Start a load in a new thread, or return the one already in progress."""
         with self._lock:
             if slot.load is not None:
+                slot.load.users += callers
                 return slot.load
             estimate_s = self._estimate_s(slot, artifact)
-            load = slot.load = PendingLoad(artifact, self._clock.monotonic(), estimate_s, as_copy)
+            now = self._clock.monotonic()
+            load = slot.load = PendingLoad(artifact, now, estimate_s, as_copy, users=1 + callers)
         try:
             threading.Thread(
                 target=self._run_load,
@@ -324,9 +314,9 @@ class Residence(Generic[R]):
         return estimates.estimate_s(artifact.size_bytes, "stage", "load")
 
     def _run_load(self, slot: Slot, source: ModelSource, load: PendingLoad) -> None:
-        artifact = None
+        model = None
         try:
-            artifact = self._loader.load(source, load.artifact, as_copy=load.as_copy)
+            model = self._loader.load(source, load.artifact, as_copy=load.as_copy)
         except ModelyardError as error:
             self._remember_failure(slot, source, load.artifact.tag, error)
         except BaseException:  # also SystemExit: the waiting callers must get an answer
@@ -334,28 +324,40 @@ class Residence(Generic[R]):
             defect = ModelyardError("the model could not be loaded: internal error, see the log")
             self._remember_failure(slot, source, load.artifact.tag, defect)
         finally:
-            self._end_load(slot, source, load, artifact)
+            self._end_load(slot, source, load, model)
 
     def _end_load(
-        self, slot: Slot, source: ModelSource, load: PendingLoad, artifact: ModelArtifact | None
+        self, slot: Slot, source: ModelSource, load: PendingLoad, model: LoadedModel[R] | None
     ) -> None:
-        """Record the end of a load; `artifact` is the version that was loaded, None for none.
+        """Record the end of a load; `model` is what was loaded, None for nothing.
 
         The slot changes in one step, so that a check of the repository at the same time sees
         either the load or its result.
         """
         with self._lock:
-            if artifact is not None:
+            if model is not None:
                 slot.failure = None
-                slot.last_load = (artifact.tag, self._clock.monotonic() - load.started_at)
+                slot.last_load = (model.artifact.tag, self._clock.monotonic() - load.started_at)
                 if slot.artifact is load.artifact:
-                    slot.artifact = artifact
+                    slot.artifact = model.artifact
                 else:  # the repository changed meanwhile: the next call asks what is current
                     slot.checked_at = float("-inf")
-            slot.load = None
+            slot.load, load.model = None, model
         if slot.missing is not None:
             self._models.unload(source.model_id)
+        self._leave(load, source)
         load.ended.set()
+
+    def _leave(self, load: PendingLoad, source: ModelSource) -> None:
+        """Stop waiting for a load; its model cannot be evicted before its last caller did that.
+
+        Otherwise loads of other models would evict it before its own callers could use it.
+        """
+        with self._lock:
+            load.users -= 1
+            model = load.model if load.users == 0 else None
+        if model is not None and self._models.release(model) and not source.keep_loaded:
+            self._artifacts.evict(model.artifact)
 
     def _remember_failure(
         self, slot: Slot, source: ModelSource, tag: str, error: ModelyardError

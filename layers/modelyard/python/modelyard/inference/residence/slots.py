@@ -4,9 +4,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelyard.domain.errors import ModelError, ModelyardError, TargetModelNotFoundError
+from modelyard.domain.ports import Clock
 from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus
+from modelyard.inference.residence.model_cache import LoadedModel
 
 FAILURE_TTL_S = 5.0
 MAX_FAILURE_TTL_S = 300.0
@@ -38,6 +41,10 @@ class PendingLoad:
     started_at: float
     estimate_s: float | None
     as_copy: bool = False
+    users: int = 1
+    """The load itself, and the calls that wait for it."""
+    model: LoadedModel[Any] | None = None
+    """What was loaded. It is leased until there are no users: each call can lease it first."""
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -70,6 +77,11 @@ class Slot:
         """Return why the last load of this version failed, or None when it did not fail."""
         failure = self.failure
         return failure if failure is not None and failure.tag == artifact.tag else None
+
+    def failure_now(self, artifact: ModelArtifact, clock: Clock) -> Failure | None:
+        """Return why this version must not be tried again yet, or None."""
+        failure = self.failure_of(artifact)
+        return failure if failure and clock.monotonic() < failure.retry_at else None
 
 
 class Slots:
