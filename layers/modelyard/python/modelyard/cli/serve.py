@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from modelyard.local.options import ServedApi
 
 
+MAX_DEFAULT_WORKERS = 4
+
+
 class NotReadyStatus(StrEnum):
     """The values of --not-ready-status."""
 
@@ -42,8 +45,13 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")
     ] = 8080,
     workers: Annotated[
-        int, typer.Option(min=1, help="Number of worker processes; each holds models.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            min=1,
+            show_default="number of processors, at most 4",
+            help="Number of worker processes; each answers HTTP and holds models.",
+        ),
+    ] = None,
     memory: Annotated[
         int,
         typer.Option(
@@ -157,7 +165,9 @@ def serve(
         folder = (
             cache_dir or user_cache_dir()
         ).absolute()  # workers may have another working directory
-        limits = Limits(workers, memory, disk, folder, max_in_flight, machine_id)
+        limits = Limits(
+            workers or _default_workers(), memory, disk, folder, max_in_flight, machine_id
+        )
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         splitters = config.splitters
@@ -201,6 +211,11 @@ def _config(location: str, endpoint_name: str | None) -> "Config":
             "--endpoint cannot be used with a config file.", param_hint="--endpoint"
         )
     return load_location(location, endpoint_name)
+
+
+def _default_workers() -> int:
+    """Return one worker for each processor; more than four would divide the memory too finely."""
+    return min(MAX_DEFAULT_WORKERS, os.cpu_count() or 1)
 
 
 def user_cache_dir() -> Path:

@@ -8,8 +8,12 @@ import hashlib
 import logging
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from modelyard.domain.ports import Predictor
+from modelyard.domain.values import Payload, Prediction
+from modelyard.runtimes.base import LoadPlan
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,15 @@ class RunningModels:
         self._file = file or mmap.mmap(-1, _PLACES * _PLACE_BYTES)
         self._free = list(range(_PLACES))
 
+    def load(self, load: Callable[[LoadPlan], Predictor], plan: LoadPlan) -> Predictor:
+        """Load a model, and note it while it is loaded and while it predicts."""
+        model_dir = os.fsencode(plan.model_dir)[: _PLACE_BYTES - 1]
+        place = self.begin(model_dir)
+        try:
+            return NotedPredictor(load(plan), self, model_dir)
+        finally:
+            self.end(place)
+
     def begin(self, model_dir: bytes) -> int:
         """Note that a model runs; returns its place. Without a free one nothing is noted."""
         try:
@@ -46,10 +59,29 @@ class RunningModels:
             self._free.append(place)
 
 
-def place_name(model_dir: Path) -> bytes:
-    """Return the text that `RunningModels` notes for a model; empty if it is too long."""
-    name = os.fsencode(model_dir)
-    return name if len(name) < _PLACE_BYTES else b""
+class NotedPredictor:
+    """A model that is noted as running during each of its calls."""
+
+    def __init__(self, predictor: Predictor, running: RunningModels, model_dir: bytes) -> None:
+        self._predictor = predictor
+        self._predict = predictor.predict
+        self._running = running
+        self._model_dir = model_dir
+        self.memory_bytes = predictor.memory_bytes
+        self.needs_files = predictor.needs_files
+        self.always_ends = getattr(predictor, "always_ends", False)
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Return the prediction of the model."""
+        place = self._running.begin(self._model_dir)
+        try:
+            return self._predict(payload)
+        finally:
+            self._running.end(place)
+
+    def close(self) -> None:
+        """Close the model."""
+        self._predictor.close()
 
 
 def open_running(path: Path) -> mmap.mmap:

@@ -25,6 +25,8 @@ from modelyard.domain.requests import InferenceBackend
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelStatus
 from modelyard.inference.assembly import build_service
+from modelyard.inference.guests.guest_loading import GuestLoading
+from modelyard.inference.quarantine import Quarantine, RunningModels, open_running
 from modelyard.local.backends import ApiProcess, RemoteWorkers, ServingWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
 from modelyard.local.envelopes.server import EnvelopeServer
@@ -76,7 +78,11 @@ class ServingWorker:
         self._name = name
         self._layout = layout
         self._clock = SystemClock()
-        self._service = build_service(layout.worker_settings(name))
+        settings = layout.worker_settings(name)
+        quarantine = Quarantine(layout.quarantine_file)
+        running = RunningModels(open_running(layout.running_file(name)))
+        loading = GuestLoading(settings.memory_bytes, quarantine.holds, running)
+        self._service = build_service(settings, loading)
         self._health = Health.open(layout.health_file, layout.names)
 
     async def serve(self, listener: socket.socket, heartbeats: int, line: socket.socket) -> None:

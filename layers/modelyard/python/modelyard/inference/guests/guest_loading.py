@@ -11,6 +11,7 @@ from modelyard.domain.values import ModelId
 from modelyard.inference.guests.guest_output import GuestOutput
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.inference.guests.nursery_client import NurseryClient
+from modelyard.inference.quarantine import RunningModels
 from modelyard.runtimes import registry
 from modelyard.runtimes.base import LoadPlan
 
@@ -32,14 +33,20 @@ def _never(model_dir: Path) -> bool:
 class GuestLoading:
     """Loads models; those that bring code or may never end become guests."""
 
-    def __init__(self, limit_bytes: int, is_quarantined: Callable[[Path], bool] = _never) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        is_quarantined: Callable[[Path], bool] = _never,
+        running: RunningModels | None = None,
+    ) -> None:
         """`limit_bytes` is the memory that one guest may use.
 
         `is_quarantined` says of the folder of an artifact's files whether it must be a guest
-        although its runtime is trusted.
+        although its runtime is trusted. `running` is told which models run in this process.
         """
         self._limit_bytes = limit_bytes
         self._is_quarantined = is_quarantined
+        self._running = running or RunningModels()
         self._output = GuestOutput()
         self._light, self._data = NurseryClient(_LIGHT), NurseryClient(_DATA)
 
@@ -63,9 +70,9 @@ class GuestLoading:
         if plan.own_process or self._is_quarantined(plan.model_dir):
             return self._load_guest(plan, model_id)
         if not plan.allow_code:
-            return registry.load(plan)
+            return self._running.load(registry.load, plan)
         try:  # only its content says whether a skops file runs code
-            return registry.load(replace(plan, allow_code=False))
+            return self._running.load(registry.load, replace(plan, allow_code=False))
         except CodeNotAllowedError:
             return self._load_guest(plan, model_id)
 

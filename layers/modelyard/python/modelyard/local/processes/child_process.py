@@ -98,7 +98,7 @@ class ChildProcess:
                 await self._start()
                 assert self._process is not None
                 code = await self._guarded(self._process)
-                logger.error("worker ended", extra={"worker": name, "exit_code": code})
+                logger.error("worker died", extra={"worker": name, "exit_code": code})
             except OSError as error:  # for example: no more processes or descriptors
                 logger.error("worker not started", extra={"worker": name, "reason": str(error)})
             except Exception:  # this loop must go on, whatever went wrong
@@ -187,7 +187,7 @@ class ChildProcess:
                 return stuck_calls
 
             reason = await exceeded(process.pid, self.command.limits, noted_heartbeat)
-        logger.error("worker killed", extra={"worker": self.command.name, "reason": reason})
+        logger.error("worker ended", extra={"worker": self.command.name, "reason": reason})
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
