@@ -8,8 +8,11 @@ import pytest
 
 from modelyard.domain.errors import (
     ArtifactInvalidError,
+    CapacityError,
     InputRejectedError,
     ModelAlreadyLoadedError,
+    ModelCrashedError,
+    ModelEndedError,
     ModelError,
     ModelNotLoadedError,
     ModelNotReadyError,
@@ -17,7 +20,7 @@ from modelyard.domain.errors import (
     PredictionError,
     TargetModelNotFoundError,
 )
-from modelyard.domain.requests import Answer, Invoke, Load, Survey, Unload
+from modelyard.domain.requests import PREDICT_LIMIT_S, Answer, Invoke, Load, Survey, Unload
 from modelyard.domain.values import (
     ModelSource,
     ModelStatus,
@@ -265,3 +268,53 @@ def test_samples_travel_with_errors_too(scene: Scene) -> None:
     scene.metrics.record(sample)
 
     assert sample in scene.invoke("no-such-model").samples
+
+
+def test_model_whose_process_ended_during_a_call_is_loaded_again_by_the_next(scene: Scene) -> None:
+    scene.predict = raising(ModelCrashedError("exited"))
+    assert isinstance(scene.invoke().error, ModelCrashedError)
+    scene.predict = echo
+
+    answer = scene.invoke()
+
+    assert answer.error is None
+    assert not answer.timings.cache_hit
+
+
+def test_call_of_a_model_whose_process_had_ended_is_answered_by_a_new_one(scene: Scene) -> None:
+    scene.invoke()
+    outcomes = [ModelEndedError("ended")]
+
+    def predict(payload: Payload) -> Prediction:
+        if outcomes:
+            raise outcomes.pop()
+        return echo(payload)
+
+    scene.predict = predict
+
+    answer = scene.invoke()
+
+    assert answer.error is None
+    assert not answer.timings.cache_hit
+
+
+def test_model_whose_process_ends_again_and_again_is_a_lack_of_capacity(scene: Scene) -> None:
+    scene.predict = raising(ModelEndedError("ended"))
+
+    assert isinstance(scene.invoke().error, CapacityError)
+
+
+@pytest.mark.parametrize(("window_s", "limit_s"), [(25.0, 60.0), (120.0, 155.0)])
+def test_prediction_may_take_longer_than_its_caller_waits(
+    scene: Scene, window_s: float, limit_s: float
+) -> None:
+    seen = []
+
+    def predict(payload: Payload) -> Prediction:
+        seen.append(PREDICT_LIMIT_S.get())
+        return echo(payload)
+
+    scene.predict = predict
+    scene.invoke(window_s=window_s)
+
+    assert seen == [limit_s]

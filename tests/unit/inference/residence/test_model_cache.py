@@ -275,3 +275,26 @@ def test_model_that_fails_to_close_frees_its_memory(cache: ModelCache) -> None:
 
     assert names(cache) == ["b"]
     assert cache.used_bytes == 80
+
+
+def test_model_that_grew_evicts_idle_ones(cache: ModelCache) -> None:
+    load(cache, "idle")
+    grown = load(cache, "grown")
+    assert cache.lease(identity("grown")) is grown
+
+    grown.resident = Weight(70)
+    cache.measure(grown)
+
+    assert names(cache) == ["grown"]
+    assert cache.used_bytes == 70
+    assert grown.residence(0).memory_bytes == 70
+
+
+def test_model_that_shrank_makes_room(cache: ModelCache) -> None:
+    shrunk = load(cache, "shrunk", 90)
+
+    shrunk.resident = Weight(0)
+    cache.measure(shrunk)
+
+    load(cache, "other", 100)
+    assert cache.used_bytes == 100

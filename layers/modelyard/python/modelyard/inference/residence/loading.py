@@ -11,6 +11,7 @@ from modelyard.domain.errors import (
     ArtifactChangedError,
     ConfigurationError,
     DependencyError,
+    ModelCrashedError,
     ModelError,
     ModelLoadError,
     ModelyardError,
@@ -130,6 +131,8 @@ class Loader(Generic[R]):
         if staged is not None:
             try:
                 return self._load_staged(source, artifact, staged, reservation)
+            except ModelCrashedError:  # a fresh copy would end another process, after minutes maybe
+                raise
             except ModelError as error:
                 # The copy on disk may be damaged: only a fresh one says that the model is bad.
                 logger.info("staging again", extra={"model": artifact.key, "reason": str(error)})
