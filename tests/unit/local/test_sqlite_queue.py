@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -27,8 +28,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "warm-1.sqlite3"
 
 
+_opened: list[SqliteQueue] = []
+
+
+@pytest.fixture(autouse=True)
+def all_closed() -> Iterator[None]:
+    """Python 3.13 warns of files that are not closed."""
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 def queue_at(path: Path) -> SqliteQueue:
-    return SqliteQueue(path, FakeClock())
+    _opened.append(SqliteQueue(path, FakeClock()))
+    return _opened[-1]
 
 
 def received(queue: SqliteQueue) -> list[WarmRequest]:
