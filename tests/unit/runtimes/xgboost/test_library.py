@@ -1,5 +1,6 @@
 """Scores straight from the library are those of the Python package, bit for bit."""
 
+import json
 import math
 import os
 import subprocess
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from modelyard.domain.errors import InputRejectedError, ModelLoadError
+from modelyard.runtimes.codecs import answer_size
 from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
 from tests.models import xgboost_models
 from tests.properties import examples
@@ -191,3 +194,34 @@ def test_load_makes_no_threads_though_openmp_may_have_some(tmp_path: Path) -> No
     )
 
     assert ran.stdout.strip() == "0"
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+@pytest.mark.parametrize(("name", "outputs"), [("regression", 1), ("probabilities", 3)])
+def test_outputs_are_those_that_the_model_states(name: str, outputs: int, form: str) -> None:
+    assert Booster(bytes(booster_of(name).save_raw(form))).outputs == outputs
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+@pytest.mark.parametrize("size", ["num_class", "num_target", "num_feature"])
+def test_sizes_that_no_model_has_are_refused_before_memory_is_taken(size: str, form: str) -> None:
+    content = json.loads(booster_of("regression").save_raw("json"))
+    content["learner"]["learner_model_param"][size] = "2147483647"
+    forged = json.dumps(content).encode()
+    if form == "ubj":
+        number = b"2147483647"
+        text = b"S" + b"l" + len(number).to_bytes(4, "big") + number
+        forged = b"{" + b"i" + bytes([len(size)]) + size.encode() + text + b"}"
+
+    with pytest.raises(ModelLoadError, match=f"states {size} 2147483647"):
+        Booster(forged)
+
+
+def test_too_many_scores_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    booster = served(booster_of("probabilities"))
+    monkeypatch.setattr(answer_size, "MAX_ANSWER_BYTES", 3 * 4 * 10 - 1)
+    rows = np.zeros((10, xgboost_models.FEATURES), np.float32)
+
+    with pytest.raises(InputRejectedError, match="30 values"):
+        booster.predict_rows(rows)
+    assert len(booster.predict_rows(rows[:9]) or ()) == 9

@@ -17,6 +17,8 @@ from modelyard.domain.values import (
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request that this thread answers; log lines and scripts read it."""
+MAX_ANSWER_BYTES = 64 << 20
+"""Largest response body in bytes. The server buffers responses whole."""
 
 PREDICT_LIMIT_S: ContextVar[float] = ContextVar("predict_limit_s", default=60.0)
 """How long the prediction of the request that this thread answers may take, in seconds.

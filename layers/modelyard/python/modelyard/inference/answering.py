@@ -6,14 +6,12 @@ from dataclasses import replace
 
 from modelyard.domain.errors import ModelError, ModelyardError, PredictionError
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.requests import REQUEST_ID, Answer, Request
+from modelyard.domain.requests import MAX_ANSWER_BYTES, REQUEST_ID, Answer, Request
 from modelyard.domain.values import Payload, Prediction
 from modelyard.inference.buffered_metrics import BufferedMetrics
 
 logger = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 64 << 20
-"""Largest response body in bytes. The server buffers responses whole."""
 INSUFFICIENT_STORAGE = 507
 """The status for lack of memory in SageMaker's container contract."""
 

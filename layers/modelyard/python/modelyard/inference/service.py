@@ -13,6 +13,7 @@ from modelyard.domain.ports import Clock, Predictor
 from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
 from modelyard.domain.values import ModelSource, Timings
 from modelyard.inference.answering import answered, predicted
+from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
 from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
@@ -35,6 +36,7 @@ class InferenceService:
         self._residence = residence
         self._metrics = metrics
         self._clock = clock
+        self._bodies = BodyBudget()
 
     def handle(self, request: Request) -> Answer:
         """Return the answer to a request. Errors are returned in it, never raised."""
@@ -60,7 +62,8 @@ class InferenceService:
         if model is None:
             return None
         try:
-            if not model.speed.is_fast_for(len(request.payload.body)):
+            body_bytes = len(request.payload.body)
+            if body_bytes > SMALL_BODY_BYTES or not model.speed.is_fast_for(body_bytes):
                 return None
             return answered(lambda _: self._answer(model, request), request, self._metrics)
         finally:
@@ -101,7 +104,8 @@ class InferenceService:
             as_copy=as_copy,
         ) as (model, is_hit):
             wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
-            return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
+            with self._bodies.room_for(request.payload.body):
+                return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
 
     def _answer(
         self,

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import InputRejectedError
-from modelyard.runtimes.codecs import csv_codec, foreign_bodies, json_codec, npy_codec
+from modelyard.runtimes.codecs import (
+    answer_size,
+    csv_codec,
+    foreign_bodies,
+    json_codec,
+    npy_codec,
+)
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 
 _MOST_TEXT_BYTES = 256 * 1024 * 1024
@@ -74,14 +80,25 @@ def cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, A
 
 
 def encode(array: np.ndarray[Any, Any], media_type: str) -> bytes:
-    """Return an array as a body of one of `TYPES`; CSV has one line per row."""
+    """Return an array as a body of one of `TYPES`; CSV has one line per row.
+
+    Raises:
+        InputRejectedError: the array has too many values for an answer.
+    """
     if media_type == NPY:
+        answer_size.refuse_values(array.size, array.itemsize)
         return npy_codec.encode(array)
+    answer_size.refuse_values(array.size, _least_bytes(array))
     values = array.tolist()
     if media_type == JSON:
         return json_codec.encode(values)
     rows = values if isinstance(values, list) else [values]
     return csv_codec.encode(rows) if media_type == CSV else json_codec.encode_lines(rows)
+
+
+def _least_bytes(array: np.ndarray[Any, Any]) -> int:
+    """Return how many bytes one value takes as text, with what separates it, at least."""
+    return 4 if array.dtype.kind == "f" else 2
 
 
 def _require_room(values: Any) -> None:

@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import json
 import math
+import re
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.codecs import answer_size
 
 _MISSING = json.dumps({"missing": math.nan, "nthread": 1}).encode()
 # As `Booster.predict`: all rounds of the model, even if early stopping found a better end.
@@ -32,6 +36,14 @@ _ALL_ROUNDS = json.dumps(
         "cache_id": 0,
     }
 ).encode()
+_SIZES = re.compile(
+    rb'num_(class|target|feature)(?:"\s*:\s*"|S(?:i.|U.|I..|l.{4}|L.{8}))(\d{1,19})', re.DOTALL
+)
+"""The sizes that a model states, in JSON or UBJSON; as texts, as XGBoost writes them."""
+_MOST = {b"class": 1 << 20, b"target": 1 << 20, b"feature": 1 << 24}
+"""The library takes memory for each class, target and feature that a model states."""
+_FLOAT_CHARACTERS = 4
+"""The shortest number in an answer, as `0.0,`."""
 _own = threading.local()
 
 
@@ -47,7 +59,10 @@ class Booster:
 
         Raises:
             LibraryError: XGBoost cannot read it.
+            ModelLoadError: it states sizes that no model has.
         """
+        self.outputs = _outputs(content)
+        """How many scores the library computes for one row."""
         self.handle = ctypes.c_void_p()
         _call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self.handle))
         weakref.finalize(self, _library.XGBoosterFree, self.handle)
@@ -100,6 +115,18 @@ class Booster:
         length, config = ctypes.c_uint64(), ctypes.c_char_p()
         _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
         return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
+
+
+def _outputs(content: bytes) -> int:
+    sizes = {b"class": 1, b"target": 1, b"feature": 1}
+    for found in _SIZES.finditer(content):
+        name, size = found[1], int(found[2])
+        if size > _MOST[name]:
+            raise ModelLoadError(
+                f"the model states num_{name.decode()} {size}; allowed are {_MOST[name]}"
+            )
+        sizes[name] = max(sizes[name], size)
+    return sizes[b"class"] * sizes[b"target"]
 
 
 def _may_be_other_than_trees(content: bytes) -> bool:
@@ -160,9 +187,14 @@ class _Scores:
         )
 
     def listed(self) -> list[Any]:
-        """Return a copy: the scores are the library's, and this thread's until its next call."""
+        """Return a copy: the scores are the library's, and this thread's until its next call.
+
+        Raises:
+            InputRejectedError: there are too many for an answer.
+        """
         count, *rest = self._shape[: self._dimensions.value]
         width = math.prod(rest)
+        answer_size.refuse_values(count * width, _FLOAT_CHARACTERS)
         flat = self._scores[: count * width]
         if not rest:
             return list(flat)

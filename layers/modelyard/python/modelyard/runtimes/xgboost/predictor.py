@@ -17,7 +17,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import memory
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import csv_codec, json_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs import answer_size, csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.xgboost import model_content
@@ -115,6 +115,7 @@ class XGBoostPredictor:
                 f"Feature size of csv inference data {rows.shape[1]} is not consistent "
                 f"with feature size of trained model {self._features}."
             )
+        answer_size.refuse_scores(len(rows), self._booster.outputs)
         return rows
 
     def _sparse(self, body: bytes) -> libsvm_codec.SparseRows:
@@ -124,6 +125,7 @@ class XGBoostPredictor:
                 f"Feature size of libsvm inference data {rows.width} is larger than "
                 f"feature size of trained model {self._features}."
             )
+        answer_size.refuse_scores(len(rows.row_starts) - 1, self._booster.outputs)
         return rows
 
     def _scores(self, rows: AbstractContextManager[c_void_p]) -> list[Any]:
