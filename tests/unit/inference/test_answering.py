@@ -1,9 +1,9 @@
 import pytest
 
 from modelyard.domain.errors import ModelError, ModelyardError
-from modelyard.domain.requests import Answer, Survey
+from modelyard.domain.requests import MAX_ANSWER_BYTES, Answer, Survey
 from modelyard.domain.values import HttpResponse, Prediction
-from modelyard.inference.answering import MAX_ANSWER_BYTES, answered
+from modelyard.inference.answering import answered
 from tests.fakes.metrics import RecordingMetrics
 
 REQUEST = Survey("housing", "memory:")

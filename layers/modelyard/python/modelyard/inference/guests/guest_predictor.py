@@ -22,9 +22,8 @@ from modelyard.domain.errors import (
     ModelyardError,
     PredictionError,
 )
-from modelyard.domain.requests import PREDICT_LIMIT_S, REQUEST_ID, Answer
+from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID, Answer
 from modelyard.domain.values import ModelId, Payload, Prediction
-from modelyard.inference.answering import MAX_ANSWER_BYTES
 from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
 from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
 from modelyard.inference.guests.guest_output import GuestOutput, Printer
