@@ -81,6 +81,15 @@ class HttpResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """What is decided about an HTTP request when only its head was read."""
+
+    max_body_bytes: int
+    refusal: HttpResponse | None = None
+    """The response, if the request is refused whatever its body is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invocation:
     """One validated call of SageMaker's InvokeEndpoint."""
 

@@ -10,31 +10,38 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from modelyard.local.handover.messages import NOT_TAKEN, NUMBER_BYTES, to_bytes
 from modelyard.local.handover.states import MAX_CONNECTIONS, ConnectionStates, State
-from modelyard.local.http.refusals import refusal
+from modelyard.local.http.refusals import unavailable
 from modelyard.local.http.rendering import date_line, rendered
 
 logger = logging.getLogger(__name__)
 
-NUMBER_BYTES = 4
 MAX_ACCEPTED_AT_ONCE = 64
+PATIENCE_S = 20.0
+"""How long a connection waits for a worker that can take it."""
 LINGER_S = 2.0
+MAX_LINGERING = 64
+"""Refused connections that are read on at a time; more are closed at once."""
+LOG_EVERY_S = 10.0
+"""How often the log says that connections are refused."""
 _RETRY_S = 0.02
+_RETRY_WITHOUT_WORKERS_S = 0.5
 _RESERVED_DESCRIPTORS = 256
 """Descriptors that are kept for everything but connections."""
+_TOO_MANY = "too many connections are open"
 
 
 @dataclass(eq=False, slots=True)
 class _Held:
-    """A connection and the worker that has it; None while none is up."""
+    """A connection and its number, which both processes know it by."""
 
     number: int
     connection: socket.socket
-    worker: "Line | None" = None
 
 
 @dataclass(eq=False, slots=True)
@@ -52,19 +59,26 @@ class Acceptor:
     """Accepts connections for the workers. Used by one event loop."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], states: ConnectionStates, max_descriptors: int
+        self,
+        listeners: Sequence[socket.socket],
+        states: ConnectionStates,
+        max_descriptors: int,
+        now: Callable[[], float] | None = None,
     ) -> None:
+        """`now` returns the time in seconds; by default that of the event loop."""
         self._listeners = listeners
         self._states = states
         self._limit = max(1, min(MAX_CONNECTIONS, max_descriptors - _RESERVED_DESCRIPTORS))
         self._free = deque(range(self._limit))
         self._lines: list[Line] = []
-        self._waiting: deque[_Held] = deque()
-        """Connections for which no worker could be reached yet."""
         self._loop = asyncio.get_running_loop()
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._now = now or self._loop.time
+        self._waiting: deque[tuple[float, _Held]] = deque()
+        """Connections that no worker could take yet, and when that is given up."""
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
         self._refusing: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
+        self._logs_again_at = 0.0
 
     def start(self) -> None:
         """Accept connections from now on."""
@@ -73,9 +87,10 @@ class Acceptor:
             self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def stop(self) -> None:
-        """Accept no more connections."""
+        """Accept no more connections, after those that clients have opened already."""
         for listener in self._listeners:
-            self._loop.remove_reader(listener.fileno())
+            if self._loop.remove_reader(listener.fileno()):
+                self._accept(listener)
             listener.close()
 
     def close(self) -> None:
@@ -84,9 +99,12 @@ class Acceptor:
             self._disconnect(line)
             for held in line.held.values():
                 held.connection.close()
-        for held in self._waiting:
+        for _, held in self._waiting:
             held.connection.close()
-        os.close(self._spare)
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._spare is not None:
+            os.close(self._spare)
 
     def new_line(self, name: str) -> Line:
         """Return the line of one worker, which is used for all its processes in turn."""
@@ -110,18 +128,18 @@ class Acceptor:
     def worker_ended(self, line: Line) -> None:
         """Find what to do with each connection of a worker whose process ended."""
         line.is_up = False
-        self._read_ended(line)
-        self._disconnect(line)
+        if line.channel is not None:
+            self._read_ended(line)
+            self._disconnect(line)
         left, line.held = line.held, {}
         counts = dict.fromkeys(State, 0)
         for held in left.values():
-            held.worker = None
             state = self._states.of(held.number)
             counts[state] += 1
             if state is State.WAITS:
-                self._hand_over(held)
+                self._hand_over(held, self._now() + PATIENCE_S)
             elif state is State.CALLED:
-                self._refuse(held, f"{line.name} ended while it answered")
+                self._refuse_held(held, f"{line.name} ended while it answered")
             else:
                 self._release(held)
         if left:
@@ -142,59 +160,60 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor is left: refuse one with the spare one
-                logger.error("connection not accepted", extra={"reason": error.strerror})
+                self._log_refusal(str(error.strerror))
                 self._accept_with_spare(listener)
                 return
             accepted.setblocking(False)
-            if not self._free:
-                self._send_refusal(accepted, "too many connections are open")
-                accepted.close()
-                continue
-            number = self._free.popleft()
-            self._states.set(number, State.WAITS)
-            self._hand_over(_Held(number, accepted))
+            if self._free:
+                number = self._free.popleft()
+                self._states.set(number, State.WAITS)
+                self._hand_over(_Held(number, accepted), self._now() + PATIENCE_S)
+            else:
+                self._log_refusal("too many connections")
+                self._refuse(accepted, _TOO_MANY)
 
     def _accept_with_spare(self, listener: socket.socket) -> None:
-        os.close(self._spare)
-        try:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        with suppress(OSError):
             accepted, _ = listener.accept()
             with accepted:
                 accepted.setblocking(False)
-                self._send_refusal(accepted, "too many connections are open")
-        except OSError:
-            pass
-        finally:
+                _send_refusal(accepted, _TOO_MANY)
+        with suppress(OSError):  # another part of the process may have taken it
             self._spare = os.open(os.devnull, os.O_RDONLY)
 
-    def _hand_over(self, held: _Held) -> None:
+    def _hand_over(self, held: _Held, give_up_at: float) -> None:
         """Give a connection to the worker that is up and has the fewest."""
-        for line in sorted(
-            (one for one in self._lines if one.is_up), key=lambda one: len(one.held)
-        ):
+        lines = [line for line in self._lines if line.is_up]
+        for line in sorted(lines, key=lambda one: len(one.held)):
             if self._send(line, held):
-                held.worker = line
                 line.held[held.number] = held
                 return
-        self._waiting.append(held)
-        if self._retry is None and any(line.is_up for line in self._lines):
-            self._retry = self._loop.call_later(_RETRY_S, self._hand_over_waiting)
+        self._waiting.append((give_up_at, held))
+        if self._retry is None:
+            pause_s = _RETRY_S if lines else _RETRY_WITHOUT_WORKERS_S
+            self._retry = self._loop.call_later(pause_s, self._hand_over_waiting)
 
     def _hand_over_waiting(self) -> None:
+        """Try again for the connections that no worker could take."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
         waiting, self._waiting = self._waiting, deque()
-        for held in waiting:
-            self._hand_over(held)
+        for give_up_at, held in waiting:
+            if self._now() < give_up_at:
+                self._hand_over(held, give_up_at)
+            else:
+                self._log_refusal("no worker is up")
+                self._refuse_held(held, "no worker is up")
 
     def _send(self, line: Line, held: _Held) -> bool:
         """Send the descriptor; returns False when the worker takes none just now."""
         assert line.channel is not None
-        number = held.number.to_bytes(NUMBER_BYTES, "big")
         try:
-            return (
-                socket.send_fds(line.channel, [number], [held.connection.fileno()]) == NUMBER_BYTES
-            )
+            socket.send_fds(line.channel, [to_bytes(held.number)], [held.connection.fileno()])
         except OSError:
             return False
         return True
@@ -213,12 +232,17 @@ class Acceptor:
                 self._loop.remove_reader(line.channel.fileno())
                 break
             line.unread += data
-        while len(line.unread) >= NUMBER_BYTES:
-            number = int.from_bytes(line.unread[:NUMBER_BYTES], "big")
-            del line.unread[:NUMBER_BYTES]
-            held = line.held.pop(number, None)
-            if held is not None:
+        complete = len(line.unread) // NUMBER_BYTES * NUMBER_BYTES
+        for start in range(0, complete, NUMBER_BYTES):
+            message = int.from_bytes(line.unread[start : start + NUMBER_BYTES], "big")
+            held = line.held.pop(message & ~NOT_TAKEN, None)
+            if held is None:
+                continue
+            if message & NOT_TAKEN:
+                self._refuse_held(held, _TOO_MANY)
+            else:
                 self._release(held)
+        del line.unread[:complete]
 
     def _disconnect(self, line: Line) -> None:
         if line.channel is not None:
@@ -231,24 +255,35 @@ class Acceptor:
         held.connection.close()
         self._free.append(held.number)
 
-    def _refuse(self, held: _Held, reason: str) -> None:
-        """Answer for a worker that cannot; read on for a moment so that nothing is reset."""
-        task = self._loop.create_task(self._refuse_and_linger(held, reason))
+    def _refuse_held(self, held: _Held, reason: str) -> None:
+        self._free.append(held.number)
+        self._refuse(held.connection, reason)
+
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        """Answer for a worker that cannot, and close the connection."""
+        _send_refusal(connection, reason)
+        if len(self._refusing) >= MAX_LINGERING:
+            connection.close()
+            return
+        task = self._loop.create_task(self._linger(connection))
         self._refusing.add(task)
         task.add_done_callback(self._refusing.discard)
 
-    async def _refuse_and_linger(self, held: _Held, reason: str) -> None:
-        self._send_refusal(held.connection, reason)
-        try:
-            with suppress(OSError, TimeoutError):
-                held.connection.shutdown(socket.SHUT_WR)
-                async with asyncio.timeout(LINGER_S):
-                    while await self._loop.sock_recv(held.connection, 1 << 16):
-                        pass
-        finally:
-            self._release(held)
+    async def _linger(self, connection: socket.socket) -> None:
+        """Read on for a moment: closing at once would reset the connection."""
+        with connection, suppress(OSError, TimeoutError):
+            connection.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(LINGER_S):
+                while await self._loop.sock_recv(connection, 1 << 16):
+                    pass
 
-    def _send_refusal(self, connection: socket.socket, reason: str) -> None:
-        response = refusal(503, "ServiceUnavailable", f"{reason}; send the request again")
-        with suppress(OSError):
-            connection.send(rendered(response, date_line(), closes=True))
+    def _log_refusal(self, reason: str) -> None:
+        """Say that connections are refused, but not of each of thousands."""
+        if self._now() >= self._logs_again_at:
+            self._logs_again_at = self._now() + LOG_EVERY_S
+            logger.error("connections refused", extra={"reason": reason})
+
+
+def _send_refusal(connection: socket.socket, reason: str) -> None:
+    with suppress(OSError):
+        connection.send(rendered(unavailable(reason), date_line(), closes=True))

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from modelyard.local.handover.acceptor import NUMBER_BYTES
+from modelyard.local.handover.messages import NOT_TAKEN, NUMBER_BYTES, to_bytes
 from modelyard.local.handover.states import ConnectionStates, State
 from modelyard.local.http.connection import ConnectionState, HttpConnection
 
@@ -42,7 +42,7 @@ class Receiver:
     def ended(self, number: int) -> None:
         """Tell the supervisor that a connection ended."""
         try:
-            self._line.send(number.to_bytes(NUMBER_BYTES, "big"))
+            self._line.send(to_bytes(number))
         except BlockingIOError:
             self._loop.call_later(_RETRY_S, self.ended, number)
         except OSError:
@@ -54,15 +54,15 @@ class Receiver:
                 data, descriptors, _, _ = socket.recv_fds(self._line, NUMBER_BYTES, 1)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:  # no descriptor is left for it
-                logger.error("connection not taken", extra={"reason": error.strerror})
-                return
-            if not data:
+            except OSError:
+                data = b""
+            if not data:  # the supervisor ended, and this process will, too
                 self.stop()
                 return
             number = int.from_bytes(data, "big")
-            if not descriptors:  # the system had no descriptor for it
-                self.ended(number)
+            if not descriptors:
+                logger.error("connection not taken", extra={"reason": "no descriptor is left"})
+                self.ended(number | NOT_TAKEN)
                 continue
             task = self._loop.create_task(self._open(number, socket.socket(fileno=descriptors[0])))
             self._opening.add(task)

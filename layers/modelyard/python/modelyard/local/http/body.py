@@ -7,7 +7,8 @@ from modelyard.local.http.request_head import MalformedRequestError, RequestHead
 MAX_LINE_BYTES = 4 << 10
 """The longest line between chunks: a size with its extensions, or a trailer."""
 MAX_TRAILER_BYTES = 16 << 10
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]*)")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 _CRLF = b"\r\n"
 
 
@@ -84,6 +85,8 @@ class BodyReader:
 
     def _end_trailer(self, line: bytes) -> None:
         """Skip a trailer: nothing here reads one. An empty line ends the body."""
+        if line and _TRAILER.fullmatch(line) is None:
+            raise MalformedRequestError("malformed HTTP: a trailer is not valid")
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MAX_TRAILER_BYTES:
             raise MalformedRequestError("the trailers of the body are too long", status=431)

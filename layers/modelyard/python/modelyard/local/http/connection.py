@@ -7,36 +7,41 @@ connections.
 
 import asyncio
 import logging
+from enum import Enum, auto
 from typing import Protocol, cast
 
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.values import HttpRequest, HttpResponse
-from modelyard.local.http.body import BodyReader
+from modelyard.domain.values import Admission, HttpRequest, HttpResponse
+from modelyard.local.http.incoming import IncomingRequest, no_memory
 from modelyard.local.http.open_connections import OpenConnections
 from modelyard.local.http.refusals import refusal
 from modelyard.local.http.rendering import rendered
 from modelyard.local.http.request_head import (
+    HeadSplitter,
     MalformedRequestError,
-    RequestHead,
     parse_head,
-    split_head,
 )
 from modelyard.local.http.site import Site
 
 logger = logging.getLogger(__name__)
 
-HEAD_TIMEOUT_S = 20.0
-BODY_TIMEOUT_S = 60.0
-SLOWEST_BYTES_PER_S = 16 << 10
-"""A body that arrives more slowly than this, beyond `BODY_TIMEOUT_S`, is refused."""
 IDLE_TIMEOUT_S = 300.0
+"""How long a connection stays open between requests."""
+HEAD_TIMEOUT_S = 20.0
+"""How long a client may take to send the head of a request."""
+BODY_TIMEOUT_S = 60.0
+"""How long it may take to send the body, plus the time at the slowest rate."""
+SLOWEST_BYTES_PER_S = 16 << 10
+"""The slowest rate at which a client may send a body, or read a response."""
+SEND_TIMEOUT_S = 30.0
+"""How long a client may read more slowly."""
+LINGER_S = 2.0
+"""How long a client that is refused early may take to read the response and stop sending."""
 MAX_DISCARDED_BYTES = 64 << 20
 """A client sends its whole request before it reads the response, so a refused body is read up to
 here.
 """
-LINGER_S = 2.0
-"""How long a client that is refused early may take to read the response and stop sending."""
-_MAX_AHEAD_BYTES = 64 << 10
+MAX_AHEAD_BYTES = 64 << 10
 """How many bytes of the next requests are read while one is answered."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
@@ -62,6 +67,22 @@ class ConnectionState(Protocol):
         ...
 
 
+class Phase(Enum):
+    """What a connection does now."""
+
+    READS_HEAD = auto()
+    """It waits for a request, or has read a part of its head."""
+    ADMITS = auto()
+    """The site looks up the caller."""
+    READS_BODY = auto()
+    ANSWERS = auto()
+    """The site makes the response."""
+    SENDS = auto()
+    """The system did not take the whole response yet."""
+    LINGERS = auto()
+    """The last response was sent; what the client still sends is thrown away."""
+
+
 class HttpConnection(asyncio.BufferedProtocol):
     """Reads requests and writes responses (asyncio protocol)."""
 
@@ -69,30 +90,22 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._site = site
         self._connections = connections
         self._state = state
+        self._phase = Phase.READS_HEAD
         self._received = bytearray()
-        self._head: RequestHead | None = None
-        self._reader: BodyReader | None = None
-        self._body: list[bytes] = []
-        self._body_bytes = self._body_limit = 0
-        self._held_bytes = 0
-        """What this connection has taken of the bytes that all connections may hold."""
-        self._refusal: HttpResponse | None = None
-        """The response to a request whose body is being thrown away."""
-        self._answering: asyncio.Task[None] | None = None
+        """What was received and is not yet part of a request."""
+        self._heads = HeadSplitter()
+        self._request: IncomingRequest | None = None
+        """The request that is read or answered."""
+        self._with_site_bytes = self._unsent_bytes = self._held_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        """What waits for the site."""
         self._is_paused = False
         self._is_drained = True
         self._is_ended = False
         """Whether the client will send no more."""
-        self._is_closing = False
+        self._is_last = False
         """Whether the connection ends after the response that is next."""
-        self._is_lingering = False
-        """Whether the last response was sent, and the rest of a request is thrown away."""
-        self._deadline = self._connections.now + IDLE_TIMEOUT_S
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is being read or answered."""
-        return self._answering is not None or self._head is not None or bool(self._received)
+        self._deadline = self._connections.now() + IDLE_TIMEOUT_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio callback)."""
@@ -104,217 +117,280 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop what was read; a call that still waits for its turn is not made (asyncio)."""
-        if self._answering is not None:
-            self._answering.cancel()
-        self._release()
+        if self._task is not None:
+            self._task.cancel()
+        self._received.clear()
+        self._forget_request()
+        self._count()
         self._connections.remove(self)
         self._state.closed()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put the bytes, which are now taken from the system (asyncio)."""
-        self._state.is_called()
+        if self._phase not in (Phase.SENDS, Phase.LINGERS):
+            self._state.is_called()
         return self._connections.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what has arrived (asyncio callback)."""
-        if self._is_lingering:
-            return
-        self._received += self._connections.buffer[:nbytes]
-        if self._answering is None:
+        if self._phase is not Phase.LINGERS:
+            self._received += self._connections.buffer[:nbytes]
             self._advance()
-        elif len(self._received) > _MAX_AHEAD_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Answer the requests that were sent before the client ended its side (asyncio)."""
         self._is_ended = True
-        return not self._is_lingering and (self._answering is not None or not self._is_drained)
+        if self._phase is Phase.LINGERS:
+            self._transport.close()
+        else:
+            self._advance()
+        return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """The system did not take the whole response (asyncio callback)."""
         self._is_drained = False
 
     def resume_writing(self) -> None:
-        """The response was sent (asyncio callback)."""
+        """The system has taken all that was written (asyncio callback)."""
         self._is_drained = True
-        self._end_response()
+        if self._phase is Phase.SENDS:
+            self._end_response()
 
     def time_out_if_due(self, now: float) -> None:
         """Close the connection if the client takes too long."""
-        if now < self._deadline or self._answering is not None or not self._is_drained:
+        if now < self._deadline:
             return
-        if self.is_busy and not self._is_lingering:
-            self._refuse_and_close(refusal(408, "RequestTimeout", "the request came too slowly"))
-        else:
-            self.close()
+        match self._phase:
+            case Phase.SENDS:
+                unsent_bytes = self._transport.get_write_buffer_size()
+                if self._unsent_bytes - unsent_bytes < SLOWEST_BYTES_PER_S * SEND_TIMEOUT_S:
+                    self.abort()
+                self._unsent_bytes = unsent_bytes
+                self._deadline = now + SEND_TIMEOUT_S
+                self._count()
+            case Phase.LINGERS:
+                self.abort()
+            case _ if self._is_idle:
+                self._transport.close()
+            case _:
+                self._refuse_and_close(
+                    refusal(408, "RequestTimeout", "the request came too slowly")
+                )
 
     def close_when_idle(self) -> None:
         """End the connection after the response to the request that is being answered."""
-        self._is_closing = True
-        if not self.is_busy and self._is_drained:
-            self.close()
+        self._is_last = True
+        if self._is_idle:
+            self._transport.close()
 
-    def close(self) -> None:
-        """Close the connection after what was written was sent."""
-        self._is_closing = True
-        self._transport.close()
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._phase is Phase.READS_HEAD and not self._received
 
     def _advance(self) -> None:
-        """Answer the requests that were received as a whole."""
+        """Read on; answer the request if it is complete."""
+        if self._transport.is_closing():
+            return
         try:
-            while self._answering is None and self._is_drained and self._has_request():
-                self._answer()
+            if self._phase is Phase.READS_HEAD:
+                self._read_head()
+            if self._phase is Phase.READS_BODY:
+                self._read_body()
         except MalformedRequestError as error:
             message = f"1 validation error detected: {error.reason}"
             self._refuse_and_close(refusal(error.status, "ValidationError", message))
+        self._count()
+        self._pause_or_resume()
 
-    def _has_request(self) -> bool:
-        """Read on; returns whether a request is complete."""
-        if self._transport.is_closing():
-            return False
-        if self._head is None:
-            text = split_head(self._received)
-            if text is None:
-                self._wait_for_head()
-                return False
-            self._begin(parse_head(text))
-        assert self._reader is not None
-        data = self._reader.take(self._received)
-        if data:
-            self._keep(data)
-        return self._reader.is_complete
-
-    def _wait_for_head(self) -> None:
-        now = self._connections.now
-        if not self._received:
+    def _read_head(self) -> None:
+        text = self._heads.split(self._received)
+        if text is not None:
+            self._request = IncomingRequest(parse_head(text), self._client, self._site)
+            self._phase = Phase.READS_BODY
+            self._deadline = self._connections.now() + BODY_TIMEOUT_S
+        elif self._is_ended:
+            self._end_incomplete()
+        elif len(self._received) > self._connections.free_bytes:
+            self._refuse_and_close(no_memory())
+        elif not self._received:
             self._state.waits()
-            self._deadline = now + IDLE_TIMEOUT_S
-        elif self._deadline > now + HEAD_TIMEOUT_S:
-            self._deadline = now + HEAD_TIMEOUT_S
-
-    def _begin(self, head: RequestHead) -> None:
-        self._head, self._reader = head, BodyReader(head)
-        if self._reader.is_complete:
-            return
-        self._deadline = self._connections.now + BODY_TIMEOUT_S
-        self._body_limit = self._site.body_limit(head.method, head.target)
-        if head.content_length > self._body_limit:
-            self._refusal = self._site.too_large(head.method, head.target)
-        elif head.content_length > self._connections.free_bytes:
-            self._refusal = _no_memory()
-        elif head.waits_for_continue and not self._received:
-            self._transport.write(_CONTINUE)
-        if self._refusal is not None and head.waits_for_continue:
-            self._refuse_and_close(self._refusal)
-
-    def _keep(self, data: bytes) -> None:
-        """Add a part of the body, unless it is too much."""
-        assert self._head is not None
-        self._body_bytes += len(data)
-        self._deadline += len(data) / SLOWEST_BYTES_PER_S
-        if self._refusal is None:
-            if self._body_bytes > self._body_limit:
-                self._refusal = self._site.too_large(self._head.method, self._head.target)
-            elif not self._connections.hold(len(data)):
-                self._refusal = _no_memory()
-            else:
-                self._held_bytes += len(data)
-                self._body.append(data)
-                return
-            self._release()
-        if self._body_bytes > MAX_DISCARDED_BYTES:
-            self._refuse_and_close(self._refusal)
-
-    def _answer(self) -> None:
-        head, body = self._head, b"".join(self._body)
-        assert head is not None
-        self._body.clear()
-        self._deadline = _NEVER
-        if self._refusal is not None:
-            self._send(self._refusal)
-            return
-        request = HttpRequest(head.method, head.target, head.headers, body, self._client)
-        response = self._site.answer_now(request)
-        if response is None:
-            self._answering = asyncio.create_task(self._answer_later(request))
         else:
+            self._deadline = min(self._deadline, self._connections.now() + HEAD_TIMEOUT_S)
+
+    def _read_body(self) -> None:
+        """Add what has arrived of the body.
+
+        A body that is not complete is kept only if the site admits the request.
+        """
+        request = self._request
+        assert request is not None
+        size_bytes = request.take(self._received, self._connections.free_bytes)
+        self._deadline += size_bytes / SLOWEST_BYTES_PER_S
+        if request.is_complete:
+            self._answer(request)
+        elif self._is_ended:
+            self._end_incomplete()
+        elif request.admission is None:
+            admission = self._site.admit_now(request.without_body())
+            if admission is None:
+                self._phase = Phase.ADMITS
+                self._task = asyncio.create_task(self._admit_later(request))
+            else:
+                self._admit(request, admission)
+        elif request.refusal is not None and request.received_bytes > MAX_DISCARDED_BYTES:
+            self._refuse_and_close(request.refusal)
+
+    async def _admit_later(self, request: IncomingRequest) -> None:
+        try:
+            admission = await self._site.admit(request.without_body())
+        except Exception:
+            logger.exception("caller not looked up")
+            admission = Admission(0, refusal(500, "InternalFailure", INTERNAL_ERROR))
+        self._task = None
+        if not self._transport.is_closing():
+            self._phase = Phase.READS_BODY
+            self._admit(request, admission)
+            self._advance()
+
+    def _admit(self, request: IncomingRequest, admission: Admission) -> None:
+        """Find out whether to keep the body, and let a client that waits for that send it."""
+        request.admit(admission, self._connections.free_bytes)
+        head, refused = request.head, request.refusal
+        if head.waits_for_continue and not request.received_bytes and not self._received:
+            if refused is None:
+                self._transport.write(_CONTINUE)
+            else:
+                self._refuse_and_close(refused)
+        elif refused is not None and head.content_length > MAX_DISCARDED_BYTES:
+            self._refuse_and_close(refused)
+
+    def _answer(self, incoming: IncomingRequest) -> None:
+        self._phase = Phase.ANSWERS
+        self._deadline = _NEVER
+        if incoming.refusal is not None:
+            self._send(incoming.refusal)
+            return
+        request = incoming.complete()
+        try:
+            response = self._site.answer_now(request)
+        except Exception:
+            response = _failed(request)
+        if response is not None:
             self._send(response)
+            return
+        self._with_site_bytes = len(request.body)
+        self._task = asyncio.create_task(self._answer_later(request))
 
     async def _answer_later(self, request: HttpRequest) -> None:
         try:
             response = await self._site.answer(request)
         except Exception:
-            logger.exception(
-                "request failed", extra={"path": request.target[:200].decode("latin-1")}
-            )
-            response = refusal(500, "InternalFailure", INTERNAL_ERROR)
-        self._answering = None
-        if self._transport.is_closing():
-            return
-        self._send(response)
-        if self._is_paused:
-            self._is_paused = False
-            self._transport.resume_reading()
-        if self._is_drained:
-            self._advance()
+            response = _failed(request)
+        self._task = None
+        if not self._transport.is_closing():
+            self._send(response)
 
     def _send(self, response: HttpResponse) -> None:
-        head = self._head
-        assert head is not None
-        self._is_closing = self._is_closing or not head.keeps_alive
+        assert self._request is not None
+        head = self._request.head
+        self._is_last = self._is_last or not head.keeps_alive
+        self._phase = Phase.SENDS
         self._state.is_answering()
         data = self._rendered(response, is_head=head.method == "HEAD")
-        self._held_bytes += self._connections.hold_response(len(data))
         self._transport.write(data)
         if self._is_drained:
             self._end_response()
+            return
+        self._with_site_bytes = 0
+        self._unsent_bytes = len(data)
+        self._deadline = self._connections.now() + SEND_TIMEOUT_S
+        self._count()
 
     def _end_response(self) -> None:
-        """Get ready for the next request, after the whole response was given to the system."""
-        self._release()
-        self._head, self._reader, self._refusal = None, None, None
-        self._body_bytes = 0
-        self._deadline = self._connections.now + IDLE_TIMEOUT_S
-        if self._received and not self._is_closing:
-            self._connections.call_soon(self._advance)
-        elif self._is_closing or self._is_ended:
+        """Get ready for the next request, after the system has taken the whole response."""
+        self._forget_request()
+        if self._is_last:
+            self._linger() if self._received else self._transport.close()
+        else:
+            self._phase = Phase.READS_HEAD
+            self._deadline = self._connections.now() + IDLE_TIMEOUT_S
+            if self._received or self._is_ended:
+                self._state.is_called()
+                self._connections.call_soon(self._advance)
+            else:
+                self._state.waits()
+        self._count()
+        self._pause_or_resume()
+
+    def _end_incomplete(self) -> None:
+        """Close a connection whose client has ended its side, also within a request."""
+        if self._is_idle:
             self._transport.close()
         else:
-            self._state.waits()
+            self._refuse_and_close(
+                refusal(400, "ValidationError", "the connection ended within the request")
+            )
 
     def _refuse_and_close(self, response: HttpResponse) -> None:
-        """Send a response before the request was read to its end, and close the connection.
-
-        What the client still sends is read for a moment: closing earlier would reset the
-        connection, and the client might not see the response.
-        """
-        self._is_closing = self._is_lingering = True
+        """Send a response before the request was read to its end, and close the connection."""
+        self._is_last = True
         self._received.clear()
-        self._release()
+        self._forget_request()
         self._state.is_answering()
         self._transport.write(self._rendered(response))
-        if self._is_ended or not self._transport.can_write_eof():
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close the connection when the client stops to send.
+
+        Closing earlier would reset the connection, and the client might not see the response.
+        """
+        self._phase = Phase.LINGERS
+        self._received.clear()
+        self._deadline = self._connections.now() + LINGER_S
+        if self._is_ended:
             self._transport.close()
-            return
-        self._transport.write_eof()
-        self._deadline = self._connections.now + LINGER_S
+        elif not self._transport.is_closing():
+            self._transport.write_eof()
 
     def _rendered(self, response: HttpResponse, *, is_head: bool = False) -> bytes:
-        date, closes = self._connections.date, self._is_closing
+        date, closes = self._connections.date, self._is_last
         try:
             return rendered(response, date, is_head=is_head, closes=closes)
         except ValueError as error:
-            logger.error("response has an illegal header", extra={"reason": str(error)})
-            refused = refusal(500, "InternalFailure", "the response has an illegal header")
+            logger.error("response not valid", extra={"reason": str(error)})
+            refused = refusal(500, "InternalFailure", "the response is not valid in HTTP")
             return rendered(refused, date, is_head=is_head, closes=closes)
 
-    def _release(self) -> None:
-        self._connections.release(self._held_bytes)
-        self._held_bytes = 0
-        self._body.clear()
+    def _forget_request(self) -> None:
+        self._request = None
+        self._with_site_bytes = self._unsent_bytes = 0
+
+    def _count(self) -> None:
+        """Count the bytes that this connection holds among those of all connections."""
+        held_bytes = len(self._received) + self._with_site_bytes + self._unsent_bytes
+        if self._request is not None:
+            held_bytes += self._request.held_bytes
+        self._connections.held_bytes += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
+
+    def _pause_or_resume(self) -> None:
+        """Read no further requests while there are enough bytes of them."""
+        is_busy = self._phase in (Phase.ADMITS, Phase.ANSWERS, Phase.SENDS)
+        is_full = is_busy and len(self._received) > MAX_AHEAD_BYTES
+        if is_full == self._is_paused or self._transport.is_closing():
+            return
+        self._is_paused = is_full
+        if is_full:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
 
-def _no_memory() -> HttpResponse:
-    message = "too many bytes of requests are in memory; send the request again"
-    return refusal(503, "ServiceUnavailable", message)
+def _failed(request: HttpRequest) -> HttpResponse:
+    logger.exception("request failed", extra={"path": request.target[:200].decode("latin-1")})
+    return refusal(500, "InternalFailure", INTERNAL_ERROR)

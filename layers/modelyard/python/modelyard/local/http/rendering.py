@@ -1,11 +1,17 @@
 """The bytes of an HTTP/1.1 response."""
 
+import re
 from email.utils import formatdate
 from http import HTTPStatus
 
 from modelyard.domain.values import HttpResponse
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %s" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+_LEGAL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*")
+_WITHOUT_BODY = (204, 304)
 
 
 def rendered(
@@ -13,18 +19,21 @@ def rendered(
 ) -> bytes:
     """Return the bytes of a response; `is_head` leaves out the body, for the method HEAD.
 
-    `date` is what `date_line` returned a short time ago.
+    `date` is what `date_line` returned a short time ago. The length of the body is added here.
 
     Raises:
-        ValueError: HTTP does not allow the name or the value of a header.
+        ValueError: HTTP does not allow the status, or the name or the value of a header.
     """
-    has_body = response.status not in (204, 304)
-    lines = [b"HTTP/1.1 %d %s" % (response.status, _REASONS.get(response.status, b"")), date]
+    status = response.status
+    if not 200 <= status <= 999:
+        raise ValueError(f"{status} is not the status of a response")
+    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, date]
     for name, value in response.headers:
         line = f"{name}: {value}".encode("latin-1")
-        if b"\r" in line or b"\n" in line:
-            raise ValueError(f"the value of {name} has more than one line")
+        if _LEGAL.fullmatch(line) is None:
+            raise ValueError(f"the header {name!r} has a character that HTTP does not allow")
         lines.append(line)
+    has_body = status not in _WITHOUT_BODY
     if has_body:
         lines.append(b"content-length: %d" % len(response.body))
     if closes:

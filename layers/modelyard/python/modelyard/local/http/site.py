@@ -1,19 +1,23 @@
-"""What a connection needs of whoever answers its requests."""
+"""What a connection needs of the application that answers its requests."""
 
 from typing import Protocol
 
-from modelyard.domain.values import HttpRequest, HttpResponse
+from modelyard.domain.values import Admission, HttpRequest, HttpResponse
 
 
 class Site(Protocol):
     """Answers complete requests."""
 
-    def body_limit(self, method: str, target: bytes) -> int:
-        """Return how many bytes the body of this request may have."""
+    def admit_now(self, head: HttpRequest) -> Admission | None:
+        """Decide about a request without its body; None if the caller has to be looked up."""
         ...
 
-    def too_large(self, method: str, target: bytes) -> HttpResponse:
-        """Return the response to a request whose body is longer."""
+    async def admit(self, head: HttpRequest) -> Admission:
+        """Decide about a request without its body."""
+        ...
+
+    def too_large(self, head: HttpRequest) -> HttpResponse:
+        """Return the response to a request whose body is longer than it may be."""
         ...
 
     def answer_now(self, request: HttpRequest) -> HttpResponse | None:

@@ -50,16 +50,18 @@ def create_app(
     `missing` returns the names of processes that do not run: `/ping` then answers 503.
     """
     app = Starlette()
+    app.router.redirect_slashes = False  # the redirect would go where the header Host says
     invoking = InvokeRoutes(router, catalog, location)
     managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
-    one_model = f"{endpoint}/models/{{model:path}}"
+    models = "/endpoints/{endpoint}/models"  # no slash: names of models may contain `/models/`
+    one_model = f"{models}/{{model:path}}"
     routes: tuple[tuple[str, str, Handler], ...] = (
         ("POST", f"{endpoint}/async-invocations", invoking.refuse),
         ("POST", f"{endpoint}/invocations-response-stream", invoking.refuse),
         ("GET", "/endpoints", managing.list_endpoints),
-        ("GET", f"{endpoint}/models", managing.guarded(managing.list_models)),
-        ("POST", f"{endpoint}/models", managing.guarded(managing.load)),
+        ("GET", models, managing.guarded(managing.list_models)),
+        ("POST", models, managing.guarded(managing.load)),
         ("GET", one_model, managing.guarded(managing.show)),
         ("DELETE", one_model, managing.guarded(managing.unload)),
     )

@@ -1,5 +1,6 @@
 """Run an ASGI application for one complete request."""
 
+import asyncio
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,7 +23,7 @@ async def response_of(app: ASGIApp, request: HttpRequest) -> HttpResponse:
         "query_string": query,
         "root_path": "",
         "headers": request.headers,
-        "client": (request.client, 0),
+        "client": (request.client, 0) if request.client else None,
         "server": None,
     }
     bodies = [request.body]
@@ -32,6 +33,7 @@ async def response_of(app: ASGIApp, request: HttpRequest) -> HttpResponse:
     async def receive() -> Message:
         if bodies:
             return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+        await asyncio.Event().wait()  # the client stays until the response is complete
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:

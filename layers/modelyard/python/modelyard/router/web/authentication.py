@@ -140,7 +140,7 @@ class Authentication:
             return
         key, headers = split_key(scope["headers"])
         scope = {**scope, "headers": headers}
-        if _is_open(scope):
+        if is_open(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -158,8 +158,9 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
-def _is_open(scope: Scope) -> bool:
-    return bool(scope["path"] == _OPEN_PATH or scope["method"] == "OPTIONS")
+def is_open(method: str, path: str) -> bool:
+    """Return whether a request needs no authentication."""
+    return path == _OPEN_PATH or method == "OPTIONS"
 
 
 async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: Send) -> None:

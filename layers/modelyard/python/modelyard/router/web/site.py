@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.keys import split_key
-from modelyard.domain.values import HttpRequest, HttpResponse, Principal
+from modelyard.domain.values import Admission, HttpRequest, HttpResponse, Principal
 from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.asgi import response_of
-from modelyard.router.web.authentication import Authenticator, refused
+from modelyard.router.web.authentication import Authenticator, is_open, refused
 from modelyard.router.web.calling import MAX_CALL_BYTES
 from modelyard.router.web.exchange import too_large
 from modelyard.router.web.invoking import InvokeCall, InvokeRoutes
@@ -26,6 +26,9 @@ from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, ErrorCon
 
 logger = logging.getLogger(__name__)
 
+MAX_OPEN_BODY_BYTES = 16 << 10
+"""The longest body of a request that needs no key: its routes read none."""
+_NO_ENDPOINT = ErrorContext("")
 # The SDK keeps a stage of the endpoint URL as a prefix of the path.
 _INVOCATIONS = re.compile(rb"(?:/[^/?]+)??/endpoints/([^?]*)/invocations(?:\?.*)?", re.DOTALL)
 
@@ -46,17 +49,35 @@ class WebSite:
         self._authenticator = authenticator
         self._api_paths = api_paths
 
-    def body_limit(self, method: str, target: bytes) -> int:
-        """Return how many bytes the body of a request may have."""
-        return MAX_CALL_BYTES if self._is_api(target) else MAX_BODY_BYTES
+    def admit_now(self, head: HttpRequest) -> Admission | None:
+        """Decide about a request without its body; None if the key has to be looked up."""
+        if self._is_open(head):
+            return Admission(MAX_OPEN_BODY_BYTES)
+        key, _ = split_key(head.headers)
+        try:
+            principal = self._authenticator.principal_now(key)
+        except ModelyardError as error:
+            return self._refused(error, head)
+        return None if principal is None else Admission(self._body_limit(head))
 
-    def too_large(self, method: str, target: bytes) -> HttpResponse:
-        """Return the response to a request whose body is longer."""
-        error = too_large(self.body_limit(method, target))
-        if self._is_api(target):
-            return _finished(render_api_error(error), str(uuid.uuid4()))
-        name = self._invoked(method, target) or ""
-        return _finished(render_error(error, ErrorContext(name)), str(uuid.uuid4()))
+    async def admit(self, head: HttpRequest) -> Admission:
+        """Decide about a request without its body: that of an unknown caller is not kept."""
+        key, _ = split_key(head.headers)
+        try:
+            await self._authenticator.principal({}, key)
+        except ModelyardError as error:
+            return self._refused(error, head)
+        return Admission(self._body_limit(head))
+
+    def too_large(self, head: HttpRequest) -> HttpResponse:
+        """Return the response to a request whose body is longer than it may be."""
+        if self._is_open(head):
+            return _finished(render_error(too_large(MAX_OPEN_BODY_BYTES), _NO_ENDPOINT), _new_id())
+        error = too_large(self._body_limit(head))
+        if self._is_api(head.target):
+            return _finished(render_api_error(error), _new_id())
+        name = self._invoked(head.method, head.target) or ""
+        return _finished(render_error(error, ErrorContext(name)), _new_id())
 
     def answer_now(self, request: HttpRequest) -> HttpResponse | None:
         """Return the response if it can be made without waiting, else None."""
@@ -64,7 +85,7 @@ class WebSite:
         if name is None:
             return None
         key, headers = split_key(request.headers)
-        request_id = str(uuid.uuid4())
+        request_id = _new_id()
         try:
             principal = self._authenticator.principal_now(key)
         except ModelyardError as error:
@@ -81,7 +102,7 @@ class WebSite:
         if name is None:
             return await response_of(self._app, request)
         key, headers = split_key(request.headers)
-        request_id = str(uuid.uuid4())
+        request_id = _new_id()
         try:
             principal = await self._authenticator.principal({}, key)
         except ModelyardError as error:
@@ -98,8 +119,21 @@ class WebSite:
             return None
         return unquote(match[1].decode("latin-1"))
 
+    def _body_limit(self, head: HttpRequest) -> int:
+        return MAX_CALL_BYTES if self._is_api(head.target) else MAX_BODY_BYTES
+
+    def _is_open(self, head: HttpRequest) -> bool:
+        return is_open(head.method, _path(head.target))
+
+    def _refused(self, error: ModelyardError, head: HttpRequest) -> Admission:
+        return Admission(0, _finished(refused(error, _path(head.target)), _new_id()))
+
     def _is_api(self, target: bytes) -> bool:
         return bool(self._api_paths) and _path(target) in self._api_paths
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _path(target: bytes) -> str:

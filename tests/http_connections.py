@@ -1,0 +1,208 @@
+"""An HTTP connection of the server in a test: a real socket, a site that the test controls."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from modelyard.domain.values import Admission, HttpRequest, HttpResponse
+from modelyard.local.http.connection import ConnectionState, HttpConnection
+from modelyard.local.http.open_connections import OpenConnections
+
+PATIENCE_S = 20.0
+
+
+class EchoSite:
+    """`Site` that answers with the body of the request.
+
+    `/later` is answered by a task, `/held` when the test sets `release`, `/wrong` with an illegal
+    header, `/broken` and `/broken-later` raise.
+    """
+
+    def __init__(self, max_body_bytes: int = 1 << 20) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.requests: list[HttpRequest] = []
+        self.admitted: list[HttpRequest] = []
+        self.release = asyncio.Event()
+        self.called = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.response: HttpResponse | None = None
+        """What is answered instead of the body."""
+        self.refuses: HttpResponse | None = None
+        """The response to callers who are not known."""
+        self.looks_up = False
+        """Whether callers have to be looked up."""
+
+    def admit_now(self, head: HttpRequest) -> Admission | None:
+        self.admitted.append(head)
+        return None if self.looks_up else Admission(self.max_body_bytes, self.refuses)
+
+    async def admit(self, head: HttpRequest) -> Admission:
+        await self.release.wait()
+        return Admission(self.max_body_bytes, self.refuses)
+
+    def too_large(self, head: HttpRequest) -> HttpResponse:
+        return HttpResponse(413, (), b"too large")
+
+    def answer_now(self, request: HttpRequest) -> HttpResponse | None:
+        self.requests.append(request)
+        self.called.set()
+        if request.target == b"/broken":
+            raise RuntimeError("broken")
+        if request.target in (b"/later", b"/held", b"/broken-later"):
+            return None
+        return self._response(request)
+
+    async def answer(self, request: HttpRequest) -> HttpResponse:
+        if request.target == b"/broken-later":
+            raise RuntimeError("broken")
+        if request.target == b"/held":
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        return self._response(request)
+
+    def _response(self, request: HttpRequest) -> HttpResponse:
+        return self.response or HttpResponse(200, (("content-type", "text/x"),), request.body)
+
+
+class RecordedState:
+    """`ConnectionState` that remembers what it was told, without repetitions."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.is_closed = asyncio.Event()
+
+    def waits(self) -> None:
+        self._tell("waits")
+
+    def is_called(self) -> None:
+        self._tell("called")
+
+    def is_answering(self) -> None:
+        self._tell("answering")
+
+    def closed(self) -> None:
+        self._tell("closed")
+        self.is_closed.set()
+
+    def _tell(self, what: str) -> None:
+        if self.told[-1:] != [what]:
+            self.told.append(what)
+
+
+@dataclass
+class Received:
+    """A response, as it came over the wire."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, wanted: str) -> str | None:
+        return next((value for name, value in self.headers if name == wanted), None)
+
+
+@dataclass
+class Client:
+    """The other end of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def end(self) -> None:
+        """Send no more."""
+        self.writer.write_eof()
+
+    async def ask(self, data: bytes, *, is_head: bool = False) -> Received:
+        """Send a request and return the response."""
+        await self.send(data)
+        return await self.response(is_head=is_head)
+
+    async def response(self, *, is_head: bool = False) -> Received:
+        async with asyncio.timeout(PATIENCE_S):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            line, *rest = head[:-4].decode("latin-1").split("\r\n")
+            headers = [tuple(text.split(": ", 1)) for text in rest]
+            status = int(line.split(" ")[1])
+            found = Received(status, headers, b"")  # type: ignore[arg-type]
+            length = 0 if is_head else int(found.header("content-length") or 0)
+            found.body = await self.reader.readexactly(length)
+        return found
+
+    async def rest(self) -> bytes:
+        """Return what comes until the server closes the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.reader.read()
+
+
+@dataclass
+class Server:
+    """What the connections of a test share."""
+
+    site: EchoSite
+    connections: OpenConnections
+    states: list[RecordedState] = field(default_factory=list)
+    made: list[HttpConnection] = field(default_factory=list)
+    now_s: float = 1_000.0
+
+    def connection(self, state: ConnectionState) -> HttpConnection:
+        made = HttpConnection(self.site, self.connections, state)
+        self.made.append(made)
+        return made
+
+    @asynccontextmanager
+    async def client(self, receive_bytes: int = 0) -> AsyncIterator[Client]:
+        """Yield the client of a new connection, whose socket buffers so many bytes."""
+        loop, state = asyncio.get_running_loop(), RecordedState()
+        self.states.append(state)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.socket()
+            if receive_bytes:
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            theirs.setblocking(False)
+            await loop.sock_connect(theirs, listener.getsockname())
+            ours, _ = listener.accept()
+        if receive_bytes:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, receive_bytes)
+        ours.setblocking(False)
+        transport, _ = await loop.connect_accepted_socket(lambda: self.connection(state), ours)
+        reader, writer = await asyncio.open_connection(sock=theirs, limit=1 << 16)
+        try:
+            yield Client(reader, writer)
+        finally:
+            writer.close()
+            transport.abort()
+            await asyncio.wait_for(state.is_closed.wait(), PATIENCE_S)
+
+    async def until(self, is_so: Callable[[], object]) -> None:
+        """Let the event loop run until something is so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_so():
+                await asyncio.sleep(0)
+
+
+def new_server(limit_bytes: int = 1 << 30, max_body_bytes: int = 1 << 20) -> Server:
+    """Return a server whose clock moves only when the test says so."""
+    server: Server
+    connections = OpenConnections(limit_bytes, lambda: server.now_s)
+    server = Server(EchoSite(max_body_bytes), connections)
+    return server
+
+
+def post(body: bytes, *headers: str, target: str = "/now") -> bytes:
+    """Return the bytes of a POST."""
+    return head_of(len(body), *headers, target=target) + body
+
+
+def head_of(length: int, *headers: str, target: str = "/now") -> bytes:
+    """Return the head of a POST whose body has so many bytes."""
+    lines = (f"POST {target} HTTP/1.1", "Host: x", f"Content-Length: {length}", *headers, "", "")
+    return "\r\n".join(lines).encode("latin-1")
