@@ -32,6 +32,8 @@ class LoadPlan:
     """The format of `model_file`, detected from its first bytes."""
     warnings: tuple[str, ...] = ()
     """What people should know of the artifact, such as code that is not run."""
+    is_checked: bool = False
+    """Whether the numbers in the model were checked when the artifact was staged."""
     own_process: bool = False
     """Whether it needs a process of its own: it runs code of the artifact, or may never end."""
 
@@ -55,6 +57,8 @@ class ArtifactPlan:
     warnings: tuple[str, ...] = ()
     may_not_end: bool = False
     """Whether a call may never end, without code of the artifact: a graph with control flow."""
+    is_checked: bool = False
+    """Whether the numbers in the model were checked. A load relies on that."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:

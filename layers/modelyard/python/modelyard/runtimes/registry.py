@@ -57,6 +57,9 @@ _PLANS_VERSION = "3"
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
 """Reading a JSON model takes 13 times its size in memory, and no memory is reserved for that."""
 
+_CHECKED = (Format.XGBOOST_JSON, Format.XGBOOST_UBJ)
+"""Formats that a load reads without another look, if they were checked when they were staged."""
+
 _REWRITTEN = (Format.XGBOOST_JSON, Format.XGBOOST_LEGACY, Format.PICKLED_BOOSTER)
 
 # What SageMaker's model server answers when a model does not fit.
@@ -87,7 +90,10 @@ def prepare(model_dir: Path) -> dict[str, Any] | None:
     try:
         plan = plan_artifact(model_dir)
         if _rewrite(plan, model_dir):
-            plan = plan_artifact(model_dir)
+            plan = replace(plan_artifact(model_dir), is_checked=True)
+        elif plan.format in _CHECKED and plan.file is not None:
+            _runtime("xgboost").check(model_dir / plan.file, plan.format)
+            plan = replace(plan, is_checked=True)
     except ModelError:
         return None
     return asdict(plan)

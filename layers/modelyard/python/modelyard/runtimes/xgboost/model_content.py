@@ -9,7 +9,13 @@ from typing import Any
 
 from modelyard.domain.errors import ArtifactInvalidError, CodeNotAllowedError
 from modelyard.runtimes.model_format import PICKLES, FileEdges, Format
-from modelyard.runtimes.xgboost import legacy_binary, pickled_booster, ubjson, version_gate
+from modelyard.runtimes.xgboost import (
+    legacy_binary,
+    pickled_booster,
+    structure,
+    ubjson,
+    version_gate,
+)
 from modelyard.runtimes.xgboost.legacy_binary import Features
 from modelyard.runtimes.xgboost.pickled_booster import PickledBooster
 
@@ -21,21 +27,31 @@ _SIZE = struct.Struct("<q")
 _PARAMETERS = re.compile(rb'"learner_model_param"\s*:\s*\{')
 
 
-def read(path: Path, kind: Format, *, same_rounds: bool = False) -> bytes:
-    """Return the model in a file as JSON or UBJSON.
+def read(path: Path, kind: Format, *, same_rounds: bool = False, is_checked: bool = False) -> bytes:
+    """Return the model in a file as JSON or UBJSON, whose numbers the library can rely on.
 
-    `same_rounds` is for callers who count rounds, see `legacy_binary.as_ubjson`.
+    `is_checked` says that they were checked when the artifact was staged. `same_rounds` is for
+    callers who count rounds, see `legacy_binary.as_ubjson`.
 
     Raises:
         ArtifactInvalidError: the model is damaged.
         CodeNotAllowedError: a pickle is more than a booster and would have to be run.
-        ModelLoadError: a pickled model was written by a newer XGBoost than the installed one.
+        ModelLoadError: its numbers contradict each other, or a pickled model was written by a
+            newer XGBoost than the installed one.
     """
     content, name = path.read_bytes(), path.name
+    if kind in (Format.XGBOOST_LEGACY, *PICKLES):
+        content = _converted(content, name, kind, same_rounds=same_rounds)
+    else:
+        content = _with_base_score(content)
+    if not is_checked:
+        structure.check(content)
+    return content
+
+
+def _converted(content: bytes, name: str, kind: Format, *, same_rounds: bool) -> bytes:
     if kind is Format.XGBOOST_LEGACY:
         return legacy_binary.as_ubjson(content, name, same_rounds=same_rounds)
-    if kind not in PICKLES:
-        return _with_base_score(content)
     try:
         found = pickled_booster.read(content)
     except pickled_booster.UnreadablePickleError as error:

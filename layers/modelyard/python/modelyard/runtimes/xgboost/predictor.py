@@ -32,7 +32,7 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
     try:
-        content = model_content.read(plan.model_file, plan.format)
+        content = model_content.read(plan.model_file, plan.format, is_checked=plan.is_checked)
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise
@@ -47,6 +47,15 @@ def load_native(plan: LoadPlan) -> Any:
     from modelyard.runtimes.xgboost import package
 
     return package.load_native(plan)
+
+
+def check(path: Path, kind: Format) -> None:
+    """Return if the library can rely on the numbers in a model.
+
+    Raises:
+        ModelError: it cannot.
+    """
+    model_content.read(path, kind)
 
 
 def rewrite_as_ubjson(path: Path, kind: Format) -> None:

@@ -14,6 +14,8 @@ _TYPED = {"f": (b"d", ">f4"), "i": (b"l", ">i4"), "u": (b"U", "u1")}
 """How an array of floats, integers and unsigned integers is written: marker and NumPy's type."""
 _NUMBER_BYTES = {b"i": 1, b"U": 1, b"I": 2, b"l": 4, b"L": 8, b"d": 4, b"D": 8}
 _CONSTANTS = b"ZTFN"
+_DTYPES = {b"i": "i1", b"U": "u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8"}
+_VALUES = {b"Z": None, b"T": True, b"F": False, b"N": None}
 _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
 _DEEPEST = 64
@@ -147,3 +149,52 @@ def _within(content: bytes, end: int) -> int:
     if end > len(content):
         raise UbjsonError(f"it ends after {len(content)} bytes, in the middle of a value")
     return end
+
+
+def decode(content: bytes) -> Any:
+    """Return the document: dicts, lists, texts, numbers, and NumPy arrays for typed arrays.
+
+    Raises:
+        UbjsonError: the content is damaged.
+    """
+    value, _ = _value(content, 0, depth=1)
+    return value
+
+
+def _value(content: bytes, place: int, depth: int) -> tuple[Any, int]:
+    if depth > _DEEPEST:
+        raise UbjsonError(f"it is nested more than {_DEEPEST} levels deep")
+    marker, place = content[place : place + 1], place + 1
+    if marker == b"{":
+        members = {}
+        while content[place : place + 1] != b"}":
+            key, place = _key(content, place)
+            members[key.decode(errors="replace")], place = _value(content, place, depth + 1)
+        return members, place + 1
+    if marker == b"[":
+        return _array(content, place, depth)
+    if marker == b"S":
+        text, place = _key(content, place)
+        return text.decode(errors="replace"), place
+    if marker in _NUMBER_BYTES:
+        end = _within(content, place + _NUMBER_BYTES[marker])
+        return np.frombuffer(content, _DTYPES[marker], 1, place)[0].item(), end
+    if marker and marker in _CONSTANTS:
+        return _VALUES[marker], place
+    raise UbjsonError(f"unknown type {marker!r} at byte {place - 1}")
+
+
+def _array(content: bytes, place: int, depth: int) -> tuple[Any, int]:
+    if content[place : place + 1] == b"$":
+        kind, place = content[place + 1 : place + 2], place + 2
+        count, place = _count(content, place)
+        if kind not in _NUMBER_BYTES:
+            raise UbjsonError(f"unknown type {kind!r} of an array at byte {place}")
+        end = _within(content, place + count * _NUMBER_BYTES[kind])
+        return np.frombuffer(content, _DTYPES[kind], count, place), end
+    count, place = _count(content, place)
+    values = []
+    for _ in range(count):
+        value, place = _value(content, place, depth + 1)
+        values.append(value)
+    return values, place

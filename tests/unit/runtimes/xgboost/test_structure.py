@@ -1,0 +1,130 @@
+"""Numbers in a model that would end the process, or never let it end, are refused."""
+
+import contextlib
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.xgboost import structure, ubjson
+from tests.properties import examples
+
+DICE = np.random.default_rng(0)
+ROWS = DICE.random((200, 4))
+KINDS: dict[str, tuple[dict[str, Any], Any]] = {
+    "trees": ({"max_depth": 5}, DICE.random(200)),
+    "pruned": ({"tree_method": "exact", "gamma": 0.1}, DICE.random(200)),
+    "dart": ({"booster": "dart", "rate_drop": 0.3}, DICE.random(200)),
+    "linear": ({"booster": "gblinear"}, DICE.random(200)),
+    "classes": ({"objective": "multi:softprob", "num_class": 3}, DICE.integers(0, 3, 200)),
+    "a tree for each target": ({}, DICE.random((200, 3))),
+    "trees of all targets": ({"multi_strategy": "multi_output_tree"}, DICE.random((200, 3))),
+}
+
+
+def booster(kind: str) -> xgboost.Booster:
+    parameters, labels = KINDS[kind]
+    return xgboost.train({"nthread": 1, **parameters}, xgboost.DMatrix(ROWS, labels), 4)
+
+
+def categorical() -> xgboost.Booster:
+    rows = xgboost.DMatrix(
+        DICE.integers(0, 9, (200, 2)),
+        DICE.random(200),
+        feature_types=["c", "c"],
+        enable_categorical=True,
+    )
+    return xgboost.train({"nthread": 1}, rows, 4)
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_every_kind_are_sound(kind: str, form: str) -> None:
+    structure.check(bytes(booster(kind).save_raw(form)))
+
+
+@pytest.mark.parametrize("form", ["json", "ubj"])
+def test_models_with_categories_or_without_trees_are_sound(form: str) -> None:
+    structure.check(bytes(categorical().save_raw(form)))
+    empty = xgboost.train({}, xgboost.DMatrix(ROWS, ROWS[:, 0]), 0)
+    structure.check(bytes(empty.save_raw(form)))
+
+
+def forged(change: Any, model: xgboost.Booster | None = None) -> bytes:
+    """Return a model whose first tree was changed."""
+    document = json.loads((model or booster("trees")).save_raw("json"))
+    change(document["learner"]["gradient_booster"]["model"]["trees"][0])
+    return json.dumps(document).encode()
+
+
+def put(name: str, place: int, value: int) -> Any:
+    return lambda tree: tree[name].__setitem__(place, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("left_children", 0, 0),
+        put("left_children", 1, 0),
+        put("left_children", 0, 2),
+        put("right_children", 0, 1 << 30),
+        put("left_children", 0, -7),
+        put("split_indices", 0, 1 << 30),
+        put("split_indices", 0, -1),
+        lambda tree: tree["split_conditions"].pop(),
+        lambda tree: tree["default_left"].clear(),
+        lambda tree: tree["base_weights"].pop(),
+        lambda tree: tree["tree_param"].update(num_nodes="1000000"),
+        lambda tree: tree["tree_param"].update(num_nodes="0"),
+        lambda tree: tree["tree_param"].update(size_leaf_vector="2147483647"),
+        lambda tree: tree.pop("left_children"),
+        lambda tree: tree.update(left_children="text"),
+    ],
+)
+def test_tree_that_leads_nowhere_is_refused(change: Any) -> None:
+    with pytest.raises(ModelLoadError, match="the model is damaged"):
+        structure.check(forged(change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("categories", 0, 1 << 30),
+        put("categories", 0, -1),
+        put("categories_nodes", 0, 1 << 20),
+        put("categories_segments", 0, 1 << 40),
+        put("categories_sizes", 0, 1 << 40),
+        lambda tree: tree["categories_sizes"].pop(),
+    ],
+)
+def test_categories_that_are_not_there_are_refused(change: Any) -> None:
+    with pytest.raises(ModelLoadError):
+        structure.check(forged(change, categorical()))
+
+
+def test_typed_arrays_are_read_as_they_were_written() -> None:
+    document = {"a": np.array([1, -2], np.int32), "b": {"c": ["x", 3, 1.5]}, "d": np.zeros(0)}
+
+    found = ubjson.decode(ubjson.encode(document))
+
+    assert (found["a"].tolist(), found["b"], found["d"].size) == ([1, -2], document["b"], 0)
+
+
+@settings(max_examples=examples(400))
+@given(st.randoms(use_true_random=False), st.integers(1, 8))
+def test_damaged_bytes_are_a_typed_error_or_a_model(dice: random.Random, count: int) -> None:
+    content = bytearray(MODEL)
+    for _ in range(count):
+        content[dice.randrange(len(content))] = dice.randrange(256)
+
+    with contextlib.suppress(ModelLoadError):
+        structure.check(bytes(content))
+
+
+MODEL = bytes(booster("trees").save_raw("ubj"))
