@@ -79,18 +79,23 @@ class Acceptor:
         self._refusing: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._logs_again_at = 0.0
+        self._is_accepting = False
 
     def start(self) -> None:
         """Accept connections from now on."""
+        self._is_accepting = True
         for listener in self._listeners:
             listener.setblocking(False)
             self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def stop(self) -> None:
         """Accept no more connections, after those that clients have opened already."""
-        for listener in self._listeners:
-            if self._loop.remove_reader(listener.fileno()):
+        if self._is_accepting:
+            self._is_accepting = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener.fileno())
                 self._accept(listener)
+        for listener in self._listeners:
             listener.close()
 
     def close(self) -> None:

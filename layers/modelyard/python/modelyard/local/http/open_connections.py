@@ -37,6 +37,11 @@ class OpenConnections:
         """How many more bytes of requests may be kept. Negative if responses need more."""
         return self._limit_bytes - self.held_bytes
 
+    @property
+    def open_count(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
     def call_soon(self, act: Callable[[], None]) -> None:
         """Call in the next turn of the event loop, so that other connections get theirs."""
         self._loop.call_soon(act)
