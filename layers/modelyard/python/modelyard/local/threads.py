@@ -53,6 +53,9 @@ class CallThreads:
         try:
             self._loop.call_soon_threadsafe(self._end, outcome.set_result, call(given), outcome)
         except BaseException as error:
+            if not isinstance(error, Exception) or isinstance(error, StopIteration):
+                # A future accepts no StopIteration, and SystemExit would end the event loop.
+                error = RuntimeError(f"the call raised {error!r}")
             self._loop.call_soon_threadsafe(self._end, outcome.set_exception, error, outcome)
 
     def _end(

@@ -32,6 +32,12 @@ class EnvelopeConnection(asyncio.Protocol):
         """Whether requests can still be sent on this connection."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes of requests the process has not taken yet."""
+        transport_bytes = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return transport_bytes + sum(map(len, self._unsent))
+
     async def exchange(self, frame: Frame) -> Frame:
         """Send a request and return its answer. The worker completes it even if this is cancelled.
 

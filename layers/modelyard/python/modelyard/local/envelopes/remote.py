@@ -7,6 +7,9 @@ from modelyard.domain.errors import CapacityError
 from modelyard.domain.requests import Answer, Request
 from modelyard.local.envelopes.connection import EnvelopeConnection
 
+MAX_QUEUED_BYTES = 64 << 20
+"""Bytes that wait for a process. Those of calls that were given up wait, too."""
+
 
 class RemoteProcess:
     """Sends requests to one process over one connection."""
@@ -24,13 +27,16 @@ class RemoteProcess:
 
         Raises:
             ConnectionError: the process ended, or nothing listens on its socket.
-            CapacityError: too many calls wait for it.
+            CapacityError: too many calls wait for it, or it takes no more bytes: it stands still.
         """
         if self.in_flight >= self._max_in_flight:
             raise CapacityError(f"too many calls in flight: {self._max_in_flight} to this process")
         self.in_flight += 1
         try:
-            return parse_answer(await (await self._connected()).exchange(render_request(request)))
+            connection = await self._connected()
+            if connection.queued_bytes > MAX_QUEUED_BYTES:
+                raise CapacityError("too many bytes of calls wait for this process")
+            return parse_answer(await connection.exchange(render_request(request)))
         finally:
             self.in_flight -= 1
 
