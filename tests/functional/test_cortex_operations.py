@@ -482,7 +482,7 @@ def test_a_running_call_is_answered_before_the_server_ends(tmp_path: Path) -> No
         eventually((tmp_path / "running-1").exists)
 
         server.terminate()
-        eventually(lambda: "Shutting down" in server.log)
+        eventually(lambda: "shutting down" in server.log)
         (tmp_path / "gate").touch()
 
         assert call.result().json() == [1, True]

@@ -97,7 +97,7 @@ def test_c33_a_missing_or_extra_key_is_refused_with_the_names(server: Server) ->
     missing = reason(server, ask(server, "two", {"a": [[1, 2]]}))
     extra = reason(server, ask(server, "two", {"a": [[1, 2]], "b": [[1, 2]], "c": 1}))
 
-    assert "model two, version 1: key 'b' is missing" in missing
+    assert "model 'two', version 1: key 'b' is missing" in missing
     assert "key 'c' is unknown" in extra
 
 

@@ -246,6 +246,7 @@ def test_unloading_ends_the_process_and_an_idle_crash_costs_no_call(served: Serv
     target = served.publish(artifacts.script(source))
     first = int(said(served, target))
     psutil.Process(first).kill()
+    eventually(lambda: not psutil.pid_exists(first))
 
     second = int(said(served, target))
     served.server.http.delete(f"/endpoints/code/models/{target}").raise_for_status()

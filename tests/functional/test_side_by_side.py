@@ -58,40 +58,47 @@ def test_twenty_cold_models_are_loaded_at_the_same_time(tmp_path: Path) -> None:
 
 
 MEETING_OF_TWO = """
-    import threading
-
-    both = threading.Barrier(2, timeout=30)
+    import time
+    from pathlib import Path
 
     def model_fn(model_dir):
-        return None
+        return "{name}"
 
     def predict_fn(data, model):
-        both.wait()
+        place = Path({place!r})
+        (place / model).touch()
+        deadline = time.monotonic() + 30
+        while len(list(place.iterdir())) < 2:
+            assert time.monotonic() < deadline, "the other model does not predict"
+            time.sleep(0.01)
         return data
 """
 
 
 @pytest.mark.local_door("an execution environment has one call at a time")
-def test_two_predictions_run_at_the_same_time_in_one_worker(tmp_path: Path) -> None:
+def test_two_models_predict_at_the_same_time_in_one_worker(tmp_path: Path) -> None:
     """Each prediction ends only when the other has begun."""
+    place = tmp_path / "meeting"
+    place.mkdir()
     repository = DirectoryModels(tmp_path / "models")
-    repository.put("m.tar.gz", artifacts.script(MEETING_OF_TWO))
+    for name in ("one", "two"):
+        source = MEETING_OF_TWO.format(place=str(place), name=name)
+        repository.put(f"{name}.tar.gz", artifacts.script(source))
+    options = ("--endpoint", "yard", "--allow-code", "--workers", "1")
 
-    with Server(
-        repository.target, "--endpoint", "yard", "--allow-code", "--workers", "1"
-    ) as server:
+    with Server(repository.target, *options) as server:
         sdk = server.client(retries={"total_max_attempts": 1})
 
-        def call(value: int) -> list[int]:
+        def call(name: str) -> list[int]:
             answer = sdk.invoke_endpoint(
                 EndpointName="yard",
-                TargetModel="m.tar.gz",
+                TargetModel=f"{name}.tar.gz",
                 ContentType="application/json",
-                Body=str([value]),
+                Body=b"[7]",
             )
             return body(answer)
 
         with ThreadPoolExecutor(2) as pool:
-            answers = list(pool.map(call, [1, 2]))
+            answers = list(pool.map(call, ["one", "two"]))
 
-    assert answers == [[1], [2]]
+    assert answers == [[7], [7]]

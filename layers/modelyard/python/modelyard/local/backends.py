@@ -7,6 +7,7 @@ from modelyard.domain import messages
 from modelyard.domain.errors import CapacityError, ModelCrashedError, ModelNotReadyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Invoke, Request, Survey, Unload
+from modelyard.domain.values import ModelSource
 from modelyard.inference.service import InferenceService
 from modelyard.local.copies import Forwarded
 from modelyard.local.envelopes.remote import RemoteProcess
@@ -107,16 +108,18 @@ class ServingWorkers:
         return await self._threads.run(self._handle, request) if answer is None else answer
 
     async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
-        if isinstance(request, Invoke) and self._may_copy(request):
+        if isinstance(request, Invoke) and self._has_or_gets_copy(request.source):
             async with asyncio.timeout(timeout_s):
                 answer = await self._threads.run(self._service.answer_from_copy, request)
             if not isinstance(answer.error, CapacityError | ModelNotReadyError):
                 return answer
             self._forwarded.refused(request.source.model_id)
-        return await self._others.call(shard, request, timeout_s)
+        answer = await self._others.call(shard, request, timeout_s)
+        if isinstance(request, Invoke) and answer.error is None and answer.timings.cache_hit:
+            self._forwarded.count(request.source.model_id)
+        return answer
 
-    def _may_copy(self, request: Invoke) -> bool:
-        source = request.source
+    def _has_or_gets_copy(self, source: ModelSource) -> bool:
         if self._service.holds(source):
             return True
         return source.keep_loaded and self._forwarded.is_worth_a_copy(source.model_id)
@@ -140,9 +143,11 @@ class ApiProcess:
 
     shards = 1
 
-    def __init__(self, name: str, process: RemoteProcess) -> None:
+    def __init__(self, name: str, process: RemoteProcess, health: Health) -> None:
+        """`name` is that of the process."""
         self._name = name
         self._process = process
+        self._health = health
 
     def call_now(self, shard: int, request: Invoke) -> Answer | None:
         """Return None: another process has to answer."""
@@ -156,16 +161,15 @@ class ApiProcess:
         Raises:
             TimeoutError: no answer in time; the class continues its work.
             ModelCrashedError: the process ended, and no other call was running.
-            CapacityError: the process ended while several calls were running, or has too many.
+            CapacityError: the process cannot be started, has too many calls, or ended while
+                several calls were running.
         """
-        async with asyncio.timeout(timeout_s):
-            try:
+        if self._health.of(self._name) is ProcessState.FAILED:
+            raise CapacityError(f"{self._name} cannot be started")
+        try:
+            async with asyncio.timeout(timeout_s):
                 return await self._process.call(request)
-            except ConnectionRefusedError as error:
-                raise CapacityError(f"the process of {self._name} is being replaced") from error
-            except ConnectionError as error:
-                if self._process.in_flight:
-                    raise CapacityError(
-                        f"the process of {self._name} ended while several calls were running"
-                    ) from error
-                raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
+        except ConnectionError as error:
+            if self._process.in_flight:
+                raise CapacityError(f"{self._name} ended while several calls ran") from error
+            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error

@@ -19,8 +19,8 @@ class Forwarded:
         self._counts: dict[ModelId, tuple[float, int]] = {}
         """The begin of the period and the calls in it."""
 
-    def is_worth_a_copy(self, model_id: ModelId) -> bool:
-        """Count a call; return whether the model should be loaded here."""
+    def count(self, model_id: ModelId) -> None:
+        """Count a call that the model answered."""
         now = self._clock.monotonic()
         since, calls = self._counts.get(model_id, (now, 0))
         if now - since > PERIOD_S:
@@ -28,7 +28,11 @@ class Forwarded:
         self._counts[model_id] = since, calls + 1
         if len(self._counts) > MAX_COUNTED:
             self._counts.clear()
-        return now >= since and calls + 1 >= CALLS
+
+    def is_worth_a_copy(self, model_id: ModelId) -> bool:
+        """Return whether the model is called so often that it should be loaded here."""
+        since, calls = self._counts.get(model_id, (0.0, 0))
+        return calls >= CALLS and since <= self._clock.monotonic() <= since + PERIOD_S
 
     def refused(self, model_id: ModelId) -> None:
         """Note that there was no memory for a copy: the next one is tried some time later."""

@@ -157,7 +157,7 @@ class ServingWorker:
         )
         for name, api in layout.apis.items():
             process = RemoteProcess(layout.address(name), max_calls)
-            backends[api.endpoint.name] = ApiProcess(api.endpoint.name, process)
+            backends[api.endpoint.name] = ApiProcess(name, process, self._health)
         return backends
 
 

@@ -37,8 +37,10 @@ logger = logging.getLogger(__name__)
 BACKLOG = 2048
 STOP_MARGIN_S = 5.0
 """What a worker gets to end, after the time that its running calls get."""
-MAKE_CLASS_TIMEOUT_S = 600.0
-"""The time limit for the constructor of an API's class."""
+_ENDED_IN_CONSTRUCTOR = (
+    "the process ended in the constructor of the class: it called exit, was killed, or native code"
+    " crashed; the lines above have its exit code"
+)
 _MAX_CALLS = 256
 
 
@@ -70,6 +72,7 @@ class Supervisor:
                 self._listen()
                 on_ready(url_of(self._listeners[0]))
             await stopping.wait()
+            logger.info("shutting down")
             self._acceptor.stop()
 
     def stop(self) -> None:
@@ -120,18 +123,35 @@ class Supervisor:
                 yield
 
     async def _made_classes(self) -> None:
-        """Wait until the constructors of all APIs' classes have returned.
+        """Wait until the constructors of all APIs' classes have returned, or for `stop`.
 
         Raises:
             ConfigurationError: a constructor failed.
         """
-        named = self._layout.apis.items()
-        made = (
-            _made_class(RemoteProcess(self._layout.address(name), 1), api) for name, api in named
-        )
+        named = zip(self._layout.apis.items(), self._apis, strict=True)
+        made = [self._made_class(name, api, child) for (name, api), child in named]
         for problem in await asyncio.gather(*made):
             if problem is not None:
                 raise ConfigurationError(problem)
+
+    async def _made_class(self, name: str, api: ServedApi, child: ChildProcess) -> str | None:
+        """Return why the class of an API cannot be made, or None once it is made."""
+        await _first(child.is_up.wait(), child.has_ended.wait(), self._stopping.wait())
+        if self._stopping.is_set():
+            return None
+        error: ModelyardError | None = ModelCrashedError(_ENDED_IN_CONSTRUCTOR)
+        if not child.has_ended.is_set():
+            with closing(RemoteProcess(self._layout.address(name), 1)) as process:
+                answer = await process.call(DescribeApi(api.endpoint.name))
+                error = answer.error
+        if error is None:
+            logger.info("API is live", extra={"api": api.endpoint.name})
+            return None
+        message = error.message
+        if isinstance(error, ModelCrashedError):
+            message = f"{api.project.predictor_file}: {message}"
+        (problem,) = labelled(api.project, message)
+        return problem
 
     def _worker(self, name: str) -> ChildProcess:
         settings = pickle.dumps((name, self._layout))
@@ -172,7 +192,7 @@ def backends_from_outside(layout: Layout, health: Health) -> dict[str, Inference
     )
     for name, api in layout.apis.items():
         process = RemoteProcess(layout.address(name), max_calls)
-        backends[api.endpoint.name] = ApiProcess(api.endpoint.name, process)
+        backends[api.endpoint.name] = ApiProcess(name, process, health)
     return backends
 
 
@@ -196,30 +216,6 @@ class _WorkerWatcher(Watcher):
         running = take_running(self._running_file)
         if running:
             await asyncio.to_thread(self._quarantine.add, running)
-
-
-async def _made_class(process: RemoteProcess, api: ServedApi) -> str | None:
-    """Return why the class of an API cannot be made, or None once it is made."""
-    with closing(process):
-        backend = ApiProcess(api.endpoint.name, process)
-        try:
-            answer = await backend.call(0, DescribeApi(api.endpoint.name), MAKE_CLASS_TIMEOUT_S)
-            if answer.error is None:
-                logger.info("API is live", extra={"api": api.endpoint.name})
-                return None
-            error = answer.error
-        except ModelyardError as raised:
-            error = raised
-        except TimeoutError:
-            error = ModelyardError(f"the constructor takes longer than {MAKE_CLASS_TIMEOUT_S:g} s")
-    message = error.message
-    if isinstance(error, ModelCrashedError):
-        message = (
-            f"{api.project.predictor_file}: the process ended in the constructor of the class: it"
-            " called exit, was killed, or native code crashed; the lines above have its exit code"
-        )
-    (problem,) = labelled(api.project, message)
-    return problem
 
 
 async def _first(*waits: Coroutine[Any, Any, Any]) -> None:

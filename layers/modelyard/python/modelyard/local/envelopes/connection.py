@@ -8,6 +8,8 @@ from modelyard.domain.envelope import Frame
 from modelyard.domain.frames import FrameBuffer, pack
 
 _NUMBERS = 2**32
+GREETING = b"\x06"
+"""What the answering side sends first: a connection in its backlog is not accepted yet."""
 
 
 class EnvelopeConnection(asyncio.Protocol):
@@ -20,11 +22,23 @@ class EnvelopeConnection(asyncio.Protocol):
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Frame]] = {}
         self._unsent: list[bytes] = []
+        self.accepted: asyncio.Future[None] = self._loop.create_future()
+        """Done when the other side has accepted the connection."""
 
     @classmethod
     async def connect(cls, address: str) -> "EnvelopeConnection":
-        """Return a connection to the process listening at a socket path."""
+        """Return a connection to the process listening at a socket path, once it has accepted it.
+
+        Raises:
+            ConnectionError: the process ended before that, so no request can have reached it.
+            FileNotFoundError: there is no such socket.
+        """
         _, protocol = await asyncio.get_running_loop().create_unix_connection(cls, address)
+        try:
+            await protocol.accepted
+        except BaseException:
+            protocol.close()
+            raise
         return protocol
 
     @property
@@ -66,6 +80,9 @@ class EnvelopeConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Give each complete answer to its exchange (asyncio callback)."""
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+            data = data[len(GREETING) :]
         for number, frame in self._buffer.feed(data):
             answered = self._waiting.get(number)
             if answered is not None and not answered.done():
@@ -73,6 +90,8 @@ class EnvelopeConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the waiting exchanges (asyncio callback)."""
+        if not self.accepted.done():
+            self.accepted.set_exception(ConnectionResetError("the process is gone"))
         for answered in self._waiting.values():
             if not answered.done():
                 answered.set_exception(ConnectionResetError("the process is gone"))

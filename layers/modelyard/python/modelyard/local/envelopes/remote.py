@@ -9,6 +9,8 @@ from modelyard.local.envelopes.connection import EnvelopeConnection
 
 MAX_QUEUED_BYTES = 64 << 20
 """Bytes that wait for a process. Those of calls that were given up wait, too."""
+RECONNECT_S = 0.02
+"""How long to wait before a process that ended is looked for again."""
 
 
 class RemoteProcess:
@@ -23,10 +25,10 @@ class RemoteProcess:
         self.in_flight = 0
 
     async def call(self, request: Request) -> Answer:
-        """Return the answer.
+        """Return the answer. It waits for a process that is being replaced.
 
         Raises:
-            ConnectionError: the process ended, or nothing listens on its socket.
+            ConnectionError: the process ended during the call.
             CapacityError: too many calls wait for it, or it takes no more bytes: it stands still.
         """
         if self.in_flight >= self._max_in_flight:
@@ -49,9 +51,9 @@ class RemoteProcess:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         async with self._connecting:
-            if self._connection is None or not self._connection.is_open:
+            while self._connection is None or not self._connection.is_open:
                 try:
                     self._connection = await EnvelopeConnection.connect(self._address)
-                except FileNotFoundError as error:
-                    raise ConnectionRefusedError("the process is gone") from error
+                except (ConnectionError, FileNotFoundError):
+                    await asyncio.sleep(RECONNECT_S)
             return self._connection

@@ -11,6 +11,7 @@ from modelyard.domain.errors import ModelyardError
 from modelyard.domain.frames import FrameBuffer, pack
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import Answer, Invoke, Request
+from modelyard.local.envelopes.connection import GREETING
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
         for number, frame in self._buffer.feed(data):

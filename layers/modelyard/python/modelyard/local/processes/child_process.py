@@ -63,8 +63,8 @@ class Watcher:
 class ChildProcess:
     """Keeps one child running.
 
-    The supervisor makes the socket for envelopes and keeps it: calls that arrive while the child
-    is being replaced wait in its backlog.
+    The supervisor makes the socket for envelopes: calls that arrive while the child is being
+    replaced wait in its backlog.
     """
 
     def __init__(self, command: ChildCommand, health: Health, watcher: Watcher) -> None:
@@ -79,6 +79,8 @@ class ChildProcess:
         """When the running process sent its first heartbeat, by the clock of the event loop."""
         self.is_up = asyncio.Event()
         """Whether the running process has sent a heartbeat."""
+        self.has_ended = asyncio.Event()
+        """Whether a process has ended, or could not be started."""
 
     @property
     def pid(self) -> int | None:
@@ -105,6 +107,8 @@ class ChildProcess:
                 logger.exception("worker not started", extra={"worker": name})
             up_since_s, self._process = self._up_since_s, None
             self.is_up.clear()
+            self.has_ended.set()
+            self._replace_listener()
             state = ProcessState.FAILED if up_since_s is None else ProcessState.STARTS
             self._health.set(name, state)
             try:
@@ -161,6 +165,12 @@ class ChildProcess:
         assert self._process.stdin is not None
         self._process.stdin.write(command.settings)
         prefer_for_oom_killer(self._process.pid)
+
+    def _replace_listener(self) -> None:
+        """Drop the connections that the ended process had not accepted: they are tried again."""
+        self._listener.close()
+        Path(self.command.address).unlink(missing_ok=True)
+        self._listener = _listen(self.command.address)
 
     async def _guarded(self, process: asyncio.subprocess.Process) -> int:
         """Wait for the process and return its exit code; end it if it exceeds its limits."""
