@@ -380,6 +380,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _pause_or_resume(self) -> None:
         """Read no further requests while there are enough bytes of them."""
+        if not self._received and not self._is_paused:
+            return
         is_busy = self._phase in (Phase.ADMITS, Phase.ANSWERS, Phase.SENDS)
         is_full = is_busy and len(self._received) > MAX_AHEAD_BYTES
         if is_full == self._is_paused or self._transport.is_closing():

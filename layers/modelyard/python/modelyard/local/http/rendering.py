@@ -10,7 +10,7 @@ _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %s" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
-_LEGAL = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*")
+_LEGAL = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 _WITHOUT_BODY = (204, 304)
 
 
@@ -27,19 +27,17 @@ def rendered(
     status = response.status
     if not 200 <= status <= 999:
         raise ValueError(f"{status} is not the status of a response")
-    lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, date]
-    for name, value in response.headers:
-        line = f"{name}: {value}".encode("latin-1")
-        if _LEGAL.fullmatch(line) is None:
-            raise ValueError(f"the header {name!r} has a character that HTTP does not allow")
-        lines.append(line)
+    headers = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
+    given = headers.encode("latin-1")
+    if _LEGAL.fullmatch(given) is None or given.count(b"\n") != len(response.headers):
+        names = [name for name, _ in response.headers]
+        raise ValueError(f"one of the headers {names} has a character that HTTP does not allow")
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
+    head = b"%b\r\n%b\r\n%b" % (line, date, given)
     has_body = status not in _WITHOUT_BODY
     if has_body:
-        lines.append(b"content-length: %d" % len(response.body))
-    if closes:
-        lines.append(b"connection: close")
-    lines.append(b"\r\n")
-    head = b"\r\n".join(lines)
+        head += b"content-length: %d\r\n" % len(response.body)
+    head += b"connection: close\r\n\r\n" if closes else b"\r\n"
     return head if is_head or not has_body else head + response.body
 
 
