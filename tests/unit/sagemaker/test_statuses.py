@@ -40,6 +40,7 @@ ON_THE_WIRE = {
     errors.ModelCrashedError: SERVER,
     errors.ModelNotReadyError: WireStatus("ModelNotReadyException", 429),
     errors.CapacityError: WireStatus("ServiceUnavailable", 503),
+    errors.ModelEndedError: WireStatus("ServiceUnavailable", 503),
     errors.DependencyError: DEPENDENCY,
     errors.ArtifactChangedError: DEPENDENCY,
     errors.ModelResidenceError: INTERNAL,

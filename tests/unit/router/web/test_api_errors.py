@@ -26,6 +26,7 @@ TOLD = {
     errors.UnsupportedOperationError: 400,
     errors.ModelNotReadyError: 503,
     errors.CapacityError: 503,
+    errors.ModelEndedError: 503,
     errors.DependencyError: 503,
     errors.ArtifactChangedError: 503,
 }
