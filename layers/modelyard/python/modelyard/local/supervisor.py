@@ -178,6 +178,7 @@ class Supervisor:
             folder=api.project.folder,
             environment={**allocator_variables(), **api.project.env},
             limits=layout.limits(name),
+            label=api.project.name,
         )
         return ChildProcess(command, self._health, Watcher())
 

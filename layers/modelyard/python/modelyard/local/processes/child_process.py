@@ -32,7 +32,7 @@ class ChildCommand:
     """The command that starts a child."""
 
     name: str
-    """Its name in the log."""
+    """Its name among the processes of the server."""
     module: str
     settings: bytes
     """What it reads first from standard input, which then stays open until it shall stop."""
@@ -44,6 +44,8 @@ class ChildCommand:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables in addition to the environment of the server."""
     limits: ProcessLimits = field(default_factory=ProcessLimits)
+    label: str = ""
+    """Its name in the log, if it has another one there."""
 
 
 class Watcher:
@@ -94,17 +96,18 @@ class ChildProcess:
         """
         loop = asyncio.get_running_loop()
         name, pause_s = self.command.name, 0.0
+        label = self.command.label or name
         while True:
             self._up_since_s = None
             try:
                 await self._start()
                 assert self._process is not None
                 code = await self._guarded(self._process)
-                logger.error("worker died", extra={"worker": name, "exit_code": code})
+                logger.error("worker died", extra={"worker": label, "exit_code": code})
             except OSError as error:  # for example: no more processes or descriptors
-                logger.error("worker not started", extra={"worker": name, "reason": str(error)})
+                logger.error("worker not started", extra={"worker": label, "reason": str(error)})
             except Exception:  # this loop must go on, whatever went wrong
-                logger.exception("worker not started", extra={"worker": name})
+                logger.exception("worker not started", extra={"worker": label})
             up_since_s, self._process = self._up_since_s, None
             self.is_up.clear()
             self.has_ended.set()
@@ -114,7 +117,7 @@ class ChildProcess:
             try:
                 await self._watcher.ended()
             except Exception:
-                logger.exception("end of a worker not handled", extra={"worker": name})
+                logger.exception("end of a worker not handled", extra={"worker": label})
             is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
@@ -197,7 +200,10 @@ class ChildProcess:
                 return stuck_calls
 
             reason = await exceeded(process.pid, self.command.limits, noted_heartbeat)
-        logger.error("worker ended", extra={"worker": self.command.name, "reason": reason})
+        logger.error(
+            "worker ended",
+            extra={"worker": self.command.label or self.command.name, "reason": reason},
+        )
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
