@@ -177,7 +177,9 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
     for module, _ in real:
         module.threading = fake  # type: ignore[attr-defined]
     slots.Slot = lambda: make_slot(checking=Lock(run.scheduler))  # type: ignore
-    residence.PendingLoad = lambda *facts: make_load(*facts, ended=Event(run.scheduler))  # type: ignore
+    residence.PendingLoad = lambda *facts, **more: make_load(  # type: ignore
+        *facts, ended=Event(run.scheduler), **more
+    )
     try:
         run.build()
         yield run

@@ -7,10 +7,15 @@ from tests.fakes.clock import FakeClock
 HOT, OTHER = (ModelId("housing", TargetModel(name)) for name in ("hot", "other"))
 
 
+def counted(forwarded: Forwarded, model_id: ModelId) -> bool:
+    forwarded.count(model_id)
+    return forwarded.is_worth_a_copy(model_id)
+
+
 def test_a_model_that_is_called_often_is_worth_a_copy() -> None:
     forwarded = Forwarded(FakeClock())
 
-    told = [forwarded.is_worth_a_copy(HOT) for _ in range(CALLS)]
+    told = [counted(forwarded, HOT) for _ in range(CALLS)]
 
     assert told == [False] * (CALLS - 1) + [True]
     assert not forwarded.is_worth_a_copy(OTHER)
@@ -22,7 +27,7 @@ def test_a_model_that_is_called_now_and_then_is_not() -> None:
 
     for _ in range(10 * CALLS):
         clock.advance(PERIOD_S / (CALLS - 2))
-        assert not forwarded.is_worth_a_copy(HOT)
+        assert not counted(forwarded, HOT)
 
 
 def test_after_there_was_no_memory_it_is_tried_later() -> None:
@@ -31,15 +36,15 @@ def test_after_there_was_no_memory_it_is_tried_later() -> None:
 
     forwarded.refused(HOT)
 
-    assert not any(forwarded.is_worth_a_copy(HOT) for _ in range(10 * CALLS))
+    assert not any(counted(forwarded, HOT) for _ in range(10 * CALLS))
     clock.advance(RETRY_S + PERIOD_S + 0.1)
-    assert [forwarded.is_worth_a_copy(HOT) for _ in range(CALLS)][-1]
+    assert [counted(forwarded, HOT) for _ in range(CALLS)][-1]
 
 
 def test_models_that_are_called_once_are_forgotten() -> None:
     forwarded = Forwarded(FakeClock())
 
     for number in range(3 * MAX_COUNTED):
-        forwarded.is_worth_a_copy(ModelId("housing", TargetModel(f"{number}")))
+        forwarded.count(ModelId("housing", TargetModel(f"{number}")))
 
     assert len(forwarded._counts) <= MAX_COUNTED

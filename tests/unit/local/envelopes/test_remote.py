@@ -14,6 +14,7 @@ from modelyard.domain.errors import CapacityError, ModelyardError
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import Answer, Invoke, Request, Survey
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
+from modelyard.local.envelopes.connection import GREETING
 from modelyard.local.envelopes.remote import MAX_QUEUED_BYTES, RemoteProcess
 from modelyard.local.envelopes.server import AnswerNow, EnvelopeServer, Respond
 
@@ -149,6 +150,7 @@ def test_the_bytes_that_wait_for_a_process_are_bounded(tmp_path: Path) -> None:
             listener.bind(address)
             listener.listen()
             body = bytes(6 << 20)
+            accepting = asyncio.create_task(asyncio.to_thread(greeted, listener))
             with closing(RemoteProcess(address, 100)) as process:
                 sent_bytes = 0
                 with pytest.raises(CapacityError, match="too many bytes of calls wait"):
@@ -158,14 +160,23 @@ def test_the_bytes_that_wait_for_a_process_are_bounded(tmp_path: Path) -> None:
                         sent_bytes += len(body)
                 assert sent_bytes > MAX_QUEUED_BYTES - len(body)
             await asyncio.sleep(0)
+            (await accepting).close()
 
     asyncio.run(act())
 
 
-def test_a_process_that_does_not_listen_is_a_connection_error(tmp_path: Path) -> None:
+def greeted(listener: socket.socket) -> socket.socket:
+    """Accept a connection as a process does, which then reads nothing."""
+    accepted, _ = listener.accept()
+    accepted.sendall(GREETING)
+    return accepted
+
+
+def test_a_process_that_does_not_listen_is_waited_for(tmp_path: Path) -> None:
     async def act() -> None:
-        with pytest.raises(ConnectionRefusedError):
-            await RemoteProcess(str(tmp_path / "nothing.sock"), 1).call(SURVEY)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await RemoteProcess(str(tmp_path / "nothing.sock"), 1).call(SURVEY)
 
     asyncio.run(act())
 
