@@ -7,7 +7,7 @@ import pytest
 
 from modelyard.domain.envelope import Frame
 from modelyard.domain.frames import pack, read_frame
-from modelyard.local.envelopes.connection import EnvelopeConnection
+from modelyard.local.envelopes.connection import GREETING, EnvelopeConnection
 
 ASKED, ANSWERED = Frame(b"question", b"?" * 3), Frame(b"answer", b"!" * 100_000)
 Act = Callable[[EnvelopeConnection, socket.socket], Awaitable[None]]
@@ -21,8 +21,10 @@ def with_connection(folder: Path, act: Act) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(address)
             listener.listen()
-            connection = await EnvelopeConnection.connect(address)
-            worker, _ = listener.accept()
+            connecting = asyncio.create_task(EnvelopeConnection.connect(address))
+            worker, _ = await asyncio.to_thread(listener.accept)
+            worker.sendall(GREETING)
+            connection = await connecting
             with worker:
                 await act(connection, worker)
             connection.close()
@@ -105,3 +107,20 @@ def test_closed_connection_is_not_open_and_takes_no_exchange(tmp_path: Path) -> 
             await connection.exchange(ASKED)
 
     with_connection(tmp_path, act)
+
+
+def test_connection_that_is_never_accepted_is_an_error(tmp_path: Path) -> None:
+    """A process that ended had it in its backlog: no request can have reached it."""
+
+    async def run() -> None:
+        address = str(tmp_path / "worker.sock")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(address)
+            listener.listen()
+            connecting = asyncio.create_task(EnvelopeConnection.connect(address))
+            await asyncio.sleep(0)
+        with pytest.raises(ConnectionError):
+            await connecting
+        await asyncio.sleep(0)
+
+    asyncio.run(run())

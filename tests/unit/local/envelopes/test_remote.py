@@ -185,8 +185,7 @@ def test_a_process_that_was_replaced_is_called_again(tmp_path: Path) -> None:
     address = str(tmp_path / "worker.sock")
 
     def answer_once(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection:
+        with greeted(listener) as connection:
             connection.recv(1 << 16)  # and ends
 
     async def act() -> None:
