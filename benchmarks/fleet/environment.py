@@ -72,4 +72,6 @@ class Environment:
         self.models.grow(room, int(artifact_bytes * platform.peak_factor), timeout_s=0)
         resident = SimulatedModel(int(artifact_bytes * platform.resident_factor))
         artifact = ModelArtifact("s3://simulated/", model.target_model, "1", artifact_bytes)
-        self.models.put(LoadedModel(model, artifact, resident), room)
+        loaded = LoadedModel(model, artifact, resident)
+        self.models.put(loaded, room)
+        self.models.release(loaded)  # `put` leases it; a call of the simulation does so itself

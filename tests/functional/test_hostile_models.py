@@ -1,7 +1,7 @@
 """Models that do what no model should: their callers get a typed error, others get answers.
 
 What ends a worker's process is in `test_crash.py`, what is wrong with an archive in
-`test_bad_artifacts.py`, the limits of a worker in `tests/unit/local/workers/test_worker_guard.py`.
+`test_bad_artifacts.py`, the limits of a worker in `tests/unit/local/processes/test_guard.py`.
 """
 
 import pickle

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.session import get_session
 
+from modelyard.aws.crash_bars import CrashBars
 from modelyard.aws.function_table import EndpointFunctions
 from modelyard.aws.lambda_payload import parse_payload, render_payload
 from modelyard.domain import messages
@@ -28,7 +29,6 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, CallApi, Invoke, Load, Request, Survey
 from modelyard.domain.values import ModelId
-from modelyard.router.suspects import Suspects
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class LambdaBackend:
         self._functions = functions
         self._client_reading_for = client_reading_for
         self._clock = clock
-        self._suspects = Suspects()
+        self._bars = CrashBars()
         self._silent_since: dict[ModelId, float] = {}
 
     @property
@@ -115,7 +115,7 @@ class LambdaBackend:
         """
         model_id = _model_of(request)
         if model_id is not None:
-            self._suspects.refuse_if_barred(model_id, self._clock.monotonic())
+            self._bars.refuse_if_barred(model_id, self._clock.monotonic())
         try:
             answer = await self._answer(shard, request, timeout_s)
         except TimeoutError:
@@ -125,11 +125,11 @@ class LambdaBackend:
         except ModelCrashedError:
             if model_id is not None:
                 now = self._clock.monotonic()
-                self._suspects.crashed(frozenset({model_id}), None, now)
+                self._bars.crashed(model_id, now)
             raise
         if model_id is not None:
             self._silent_since.pop(model_id, None)
-            self._suspects.clear(model_id)
+            self._bars.clear(model_id)
         return answer
 
     async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:

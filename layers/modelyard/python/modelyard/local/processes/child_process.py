@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,15 +66,14 @@ class Watcher:
 class ChildProcess:
     """Keeps one child running.
 
-    The supervisor makes the socket for envelopes: calls that arrive while the child is being
-    replaced wait in its backlog.
+    Each process gets a socket for envelopes of its own, which ends with it: so callers notice that
+    it ended before it accepted them, and look for the next one.
     """
 
     def __init__(self, command: ChildCommand, health: Health, watcher: Watcher) -> None:
         self.command = command
         self._health = health
         self._watcher = watcher
-        self._listener = _listen(command.address)
         self._process: asyncio.subprocess.Process | None = None
         self._heartbeats = -1
         """The reading end of the pipe for the heartbeats of the process."""
@@ -111,7 +111,6 @@ class ChildProcess:
             up_since_s, self._process = self._up_since_s, None
             self.is_up.clear()
             self.has_ended.set()
-            self._replace_listener()
             state = ProcessState.FAILED if up_since_s is None else ProcessState.STARTS
             self._health.set(name, state)
             try:
@@ -136,44 +135,38 @@ class ChildProcess:
                     process.kill()
                 await process.wait()
             end_group(process.pid)
-        self._listener.close()
         Path(self.command.address).unlink(missing_ok=True)
 
     async def _start(self) -> None:
         command = self.command
-        extra = self._watcher.starting()
-        self._heartbeats, pulse = os.pipe()
-        descriptors = [self._listener.fileno(), pulse, *([] if extra is None else [extra])]
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                command.python,
-                "-P",  # modules of the working directory must not hide ours
-                "-m",
-                command.module,
-                *map(str, descriptors),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=sys.stderr,
-                cwd=command.folder,
-                env={**os.environ, **command.environment},
-                pass_fds=descriptors,
-                start_new_session=True,  # Ctrl-C must reach only the server, which stops the others
-            )
-        except BaseException:
-            os.close(self._heartbeats)
-            raise
-        finally:
-            os.close(pulse)
+        with ExitStack() as given:
+            listener = given.enter_context(_listen(command.address))
+            extra = self._watcher.starting()
             if extra is not None:
-                os.close(extra)
+                given.callback(os.close, extra)
+            self._heartbeats, pulse = os.pipe()
+            given.callback(os.close, pulse)
+            descriptors = [listener.fileno(), pulse, *([] if extra is None else [extra])]
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    command.python,
+                    "-P",  # modules of the working directory must not hide ours
+                    "-m",
+                    command.module,
+                    *map(str, descriptors),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=sys.stderr,
+                    cwd=command.folder,
+                    env={**os.environ, **command.environment},
+                    pass_fds=descriptors,
+                    start_new_session=True,  # Ctrl-C must reach only the server, which stops it
+                )
+            except BaseException:
+                os.close(self._heartbeats)
+                raise
         assert self._process.stdin is not None
         self._process.stdin.write(command.settings)
         prefer_for_oom_killer(self._process.pid)
-
-    def _replace_listener(self) -> None:
-        """Drop the connections that the ended process had not accepted: they are tried again."""
-        self._listener.close()
-        Path(self.command.address).unlink(missing_ok=True)
-        self._listener = _listen(self.command.address)
 
     async def _guarded(self, process: asyncio.subprocess.Process) -> int:
         """Wait for the process and return its exit code; end it if it exceeds its limits."""
@@ -209,8 +202,13 @@ class ChildProcess:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a socket for envelopes that other processes can connect to."""
+    """Return a socket for envelopes, in place of the one that another process may have left."""
+    Path(address).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(address)
-    listener.listen(socket.SOMAXCONN)
+    try:
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+    except OSError:
+        listener.close()
+        raise
     return listener
