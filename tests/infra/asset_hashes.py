@@ -21,6 +21,7 @@ from aws_cdk.aws_ecr_assets import Platform
 
 from infra import assets
 from infra.settings import load_settings
+from modelyard.aws.function_table import FunctionTable
 
 MORE = "\n# changed\n"
 
@@ -47,7 +48,7 @@ def _stack_of_all(stack: Stack, configs: list[Path]) -> None:
     layers = {
         "package": assets.package_code(),
         "dependencies": assets.dependencies_code("arm64"),
-        "manifest": assets.function_table_code(endpoints),
+        "manifest": assets.function_table_code(FunctionTable(tuple(endpoints))),
     }
     for name, code in layers.items():
         lambda_.LayerVersion(stack, name, code=code)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,6 +36,16 @@ FREEZING = "time.sleep(0.3); import re; re.match('(a+)+$', 'a' * 60 + '!')"
 FORKING = "pid = os.fork(); time.sleep(600 if pid == 0 else 0.3); os._exit(3)"
 
 
+class Notes(Watcher):
+    """Notes how each process ended."""
+
+    def __init__(self) -> None:
+        self.were_killed: list[bool] = []
+
+    async def ended(self, *, is_killed: bool) -> None:
+        self.were_killed.append(is_killed)
+
+
 class Kept:
     """A child that is kept running, and what its watcher saw."""
 
@@ -50,7 +61,8 @@ class Kept:
             limits=limits,
         )
         self.health = Health.create(folder / "health", [NAME])
-        self.child = ChildProcess(command, self.health, Watcher())
+        self.notes = Notes()
+        self.child = ChildProcess(command, self.health, self.notes)
 
 
 @asynccontextmanager
@@ -86,6 +98,16 @@ def test_process_is_replaced(tmp_path: Path, then: str, limits: ProcessLimits) -
             await scene.child.is_up.wait()
             before = scene.child.pid
             await until(lambda: scene.child.pid not in (before, None))
+            assert not any(scene.notes.were_killed)
+
+    asyncio.run(scenario())
+
+
+def test_process_that_was_killed_from_outside_is_told_from_one_that_crashed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(60), kept(tmp_path) as scene:
+            os.kill(await _pid(scene), signal.SIGKILL)
+            await until(lambda: scene.notes.were_killed == [True])
 
     asyncio.run(scenario())
 

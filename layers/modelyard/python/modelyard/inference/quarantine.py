@@ -1,4 +1,4 @@
-"""Models of trusted runtimes that were running when their worker ended.
+"""Models of trusted runtimes that were running when their worker crashed.
 
 Such a model may have ended it. From then on it is loaded in a process of its own, under whatever
 name, until its content changes or the server is started again.

@@ -96,16 +96,15 @@ class ServingWorkers:
             CapacityError: the shard accepts no more calls.
         """
         if isinstance(request, Unload):
-            return await self._unload(request, shard, timeout_s)
+            return await self._unload(request, timeout_s)
         if shard != self._here:
             return await self._call_other(shard, request, timeout_s)
         async with asyncio.timeout(timeout_s):
             return await self.respond(request)
 
     async def respond(self, request: Request) -> Answer:
-        """Return the answer of this process."""
-        answer = self._service.answer_now(request) if isinstance(request, Invoke) else None
-        return await self._threads.run(self._handle, request) if answer is None else answer
+        """Return the answer of this process, from one of its threads."""
+        return await self._threads.run(self._handle, request)
 
     async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
         if isinstance(request, Invoke) and self._has_or_gets_copy(request.source):
@@ -124,10 +123,10 @@ class ServingWorkers:
             return True
         return source.keep_loaded and self._forwarded.is_worth_a_copy(source.model_id)
 
-    async def _unload(self, request: Unload, shard: int, timeout_s: float) -> Answer:
+    async def _unload(self, request: Unload, timeout_s: float) -> Answer:
         """Unload a model from every worker; return an error if none had it."""
         async with asyncio.timeout(timeout_s):
-            here = await self._threads.run(self._handle, request)
+            here = await self.respond(request)
         others = (
             self._others.call(other, request, timeout_s)
             for other in range(self.shards)

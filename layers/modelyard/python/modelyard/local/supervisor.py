@@ -212,10 +212,10 @@ class _WorkerWatcher(Watcher):
     def is_up(self) -> None:
         self._acceptor.worker_is_up(self._line)
 
-    async def ended(self) -> None:
+    async def ended(self, *, is_killed: bool) -> None:
         self._acceptor.worker_ended(self._line)
         running = take_running(self._running_file)
-        if running:
+        if running and not is_killed:
             await asyncio.to_thread(self._quarantine.add, running)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -59,8 +60,12 @@ class Watcher:
     def is_up(self) -> None:
         """The process sent its first heartbeat."""
 
-    async def ended(self) -> None:
-        """The process ended, and will be replaced after this."""
+    async def ended(self, *, is_killed: bool) -> None:
+        """The process ended, and will be replaced after this.
+
+        `is_killed` says that a person or the system killed it, and nothing that ran in it is known
+        to be the reason: it did not crash, and it did not exceed a limit.
+        """
 
 
 class ChildProcess:
@@ -79,6 +84,8 @@ class ChildProcess:
         """The reading end of the pipe for the heartbeats of the process."""
         self._up_since_s: float | None = None
         """When the running process sent its first heartbeat, by the clock of the event loop."""
+        self._is_over_limit = False
+        """Whether the running process was ended because it exceeded a limit."""
         self.is_up = asyncio.Event()
         """Whether the running process has sent a heartbeat."""
         self.has_ended = asyncio.Event()
@@ -98,7 +105,7 @@ class ChildProcess:
         name, pause_s = self.command.name, 0.0
         label = self.command.label or name
         while True:
-            self._up_since_s = None
+            self._up_since_s, self._is_over_limit, code = None, False, None
             try:
                 await self._start()
                 assert self._process is not None
@@ -114,7 +121,8 @@ class ChildProcess:
             state = ProcessState.FAILED if up_since_s is None else ProcessState.STARTS
             self._health.set(name, state)
             try:
-                await self._watcher.ended()
+                is_killed = code == -signal.SIGKILL and not self._is_over_limit
+                await self._watcher.ended(is_killed=is_killed)
             except Exception:
                 logger.exception("end of a worker not handled", extra={"worker": label})
             is_healthy = up_since_s is not None and loop.time() - up_since_s > _HEALTHY_AFTER_S
@@ -193,10 +201,9 @@ class ChildProcess:
                 return stuck_calls
 
             reason = await exceeded(process.pid, self.command.limits, noted_heartbeat)
-        logger.error(
-            "worker ended",
-            extra={"worker": self.command.label or self.command.name, "reason": reason},
-        )
+        self._is_over_limit = True
+        label = self.command.label or self.command.name
+        logger.error("worker ended", extra={"worker": label, "reason": reason})
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
