@@ -139,12 +139,19 @@ def test_a_second_load_under_way_is_not_ready_rather_than_failed(
 ) -> None:
     gate = tmp_path / "gate"
     target = served.publish(artifacts.failing_first(gate))
-    assert outcome(served, target, "brisk") == "ModelError"
-    eventually(lambda: bool(outcome(served, target, "brisk")) and second_load_began(gate))
+    before: set[Any] = set()
+
+    def second_load_is_under_way() -> bool:
+        before.add(outcome(served, target, "brisk"))
+        return second_load_began(gate)
+
+    eventually(second_load_is_under_way)
 
     while_loading = outcome(served, target, "brisk")
 
     gate.touch()
+    # A slow machine may need longer than the sync window for the load that fails.
+    assert before <= {"ModelError", "ModelNotReadyException"}
     assert while_loading == "ModelNotReadyException"
     eventually(lambda: outcome(served, target, "brisk") == "ready")
 
