@@ -4,17 +4,18 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
-from modelyard.domain.values import Admission, HttpRequest, HttpResponse
-from modelyard.local.http.connection import ConnectionState, HttpConnection
+from modelyard.domain.values import HttpRequest, HttpResponse
+from modelyard.local.http.connection import HttpConnection
 from modelyard.local.http.open_connections import OpenConnections
 
 PATIENCE_S = 20.0
 
 
 class EchoSite:
-    """`Site` that answers with the body of the request.
+    """Stands for a `WebSite`: it answers with the body of the request.
 
     `/later` is answered by a task, `/held` when the test sets `release`, `/wrong` with an illegal
     header, `/broken` and `/broken-later` raise.
@@ -34,43 +35,53 @@ class EchoSite:
         self.looks_up = False
         """Whether callers have to be looked up."""
 
-    def admit_now(self, head: HttpRequest) -> Admission | None:
+    def call_now(self, head: HttpRequest) -> "EchoCall | None":
         self.admitted.append(head)
-        return None if self.looks_up else Admission(self.max_body_bytes, self.refuses)
+        return None if self.looks_up else EchoCall(self, head)
 
-    async def admit(self, head: HttpRequest) -> Admission:
+    async def call(self, head: HttpRequest) -> "EchoCall":
         await self.release.wait()
-        return Admission(self.max_body_bytes, self.refuses)
+        return EchoCall(self, head)
 
-    def too_large(self, head: HttpRequest) -> HttpResponse:
+
+class EchoCall:
+    """`SiteCall` of an `EchoSite`."""
+
+    def __init__(self, site: EchoSite, head: HttpRequest) -> None:
+        self._site = site
+        self._head = head
+        self.max_body_bytes = site.max_body_bytes
+        self.refusal = site.refuses
+
+    def too_large(self) -> HttpResponse:
         return HttpResponse(413, (), b"too large")
 
-    def answer_now(self, request: HttpRequest) -> HttpResponse | None:
-        self.requests.append(request)
-        self.called.set()
-        if request.target == b"/broken":
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        self._site.requests.append(replace(self._head, body=body))
+        self._site.called.set()
+        if self._head.target == b"/broken":
             raise RuntimeError("broken")
-        if request.target in (b"/later", b"/held", b"/broken-later"):
+        if self._head.target in (b"/later", b"/held", b"/broken-later"):
             return None
-        return self._response(request)
+        return self._response(body)
 
-    async def answer(self, request: HttpRequest) -> HttpResponse:
-        if request.target == b"/broken-later":
+    async def answer(self, body: bytes) -> HttpResponse:
+        if self._head.target == b"/broken-later":
             raise RuntimeError("broken")
-        if request.target == b"/held":
+        if self._head.target == b"/held":
             try:
-                await self.release.wait()
+                await self._site.release.wait()
             except asyncio.CancelledError:
-                self.cancelled.set()
+                self._site.cancelled.set()
                 raise
-        return self._response(request)
+        return self._response(body)
 
-    def _response(self, request: HttpRequest) -> HttpResponse:
-        return self.response or HttpResponse(200, (("content-type", "text/x"),), request.body)
+    def _response(self, body: bytes) -> HttpResponse:
+        return self._site.response or HttpResponse(200, (("content-type", "text/x"),), body)
 
 
 class RecordedState:
-    """`ConnectionState` that remembers what it was told, without repetitions."""
+    """Stands for a `SharedState`: it remembers what it was told, without repetitions."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -153,8 +164,8 @@ class Server:
     made: list[HttpConnection] = field(default_factory=list)
     now_s: float = 1_000.0
 
-    def connection(self, state: ConnectionState) -> HttpConnection:
-        made = HttpConnection(self.site, self.connections, state)
+    def connection(self, state: RecordedState) -> HttpConnection:
+        made = HttpConnection(cast(Any, self.site), self.connections, cast(Any, state))
         self.made.append(made)
         return made
 

@@ -17,7 +17,7 @@ from modelyard.cli.main import app as cli
 from modelyard.config.files import KINDS, load_config
 from modelyard.config.schema import Deployment, MultiModelEndpoint
 from modelyard.domain import errors, metrics
-from modelyard.domain.endpoints import ServerLocation
+from modelyard.domain.endpoints import EndpointTable, ServerLocation
 from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
 from modelyard.router.web.app import create_app
@@ -182,7 +182,7 @@ def starlette_of(app: Any) -> Starlette:
 
 def routes() -> set[str]:
     """Return every route of the web application, without the optional stage."""
-    nobody = cast(Any, SimpleNamespace(endpoints=()))
+    nobody = cast(Any, SimpleNamespace(endpoints=EndpointTable([])))
     application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
     found = set()
     for route in application.routes:
@@ -199,7 +199,7 @@ def test_every_route_is_documented_and_no_other():
 
 
 def test_stage_works_for_the_routes_that_the_docs_name():
-    nobody = cast(Any, SimpleNamespace(endpoints=()))
+    nobody = cast(Any, SimpleNamespace(endpoints=EndpointTable([])))
     application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
 
     staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]

@@ -14,7 +14,6 @@ from typing import Any
 import h11
 import pytest
 
-from modelyard.local.http.connection import HttpConnection
 from tests.http_connections import RecordedState, Server, new_server
 
 REQUESTS, LONG_REQUESTS = 3_000, 100_000
@@ -128,7 +127,7 @@ async def by_server(server: Server, pieces: list[bytes]) -> Outcome:
     """Return what a connection finds."""
     transport, site = MemoryTransport(), server.site
     site.requests.clear()
-    connection = HttpConnection(site, server.connections, RecordedState())
+    connection = server.connection(RecordedState())
     connection.connection_made(transport)
     for piece in pieces:
         connection.get_buffer(-1)[: len(piece)] = piece

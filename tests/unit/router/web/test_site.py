@@ -10,7 +10,7 @@ import pytest
 from modelyard.domain.endpoints import Endpoint, EndpointTable, ServerLocation
 from modelyard.domain.keys import issue
 from modelyard.domain.requests import Answer
-from modelyard.domain.values import Admission, HttpRequest, HttpResponse, Prediction, StoredKey
+from modelyard.domain.values import HttpRequest, HttpResponse, Prediction, StoredKey
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_site
@@ -21,7 +21,7 @@ from modelyard.router.web.authentication import (
 )
 from modelyard.router.web.calling import MAX_CALL_BYTES
 from modelyard.router.web.known_keys import KnownKeys
-from modelyard.router.web.site import MAX_OPEN_BODY_BYTES, WebSite
+from modelyard.router.web.site import MAX_OPEN_BODY_BYTES, SiteCall, WebSite
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock
@@ -77,12 +77,15 @@ class Scene:
         )
 
     def answer(self, method: str, target: bytes, *headers: tuple[bytes, bytes]) -> HttpResponse:
-        return self.run(self.site.answer(HttpRequest(method, target, [EVIL, *headers], b"1")))
+        head = HttpRequest(method, target, [EVIL, *headers])
+        return self.run(self.call_of(head).answer(b"1"))
 
-    def admit(self, method: str, target: bytes, key: str | None = None) -> Admission:
+    def call(self, method: str, target: bytes, key: str | None = None) -> SiteCall:
         headers = [] if key is None else [(b"x-api-key", key.encode())]
-        head = HttpRequest(method, target, headers)
-        return self.site.admit_now(head) or self.run(self.site.admit(head))
+        return self.call_of(HttpRequest(method, target, headers))
+
+    def call_of(self, head: HttpRequest) -> SiteCall:
+        return self.site.call_now(head) or self.run(self.site.call(head))
 
     @staticmethod
     def run(work: Awaitable[Any]) -> Any:
@@ -154,11 +157,11 @@ def test_a_slash_at_the_end_is_no_redirect(method: str, target: bytes) -> None:
     ],
 )
 def test_how_long_a_body_may_be(target: bytes, max_bytes: int) -> None:
-    scene = Scene()
+    call = Scene().call("POST", target)
 
-    refused = scene.site.too_large(HttpRequest("POST", target, []))
+    refused = call.too_large()
 
-    assert scene.admit("POST", target) == Admission(max_bytes)
+    assert (call.max_body_bytes, call.refusal) == (max_bytes, None)
     assert f"less than or equal to {max_bytes}".encode() in refused.body
     assert dict(refused.headers)["x-amzn-requestid"]
 
@@ -170,7 +173,7 @@ def test_how_long_a_body_may_be(target: bytes, max_bytes: int) -> None:
     ids=["none", "text", "other", "wrong"],
 )
 def test_an_unknown_caller_is_refused_before_the_body(target: bytes, key: str | None) -> None:
-    refusal = with_keys().admit("POST", target, key).refusal
+    refusal = with_keys().call("POST", target, key).refusal
 
     assert refusal is not None
     assert refusal.status == 403
@@ -178,19 +181,25 @@ def test_an_unknown_caller_is_refused_before_the_body(target: bytes, key: str | 
 
 
 def test_a_known_caller_may_send_a_body() -> None:
-    assert with_keys().admit("POST", INVOCATIONS, KEY.text) == Admission(MAX_BODY_BYTES)
+    call = with_keys().call("POST", INVOCATIONS, KEY.text)
+
+    assert (call.max_body_bytes, call.refusal) == (MAX_BODY_BYTES, None)
 
 
 def test_a_key_that_was_looked_up_is_known_at_once() -> None:
     scene = with_keys()
     head = HttpRequest("POST", INVOCATIONS, [(b"x-api-key", KEY.text.encode())])
-    assert scene.site.admit_now(head) is None
+    assert scene.site.call_now(head) is None
 
-    scene.run(scene.site.admit(head))
+    scene.run(scene.site.call(head))
 
-    assert scene.site.admit_now(head) == Admission(MAX_BODY_BYTES)
+    known = scene.site.call_now(head)
+    assert known is not None
+    assert known.refusal is None
 
 
 @pytest.mark.parametrize(("method", "target"), [("POST", b"/ping"), ("OPTIONS", INVOCATIONS)])
 def test_what_needs_no_key_has_a_short_body(method: str, target: bytes) -> None:
-    assert with_keys().admit(method, target) == Admission(MAX_OPEN_BODY_BYTES)
+    call = with_keys().call(method, target)
+
+    assert (call.max_body_bytes, call.refusal) == (MAX_OPEN_BODY_BYTES, None)

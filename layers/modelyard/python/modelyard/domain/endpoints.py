@@ -152,5 +152,15 @@ class EndpointTable:
         except KeyError:
             raise UnknownEndpointError(name) from None
 
+    def get(self, name: str) -> Endpoint | None:
+        """Return the endpoint of this name, or None."""
+        return self._by_name.get(name)
+
+    @property
+    def only_name(self) -> str | None:
+        """The name of the multi-model endpoint, if there is exactly one."""
+        names = [endpoint.name for endpoint in self if not endpoint.is_api]
+        return names[0] if len(names) == 1 else None
+
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self._by_name.values())

@@ -57,6 +57,27 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output of a model, in the words of the Open Inference Protocol v2."""
+
+    name: str
+    datatype: str
+    """For example `FP32`, `INT64` or `BYTES`."""
+    shape: tuple[int, ...]
+    """-1 is a dimension of any size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and returns; without inputs it is not known."""
+
+    platform: str = ""
+    """The framework and the format of the model, for example `onnx_onnxv1`."""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A complete HTTP request, as it was sent."""
 
@@ -78,15 +99,6 @@ class HttpResponse:
     headers: tuple[tuple[str, str], ...] = ()
     """In order; a name may occur more than once. Our own names are in lower case."""
     body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What is decided about an HTTP request when only its head was read."""
-
-    max_body_bytes: int
-    refusal: HttpResponse | None = None
-    """The response, if the request is refused whatever its body is."""
 
 
 @dataclass(frozen=True, slots=True)

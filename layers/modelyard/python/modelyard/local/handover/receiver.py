@@ -4,11 +4,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 
 from modelyard.local.handover.messages import NOT_TAKEN, NUMBER_BYTES, to_bytes
-from modelyard.local.handover.states import ConnectionStates, State
-from modelyard.local.http.connection import ConnectionState, HttpConnection
+from modelyard.local.handover.states import ConnectionStates, SharedState
+from modelyard.local.http.connection import HttpConnection
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ class Receiver:
         self,
         line: socket.socket,
         states: ConnectionStates,
-        connect: Callable[[ConnectionState], HttpConnection],
+        connect: Callable[[SharedState], HttpConnection],
     ) -> None:
         self._line = line
         self._states = states
@@ -76,39 +75,3 @@ class Receiver:
         except OSError as error:
             logger.warning("connection not opened", extra={"reason": error.strerror})
             state.closed()
-
-
-class SharedState:
-    """`ConnectionState` in the file that the supervisor reads."""
-
-    __slots__ = ("_connection", "_ended", "_number", "_states")
-
-    def __init__(
-        self,
-        number: int,
-        connection: socket.socket,
-        states: ConnectionStates,
-        ended: Callable[[int], None],
-    ) -> None:
-        self._number = number
-        self._connection = connection
-        self._states = states
-        self._ended = ended
-
-    def waits(self) -> None:
-        """No byte of a request was taken."""
-        self._states.set(self._number, State.WAITS)
-
-    def is_called(self) -> None:
-        """A request was begun to be read."""
-        self._states.set(self._number, State.CALLED)
-
-    def is_answering(self) -> None:
-        """A part of a response may have been sent."""
-        self._states.set(self._number, State.ANSWERING)
-
-    def closed(self) -> None:
-        """Tell the client and the supervisor, which has a duplicate of the descriptor."""
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._ended(self._number)

@@ -5,6 +5,9 @@ file that all processes of the server map.
 """
 
 import mmap
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Self
@@ -48,3 +51,42 @@ class ConnectionStates:
     def of(self, number: int) -> State:
         """Return the state of a connection."""
         return State(self._file[number])
+
+
+class SharedState:
+    """What one connection is doing, in the file that the supervisor reads.
+
+    It says what would be lost with this process.
+    """
+
+    __slots__ = ("_connection", "_ended", "_number", "_states")
+
+    def __init__(
+        self,
+        number: int,
+        connection: socket.socket,
+        states: ConnectionStates,
+        ended: Callable[[int], None],
+    ) -> None:
+        self._number = number
+        self._connection = connection
+        self._states = states
+        self._ended = ended
+
+    def waits(self) -> None:
+        """No byte of a request was taken: another process can go on with the connection."""
+        self._states.set(self._number, State.WAITS)
+
+    def is_called(self) -> None:
+        """A request was begun to be read, and nothing of its response was sent."""
+        self._states.set(self._number, State.CALLED)
+
+    def is_answering(self) -> None:
+        """A part of a response may have been sent."""
+        self._states.set(self._number, State.ANSWERING)
+
+    def closed(self) -> None:
+        """Tell the client and the supervisor, which has a duplicate of the descriptor."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._ended(self._number)

@@ -8,10 +8,11 @@ connections.
 import asyncio
 import logging
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import cast
 
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.values import Admission, HttpRequest, HttpResponse
+from modelyard.domain.values import HttpResponse
+from modelyard.local.handover.states import SharedState
 from modelyard.local.http.incoming import IncomingRequest, no_memory
 from modelyard.local.http.open_connections import OpenConnections
 from modelyard.local.http.refusals import refusal
@@ -21,7 +22,7 @@ from modelyard.local.http.request_head import (
     MalformedRequestError,
     parse_head,
 )
-from modelyard.local.http.site import Site
+from modelyard.router.web.site import RefusedCall, SiteCall, WebSite
 
 logger = logging.getLogger(__name__)
 
@@ -47,26 +48,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
 
 
-class ConnectionState(Protocol):
-    """Where a connection tells the supervisor what would be lost with this process."""
-
-    def waits(self) -> None:
-        """No byte of a request was taken: another process can go on with the connection."""
-        ...
-
-    def is_called(self) -> None:
-        """A request was begun to be read, and nothing of its response was sent."""
-        ...
-
-    def is_answering(self) -> None:
-        """A part of a response may have been sent."""
-        ...
-
-    def closed(self) -> None:
-        """The connection ended."""
-        ...
-
-
 class Phase(Enum):
     """What a connection does now."""
 
@@ -86,7 +67,7 @@ class Phase(Enum):
 class HttpConnection(asyncio.BufferedProtocol):
     """Reads requests and writes responses (asyncio protocol)."""
 
-    def __init__(self, site: Site, connections: OpenConnections, state: ConnectionState) -> None:
+    def __init__(self, site: WebSite, connections: OpenConnections, state: SharedState) -> None:
         self._site = site
         self._connections = connections
         self._state = state
@@ -209,7 +190,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _read_head(self) -> None:
         text = self._heads.split(self._received)
         if text is not None:
-            self._request = IncomingRequest(parse_head(text), self._client, self._site)
+            self._request = IncomingRequest(parse_head(text), self._client)
             self._phase = Phase.READS_BODY
             self._deadline = self._connections.now() + BODY_TIMEOUT_S
         elif self._is_ended:
@@ -234,31 +215,31 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._answer(request)
         elif self._is_ended:
             self._end_incomplete()
-        elif request.admission is None:
-            admission = self._site.admit_now(request.without_body())
-            if admission is None:
+        elif request.call is None:
+            call = self._site.call_now(request.without_body())
+            if call is None:
                 self._phase = Phase.ADMITS
                 self._task = asyncio.create_task(self._admit_later(request))
             else:
-                self._admit(request, admission)
+                self._admit(request, call)
         elif request.refusal is not None and request.received_bytes > MAX_DISCARDED_BYTES:
             self._refuse_and_close(request.refusal)
 
     async def _admit_later(self, request: IncomingRequest) -> None:
         try:
-            admission = await self._site.admit(request.without_body())
+            call = await self._site.call(request.without_body())
         except Exception:
             logger.exception("caller not looked up")
-            admission = Admission(0, refusal(500, "InternalFailure", INTERNAL_ERROR))
+            call = RefusedCall(refusal(500, "InternalFailure", INTERNAL_ERROR))
         self._task = None
         if not self._transport.is_closing():
             self._phase = Phase.READS_BODY
-            self._admit(request, admission)
+            self._admit(request, call)
             self._advance()
 
-    def _admit(self, request: IncomingRequest, admission: Admission) -> None:
+    def _admit(self, request: IncomingRequest, call: SiteCall) -> None:
         """Find out whether to keep the body, and let a client that waits for that send it."""
-        request.admit(admission, self._connections.free_bytes)
+        request.admit(call, self._connections.free_bytes)
         head, refused = request.head, request.refusal
         if head.waits_for_continue and not request.received_bytes and not self._received:
             if refused is None:
@@ -268,26 +249,31 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif refused is not None and head.content_length > MAX_DISCARDED_BYTES:
             self._refuse_and_close(refused)
 
-    def _answer(self, incoming: IncomingRequest) -> None:
+    def _answer(self, request: IncomingRequest) -> None:
         self._phase = Phase.ANSWERS
         self._deadline = _NEVER
-        if incoming.refusal is not None:
-            self._send(incoming.refusal)
+        if request.refusal is not None:
+            self._send(request.refusal)
             return
-        request = incoming.complete()
+        body = request.taken_body()
+        call = request.call
         try:
-            response = self._site.answer_now(request)
+            call = call or self._site.call_now(request.without_body())
+            response = None if call is None else call.answer_now(body)
         except Exception:
             response = _failed(request)
         if response is not None:
             self._send(response)
             return
-        self._with_site_bytes = len(request.body)
-        self._task = asyncio.create_task(self._answer_later(request))
+        self._with_site_bytes = len(body)
+        self._task = asyncio.create_task(self._answer_later(request, call, body))
 
-    async def _answer_later(self, request: HttpRequest) -> None:
+    async def _answer_later(
+        self, request: IncomingRequest, call: SiteCall | None, body: bytes
+    ) -> None:
         try:
-            response = await self._site.answer(request)
+            call = call or await self._site.call(request.without_body())
+            response = await call.answer(body)
         except Exception:
             response = _failed(request)
         self._task = None
@@ -393,6 +379,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
 
-def _failed(request: HttpRequest) -> HttpResponse:
-    logger.exception("request failed", extra={"path": request.target[:200].decode("latin-1")})
+def _failed(request: IncomingRequest) -> HttpResponse:
+    logger.exception("request failed", extra={"path": request.head.target[:200].decode("latin-1")})
     return refusal(500, "InternalFailure", INTERNAL_ERROR)

@@ -1,25 +1,24 @@
 """A request whose head was read, and its body as far as it has arrived."""
 
-from modelyard.domain.values import Admission, HttpRequest, HttpResponse
+from modelyard.domain.values import HttpRequest, HttpResponse
 from modelyard.local.http.body import BodyReader
 from modelyard.local.http.refusals import unavailable
 from modelyard.local.http.request_head import RequestHead
-from modelyard.local.http.site import Site
+from modelyard.router.web.site import SiteCall
 
 
 class IncomingRequest:
     """Keeps the body, or throws it away when the request is refused."""
 
-    def __init__(self, head: RequestHead, client: str, site: Site) -> None:
+    def __init__(self, head: RequestHead, client: str) -> None:
         self._head = head
         self._client = client
-        self._site = site
         self._reader = BodyReader(head)
         self._body = bytearray()
         self.received_bytes = 0
         """The length of the body so far, including what was thrown away."""
-        self.admission: Admission | None = None
-        """What the site decided about the request; None until it was asked."""
+        self.call: SiteCall | None = None
+        """What the site makes of the head; None until it was asked."""
         self.refusal: HttpResponse | None = None
         """The response, if the body is thrown away."""
 
@@ -40,13 +39,14 @@ class IncomingRequest:
 
     def without_body(self) -> HttpRequest:
         """Return the request as the site judges it before the body has arrived."""
-        return self._request(b"")
+        head = self._head
+        return HttpRequest(head.method, head.target, head.headers, b"", self._client)
 
-    def complete(self) -> HttpRequest:
-        """Return the whole request; the body is not kept here any longer."""
+    def taken_body(self) -> bytes:
+        """Return the whole body, which is not kept here any longer."""
         body = bytes(self._body)
         self._body.clear()
-        return self._request(body)
+        return body
 
     def take(self, received: bytearray, free_bytes: int) -> int:
         """Add the bytes of the body that have arrived; returns how many these are.
@@ -56,21 +56,21 @@ class IncomingRequest:
         """
         data = self._reader.take(received)
         self.received_bytes += len(data)
-        if self.refusal is None and self._is_too_large:
-            self.discard(self._site.too_large(self.without_body()))
+        if self.refusal is None and self.call is not None and self._is_too_large(self.call):
+            self.discard(self.call.too_large())
         elif self.refusal is None and len(data) > free_bytes:
             self.discard(no_memory())
         elif self.refusal is None:
             self._body += data
         return len(data)
 
-    def admit(self, admission: Admission, free_bytes: int) -> None:
-        """Keep the body or not, as the site decided and memory allows."""
-        self.admission = admission
-        if admission.refusal is not None:
-            self.discard(admission.refusal)
-        elif self._is_too_large:
-            self.discard(self._site.too_large(self.without_body()))
+    def admit(self, call: SiteCall, free_bytes: int) -> None:
+        """Keep the body or not, as the call and memory allow."""
+        self.call = call
+        if call.refusal is not None:
+            self.discard(call.refusal)
+        elif self._is_too_large(call):
+            self.discard(call.too_large())
         elif self._head.content_length > free_bytes:
             self.discard(no_memory())
 
@@ -79,15 +79,8 @@ class IncomingRequest:
         self.refusal = refusal
         self._body.clear()
 
-    @property
-    def _is_too_large(self) -> bool:
-        if self.admission is None:
-            return False
-        return max(self._head.content_length, self.received_bytes) > self.admission.max_body_bytes
-
-    def _request(self, body: bytes) -> HttpRequest:
-        head = self._head
-        return HttpRequest(head.method, head.target, head.headers, body, self._client)
+    def _is_too_large(self, call: SiteCall) -> bool:
+        return max(self._head.content_length, self.received_bytes) > call.max_body_bytes
 
 
 def no_memory() -> HttpResponse:

@@ -2,14 +2,14 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.domain.endpoints import ServerLocation, Splitter
@@ -23,15 +23,21 @@ from modelyard.router.web.authentication import (
     Authenticator,
 )
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
-from modelyard.router.web.exchange import Handler, add_route, send_response, starlette_response
-from modelyard.router.web.invoking import InvokeRoutes
+from modelyard.router.web.exchange import (
+    Handler,
+    add_route,
+    client_disconnected,
+    send_response,
+    starlette_response,
+)
+from modelyard.router.web.invoking import InvokeEndpointRoute, UnsupportedInvocations
 from modelyard.router.web.managing import ManagementRoutes
+from modelyard.router.web.model_calls import STAGES, ModelCalls, ModelCallsApp
 from modelyard.router.web.site import WebSite
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
 
 logger = logging.getLogger(__name__)
 
-_INVOCATIONS = "/invocations"
 _REQUEST_ID = REQUEST_ID.encode()
 _SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
@@ -49,52 +55,9 @@ def create_app(
 
     `missing` returns the names of processes that do not run: `/ping` then answers 503.
     """
-    app = Starlette()
-    app.router.redirect_slashes = False  # the redirect would go where the header Host says
-    invoking = InvokeRoutes(router, catalog, location)
-    managing = ManagementRoutes(router, catalog, location)
-    endpoint = "/endpoints/{endpoint:path}"
-    models = "/endpoints/{endpoint}/models"  # no slash: names of models may contain `/models/`
-    one_model = f"{models}/{{model:path}}"
-    routes: tuple[tuple[str, str, Handler], ...] = (
-        ("POST", f"{endpoint}/async-invocations", invoking.refuse),
-        ("POST", f"{endpoint}/invocations-response-stream", invoking.refuse),
-        ("GET", "/endpoints", managing.list_endpoints),
-        ("GET", models, managing.guarded(managing.list_models)),
-        ("POST", models, managing.guarded(managing.load)),
-        ("GET", one_model, managing.guarded(managing.show)),
-        ("DELETE", one_model, managing.guarded(managing.unload)),
-    )
-    for served in router.endpoints:
-        if served.route is not None:
-            respond = ApiRoute(router, served.name).respond
-            app.router.routes.append(Route(served.route, respond, methods=METHODS))
-    for splitter in splitters:
-        respond = SplitterRoute(router, splitter).respond
-        app.router.routes.append(Route(splitter.route, respond, methods=METHODS))
-    invocations: list[Route] = []
-    for prefix in ("", "/{stage}"):  # the SDK keeps a stage of the endpoint URL as a prefix
-        path = f"{prefix}{endpoint}{_INVOCATIONS}"
-        invocations.append(Route(path, InvocationApp(invoking.invoke), methods=["POST"]))
-        for method, path, handler in routes:
-            add_route(app, method, prefix + path, handler)
-    app.router.routes += invocations
-
-    async def ping(request: Request) -> Response:
-        names = missing()
-        if not names:
-            return Response(status_code=200)
-        message = f"not running: {', '.join(names)}"
-        return starlette_response(render_untyped(503, "ServiceUnavailable", message))
-
-    async def metrics(request: Request) -> Response:
-        return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
-
-    app.router.routes += [Route("/ping", ping), Route("/metrics", metrics)]
-    for kind, render in _FAILURES.items():
-        app.add_exception_handler(kind, _responding(render))
-    api_paths = {served.route for served in (*router.endpoints, *splitters)}
-    fast_path = InvocationFastPath(app, invocations, api_paths)
+    calls = _model_calls(router, catalog, location, splitters)
+    app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
+    fast_path = ModelCallsFastPath(app, calls)
     return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
 
 
@@ -108,57 +71,104 @@ def create_site(
     missing: Callable[[], Sequence[str]] = tuple,
 ) -> WebSite:
     """Return the same application for a server that reads requests as a whole."""
-    app = create_app(router, catalog, render_metrics, location, authenticator, splitters, missing)
+    calls = _model_calls(router, catalog, location, splitters)
+    app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
+    return WebSite(ResponseHeaders(app), calls, authenticator, _api_paths(router, splitters))
+
+
+def _api_paths(router: Router, splitters: Sequence[Splitter]) -> frozenset[str]:
     routed = (*router.endpoints, *splitters)
-    api_paths = frozenset(served.route for served in routed if served.route is not None)
-    return WebSite(app, InvokeRoutes(router, catalog, location), authenticator, api_paths)
+    return frozenset(served.route for served in routed if served.route is not None)
 
 
-class InvocationApp:
-    """Runs the handler of invocations without Starlette's middleware (ASGI)."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response of the handler."""
-        request = Request(scope, receive)
-        try:
-            response = await self._handler(request)
-        except ClientDisconnect as error:
-            response = _client_disconnected(request, error)
-        await send_response(response, send)
+def _model_calls(
+    router: Router, catalog: Catalog, location: ServerLocation, splitters: Sequence[Splitter]
+) -> ModelCalls:
+    routes = (InvokeEndpointRoute(location),)
+    return ModelCalls(router, catalog, routes, _api_paths(router, splitters))
 
 
-class InvocationFastPath:
-    """Routes invocations past Starlette's application (ASGI).
+def _application(
+    calls: ModelCalls,
+    router: Router,
+    catalog: Catalog,
+    render_metrics: Callable[[], Awaitable[bytes]],
+    location: ServerLocation,
+    splitters: Sequence[Splitter],
+    missing: Callable[[], Sequence[str]],
+) -> Starlette:
+    """Return the application with all routes, for authenticated requests."""
+    app = Starlette()
+    app.router.redirect_slashes = False  # the redirect would go where the header Host says
+    refusing = UnsupportedInvocations(location)
+    managing = ManagementRoutes(router, catalog, location)
+    endpoint = "/endpoints/{endpoint:path}"
+    models = "/endpoints/{endpoint}/models"  # no slash: names of models may contain `/models/`
+    one_model = f"{models}/{{model:path}}"
+    routes: tuple[tuple[str, str, Handler], ...] = (
+        ("POST", f"{endpoint}/async-invocations", refusing.refuse),
+        ("POST", f"{endpoint}/invocations-response-stream", refusing.refuse),
+        ("GET", "/endpoints", managing.list_endpoints),
+        ("GET", models, managing.guarded(managing.list_models)),
+        ("POST", models, managing.guarded(managing.load)),
+        ("GET", one_model, managing.guarded(managing.show)),
+        ("DELETE", one_model, managing.guarded(managing.unload)),
+    )
+    for served in router.endpoints:
+        if served.route is not None:
+            respond = ApiRoute(router, served.name).respond
+            app.router.routes.append(Route(served.route, respond, methods=METHODS))
+    for splitter in splitters:
+        respond = SplitterRoute(router, splitter).respond
+        app.router.routes.append(Route(splitter.route, respond, methods=METHODS))
+    calling = ModelCallsApp(calls)
+    for stage in STAGES:
+        for path in calls.paths:
+            app.router.routes.append(Route(stage + path, calling, methods=["POST"]))
+        for method, path, handler in routes:
+            add_route(app, method, stage + path, handler)
+
+    app.router.routes += _server_routes(render_metrics, missing)
+    for kind, render in _FAILURES.items():
+        app.add_exception_handler(kind, _responding(render))
+    return app
+
+
+def _server_routes(
+    render_metrics: Callable[[], Awaitable[bytes]], missing: Callable[[], Sequence[str]]
+) -> list[Route]:
+    async def ping(request: Request) -> Response:
+        names = missing()
+        if not names:
+            return Response(status_code=200)
+        message = f"not running: {', '.join(names)}"
+        return starlette_response(render_untyped(503, "ServiceUnavailable", message))
+
+    async def metrics(request: Request) -> Response:
+        return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
+
+    return [Route("/ping", ping), Route("/metrics", metrics)]
+
+
+class ModelCallsFastPath:
+    """Routes calls of models past Starlette's application (ASGI).
 
     The layers of the application cost several times as much as choosing the shard and writing to
     its socket.
     """
 
-    def __init__(
-        self, app: ASGIApp, invocations: Sequence[Route], api_paths: Container[str | None]
-    ) -> None:
-        """`api_paths` are the paths of Cortex APIs: they win over invocations that look alike."""
+    def __init__(self, app: ASGIApp, calls: ModelCalls) -> None:
         self._app = app
-        self._invocations = invocations
-        self._api_paths = api_paths
+        self._calls = calls
+        self._calling = ModelCallsApp(calls)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the route of an invocation; run the application for any other request."""
-        if self._is_invocation(scope):
-            for route in self._invocations:
-                match, found = route.matches(scope)
-                if match is Match.FULL:
-                    await route.app({**scope, **found}, receive, send)
-                    return
-        await self._app(scope, receive, send)
-
-    def _is_invocation(self, scope: Scope) -> bool:
-        if scope["type"] != "http" or not scope["path"].endswith(_INVOCATIONS):
-            return False
-        return scope["path"] not in self._api_paths
+        """Answer a call of a model; run the application for any other request."""
+        is_http = scope["type"] == "http"
+        if is_http and self._calls.find(scope["method"], scope["path"]) is not None:
+            await self._calling(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class ResponseHeaders:
@@ -222,8 +232,7 @@ def _untyped_http(request: Request, error: Exception) -> HttpResponse:
 
 
 def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
-    logger.info("client disconnected", extra={"path": request.url.path})
-    return HttpResponse(400)
+    return client_disconnected(request.url.path)
 
 
 def _internal_failure(request: Request, error: Exception) -> HttpResponse:

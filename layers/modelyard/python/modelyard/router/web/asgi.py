@@ -6,11 +6,14 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
 
-from modelyard.domain.values import HttpRequest, HttpResponse
+from modelyard.domain.values import HttpRequest, HttpResponse, Principal
+from modelyard.router.web.authentication import PRINCIPAL
 
 
-async def response_of(app: ASGIApp, request: HttpRequest) -> HttpResponse:
-    """Return the response of the application, complete."""
+async def response_of(
+    app: ASGIApp, request: HttpRequest, principal: Principal | None = None
+) -> HttpResponse:
+    """Return the response of the application, complete. `principal` is the caller, if known."""
     path, _, query = request.target.partition(b"?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -25,6 +28,7 @@ async def response_of(app: ASGIApp, request: HttpRequest) -> HttpResponse:
         "headers": request.headers,
         "client": (request.client, 0) if request.client else None,
         "server": None,
+        PRINCIPAL: principal,
     }
     bodies = [request.body]
     start: Message = {}

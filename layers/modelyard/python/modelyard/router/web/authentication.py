@@ -19,7 +19,8 @@ from modelyard.sagemaker.responses import ErrorContext, render_error
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = Principal("anonymous")
-_PRINCIPAL = "modelyard.principal"
+PRINCIPAL = "modelyard.principal"
+"""The member of an ASGI scope that has the caller of an authenticated request."""
 _NO_KEY = "a key is needed: in the header x-api-key or at the start of CustomAttributes"
 _OPEN_PATH = "/ping"
 _ASSUMED_ROLE = re.compile(
@@ -148,12 +149,12 @@ class Authentication:
         except ModelyardError as error:
             await _refuse(error, scope, receive, send)
             return
-        await self._app({**scope, _PRINCIPAL: principal}, receive, send)
+        await self._app({**scope, PRINCIPAL: principal}, receive, send)
 
 
 def principal_of(request: Request) -> Principal:
     """Return the caller of an authenticated request."""
-    principal = request.scope[_PRINCIPAL]
+    principal = request.scope[PRINCIPAL]
     assert isinstance(principal, Principal)
     return principal
 

@@ -1,5 +1,6 @@
 """Convert between Starlette's requests and responses and our own values."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -11,6 +12,8 @@ from starlette.types import Send
 from modelyard.domain.errors import PayloadTooLargeError
 from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
+
+logger = logging.getLogger(__name__)
 
 _MAX_DISCARDED_BYTES = 64 << 20
 
@@ -40,11 +43,6 @@ async def send_response(response: HttpResponse, send: Send) -> None:
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": response.body})
-
-
-def headers_of(request: Request) -> dict[str, str]:
-    """Return the headers by lower-case name, with values decoded as Latin-1."""
-    return {key.decode("latin-1"): value.decode("latin-1") for key, value in request.headers.raw}
 
 
 async def body_of(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -80,3 +78,9 @@ def too_large(limit: int) -> PayloadTooLargeError:
         "1 validation error detected: Value at 'body' failed to satisfy constraint: Member"
         f" must have length less than or equal to {limit}"
     )
+
+
+def client_disconnected(path: str) -> HttpResponse:
+    """Return what is sent to a client that is gone; log it."""
+    logger.info("client disconnected", extra={"path": path})
+    return HttpResponse(400)

@@ -1,154 +1,195 @@
-"""The web application as a server of complete requests uses it.
+"""The web application as a server of complete requests uses it: first the head, then the body.
 
-Invocations go past the layers of the ASGI application: these cost several times as much as routing
-the call and predicting.
+Calls of models go past the layers of the ASGI application: these cost several times as much as
+routing the call and predicting.
 """
 
-import logging
-import re
 import uuid
 from collections.abc import Container
+from dataclasses import replace
+from typing import Protocol
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp
 
 from modelyard.domain.errors import ModelyardError
-from modelyard.domain.keys import split_key
-from modelyard.domain.values import Admission, HttpRequest, HttpResponse, Principal
+from modelyard.domain.keys import Headers, split_key
+from modelyard.domain.values import HttpRequest, HttpResponse, Principal
 from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.asgi import response_of
 from modelyard.router.web.authentication import Authenticator, is_open, refused
 from modelyard.router.web.calling import MAX_CALL_BYTES
 from modelyard.router.web.exchange import too_large
-from modelyard.router.web.invoking import InvokeCall, InvokeRoutes
+from modelyard.router.web.model_calls import ModelCall, ModelCalls
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, ErrorContext, render_error
 
-logger = logging.getLogger(__name__)
-
 MAX_OPEN_BODY_BYTES = 16 << 10
 """The longest body of a request that needs no key: its routes read none."""
-_NO_ENDPOINT = ErrorContext("")
-# The SDK keeps a stage of the endpoint URL as a prefix of the path.
-_INVOCATIONS = re.compile(rb"(?:/[^/?]+)??/endpoints/([^?]*)/invocations(?:\?.*)?", re.DOTALL)
+
+
+class SiteCall(Protocol):
+    """One request whose head was read and whose caller is known, or refused."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """How long the body may be."""
+        ...
+
+    @property
+    def refusal(self) -> HttpResponse | None:
+        """The response, if the request is refused whatever its body is."""
+        ...
+
+    def too_large(self) -> HttpResponse:
+        """Return the response to a body that is longer than it may be."""
+        ...
+
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        """Return the response if it can be made at once, without waiting; else None."""
+        ...
+
+    async def answer(self, body: bytes) -> HttpResponse:
+        """Return the response."""
+        ...
 
 
 class WebSite:
-    """Answers complete requests."""
+    """Turns the heads of requests into calls."""
 
     def __init__(
         self,
         app: ASGIApp,
-        invoking: InvokeRoutes,
+        calls: ModelCalls,
         authenticator: Authenticator,
         api_paths: Container[str],
     ) -> None:
-        """`api_paths` are the paths of Cortex APIs: they win over invocations that look alike."""
+        """`app` answers authenticated requests that call no model.
+
+        `api_paths` are the paths of Cortex APIs, whose bodies may be longer.
+        """
         self._app = app
-        self._invoking = invoking
+        self._calls = calls
         self._authenticator = authenticator
         self._api_paths = api_paths
 
-    def admit_now(self, head: HttpRequest) -> Admission | None:
-        """Decide about a request without its body; None if the key has to be looked up."""
-        if self._is_open(head):
-            return Admission(MAX_OPEN_BODY_BYTES)
-        key, _ = split_key(head.headers)
+    def call_now(self, head: HttpRequest) -> SiteCall | None:
+        """Return the call that a request begins; None if its caller has to be looked up."""
+        path = _path(head)
+        key, headers = split_key(head.headers)
+        if is_open(head.method, path):
+            request = replace(head, headers=headers)
+            return _ApplicationCall(self._app, request, None, MAX_OPEN_BODY_BYTES)
         try:
             principal = self._authenticator.principal_now(key)
         except ModelyardError as error:
-            return self._refused(error, head)
-        return None if principal is None else Admission(self._body_limit(head))
+            return RefusedCall(_finished(refused(error, path), str(uuid.uuid4())))
+        return None if principal is None else self._call(head, path, headers, principal)
 
-    async def admit(self, head: HttpRequest) -> Admission:
-        """Decide about a request without its body: that of an unknown caller is not kept."""
-        key, _ = split_key(head.headers)
-        try:
-            await self._authenticator.principal({}, key)
-        except ModelyardError as error:
-            return self._refused(error, head)
-        return Admission(self._body_limit(head))
-
-    def too_large(self, head: HttpRequest) -> HttpResponse:
-        """Return the response to a request whose body is longer than it may be."""
-        if self._is_open(head):
-            return _finished(render_error(too_large(MAX_OPEN_BODY_BYTES), _NO_ENDPOINT), _new_id())
-        error = too_large(self._body_limit(head))
-        if self._is_api(head.target):
-            return _finished(render_api_error(error), _new_id())
-        name = self._invoked(head.method, head.target) or ""
-        return _finished(render_error(error, ErrorContext(name)), _new_id())
-
-    def answer_now(self, request: HttpRequest) -> HttpResponse | None:
-        """Return the response if it can be made without waiting, else None."""
-        name = self._invoked(request.method, request.target)
-        if name is None:
-            return None
-        key, headers = split_key(request.headers)
-        request_id = _new_id()
-        try:
-            principal = self._authenticator.principal_now(key)
-        except ModelyardError as error:
-            return _finished(refused(error, _path(request.target)), request_id)
-        if principal is None:
-            return None
-        call = _call(name, headers, request.body, principal, request_id)
-        response = self._invoking.answer_now(call)
-        return None if response is None else _finished(response, request_id)
-
-    async def answer(self, request: HttpRequest) -> HttpResponse:
-        """Return the response."""
-        name = self._invoked(request.method, request.target)
-        if name is None:
-            return await response_of(self._app, request)
-        key, headers = split_key(request.headers)
-        request_id = _new_id()
+    async def call(self, head: HttpRequest) -> SiteCall:
+        """Return the call that a request begins, for which `call_now` returned None."""
+        path = _path(head)
+        key, headers = split_key(head.headers)
         try:
             principal = await self._authenticator.principal({}, key)
         except ModelyardError as error:
-            return _finished(refused(error, _path(request.target)), request_id)
-        call = _call(name, headers, request.body, principal, request_id)
-        return _finished(await self._invoking.answer(call), request_id)
+            return RefusedCall(_finished(refused(error, path), str(uuid.uuid4())))
+        return self._call(head, path, headers, principal)
 
-    def _invoked(self, method: str, target: bytes) -> str | None:
-        """Return the name of the endpoint that the request invokes; None if it does not."""
-        if method != "POST":
-            return None
-        match = _INVOCATIONS.fullmatch(target)
-        if match is None or self._is_api(target):
-            return None
-        return unquote(match[1].decode("latin-1"))
-
-    def _body_limit(self, head: HttpRequest) -> int:
-        return MAX_CALL_BYTES if self._is_api(head.target) else MAX_BODY_BYTES
-
-    def _is_open(self, head: HttpRequest) -> bool:
-        return is_open(head.method, _path(head.target))
-
-    def _refused(self, error: ModelyardError, head: HttpRequest) -> Admission:
-        return Admission(0, _finished(refused(error, _path(head.target)), _new_id()))
-
-    def _is_api(self, target: bytes) -> bool:
-        return bool(self._api_paths) and _path(target) in self._api_paths
+    def _call(
+        self, head: HttpRequest, path: str, headers: Headers, principal: Principal
+    ) -> SiteCall:
+        found = self._calls.find(head.method, path)
+        if found is not None:
+            request_id = str(uuid.uuid4())
+            call = self._calls.call(found, headers, principal, request_id)
+            return _ModelSiteCall(call, request_id)
+        request = replace(head, headers=headers)
+        if path in self._api_paths:
+            return _ApiCall(self._app, request, principal, MAX_CALL_BYTES)
+        return _ApplicationCall(self._app, request, principal, MAX_BODY_BYTES)
 
 
-def _new_id() -> str:
-    return str(uuid.uuid4())
+class RefusedCall:
+    """A request that is refused, whatever its body is."""
+
+    max_body_bytes = 0
+
+    def __init__(self, refusal: HttpResponse) -> None:
+        self.refusal = refusal
+
+    def too_large(self) -> HttpResponse:
+        """Return the refusal."""
+        return self.refusal
+
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        """Return the refusal."""
+        return self.refusal
+
+    async def answer(self, body: bytes) -> HttpResponse:
+        """Return the refusal."""
+        return self.refusal
 
 
-def _path(target: bytes) -> str:
-    return unquote(target.partition(b"?")[0].decode("latin-1"))
+class _ModelSiteCall:
+    """The call of a model."""
+
+    __slots__ = ("_call", "_request_id")
+
+    max_body_bytes = MAX_BODY_BYTES
+    refusal = None
+
+    def __init__(self, call: ModelCall, request_id: str) -> None:
+        self._call = call
+        self._request_id = request_id
+
+    def too_large(self) -> HttpResponse:
+        return _finished(self._call.failed(too_large(MAX_BODY_BYTES)), self._request_id)
+
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        response = self._call.answer_now(body)
+        return None if response is None else _finished(response, self._request_id)
+
+    async def answer(self, body: bytes) -> HttpResponse:
+        return _finished(await self._call.answer(body), self._request_id)
 
 
-def _call(
-    name: str,
-    headers: list[tuple[bytes, bytes]],
-    body: bytes,
-    principal: Principal,
-    request_id: str,
-) -> InvokeCall:
-    by_name = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
-    return InvokeCall(name, by_name, body, principal, request_id)
+class _ApplicationCall:
+    """A request that the ASGI application answers."""
+
+    refusal = None
+
+    def __init__(
+        self, app: ASGIApp, request: HttpRequest, principal: Principal | None, max_body_bytes: int
+    ) -> None:
+        self._app = app
+        self._request = request
+        self._principal = principal
+        self.max_body_bytes = max_body_bytes
+
+    def too_large(self) -> HttpResponse:
+        error = too_large(self.max_body_bytes)
+        return _finished(self._render(error), str(uuid.uuid4()))
+
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        return None
+
+    async def answer(self, body: bytes) -> HttpResponse:
+        return await response_of(self._app, replace(self._request, body=body), self._principal)
+
+    def _render(self, error: ModelyardError) -> HttpResponse:
+        return render_error(error, ErrorContext(""))
+
+
+class _ApiCall(_ApplicationCall):
+    """A request to a Cortex API."""
+
+    def _render(self, error: ModelyardError) -> HttpResponse:
+        return render_api_error(error)
+
+
+def _path(head: HttpRequest) -> str:
+    return unquote(head.target.partition(b"?")[0].decode("latin-1"))
 
 
 def _finished(response: HttpResponse, request_id: str) -> HttpResponse:
