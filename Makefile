@@ -60,7 +60,7 @@ build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 # The suites of both contracts once more, against functions run as Lambda runs them.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \
 	aws_cli bad_artifacts bad_requests invoke_errors invoke_members invoke_retries lifecycle limits \
-	management_routes same_key surface cortex_calls cortex_config cortex_models cortex_onnx \
+	management_routes protocols same_key surface cortex_calls cortex_config cortex_models cortex_onnx \
 	cortex_operations cortex_reloading cortex_splitter cortex_tensorflow cortex_wrong_projects))
 test-lambda: setup
 	MODELYARD_DOOR=lambda $(BIN)/python -m pytest $(DEPLOYED)

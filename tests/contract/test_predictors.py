@@ -9,6 +9,7 @@ from threading import Barrier
 
 import pytest
 
+from modelyard.domain import tensor_bodies
 from modelyard.domain.errors import (
     InputRejectedError,
     UnsupportedAcceptError,
@@ -16,7 +17,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry
+from modelyard.runtimes import registry, tensor_calls
 from tests.models.onnx_models import linear_onnx
 from tests.models.script_models import linear_script
 from tests.models.sklearn_models import linear_joblib, linear_skops
@@ -178,3 +179,37 @@ def test_files_may_go_once_loaded_unless_the_model_needs_them(predictor, plan, r
 
     assert flat(answer.body) == [expected(runtime, 3)]
     assert predictor.needs_files == (runtime.name == "script")
+
+
+def tensors(rows: list[list[float]], **members: object) -> Payload:
+    """Return rows as a tensor, as clients of the Open Inference Protocol send them."""
+    shape = [len(rows), len(rows[0])]
+    tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": rows}
+    body = json.dumps({"inputs": [tensor], **members}).encode()
+    return Payload(body, tensor_bodies.content_type(len(body)))
+
+
+def test_rows_in_a_tensor_are_answered_as_rows_of_text(predictor, runtime):
+    rows = [[float(value)] * runtime.features for value in (3, 1, 2)]
+
+    answer = tensor_calls.predict(predictor, tensors(rows))
+
+    [output] = json.loads(answer.body)["outputs"]
+    assert answer.content_type == "application/json"
+    assert output["data"] == [expected(runtime, value) for value in (3, 1, 2)]
+    assert output["shape"][0] == 3
+
+
+def test_an_unknown_output_is_rejected(predictor, runtime):
+    rows = [[3.0] * runtime.features]
+
+    with pytest.raises(InputRejectedError, match="no output 'nothing'"):
+        tensor_calls.predict(predictor, tensors(rows, outputs=[{"name": "nothing"}]))
+
+
+def test_signature_has_the_columns_of_the_model(predictor, runtime):
+    signature = predictor.signature
+
+    sizes = [(one.datatype[:2], one.shape) for one in signature.inputs]
+    assert sizes == ([("FP", (-1, runtime.features))] if runtime.name != "script" else [])
+    assert signature.platform

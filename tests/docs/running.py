@@ -43,11 +43,11 @@ class Reader:
         assert done.returncode == 0, f"{words} said: {done.stderr}"
         return done.stdout.strip()
 
-    def run_python(self, snippet: str) -> str:
+    def run_python(self, snippet: str, python: str = sys.executable) -> str:
         """Return what a Python snippet prints."""
-        return self.run(
-            [sys.executable, "-W", "error", "-c", snippet.replace(SHOWN_URL, self._url)]
-        )
+        shown, own = (url.removeprefix("http://") for url in (SHOWN_URL, self._url))
+        warnings = ["-W", "error"] if python == sys.executable else []  # not those of others
+        return self.run([python, *warnings, "-c", snippet.replace(shown, own)])
 
 
 def run_example(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -191,20 +191,36 @@ def routes() -> set[str]:
     return found
 
 
+V2 = "/endpoints/{endpoint}/v2"
+
+
 def test_every_route_is_documented_and_no_other():
     table = pages.text("docs/sagemaker.md").partition("## Members")[0]
     documented = re.findall(r"^\| `([A-Z]+ /\S*)` \|", table, re.MULTILINE)
 
-    assert set(documented) == routes()
+    assert set(documented) == {route for route in routes() if "/v2" not in route}
+
+
+def test_every_route_of_the_open_inference_protocol_is_documented_and_no_other():
+    page = pages.text("docs/protocols.md")
+    table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    documented = re.findall(r"`(GET|POST)(?: (/[^`]*))?`", table)
+    served = {route.replace("/versions/{version}", "") for route in routes() if "/v2" in route}
+
+    assert "`/models/{model}/versions/{version}`" in page
+    assert served == {
+        f"{method} {prefix}{path}" for method, path in documented for prefix in (V2, "/v2")
+    }
 
 
 def test_stage_works_for_the_routes_that_the_docs_name():
     nobody = cast(Any, SimpleNamespace(endpoints=EndpointTable([])))
     application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
 
-    staged = [route.path for route in application.routes if route.path.startswith("/{stage}")]
+    staged = {route.path for route in application.routes if route.path.startswith("/{stage}")}
+    plain = {route.path for route in application.routes if not route.path.startswith("/{stage}")}
 
-    assert len(staged) == 8
+    assert staged == {"/{stage}" + path for path in plain - {"/ping", "/metrics"}}
     assert "The routes under `/endpoints` also work below" in pages.text("docs/sagemaker.md")
 
 

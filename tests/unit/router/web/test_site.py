@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -44,26 +44,29 @@ class OneKey:
 class Scene:
     """The application over an inference side that follows a script."""
 
-    def __init__(self, authenticator: Authenticator | None = None) -> None:
+    API = Endpoint("iris", "memory:/iris/", route="/iris")
+
+    def __init__(
+        self,
+        authenticator: Authenticator | None = None,
+        endpoints: Sequence[Endpoint] = (Endpoint("housing", "memory:/"), API),
+    ) -> None:
         clock, backend = FakeClock(), FakeBackend()
+        self.backend = backend
+        self.missing: list[str] = []
         for name in MODELS:
             answer = Answer(prediction=Prediction(name.encode(), "application/json"))
             backend.script(name, answer)
-        endpoints = EndpointTable(
-            [
-                Endpoint("housing", "memory:/"),
-                Endpoint("iris", "memory:/iris/", route="/iris"),
-            ]
-        )
+        table = EndpointTable(endpoints)
         router = Router(
-            endpoints=endpoints,
+            endpoints=table,
             backend_of=lambda _: backend,
             warm_queue=MemoryQueue(clock),
             metrics=RecordingMetrics(),
             clock=clock,
         )
         catalog = Catalog(
-            endpoints=endpoints,
+            endpoints=table,
             backend_of=lambda _: backend,
             open_repository=lambda _: MemoryRepository(dict.fromkeys(MODELS, b"1")),
             metrics=RecordingMetrics(),
@@ -74,11 +77,15 @@ class Scene:
             cast(Any, None),
             ServerLocation(),
             authenticator or AnonymousAuthenticator(),
+            missing=lambda: self.missing,
         )
 
-    def answer(self, method: str, target: bytes, *headers: tuple[bytes, bytes]) -> HttpResponse:
+    def answer(
+        self, method: str, target: bytes, *headers: tuple[bytes, bytes], body: bytes = b"1"
+    ) -> HttpResponse:
         head = HttpRequest(method, target, [EVIL, *headers])
-        return self.run(self.call_of(head).answer(b"1"))
+        response: HttpResponse = self.run(self.call_of(head).answer(body))
+        return response
 
     def call(self, method: str, target: bytes, key: str | None = None) -> SiteCall:
         headers = [] if key is None else [(b"x-api-key", key.encode())]

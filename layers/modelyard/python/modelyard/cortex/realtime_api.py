@@ -30,6 +30,7 @@ from modelyard.domain.requests import (
     Answer,
     CallApi,
     DescribeApi,
+    DescribeModel,
     Invoke,
     Load,
     Request,
@@ -139,6 +140,8 @@ class RealtimeApi:
                 return Answer(residences=tuple(self._residence.survey(endpoint_name, repository)))
             case DescribeApi():
                 return Answer(response=self._summary())
+            case DescribeModel():
+                raise UnsupportedOperationError("the class of a Cortex API uses its models")
 
     def _call(
         self,

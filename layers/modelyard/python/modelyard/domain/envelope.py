@@ -18,6 +18,7 @@ from modelyard.domain.requests import (
     Answer,
     CallApi,
     DescribeApi,
+    DescribeModel,
     Invoke,
     Load,
     Request,
@@ -33,6 +34,8 @@ from modelyard.domain.values import (
     Payload,
     Prediction,
     Sample,
+    Signature,
+    TensorSpec,
     Timings,
 )
 
@@ -63,6 +66,8 @@ def render_request(request: Request) -> Frame:
             return Frame(orjson.dumps(head), payload.body)
         case Load(source, window_s, fresh):
             head = {"op": "load", "source": source, "window_s": window_s, "fresh": fresh}
+        case DescribeModel(source, window_s):
+            head = {"op": "signature", "source": source, "window_s": window_s}
         case Unload(source):
             head = {"op": "unload", "source": source}
         case Survey(endpoint_name, repository):
@@ -93,8 +98,10 @@ def _parse_request(head: dict[str, Any], body: bytes) -> Request:
             source = _parse_source(head["source"])
             times = head["window_s"], head["patience_s"]
             return Invoke(source, payload, *times, head["request_id"])
-        case "load":
-            return Load(_parse_source(head["source"]), head["window_s"], head["fresh"])
+        case "load" | "signature" as op:
+            source, window_s = _parse_source(head["source"]), head["window_s"]
+            described = DescribeModel(source, window_s)
+            return described if op == "signature" else Load(source, window_s, head["fresh"])
         case "unload":
             return Unload(_parse_source(head["source"]))
         case "survey":
@@ -125,6 +132,8 @@ def render_answer(answer: Answer) -> Frame:
         head["reply"] = {"status": answer.response.status, "headers": answer.response.headers}
     if answer.residences:
         head["residences"] = answer.residences
+    if answer.signature is not None:
+        head["signature"] = answer.signature
     if answer.samples:
         head["samples"] = answer.samples
     return Frame(_encode(head), body)
@@ -146,6 +155,7 @@ def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
         prediction=_parse_prediction(head, body) if "content_type" in head else None,
         response=_parse_response(head["reply"], body) if "reply" in head else None,
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
+        signature=parse_signature(head["signature"]) if "signature" in head else None,
         timings=Timings(**head["timings"]),
         samples=tuple(Sample(**item) for item in head.get("samples", ())),
     )
@@ -184,6 +194,21 @@ def _parse_residence(item: dict[str, Any]) -> ModelResidence:
     item["model_id"] = ModelId(**item["model_id"])
     item["status"] = ModelStatus(item["status"])
     return ModelResidence(**item)
+
+
+def parse_signature(data: dict[str, Any]) -> Signature:
+    """Return the signature that `orjson` made the mapping of.
+
+    Raises:
+        KeyError, TypeError: it is something else.
+    """
+    inputs, outputs = (tuple(map(_parse_tensor, data[name])) for name in ("inputs", "outputs"))
+    return Signature(typed(data["platform"], str), inputs, outputs)
+
+
+def _parse_tensor(data: dict[str, Any]) -> TensorSpec:
+    shape = tuple(typed(size, int) for size in data["shape"])
+    return TensorSpec(typed(data["name"], str), typed(data["datatype"], str), shape)
 
 
 def _parse_error(data: dict[str, Any]) -> ModelyardError:

@@ -10,6 +10,7 @@ from modelyard.domain.values import (
     Payload,
     Prediction,
     Sample,
+    Signature,
     StoredKey,
     StoredObject,
     WarmDelivery,
@@ -94,6 +95,11 @@ class Resident(Protocol):
 
 class Predictor(Resident, Protocol):
     """One loaded model. `predict` may be called from many threads at once."""
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and returns, as far as it is known."""
+        ...
 
     def predict(self, payload: Payload) -> Prediction:
         """Return the prediction for one payload.

@@ -12,6 +12,7 @@ from modelyard.domain.values import (
     Payload,
     Prediction,
     Sample,
+    Signature,
     Timings,
 )
 
@@ -50,6 +51,14 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeModel:
+    """Return the signature of a model; load it first if it is not loaded (op=signature)."""
+
+    source: ModelSource
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unload:
     """Unload the model (op=unload)."""
 
@@ -84,7 +93,7 @@ class DescribeApi:
     endpoint_name: str
 
 
-Request = Invoke | Load | Unload | Survey | CallApi | DescribeApi
+Request = Invoke | Load | DescribeModel | Unload | Survey | CallApi | DescribeApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Answer:
     prediction: Prediction | None = None
     response: HttpResponse | None = None
     residences: tuple[ModelResidence, ...] = ()
+    signature: Signature | None = None
     timings: Timings = field(default_factory=Timings)
     samples: tuple[Sample, ...] = ()
     """Metric observations of the inference side since its last answer."""

@@ -23,7 +23,7 @@ def answered(
 
     Errors that the handler raises are returned in the answer; this function never raises.
     """
-    REQUEST_ID.set(getattr(request, "request_id", ""))
+    token = REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
         answer = handle(request)
         refuse_too_large(answer)
@@ -32,6 +32,8 @@ def answered(
     except BaseException:
         logger.exception("inference failed")
         answer = Answer(error=ModelyardError(INTERNAL_ERROR))
+    finally:
+        REQUEST_ID.reset(token)  # the event loop's thread answers calls, and logs other things
     return replace(answer, samples=metrics.drain())
 
 

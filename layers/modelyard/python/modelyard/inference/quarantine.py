@@ -9,10 +9,12 @@ import logging
 import mmap
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from modelyard.domain.ports import Predictor
-from modelyard.domain.values import Payload, Prediction
+from modelyard.domain.values import Payload, Prediction, Signature
+from modelyard.runtimes import tensor_calls
 from modelyard.runtimes.base import LoadPlan
 
 logger = logging.getLogger(__name__)
@@ -64,12 +66,17 @@ class NotedPredictor:
 
     def __init__(self, predictor: Predictor, running: RunningModels, model_dir: bytes) -> None:
         self._predictor = predictor
-        self._predict = predictor.predict
+        self._predict = partial(tensor_calls.predict, predictor)
         self._running = running
         self._model_dir = model_dir
         self.memory_bytes = predictor.memory_bytes
         self.needs_files = predictor.needs_files
         self.always_ends = getattr(predictor, "always_ends", False)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and returns."""
+        return self._predictor.signature
 
     def predict(self, payload: Payload) -> Prediction:
         """Return the prediction of the model."""

@@ -10,7 +10,15 @@ from modelyard.domain.errors import (
     UnsupportedOperationError,
 )
 from modelyard.domain.ports import Clock, Predictor
-from modelyard.domain.requests import Answer, Invoke, Load, Request, Survey, Unload
+from modelyard.domain.requests import (
+    Answer,
+    DescribeModel,
+    Invoke,
+    Load,
+    Request,
+    Survey,
+    Unload,
+)
 from modelyard.domain.values import ModelSource, Timings
 from modelyard.inference.answering import answered, predicted
 from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
@@ -79,6 +87,8 @@ class InferenceService:
                 return self._invoke(request)
             case Load():
                 return self._load(request)
+            case DescribeModel():
+                return self._describe(request)
             case Unload(source):
                 return self._unload(source)
             case Survey(endpoint_name, repository):
@@ -133,6 +143,14 @@ class InferenceService:
                     f"Model {request.source.target_model} is already loaded."
                 )
         return Answer()
+
+    def _describe(self, request: DescribeModel) -> Answer:
+        window_s = request.window_s
+        with self._residence.lease(request.source, window_s=window_s, patience_s=window_s) as (
+            model,
+            _,
+        ):
+            return Answer(signature=model.resident.signature)
 
     def _unload(self, source: ModelSource) -> Answer:
         if not self._residence.unload(source):

@@ -11,7 +11,15 @@ from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import InvalidRequestError
 from modelyard.domain.ports import Metrics, ModelRepository
 from modelyard.domain.requests import Answer, InferenceBackend, Survey
-from modelyard.domain.values import ModelId, ModelResidence, ModelStatus, StoredObject, TargetModel
+from modelyard.domain.values import (
+    ModelId,
+    ModelResidence,
+    ModelStatus,
+    Principal,
+    StoredObject,
+    TargetModel,
+)
+from modelyard.router.access import is_allowed, may_open
 from modelyard.router.authorizer import Authorizer
 from modelyard.sagemaker.target_model import parse_target_model
 
@@ -61,6 +69,19 @@ class Catalog:
         return [
             _entry(ModelId(endpoint.name, name), offered[name], residences)
             for name in sorted(offered)
+        ]
+
+    async def models_for(self, endpoint: Endpoint, principal: Principal) -> list[CatalogEntry]:
+        """Return the models of an endpoint that a caller may call, by name.
+
+        Raises:
+            DependencyError: the repository cannot be listed.
+        """
+        return [
+            entry
+            for entry in await self.models(endpoint.name)
+            if is_allowed(endpoint, principal, entry.target_model)
+            and may_open(endpoint, principal, entry.target_model, entry.files)
         ]
 
     async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:

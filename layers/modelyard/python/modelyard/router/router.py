@@ -19,6 +19,7 @@ from modelyard.domain.requests import (
     Answer,
     CallApi,
     DescribeApi,
+    DescribeModel,
     InferenceBackend,
     Invoke,
     Load,
@@ -32,6 +33,7 @@ from modelyard.domain.values import (
     ModelSource,
     Prediction,
     Sample,
+    Signature,
     TargetModel,
     Timings,
     WarmRequest,
@@ -153,6 +155,20 @@ class Router:
         request = Load(source, window_s, fresh)
         answer = await self._call(source, request, answer_timeout_s(window_s))
         await self._raise_error(source, answer)
+
+    async def signature(self, endpoint_name: str, target_model: TargetModel) -> Signature:
+        """Return what a model takes and returns. It is loaded within the endpoint's window.
+
+        Raises:
+            ModelyardError: as `invoke`.
+        """
+        endpoint = self.endpoints.find(endpoint_name)
+        source = endpoint.source(target_model)
+        request = DescribeModel(source, endpoint.sync_window_s)
+        answer = await self._call(source, request, answer_timeout_s(endpoint.sync_window_s))
+        await self._raise_error(source, answer)
+        assert answer.signature is not None
+        return answer.signature
 
     async def unload(self, endpoint_name: str, target_model: TargetModel) -> None:
         """Unload a model.

@@ -1,6 +1,7 @@
 """ONNX models in ONNX Runtime, on the CPU: for SageMaker calls and for clients of Cortex."""
 
 import os
+from collections.abc import Mapping, Sequence
 
 # ONNX Runtime for Linux reports usage unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -13,10 +14,10 @@ import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from modelyard.domain.errors import InputRejectedError, PredictionError, UnsupportedAcceptError
-from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory, onnx_feed
+from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
+from modelyard.runtimes import memory, onnx_feed, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import array_codec, json_codec, media_types
+from modelyard.runtimes.codecs import array_codec, json_codec, media_types, tensor_codec
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES
 from modelyard.runtimes.onnx_feed import Array, OnnxInput
 
@@ -75,6 +76,7 @@ class OnnxModel:
         ]
         outputs = session.get_outputs()
         self._outputs = [node.name for node in outputs]
+        self._output_nodes = outputs
         self._is_classifier = _is_classifier(outputs)
 
     @property
@@ -93,6 +95,28 @@ class OnnxModel:
         return {
             one.name: {"shape": list(one.shape), "type": one.dtype.name} for one in self._inputs
         }
+
+    @property
+    def signature(self) -> Signature:
+        """The inputs without an initializer, and the outputs."""
+        inputs = tuple(
+            TensorSpec(one.name, tensor_codec.datatype_of(one.dtype) or "", _sizes(one.shape))
+            for one in self._inputs
+        )
+        return Signature("onnx_onnxv1", inputs, tuple(map(_output_spec, self._output_nodes)))
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return outputs by name; the maps of a classifier become one column per class.
+
+        Raises:
+            InputRejectedError: the arrays do not become the model's inputs, or an output is
+                unknown.
+            PredictionError: the model failed, or an output is no tensor.
+        """
+        names = tensor_models.chosen(wanted, self._outputs)
+        feed = onnx_feed.from_arrays([*self._inputs, *self._optional_inputs], inputs)
+        outputs = self._run(feed, names)
+        return {name: _tensor(name, one) for name, one in zip(names, outputs, strict=True)}
 
     def predict(self, payload: Payload) -> Prediction:
         """Return the outputs for one body.
@@ -129,9 +153,9 @@ class OnnxModel:
         """Drop the session."""
         del self._session
 
-    def _run(self, feed: dict[str, Array]) -> list[Any]:
+    def _run(self, feed: dict[str, Array], names: Sequence[str] | None = None) -> list[Any]:
         try:
-            outputs: list[Any] = self._session.run(self._outputs, feed)
+            outputs: list[Any] = self._session.run(names or self._outputs, feed)
         except InvalidArgument as error:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
@@ -164,6 +188,27 @@ class OnnxModel:
             f"{accept} carries one array, the model answers {', '.join(self._outputs)}: "
             f"accept {JSON}"
         )
+
+
+def _output_spec(node: Any) -> TensorSpec:
+    if node.type.startswith("seq(map("):
+        return TensorSpec(node.name, "FP32", (-1, -1))
+    dtype = onnx_feed.dtype_of(node)
+    datatype = None if dtype is None else tensor_codec.datatype_of(dtype)
+    return TensorSpec(node.name, datatype or node.type, _sizes(node.shape))
+
+
+def _sizes(shape: Sequence[int | str | None]) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) and size >= 0 else -1 for size in shape)
+
+
+def _tensor(name: str, output: Any) -> Array:
+    if isinstance(output, np.ndarray):
+        return output
+    is_maps = isinstance(output, list) and all(isinstance(row, dict) for row in output)
+    if not is_maps or any(row.keys() != output[0].keys() for row in output):
+        raise PredictionError(f"output {name!r} is no tensor")
+    return np.array([list(row.values()) for row in output], np.float32)
 
 
 def _plain(output: Any) -> Any:

@@ -159,6 +159,20 @@ def from_body(inputs: Sequence[OnnxInput], body: bytes, kind: str) -> dict[str, 
     return _from_rows(takers, values)
 
 
+def dtype_of(node: Any) -> np.dtype[Any] | None:
+    """Return the NumPy type of what a NodeArg describes; None if it is no tensor of one."""
+    return np.dtype(_DTYPES[node.type]) if is_supported(node) else None
+
+
+def from_arrays(inputs: Sequence[OnnxInput], values: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the feed of arrays by input name, in the declared types.
+
+    Raises:
+        InputRejectedError: they are not the model's inputs, or do not fit their types and shapes.
+    """
+    return _from_names(inputs, values)
+
+
 def from_values(inputs: Sequence[OnnxInput], model_input: Any) -> dict[str, Array]:
     """Return the feed of what a class gives its `onnx_client`, as Cortex v0.24 converts it.
 
@@ -233,7 +247,7 @@ def _from_records(inputs: Sequence[OnnxInput], records: list[dict[str, Any]]) ->
     return {name: one.fit(_rows_of_values(one, columns[name])) for name, one in named.items()}
 
 
-def _from_names(inputs: Sequence[OnnxInput], values: dict[str, Any]) -> dict[str, Array]:
+def _from_names(inputs: Sequence[OnnxInput], values: Mapping[str, Any]) -> dict[str, Array]:
     _require_names(inputs, values)
     return {one.name: one.fit(values[one.name]) for one in inputs if one.name in values}
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import ModelLoadError, PredictionError
-from modelyard.domain.values import Payload, Prediction
+from modelyard.domain.values import Payload, Prediction, Signature
 from modelyard.runtimes import code_folder, script_defaults, script_toolkit
 from modelyard.runtimes.base import LoadPlan
 from modelyard.runtimes.codecs import array_codec, json_codec, media_types, text
@@ -103,6 +103,11 @@ class ScriptPredictor:
         self._script = script
         self._model = model
         self.memory_bytes = memory_bytes
+
+    @property
+    def signature(self) -> Signature:
+        """Only the script knows what it takes and returns."""
+        return Signature("python_script")
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; without Content-Type and Accept both are application/json."""

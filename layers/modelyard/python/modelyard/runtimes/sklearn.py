@@ -1,7 +1,9 @@
 """scikit-learn estimators from skops files, and from pickles where the endpoint allows code."""
 
+import importlib
 import io
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,16 @@ from modelyard.domain.errors import (
     PredictionError,
 )
 from modelyard.domain.ports import Predictor
-from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory, sklearn_versions
+from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
+from modelyard.runtimes import memory, sklearn_versions, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import array_codec, feature_rows, media_types
+from modelyard.runtimes.codecs import array_codec, feature_rows, media_types, tensor_codec
 from modelyard.runtimes.codecs.media_types import JSON, NPY
 
+Array = np.ndarray[Any, Any]
+
+_METHODS = ("predict", "predict_proba", "decision_function", "transform")
+"""The methods whose results are outputs."""
 _NAMED_TYPES = 3
 
 # Parts of common estimators that hold data and run none of the artifact's code, yet are not on
@@ -83,22 +89,77 @@ class SklearnPredictor:
         rows = feature_rows.rows_of(array, is_text=kind != NPY)
         return Prediction(array_codec.encode(self._labels(rows), answer), answer)
 
+    @property
+    def signature(self) -> Signature:
+        """One input of rows, and an output for each method that the estimator has."""
+        columns = getattr(self._estimator, "n_features_in_", None)
+        outputs = (self._output_spec(name) for name in self._methods)
+        return tensor_models.rows_signature("sklearn_estimator", columns, "FP64", outputs)
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return the results of the wanted methods by their names; `predict` if none is named.
+
+        One input is handed over as it is. Several inputs are columns: a data frame, if the
+        estimator was fitted on named columns.
+
+        Raises:
+            InputRejectedError: the estimator refuses the inputs, or has no such method.
+            PredictionError: it failed.
+        """
+        names = tensor_models.chosen(wanted, self._methods, usual=1)
+        rows = self._rows(inputs)
+        return {name: _texts(self._labels(rows, name)) for name in names}
+
     def close(self) -> None:
         """Drop the estimator."""
         del self._estimator
 
-    def _labels(self, rows: Any) -> Any:
-        if rows.dtype == np.float32 and self._takes_doubles:
+    @property
+    def _methods(self) -> list[str]:
+        return [name for name in _METHODS if callable(getattr(self._estimator, name, None))]
+
+    def _output_spec(self, name: str) -> TensorSpec:
+        found = getattr(self._estimator, "classes_", None)
+        classes = found if isinstance(found, np.ndarray) else None
+        if name == "predict":
+            dtype = np.dtype(np.float64) if classes is None else classes.dtype
+            columns = getattr(self._estimator, "n_outputs_", 1)
+            shape = (-1,) if columns == 1 else (-1, columns)
+            return TensorSpec(name, tensor_codec.datatype_of(dtype) or "FP64", shape)
+        if name == "predict_proba" and classes is not None:
+            return TensorSpec(name, "FP64", (-1, len(classes)))
+        return TensorSpec(name, "FP64", (-1, -1))
+
+    def _rows(self, inputs: Mapping[str, Array]) -> Any:
+        names = getattr(self._estimator, "feature_names_in_", None)
+        columns = tensor_models.columns_of(inputs, None if names is None else list(names))
+        if columns is None:
+            (array,) = inputs.values()
+            is_text = array.dtype.kind == "O"
+            if is_text and not hasattr(self._estimator, "n_features_in_"):
+                return array.reshape(-1)  # vectorizers take one text per row
+            return array.reshape(1, -1) if array.ndim == 1 else array
+        if names is None:
+            return np.column_stack(list(columns.values()))
+        pandas = importlib.import_module("pandas")  # for such estimators only
+        return pandas.DataFrame(columns)
+
+    def _labels(self, rows: Any, method: str = "predict") -> Any:
+        if getattr(rows, "dtype", None) == np.float32 and self._takes_doubles:
             rows = rows.astype(np.float64)
         try:
-            return np.asarray(self._estimator.predict(rows))
+            return np.asarray(getattr(self._estimator, method)(rows))
         except ValueError as error:
-            if "dtype mismatch" in str(error) and rows.dtype == np.float32:
+            if "dtype mismatch" in str(error) and getattr(rows, "dtype", None) == np.float32:
                 self._takes_doubles = True
-                return self._labels(rows)
+                return self._labels(rows, method)
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
+
+
+def _texts(array: Array) -> Array:
+    return array.astype(object) if array.dtype.kind in "US" else array
 
 
 def _booster(model: Any, memory_bytes: int) -> Predictor:

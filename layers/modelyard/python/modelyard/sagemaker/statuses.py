@@ -88,6 +88,13 @@ def call_status(error: ModelyardError | None) -> int:
     return 200 if error is None else _nearest(_CALL, error)
 
 
+def plain_status(error: ModelyardError) -> int:
+    """Return the status of an error in protocols whose errors have no type."""
+    if isinstance(error, ModelError) and 400 <= original_status(error) < 500:
+        return original_status(error)
+    return call_status(error)
+
+
 def original_status(error: ModelError) -> int:
     """Return the status with which the container of the model would respond."""
     if error.original_status is not None:

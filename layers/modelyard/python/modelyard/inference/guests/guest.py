@@ -9,6 +9,7 @@ import os
 import pickle
 import socket
 import sys
+from functools import partial
 
 import orjson
 
@@ -19,7 +20,7 @@ from modelyard.domain.requests import REQUEST_ID, Answer
 from modelyard.domain.values import Payload
 from modelyard.inference.answering import predicted, refuse_too_large
 from modelyard.inference.guests.frame_socket import FrameSocket
-from modelyard.runtimes import registry
+from modelyard.runtimes import registry, tensor_calls
 
 
 def run(connection: socket.socket) -> None:
@@ -37,7 +38,8 @@ def run(connection: socket.socket) -> None:
         frames.send(number, render_answer(Answer(error=error)))
         return
     _exit_if_forked(own_pid)
-    frames.send(number, Frame(orjson.dumps({"needs_files": predictor.needs_files})))
+    loaded = {"needs_files": predictor.needs_files, "signature": predictor.signature}
+    frames.send(number, Frame(orjson.dumps(loaded)))
     while (received := frames.receive()) is not None:
         number, request = received
         answer = render_answer(_answer(predictor, request))
@@ -50,7 +52,7 @@ def _answer(predictor: Predictor, request: Frame) -> Answer:
     REQUEST_ID.set(request_id)
     payload = Payload(request.body, content_type, accept, custom_attributes)
     try:
-        answer = Answer(prediction=predicted(predictor.predict, payload))
+        answer = Answer(prediction=predicted(partial(tensor_calls.predict, predictor), payload))
         refuse_too_large(answer)
     except ModelyardError as error:
         return Answer(error=error)

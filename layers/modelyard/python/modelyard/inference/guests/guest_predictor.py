@@ -13,7 +13,7 @@ from collections.abc import Callable
 import orjson
 
 from modelyard.domain import messages
-from modelyard.domain.envelope import Frame, parse_answer
+from modelyard.domain.envelope import Frame, parse_answer, parse_signature
 from modelyard.domain.errors import (
     CapacityError,
     ModelCrashedError,
@@ -23,7 +23,7 @@ from modelyard.domain.errors import (
     PredictionError,
 )
 from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID, Answer
-from modelyard.domain.values import ModelId, Payload, Prediction
+from modelyard.domain.values import ModelId, Payload, Prediction, Signature
 from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
 from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
 from modelyard.inference.guests.guest_output import GuestOutput, Printer
@@ -86,7 +86,7 @@ class GuestPredictor:
         with theirs:
             self._guest, self._printer = _start(nursery, output, theirs, self._name, fresh=fresh)
         try:
-            self.needs_files = self._load(plan, load_limit_s)
+            self.needs_files, self.signature = self._load(plan, load_limit_s)
             self._measured_at = time.monotonic()
             self._resident_bytes = resident_bytes(self._guest.pid)
             self.memory_bytes = private_bytes(self._guest.pid)
@@ -134,15 +134,19 @@ class GuestPredictor:
             self._log_end(self._end())
         return self._is_ended
 
-    def _load(self, plan: LoadPlan, limit_s: float) -> bool:
-        """Load the model in the guest; returns whether it needs its files afterwards."""
+    def _load(self, plan: LoadPlan, limit_s: float) -> tuple[bool, Signature]:
+        """Load the model in the guest; returns whether it needs its files, and its signature."""
         frame = self._ask(Frame(b"", pickle.dumps(plan)), limit_s)
         head = orjson.loads(frame.head)
         if "error" in head:
             error = parse_answer(frame).error
             assert error is not None
             raise error
-        return bool(head["needs_files"])
+        try:
+            return bool(head["needs_files"]), parse_signature(head["signature"])
+        except (KeyError, TypeError, ModelyardError) as error:
+            self._give_up("its answer cannot be read")
+            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
 
     def _exchange(self, payload: Payload, limit_s: float) -> Frame:
         request_id = REQUEST_ID.get()

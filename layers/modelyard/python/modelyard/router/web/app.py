@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modelyard.domain.endpoints import ServerLocation, Splitter
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
+from modelyard.openinference.requests import is_path
+from modelyard.openinference.responses import render_error
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import (
@@ -33,6 +35,7 @@ from modelyard.router.web.exchange import (
 from modelyard.router.web.invoking import InvokeEndpointRoute, UnsupportedInvocations
 from modelyard.router.web.managing import ManagementRoutes
 from modelyard.router.web.model_calls import STAGES, ModelCalls, ModelCallsApp
+from modelyard.router.web.openinference import InferRoute, OpenInferenceRoutes
 from modelyard.router.web.site import WebSite
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
 
@@ -84,7 +87,7 @@ def _api_paths(router: Router, splitters: Sequence[Splitter]) -> frozenset[str]:
 def _model_calls(
     router: Router, catalog: Catalog, location: ServerLocation, splitters: Sequence[Splitter]
 ) -> ModelCalls:
-    routes = (InvokeEndpointRoute(location),)
+    routes = (InferRoute(), InvokeEndpointRoute(location))
     return ModelCalls(router, catalog, routes, _api_paths(router, splitters))
 
 
@@ -114,6 +117,7 @@ def _application(
         ("GET", one_model, managing.guarded(managing.show)),
         ("DELETE", one_model, managing.guarded(managing.unload)),
     )
+    open_inference = OpenInferenceRoutes(router, catalog, missing)
     for served in router.endpoints:
         if served.route is not None:
             respond = ApiRoute(router, served.name).respond
@@ -125,7 +129,7 @@ def _application(
     for stage in STAGES:
         for path in calls.paths:
             app.router.routes.append(Route(stage + path, calling, methods=["POST"]))
-        for method, path, handler in routes:
+        for method, path, handler in (*routes, *open_inference.routes):
             add_route(app, method, stage + path, handler)
 
     app.router.routes += _server_routes(render_metrics, missing)
@@ -228,7 +232,7 @@ def _untyped_http(request: Request, error: Exception) -> HttpResponse:
     assert isinstance(error, HTTPException)
     kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
     message = f"{error.detail}: {request.method} {request.url.path}"
-    return render_untyped(error.status_code, kind, message)
+    return _rendered(request, error.status_code, kind, message)
 
 
 def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
@@ -237,7 +241,14 @@ def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
 
 def _internal_failure(request: Request, error: Exception) -> HttpResponse:
     logger.error("request failed", exc_info=error, extra={"path": request.url.path})
-    return render_untyped(500, "InternalFailure", INTERNAL_ERROR)
+    return _rendered(request, 500, "InternalFailure", INTERNAL_ERROR)
+
+
+def _rendered(request: Request, status: int, kind: str, message: str) -> HttpResponse:
+    """Return an error in the form of the protocol to which the path belongs."""
+    if is_path(request.url.path):
+        return render_error(status, message)
+    return render_untyped(status, kind, message)
 
 
 _FAILURES = {

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from modelyard.domain.endpoints import ServerLocation
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
 from modelyard.domain.values import HttpResponse, TargetModel
-from modelyard.router.access import is_allowed, may_call_something, may_open
+from modelyard.router.access import may_call_something
 from modelyard.router.catalog import Catalog, CatalogEntry
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
@@ -57,13 +57,8 @@ class ManagementRoutes:
         """
         limit, after = _page(request)
         endpoint, principal = self._router.endpoints.find(_endpoint(request)), principal_of(request)
-        later = [
-            entry
-            for entry in await self._catalog.models(endpoint.name)
-            if entry.target_model > after
-            and is_allowed(endpoint, principal, entry.target_model)
-            and may_open(endpoint, principal, entry.target_model, entry.files)
-        ]
+        allowed = await self._catalog.models_for(endpoint, principal)
+        later = [entry for entry in allowed if entry.target_model > after]
         page: dict[str, object] = {
             "models": [self._model(request, entry) for entry in later[:limit]]
         }

@@ -80,6 +80,19 @@ class Booster:
         _call("XGBoosterGetNumFeature", self.handle, ctypes.byref(count))
         return count.value
 
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the columns; empty if the model was trained without names."""
+        length, names = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char_p)()
+        places = ctypes.byref(length), ctypes.byref(names)
+        _call("XGBoosterGetStrFeatureInfo", self.handle, b"feature_name", *places)
+        return [(name or b"").decode() for name in names[: length.value]]
+
+    @property
+    def objective(self) -> str:
+        """What the booster was trained for, for example `binary:logistic`."""
+        return str(self._config()["learner"]["objective"]["name"])
+
     def saved(self) -> bytes:
         """Return the model in UBJSON, as this version of the library writes it."""
         length, content = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char)()
@@ -112,9 +125,13 @@ class Booster:
         return found.listed()
 
     def _kind(self) -> str:
+        return str(self._config()["learner"]["gradient_booster"]["name"])
+
+    def _config(self) -> dict[str, Any]:
         length, config = ctypes.c_uint64(), ctypes.c_char_p()
         _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
-        return str(json.loads(config.value or b"")["learner"]["gradient_booster"]["name"])
+        found: dict[str, Any] = json.loads(config.value or b"")
+        return found
 
 
 def _outputs(content: bytes) -> int:

@@ -2,8 +2,10 @@
 
 import contextlib
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from ctypes import c_void_p
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,17 @@ from modelyard.domain.errors import (
     InputRejectedError,
     UnsupportedContentTypeError,
 )
-from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import memory
+from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
+from modelyard.runtimes import memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.runtimes.model_format import Format
+from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
 from modelyard.runtimes.xgboost import model_content
 from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
+
+Array = np.ndarray[Any, Any]
 
 _RENAMED = (".json", ".pkl", ".pickle", ".joblib")
 """Suffixes that promise another format than UBJSON."""
@@ -94,15 +99,60 @@ class XGBoostPredictor:
             return Prediction(b"")
         kind = _body_type(payload.content_type)
         answer = media_types.answer_type(payload.accept, (JSON, CSV))
-        scores = self._of_dense(payload.body) if kind == CSV else self._of_sparse(payload.body)
+        scores = (
+            self._scores_of(self._dense(payload.body))
+            if kind == CSV
+            else self._of_sparse(payload.body)
+        )
         return Prediction(_encode(scores, answer), answer)
+
+    @property
+    def signature(self) -> Signature:
+        """One input of rows; the scores, and the probabilities of a classifier's classes."""
+        outputs = [TensorSpec(PREDICT, "FP32", self._score_shape)]
+        if self._has_probabilities:
+            outputs.append(TensorSpec(PREDICT_PROBA, "FP32", (-1, max(2, self._booster.outputs))))
+        return tensor_models.rows_signature("xgboost_booster", self._features, "FP32", outputs)
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return `predict`, the scores as of `Booster.predict`, or `predict_proba`.
+
+        Raises:
+            InputRejectedError: the inputs are not the model's columns, or an output is unknown.
+        """
+        offered = [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
+        names = tensor_models.chosen(wanted, offered, usual=1)
+        feature_names = self._booster.feature_names if len(inputs) > 1 else []
+        rows = tensor_models.rows_of(inputs, feature_names or None)
+        if rows.shape[1] != self._features:
+            raise InputRejectedError(
+                f"the model takes {self._features} columns, the inputs have {rows.shape[1]}"
+            )
+        answer_size.refuse_scores(len(rows), self._booster.outputs)
+        is_single = rows.dtype == np.float32
+        scores = self._scores_of(rows if is_single else rows.astype(np.float64))
+        found = np.array(scores, np.float32)
+        return {name: found if name == PREDICT else _probabilities(found) for name in names}
 
     def close(self) -> None:
         """Drop the booster."""
         del self._booster
 
-    def _of_dense(self, body: bytes) -> list[Any]:
-        rows = self._dense(body)
+    @cached_property
+    def _objective(self) -> str:
+        return self._booster.objective
+
+    @property
+    def _has_probabilities(self) -> bool:
+        return self._objective in ("binary:logistic", "multi:softprob")
+
+    @property
+    def _score_shape(self) -> tuple[int, ...]:
+        outputs = self._booster.outputs
+        is_label = outputs == 1 or self._objective == "multi:softmax"
+        return (-1,) if is_label else (-1, outputs)
+
+    def _scores_of(self, rows: Array) -> list[Any]:
         with np.errstate(over="ignore"):
             single = rows.astype(np.float32)
         # XGBoost's own matrix refuses infinities and says so; its C API does not look.
@@ -150,6 +200,11 @@ class XGBoostPredictor:
                 raise InputRejectedError(
                     f"Unable to evaluate payload provided: {reason(error)}"
                 ) from error
+
+
+def _probabilities(scores: Array) -> Array:
+    """Return the probabilities of all classes; a binary model computes that of the second."""
+    return np.column_stack((1 - scores, scores)) if scores.ndim == 1 else scores
 
 
 def _body_type(content_type: str | None) -> str:

@@ -1,0 +1,19 @@
+"""Call a loaded model with any body: with tensors, or with a body of the model's own formats."""
+
+from modelyard.domain import tensor_bodies
+from modelyard.domain.ports import Predictor
+from modelyard.domain.values import Payload, Prediction
+
+
+def predict(predictor: Predictor, payload: Payload) -> Prediction:
+    """Return the prediction for one payload.
+
+    Raises:
+        ModelError: a subclass of it. Any other exception is a defect of the predictor.
+    """
+    if not tensor_bodies.holds_tensors(payload.content_type):
+        return predictor.predict(payload)
+    # NumPy is imported here, when a model is loaded already.
+    from modelyard.runtimes import tensor_models
+
+    return tensor_models.predict(predictor, payload)

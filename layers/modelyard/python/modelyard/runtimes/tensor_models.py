@@ -1,0 +1,155 @@
+"""Models that take named arrays and return named arrays, and the bodies that hold them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+
+from modelyard.domain import tensor_bodies
+from modelyard.domain.errors import InputRejectedError, PredictionError
+from modelyard.domain.ports import Predictor
+from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
+from modelyard.runtimes.codecs import array_codec, json_codec, media_types, tensor_codec
+from modelyard.runtimes.codecs.media_types import JSON
+
+Array = np.ndarray[Any, Any]
+
+PREDICT, PREDICT_PROBA = "predict", "predict_proba"
+"""The names of outputs where the model itself names none."""
+ROWS = "input-0"
+"""The name that a signature gives to the only input of a model of rows; any name is accepted."""
+
+
+@runtime_checkable
+class TensorModel(Protocol):
+    """A model that takes and returns named arrays; text is an array of `str` objects."""
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return the wanted outputs, or the usual ones where `wanted` is empty.
+
+        Raises:
+            InputRejectedError: the inputs or the names of outputs are not the model's.
+            PredictionError: the model failed.
+        """
+        ...
+
+
+def predict(predictor: Predictor, payload: Payload) -> Prediction:
+    """Return the prediction for a payload that holds tensors, in the same form.
+
+    A model that takes no arrays by itself gets them as JSON, and has to answer with JSON.
+
+    Raises:
+        ModelError: the body is not valid, or the model failed.
+    """
+    json_bytes = tensor_bodies.json_bytes_of(payload.content_type or "")
+    request = tensor_codec.decode(payload.body, json_bytes)
+    wanted = [output.name for output in request.outputs]
+    if isinstance(predictor, TensorModel):
+        outputs = predictor.infer(request.inputs, wanted)
+    else:
+        outputs = _through_json(predictor, request.inputs, payload.custom_attributes)
+        outputs = {name: outputs[name] for name in chosen(wanted, list(outputs))}
+    body, json_bytes = tensor_codec.encode(request, outputs)
+    is_json = json_bytes == len(body)
+    return Prediction(body, JSON if is_json else tensor_bodies.content_type(json_bytes))
+
+
+def chosen(wanted: Sequence[str], offered: Sequence[str], usual: int | None = None) -> list[str]:
+    """Return the wanted names of outputs; without any, the first `usual` ones that are offered.
+
+    Raises:
+        InputRejectedError: a wanted output is not offered.
+    """
+    unknown = [name for name in wanted if name not in offered]
+    if unknown:
+        raise InputRejectedError(
+            f"the model has no output {unknown[0][:80]!r}; it has {', '.join(offered)}"
+        )
+    return list(wanted) or list(offered[:usual])
+
+
+def rows_signature(
+    platform: str,
+    columns: int | None,
+    datatype: str,
+    outputs: Iterable[TensorSpec],
+) -> Signature:
+    """Return the signature of a model whose only input has rows of so many columns."""
+    shape = (-1, -1 if columns is None else columns)
+    return Signature(platform, (TensorSpec(ROWS, datatype, shape),), tuple(outputs))
+
+
+def columns_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> dict[str, Array] | None:
+    """Return inputs that are columns of one value per row, in the order of the model.
+
+    `names` are those of the model's columns, if it knows them. None if the only input has all
+    columns.
+
+    Raises:
+        InputRejectedError: the inputs are not the columns of the model.
+    """
+    is_column = names is not None and list(inputs) == list(names)
+    if len(inputs) == 1 and not is_column:
+        return None
+    columns = {name: _column(name, array) for name, array in inputs.items()}
+    if len({len(column) for column in columns.values()}) > 1:
+        raise InputRejectedError("the inputs do not all have the same number of rows")
+    if names is None:
+        return columns
+    for name in names:
+        if name not in columns:
+            raise InputRejectedError(f"input {name!r} is missing: it is a column of the model")
+    for name in columns:
+        if name not in names:
+            raise InputRejectedError(f"input {name!r} is not a column of the model")
+    return {name: columns[name] for name in names}
+
+
+def rows_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> Array:
+    """Return the inputs as rows of numbers (n, columns): the only input, or one for each column.
+
+    Raises:
+        InputRejectedError: they are no rows of numbers.
+    """
+    columns = columns_of(inputs, names)
+    if columns is not None:
+        rows = np.column_stack(list(columns.values()))
+    else:
+        ((name, array),) = inputs.items()
+        rows = array.reshape(1, -1) if array.ndim == 1 else array
+        if rows.ndim != 2:
+            raise InputRejectedError(f"input {name!r} must have rows and columns: two dimensions")
+    if rows.dtype.kind not in "biuf":
+        raise InputRejectedError("the model takes numbers, the inputs are text")
+    return rows
+
+
+def _column(name: str, array: Array) -> Array:
+    if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1):
+        return array.reshape(-1)
+    raise InputRejectedError(
+        f"input {name!r} has the shape {list(array.shape)}: of several inputs, each is a column"
+        " of the shape [rows] or [rows, 1]"
+    )
+
+
+def _through_json(
+    predictor: Predictor, inputs: Mapping[str, Array], custom_attributes: str | None
+) -> dict[str, Array]:
+    values = {name: array.tolist() for name, array in inputs.items()}
+    value = next(iter(values.values())) if len(values) == 1 else values
+    body = json_codec.encode(value)
+    answer = predictor.predict(Payload(body, JSON, JSON, custom_attributes))
+    if media_types.parse(answer.content_type or JSON)[0] != JSON:
+        raise PredictionError(f"the model answers {answer.content_type}, tensors need {JSON}")
+    try:
+        found = json_codec.decode(answer.body)
+        named = found if isinstance(found, dict) and found else {PREDICT: found}
+        return {str(name): _texts(array_codec.from_values(part)) for name, part in named.items()}
+    except InputRejectedError as error:
+        raise PredictionError(f"the model's answer holds no tensors: {error.message}") from error
+
+
+def _texts(array: Array) -> Array:
+    return cast(Array, array.astype(object)) if array.dtype.kind == "U" else array
