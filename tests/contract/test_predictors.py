@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from modelyard.domain import tensor_bodies
+from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import (
     InputRejectedError,
     UnsupportedAcceptError,
@@ -186,7 +186,7 @@ def tensors(rows: list[list[float]], **members: object) -> Payload:
     shape = [len(rows), len(rows[0])]
     tensor = {"name": "x", "shape": shape, "datatype": "FP32", "data": rows}
     body = json.dumps({"inputs": [tensor], **members}).encode()
-    return Payload(body, tensor_bodies.content_type(len(body)))
+    return Payload(body, protocol_bodies.content_type(len(body)))
 
 
 def test_rows_in_a_tensor_are_answered_as_rows_of_text(predictor, runtime):
@@ -213,3 +213,26 @@ def test_signature_has_the_columns_of_the_model(predictor, runtime):
     sizes = [(one.datatype[:2], one.shape) for one in signature.inputs]
     assert sizes == ([("FP", (-1, runtime.features))] if runtime.name != "script" else [])
     assert signature.platform
+
+
+def test_instances_are_answered_as_rows_of_text(predictor, runtime):
+    rows = [[float(value)] * runtime.features for value in (3, 1, 2)]
+    payload = Payload(json.dumps({"instances": rows}).encode(), protocol_bodies.TENSORFLOW_SERVING)
+
+    answer = tensor_calls.predict(predictor, payload)
+
+    predictions = flat(json.dumps(json.loads(answer.body)["predictions"]))
+    assert predictions == [expected(runtime, value) for value in (3, 1, 2)]
+
+
+def test_columns_of_a_data_frame_are_rows_in_their_order(predictor, runtime):
+    if runtime.name == "script":
+        pytest.skip("the script gets the columns by name and decides")
+    columns = [f"c{index}" for index in range(runtime.features)]
+    split = {"columns": columns, "data": [[float(value)] * len(columns) for value in (3, 1)]}
+    payload = Payload(json.dumps({"dataframe_split": split}).encode(), protocol_bodies.MLFLOW)
+
+    answer = tensor_calls.predict(predictor, payload)
+
+    predictions = flat(json.dumps(json.loads(answer.body)["predictions"]))
+    assert predictions == [expected(runtime, value) for value in (3, 1)]

@@ -198,11 +198,24 @@ def test_every_route_is_documented_and_no_other():
     table = pages.text("docs/sagemaker.md").partition("## Members")[0]
     documented = re.findall(r"^\| `([A-Z]+ /\S*)` \|", table, re.MULTILINE)
 
-    assert set(documented) == {route for route in routes() if "/v2" not in route}
+    others = re.compile(r"/v[12]\b|/models/{model}/invocations")
+    assert set(documented) == {route for route in routes() if not others.search(route)}
+
+
+def test_every_route_of_tensorflow_serving_and_mlflow_is_documented_and_no_other():
+    page = pages.text("docs/protocols.md").partition("## TensorFlow Serving")[2]
+    documented = set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", page, re.MULTILINE))
+    served = {
+        route.replace(" /v1", " /endpoints/{endpoint}/v1").replace("/versions/{version}", "")
+        for route in routes()
+        if "/v1" in route or "/models/{model}/invocations" in route
+    }
+
+    assert documented == served
 
 
 def test_every_route_of_the_open_inference_protocol_is_documented_and_no_other():
-    page = pages.text("docs/protocols.md")
+    page = pages.text("docs/protocols.md").partition("## TensorFlow Serving")[0]
     table = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
     documented = re.findall(r"`(GET|POST)(?: (/[^`]*))?`", table)
     served = {route.replace("/versions/{version}", "") for route in routes() if "/v2" in route}

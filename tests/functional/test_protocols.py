@@ -34,6 +34,8 @@ class Protocol:
     not_ready: tuple[int, ...] = (503,)
     unknown_model: int = 404
     too_large: int = 413
+    message: str = "error"
+    """The member of an error that has its message."""
 
     def call(
         self,
@@ -51,10 +53,13 @@ class Protocol:
             headers["x-api-key"] = key
         return http.post(path, headers=headers, content=self.body if body is None else body)
 
+    def in_path(self, model: str) -> str:
+        """Return a name as clients put it there, so that nobody on the way resolves its dots."""
+        return quote(model, safe="") if "{model}" in self.path else model
+
     def error(self, response: httpx.Response) -> str:
         """Return the message of an error."""
-        members = response.json()
-        return str(members["Message"] if self.name == "InvokeEndpoint" else members["error"])
+        return str(response.json()[self.message])
 
 
 def tensor(**members: Any) -> dict[str, Any]:
@@ -84,6 +89,7 @@ PROTOCOLS = [
         not_ready=(429, 503),
         unknown_model=400,
         too_large=400,
+        message="Message",
     ),
     Protocol(
         "v2 JSON",
@@ -98,6 +104,35 @@ PROTOCOLS = [
         {HEADER_LENGTH: str(len(BINARY)), "content-type": "application/octet-stream"},
         BINARY + np.array(ROW, "<f4").tobytes(),
         binary_scores,
+    ),
+    Protocol(
+        "v1 instances",
+        "/v1/models/{model}:predict",
+        {},
+        json.dumps({"instances": [ROW]}).encode(),
+        lambda response: response.json()["predictions"],
+    ),
+    Protocol(
+        "v1 inputs",
+        "/v1/models/{model}:predict",
+        {"content-type": "application/json"},
+        json.dumps({"inputs": {"rows": [ROW]}}).encode(),
+        lambda response: response.json()["outputs"],
+    ),
+    *(
+        Protocol(
+            f"MLflow {form}",
+            "/models/{model}/invocations",
+            {"content-type": "application/json"},
+            json.dumps({form: value}).encode(),
+            lambda response: response.json()["predictions"],
+            message="message",
+        )
+        for form, value in {
+            "dataframe_split": {"columns": list("abcdef"), "data": [ROW]},
+            "dataframe_records": [dict(zip("abcdef", ROW, strict=True))],
+            "inputs": [ROW],
+        }.items()
     ),
 ]
 over_each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.name)
@@ -159,7 +194,7 @@ def test_errors_have_their_status(served: Served, protocol: Protocol) -> None:
 
     unknown = protocol.call(served.server.http, "nothing-there.tar.gz")
     failing = protocol.call(served.server.http, broken)
-    outside = protocol.call(served.server.http, "a/../../b")
+    outside = protocol.call(served.server.http, protocol.in_path("a/../../b"))
 
     assert unknown.status_code == protocol.unknown_model
     assert failing.status_code in (424, 500)

@@ -13,7 +13,7 @@ The rooms, in the order of the rows of the import contract:
 - `repositories` where models are stored: a folder or an S3 prefix
 - `runtimes`     one framework each; `runtimes.codecs` turns bodies into arrays
 - `sagemaker`    SageMaker's protocol: headers, names, statuses
-- `openinference` the Open Inference Protocol v2: requests, responses
+- `openinference`, `tfserving`, `mlflow`: a protocol each, its requests and responses
 - `domain`       values, errors, ports, requests and the envelope they travel in
 """
 

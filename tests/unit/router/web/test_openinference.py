@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.domain import errors, tensor_bodies
+from modelyard.domain import errors, protocol_bodies
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.requests import Answer, DescribeModel, Invoke, Load, Unload
 from modelyard.domain.values import (
@@ -52,7 +52,7 @@ def test_a_model_is_called_under_any_spelling_of_its_path(prefix: str, name: str
     assert told(response) == {"model_name": plain, **json.loads(OUTPUTS)}
     [call] = scene.backend.calls
     assert isinstance(call.request, Invoke)
-    assert call.request.payload.content_type == tensor_bodies.content_type(1)
+    assert call.request.payload.content_type == protocol_bodies.content_type(1)
 
 
 def test_a_version_is_what_is_below_the_name_of_the_model() -> None:
@@ -65,7 +65,7 @@ def test_a_version_is_what_is_below_the_name_of_the_model() -> None:
 
 def test_binary_outputs_keep_their_place_behind_the_json_part() -> None:
     body = b'{"outputs":[]}' + bytes(range(8))
-    prediction = Prediction(body, tensor_bodies.content_type(14))
+    prediction = Prediction(body, protocol_bodies.content_type(14))
 
     response = infer(scene_of(Answer(prediction=prediction)))
 
@@ -153,7 +153,7 @@ def test_an_endpoint_is_named_where_there_are_several() -> None:
         response = scene.answer(method, path.encode())
 
         assert response.status == 404
-        assert "call /endpoints/ENDPOINT/v2" in told(response)["error"]
+        assert "put /endpoints/ENDPOINT before" in told(response)["error"]
 
 
 def test_health_and_metadata_of_the_server() -> None:

@@ -1,25 +1,16 @@
 """Read the requests of the Open Inference Protocol v2 (REST) and of its extensions."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from modelyard.domain import tensor_bodies
+from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InvalidRequestError
 from modelyard.domain.values import Payload
 
 JSON_BYTES = "inference-header-content-length"
 """The header that says how long the JSON part of a body with binary tensors is."""
-
-
-_PATH = re.compile(r"(/[^/]+)?(/endpoints/[^/]+)?/v2(/.*)?", re.DOTALL)
-
-
-def is_path(path: str) -> bool:
-    """Return whether a path belongs to this protocol, so that its errors have its form."""
-    return _PATH.fullmatch(path) is not None
 
 
 def parse_payload(headers: Mapping[str, str], body: bytes) -> Payload:
@@ -32,7 +23,7 @@ def parse_payload(headers: Mapping[str, str], body: bytes) -> Payload:
     if encoding != "identity":
         raise InvalidRequestError(f"Content-Encoding {encoding} is not supported")
     json_bytes = _json_bytes(headers, len(body))
-    return Payload(body, tensor_bodies.content_type(json_bytes))
+    return Payload(body, protocol_bodies.content_type(json_bytes))
 
 
 def wants_ready_only(body: bytes) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from modelyard.domain import tensor_bodies
+from modelyard.domain import protocol_bodies
 from modelyard.domain.values import (
     HttpResponse,
     ModelResidence,
@@ -27,11 +27,11 @@ _STATES = {
 
 
 def render_inference(prediction: Prediction, model_name: str, version: str) -> HttpResponse:
-    """Return the response with a prediction, whose body has the form of `tensor_bodies`."""
+    """Return the response with a prediction, whose body has the form of `protocol_bodies`."""
     body = prediction.body
     content_type = prediction.content_type
-    is_binary = tensor_bodies.holds_tensors(content_type) and content_type is not None
-    json_bytes = tensor_bodies.json_bytes_of(content_type or "") if is_binary else len(body)
+    is_binary = protocol_bodies.holds_tensors(content_type) and content_type is not None
+    json_bytes = protocol_bodies.json_bytes_of(content_type or "") if is_binary else len(body)
     names = {"model_name": model_name} | ({"model_version": version} if version else {})
     start = orjson.dumps(names)[:-1] + b","
     whole = start + body[1:]  # the JSON part begins with a brace and is not empty
@@ -45,7 +45,7 @@ def render_inference(prediction: Prediction, model_name: str, version: str) -> H
 
 
 def render_error(status: int, message: str, retry_after_s: float | None = None) -> HttpResponse:
-    """Return an error response, of version 1 of the protocol too."""
+    """Return an error response; that of version 1 of the protocol is the same."""
     headers = [_JSON]
     if retry_after_s is not None:
         headers.append(("retry-after", str(math.ceil(retry_after_s))))

@@ -1,6 +1,6 @@
-"""Call a loaded model with any body: with tensors, or with a body of the model's own formats."""
+"""Call a loaded model with a body of another protocol, or of the model's own formats."""
 
-from modelyard.domain import tensor_bodies
+from modelyard.domain import protocol_bodies
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction
 
@@ -11,7 +11,7 @@ def predict(predictor: Predictor, payload: Payload) -> Prediction:
     Raises:
         ModelError: a subclass of it. Any other exception is a defect of the predictor.
     """
-    if not tensor_bodies.holds_tensors(payload.content_type):
+    if not protocol_bodies.is_of_a_protocol(payload.content_type):
         return predictor.predict(payload)
     # NumPy is imported here, when a model is loaded already.
     from modelyard.runtimes import tensor_models

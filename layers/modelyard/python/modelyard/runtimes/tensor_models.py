@@ -5,11 +5,11 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from modelyard.domain import tensor_bodies
+from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError, PredictionError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes.codecs import array_codec, json_codec, media_types, tensor_codec
+from modelyard.runtimes.codecs import array_codec, json_codec, media_types, row_codec, tensor_codec
 from modelyard.runtimes.codecs.media_types import JSON
 
 Array = np.ndarray[Any, Any]
@@ -35,24 +35,43 @@ class TensorModel(Protocol):
 
 
 def predict(predictor: Predictor, payload: Payload) -> Prediction:
-    """Return the prediction for a payload that holds tensors, in the same form.
+    """Return the prediction for a payload of another protocol, in the form of that protocol.
 
     A model that takes no arrays by itself gets them as JSON, and has to answer with JSON.
 
     Raises:
         ModelError: the body is not valid, or the model failed.
     """
-    json_bytes = tensor_bodies.json_bytes_of(payload.content_type or "")
-    request = tensor_codec.decode(payload.body, json_bytes)
+    content_type = payload.content_type or ""
+    if not protocol_bodies.holds_tensors(content_type):
+        return _predict_rows(predictor, payload)
+    request = tensor_codec.decode(payload.body, protocol_bodies.json_bytes_of(content_type))
     wanted = [output.name for output in request.outputs]
-    if isinstance(predictor, TensorModel):
-        outputs = predictor.infer(request.inputs, wanted)
-    else:
-        outputs = _through_json(predictor, request.inputs, payload.custom_attributes)
-        outputs = {name: outputs[name] for name in chosen(wanted, list(outputs))}
+    outputs = _inferred(predictor, request.inputs, payload, wanted)
     body, json_bytes = tensor_codec.encode(request, outputs)
     is_json = json_bytes == len(body)
-    return Prediction(body, JSON if is_json else tensor_bodies.content_type(json_bytes))
+    return Prediction(body, JSON if is_json else protocol_bodies.content_type(json_bytes))
+
+
+def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
+    request = row_codec.decode(payload.body, payload.content_type or "")
+    inputs = request.inputs
+    declared = predictor.signature.inputs
+    if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *inputs):
+        inputs = {declared[0].name: rows_of(inputs, None)}  # a graph whose one input has them all
+    elif not request.is_named:
+        inputs = {declared[0].name if len(declared) == 1 else ROWS: inputs[row_codec.UNNAMED]}
+    outputs = _inferred(predictor, inputs, payload, ())
+    return Prediction(row_codec.encode(request, outputs), JSON)
+
+
+def _inferred(
+    predictor: Predictor, inputs: Mapping[str, Array], payload: Payload, wanted: Sequence[str]
+) -> dict[str, Array]:
+    if isinstance(predictor, TensorModel):
+        return predictor.infer(inputs, wanted)
+    outputs = _through_json(predictor, inputs, payload.custom_attributes)
+    return {name: outputs[name] for name in chosen(wanted, list(outputs))}
 
 
 def chosen(wanted: Sequence[str], offered: Sequence[str], usual: int | None = None) -> list[str]:

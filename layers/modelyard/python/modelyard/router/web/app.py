@@ -15,8 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modelyard.domain.endpoints import ServerLocation, Splitter
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
-from modelyard.openinference.requests import is_path
-from modelyard.openinference.responses import render_error
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import (
@@ -25,6 +23,7 @@ from modelyard.router.web.authentication import (
     Authenticator,
 )
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
+from modelyard.router.web.error_forms import render_for
 from modelyard.router.web.exchange import (
     Handler,
     add_route,
@@ -34,9 +33,11 @@ from modelyard.router.web.exchange import (
 )
 from modelyard.router.web.invoking import InvokeEndpointRoute, UnsupportedInvocations
 from modelyard.router.web.managing import ManagementRoutes
+from modelyard.router.web.mlflow_scoring import ScoringRoute
 from modelyard.router.web.model_calls import STAGES, ModelCalls, ModelCallsApp
 from modelyard.router.web.openinference import InferRoute, OpenInferenceRoutes
 from modelyard.router.web.site import WebSite
+from modelyard.router.web.tensorflow_serving import PredictRoute, TensorFlowServingRoutes
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ def _api_paths(router: Router, splitters: Sequence[Splitter]) -> frozenset[str]:
 def _model_calls(
     router: Router, catalog: Catalog, location: ServerLocation, splitters: Sequence[Splitter]
 ) -> ModelCalls:
-    routes = (InferRoute(), InvokeEndpointRoute(location))
+    # The path of MLflow looks like that of an endpoint with slashes in its name.
+    routes = (InferRoute(), PredictRoute(), ScoringRoute(), InvokeEndpointRoute(location))
     return ModelCalls(router, catalog, routes, _api_paths(router, splitters))
 
 
@@ -118,6 +120,7 @@ def _application(
         ("DELETE", one_model, managing.guarded(managing.unload)),
     )
     open_inference = OpenInferenceRoutes(router, catalog, missing)
+    tensorflow_serving = TensorFlowServingRoutes(router, catalog)
     for served in router.endpoints:
         if served.route is not None:
             respond = ApiRoute(router, served.name).respond
@@ -129,7 +132,7 @@ def _application(
     for stage in STAGES:
         for path in calls.paths:
             app.router.routes.append(Route(stage + path, calling, methods=["POST"]))
-        for method, path, handler in (*routes, *open_inference.routes):
+        for method, path, handler in (*routes, *open_inference.routes, *tensorflow_serving.routes):
             add_route(app, method, stage + path, handler)
 
     app.router.routes += _server_routes(render_metrics, missing)
@@ -246,9 +249,8 @@ def _internal_failure(request: Request, error: Exception) -> HttpResponse:
 
 def _rendered(request: Request, status: int, kind: str, message: str) -> HttpResponse:
     """Return an error in the form of the protocol to which the path belongs."""
-    if is_path(request.url.path):
-        return render_error(status, message)
-    return render_untyped(status, kind, message)
+    response = render_for(request.url.path, status, message)
+    return response or render_untyped(status, kind, message)
 
 
 _FAILURES = {

@@ -12,8 +12,7 @@ from modelyard.domain.errors import AccessDeniedError, ModelyardError, PayloadTo
 from modelyard.domain.keys import parse_key, split_key, verify
 from modelyard.domain.ports import Clock
 from modelyard.domain.values import HttpResponse, Principal
-from modelyard.openinference import requests as open_inference
-from modelyard.openinference import responses as open_inference_responses
+from modelyard.router.web.error_forms import render_for
 from modelyard.router.web.exchange import body_of, starlette_response
 from modelyard.router.web.known_keys import KnownKeys
 from modelyard.sagemaker.responses import ErrorContext, render_error
@@ -177,6 +176,5 @@ async def _refuse(error: ModelyardError, scope: Scope, receive: Receive, send: S
 def refused(error: ModelyardError, path: str) -> HttpResponse:
     """Return the response to a caller who is not known."""
     logger.info("caller refused", extra={"path": path, "reason": error.message})
-    if open_inference.is_path(path):
-        return open_inference_responses.render_error(call_status(error), error.message)
-    return render_error(error, ErrorContext(""))
+    response = render_for(path, call_status(error), error.message)
+    return response or render_error(error, ErrorContext(""))

@@ -1,0 +1,149 @@
+"""Rows in JSON as TensorFlow Serving, KServe v1 and MLflow take them, and their answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelyard.domain import protocol_bodies
+from modelyard.domain.errors import InputRejectedError, PredictionError
+from modelyard.runtimes.codecs import answer_size, array_codec, json_codec
+
+Array = np.ndarray[Any, Any]
+
+UNNAMED = ""
+"""The name of the input in a body without names."""
+_DEFAULT_SIGNATURES = (None, "", "serving_default")
+
+
+@dataclass(frozen=True, slots=True)
+class RowRequest:
+    """What a body asks for."""
+
+    inputs: Mapping[str, Array]
+    """By name, or one by the name `UNNAMED`."""
+    is_frame: bool = False
+    """Whether the inputs are columns of a data frame."""
+    answers_columns: bool = False
+    """Whether the answer has columns by name, as the answer to `inputs` of TensorFlow Serving."""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the body has names."""
+        return UNNAMED not in self.inputs
+
+
+def decode(body: bytes, content_type: str) -> RowRequest:
+    """Return the request in a body of `TENSORFLOW_SERVING` or `MLFLOW` of `protocol_bodies`.
+
+    Raises:
+        InputRejectedError: it is not valid; the message says what is allowed.
+    """
+    values = json_codec.decode(body)
+    is_mlflow = content_type == protocol_bodies.MLFLOW
+    forms = _MLFLOW if is_mlflow else _TENSORFLOW_SERVING
+    found = [name for name in forms if isinstance(values, dict) and name in values]
+    if len(found) != 1:
+        raise InputRejectedError(f"the body must be a JSON object with one of {', '.join(forms)}")
+    if values.get("params"):
+        raise InputRejectedError("params are not supported: the model takes none")
+    if values.get("signature_name") not in _DEFAULT_SIGNATURES:
+        raise InputRejectedError("signature_name: the model has only serving_default")
+    return forms[found[0]](values[found[0]])
+
+
+def encode(request: RowRequest, outputs: Mapping[str, Array]) -> bytes:
+    """Return the answer: `predictions`, one for each row, or `outputs`.
+
+    Raises:
+        InputRejectedError: it would be too large.
+        PredictionError: the outputs do not have the same number of rows.
+    """
+    listed = {name: _listed(array) for name, array in outputs.items()}
+    if len(listed) == 1:
+        (value,) = listed.values()
+    else:
+        value = listed if request.answers_columns else _rows(listed)
+    return json_codec.encode({"outputs" if request.answers_columns else "predictions": value})
+
+
+def _listed(array: Array) -> Any:
+    answer_size.refuse_values(array.size, 4 if array.dtype.kind == "f" else 2)
+    return array.tolist()
+
+
+def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if len({len(column) if isinstance(column, list) else -1 for column in columns.values()}) != 1:
+        raise PredictionError("the outputs of the model do not have the same number of rows")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _instances(value: Any) -> RowRequest:
+    if not isinstance(value, list) or not value:
+        raise InputRejectedError("instances must be a list with one item for each row")
+    if isinstance(value[0], dict):
+        return RowRequest(_columns_of(value))
+    array = array_codec.from_values(value)
+    return RowRequest({UNNAMED: array.reshape(-1, 1) if array.ndim == 1 else array})
+
+
+def _inputs(value: Any) -> RowRequest:
+    if isinstance(value, dict) and value:
+        return RowRequest({name: array_codec.from_values(one) for name, one in value.items()})
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return RowRequest(_columns_of(value))
+    return RowRequest({UNNAMED: array_codec.from_values(value)})
+
+
+def _column_inputs(value: Any) -> RowRequest:
+    return RowRequest(_inputs(value).inputs, answers_columns=True)
+
+
+def _split(value: Any) -> RowRequest:
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, list) or not data or not all(isinstance(row, list) for row in data):
+        raise InputRejectedError("dataframe_split must have columns and data, a list of rows")
+    names = value.get("columns")
+    if names is None:
+        return RowRequest({UNNAMED: array_codec.from_values(data)})
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise InputRejectedError("columns must be a list of names")
+    if len(set(names)) != len(names) or any(len(row) != len(names) for row in data):
+        raise InputRejectedError(f"each row must have the {len(names)} columns, each named once")
+    return RowRequest(_named(list(map(str, names)), data), is_frame=True)
+
+
+def _records(value: Any) -> RowRequest:
+    if not isinstance(value, list) or not value:
+        raise InputRejectedError("dataframe_records must be a list of objects")
+    return RowRequest(_columns_of(value), is_frame=True)
+
+
+def _columns_of(records: Sequence[Any]) -> dict[str, Array]:
+    first = records[0]
+    for record in records:
+        if not isinstance(record, dict) or record.keys() != first.keys() or not record:
+            raise InputRejectedError("all rows must be objects with the same keys")
+    names = list(first)
+    return _named(names, [[record[name] for name in names] for record in records])
+
+
+def _named(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Array]:
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    try:
+        return {name: array_codec.from_values(list(column)) for name, column in columns}
+    except InputRejectedError as error:
+        raise InputRejectedError(f"a column: {error.message}") from error
+
+
+_TENSORFLOW_SERVING: dict[str, Callable[[Any], RowRequest]] = {
+    "instances": _instances,
+    "inputs": _column_inputs,
+}
+_MLFLOW: dict[str, Callable[[Any], RowRequest]] = {
+    "dataframe_split": _split,
+    "dataframe_records": _records,
+    "instances": _instances,
+    "inputs": _inputs,
+}
