@@ -124,12 +124,12 @@ def test_connections_that_the_server_closed_meanwhile_are_not_used_again() -> No
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
 
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-            stream = _Stream(server.sockets[0].getsockname()[1], render("/", {}))
-            await stream._call(time.perf_counter())
+            stream = _Stream(server.sockets[0].getsockname()[1], [])
+            await stream._call(render("/", {}), time.perf_counter())
             served[0].close()
             while not stream.idle[0].transport.is_closing():
                 await asyncio.sleep(0)
-            await stream._call(time.perf_counter())
+            await stream._call(render("/", {}), time.perf_counter())
             for writer in served:
                 writer.close()
                 await writer.wait_closed()

@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -42,19 +43,19 @@ class Heard:
         return ordered[int(len(ordered) * 0.99)] * 1e3
 
 
-def arrive(port: int, request: bytes, per_s: float, seconds: float, seed: int) -> Heard:
+def arrive(port: int, requests: Sequence[bytes], per_s: float, seconds: float, seed: int) -> Heard:
     """Make calls at random moments, so many per second on average, and wait for the answers."""
-    return uvloop.run(_Stream(port, request).run(per_s, seconds, random.Random(seed)))
+    return uvloop.run(_Stream(port, requests).run(per_s, seconds, random.Random(seed)))
 
 
 class _Stream:
     """The calls of one run and the connections they share."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self.heard = Heard()
         self.idle: list[_Connection] = []
         self._port = port
-        self._request = request
+        self._requests = requests
         self._open = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +64,7 @@ class _Stream:
         while moment - began < seconds:
             await asyncio.sleep(moment - time.perf_counter())
             self.heard.offered += 1
-            task = asyncio.create_task(self._call(moment))
+            task = asyncio.create_task(self._call(dice.choice(self._requests), moment))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             moment += dice.expovariate(per_s)
@@ -72,19 +73,19 @@ class _Stream:
             connection.transport.close()
         return self.heard
 
-    async def _call(self, meant_at: float) -> None:
+    async def _call(self, request: bytes, meant_at: float) -> None:
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                kind = await self._ask()
+                kind = await self._ask(request)
         except (OSError, TimeoutError) as error:
             kind = f"no answer: {type(error).__name__}"
         elapsed_s = time.perf_counter() - meant_at
         self.heard.answers[kind] += 1
         (self.heard.accepted_s if kind == "200" else self.heard.rejected_s).append(elapsed_s)
 
-    async def _ask(self) -> str:
+    async def _ask(self, request: bytes) -> str:
         connection = self._idle_connection() or await self._connect()
-        status, body = await connection.ask(self._request)
+        status, body = await connection.ask(request)
         self.idle.append(connection)
         return "200" if status == 200 else f"{status} {_type_of(body)}"
 

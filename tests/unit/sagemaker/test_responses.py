@@ -200,6 +200,12 @@ def test_only_not_ready_fixes_its_status_per_endpoint() -> None:
     assert render_error(errors.CapacityError("full"), context).status == 503
 
 
+def test_a_busy_server_says_when_to_retry() -> None:
+    headers = dict(render_error(errors.CapacityError("full"), CONTEXT).headers)
+
+    assert (headers["retry-after"], headers["x-amz-retry-after"]) == ("1", "1000")
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

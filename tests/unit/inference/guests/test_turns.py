@@ -5,6 +5,7 @@ import pytest
 from modelyard.domain.errors import CapacityError
 from modelyard.inference.guests import turns
 from modelyard.inference.guests.turns import Turns
+from tests.serving import eventually
 
 
 def test_one_caller_after_the_other_has_the_turn():
@@ -54,3 +55,29 @@ def test_full_queue_refuses_at_once(monkeypatch):
 
     with pytest.raises(CapacityError, match="are waiting already"):
         queue.take(60.0)
+
+
+def test_a_slow_guest_gets_a_short_queue():
+    times = iter([0.0, 1.0, 1.0])
+    queue = Turns(lambda: next(times))
+    queue.take(60.0)
+    queue.leave()
+    queue.take(60.0)
+    waiting = [
+        threading.Thread(target=lambda: refused(queue, 5.0)) for _ in range(turns.SHORT_QUEUE)
+    ]
+    for thread in waiting:
+        thread.start()
+    eventually(lambda: queue._waiting == turns.SHORT_QUEUE)
+
+    assert refused(queue, 60.0) == f"{turns.SHORT_QUEUE} calls of this model are waiting already"
+    for thread in waiting:
+        thread.join()
+
+
+def refused(queue: Turns, limit_s: float) -> str:
+    try:
+        queue.take(limit_s)
+    except CapacityError as error:
+        return error.message
+    return ""

@@ -69,9 +69,12 @@ def test_caller_learns_in_whole_seconds_when_to_try_again(seconds: float, header
     assert dict(response.headers)["retry-after"] == header
 
 
-@pytest.mark.parametrize("kind", [errors.CapacityError, errors.DependencyError])
-def test_nobody_is_told_when_that_is_not_known(kind: type[ModelyardError]) -> None:
-    assert "retry-after" not in dict(render_api_error(kind("full")).headers)
+def test_a_busy_server_says_when_to_retry() -> None:
+    assert dict(render_api_error(errors.CapacityError("full")).headers)["retry-after"] == "1"
+
+
+def test_nobody_is_told_when_that_is_not_known() -> None:
+    assert "retry-after" not in dict(render_api_error(errors.DependencyError("gone")).headers)
 
 
 @pytest.mark.parametrize("message", ["Straße", 'a "quoted" name', "\ud800", "line\nbreak"])

@@ -11,6 +11,7 @@ from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.inference.residence.residence import Residence
 from modelyard.inference.service import InferenceService
 from modelyard.inference.settings import WorkerSettings
+from modelyard.inference.workload import Workload
 from modelyard.repositories.opening import open_repository
 from modelyard.runtimes import registry
 
@@ -41,4 +42,4 @@ def build_service(
         loader=loader,
         clock=clock,
     )
-    return InferenceService(residence, metrics, clock)
+    return InferenceService(residence, metrics, clock, Workload(settings.processors, clock))

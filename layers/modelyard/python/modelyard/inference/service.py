@@ -25,6 +25,7 @@ from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
 from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
+from modelyard.inference.workload import Workload, busy
 
 PREDICT_LIMIT_S = 60.0
 """How long a prediction may take at least: longer than callers wait whose window is short."""
@@ -40,11 +41,13 @@ class InferenceService:
         residence: Residence[Predictor],
         metrics: BufferedMetrics,
         clock: Clock,
+        workload: Workload,
     ) -> None:
         self._residence = residence
         self._metrics = metrics
         self._clock = clock
         self._bodies = BodyBudget()
+        self._workload = workload
 
     def handle(self, request: Request) -> Answer:
         """Return the answer to a request. Errors are returned in it, never raised."""
@@ -64,6 +67,8 @@ class InferenceService:
     def answer_now(self, request: Invoke) -> Answer | None:
         """Return the answer if the model is loaded and known to be fast, else None.
 
+        A call that would have to wait too long for the processor is refused.
+
         It does not wait for anything, so an event loop may call it.
         """
         model = self._residence.lease_loaded(request.source)
@@ -72,7 +77,8 @@ class InferenceService:
         try:
             body_bytes = len(request.payload.body)
             if body_bytes > SMALL_BODY_BYTES or not model.speed.is_fast_for(body_bytes):
-                return None
+                is_full = self._workload.is_full_for(model, model.speed.cost_s(body_bytes))
+                return Answer(error=busy()) if is_full else None
             return answered(lambda _: self._answer(model, request), request, self._metrics)
         finally:
             self._residence.release(model, request.source)
@@ -114,7 +120,9 @@ class InferenceService:
             as_copy=as_copy,
         ) as (model, is_hit):
             wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
-            with self._bodies.room_for(request.payload.body):
+            body = request.payload.body
+            place = self._workload.place_for(model, model.speed.cost_s(len(body)))
+            with place, self._bodies.room_for(body):
                 return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
 
     def _answer(

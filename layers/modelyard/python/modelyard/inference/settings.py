@@ -17,6 +17,8 @@ class WorkerSettings:
     disk_bytes: int
     machine: str = ""
     """A name of this machine, unique among those that share the cache; empty to make one."""
+    processors: int = 1
+    """How many predictions begin side by side."""
 
     def to_line(self) -> bytes:
         """Return the settings as one line of JSON."""

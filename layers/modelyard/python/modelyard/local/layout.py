@@ -86,6 +86,7 @@ class Layout:
             memory_bytes=self._memory_bytes,
             disk_bytes=limits.disk_bytes // (own_folders + shares_folder),
             machine=limits.machine,
+            processors=max(1, (os.cpu_count() or 1) // limits.workers),
         )
 
     def api_settings(self, api: ServedApi) -> ApiSettings:

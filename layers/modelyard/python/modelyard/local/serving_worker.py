@@ -57,6 +57,10 @@ from modelyard.router.web.site import WebSite
 
 KEYS_TTL_S = 1.0
 """How long a deleted key may still work."""
+SWITCH_INTERVAL_S = 0.001
+"""How long the event loop waits for the interpreter while threads decode and predict; Python's own
+5 ms, several times per request, would delay all connections.
+"""
 MAX_REQUEST_BYTES = 512 << 20
 """Bytes of request bodies in the memory of all workers together; more are refused."""
 
@@ -99,6 +103,7 @@ class ServingWorker:
         states = ConnectionStates.open(self._layout.connections_file)
         receiver = Receiver(line, states, lambda state: HttpConnection(site, connections, state))
         receiver.start()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
         pulse.start()

@@ -68,7 +68,7 @@ def render_error(error: ModelyardError, context: ErrorContext) -> HttpResponse:
         members["LogStreamArn"] = context.location.log_stream_arn(context.endpoint_name)
     if isinstance(error, ModelNotReadyError):
         status = _not_ready_status(wire, context)
-        seconds = retry_after_s(error)
+    if (seconds := retry_after_s(error)) is not None:
         headers["retry-after"] = str(math.ceil(seconds))
         headers["x-amz-retry-after"] = str(math.ceil(seconds * 1000))
     return _typed(wire, status, members, headers)

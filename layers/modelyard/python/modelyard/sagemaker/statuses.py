@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from modelyard.domain import errors
-from modelyard.domain.errors import ModelError, ModelNotReadyError, ModelyardError
+from modelyard.domain.errors import (
+    CapacityError,
+    ModelError,
+    ModelNotReadyError,
+    ModelyardError,
+)
 
 T = TypeVar("T")
 
@@ -21,6 +26,7 @@ class WireStatus:
     error_code: str | None = None
 
 
+BUSY_RETRY_AFTER_S = 1.0
 LONGEST_RETRY_AFTER_S = 3600.0
 NOT_READY_FOR_429_RETRIERS = 429
 NOT_READY_FOR_5XX_RETRIERS = 503
@@ -102,9 +108,16 @@ def original_status(error: ModelError) -> int:
     return _nearest(_ORIGINAL, error)
 
 
-def retry_after_s(error: ModelNotReadyError) -> float:
-    """Return when a client should retry, in seconds: the estimate, from 1 ms to an hour."""
-    return max(0.001, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
+def retry_after_s(error: ModelyardError) -> float | None:
+    """Return when a client should retry, in seconds; None if a retry would not help.
+
+    For a model that is loading that is the estimate, from 1 ms to an hour.
+    """
+    if isinstance(error, CapacityError):
+        return BUSY_RETRY_AFTER_S
+    if isinstance(error, ModelNotReadyError):
+        return max(0.001, min(error.retry_after_s, LONGEST_RETRY_AFTER_S))
+    return None
 
 
 def _nearest(table: dict[type[ModelyardError], T], error: ModelyardError) -> T:

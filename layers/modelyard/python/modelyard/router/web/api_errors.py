@@ -6,7 +6,7 @@ Bodies and headers are those of Cortex v0.24; statuses are more precise.
 import json
 import math
 
-from modelyard.domain.errors import ModelNotReadyError, ModelyardError
+from modelyard.domain.errors import ModelyardError
 from modelyard.domain.values import HttpResponse
 from modelyard.sagemaker.statuses import call_status, retry_after_s
 
@@ -20,6 +20,6 @@ def render_api_error(error: ModelyardError) -> HttpResponse:
     if status == INTERNAL_SERVER_ERROR.status:
         return INTERNAL_SERVER_ERROR
     headers = [("content-type", "application/json")]
-    if isinstance(error, ModelNotReadyError):
-        headers.append(("retry-after", str(math.ceil(retry_after_s(error)))))
+    if (seconds := retry_after_s(error)) is not None:
+        headers.append(("retry-after", str(math.ceil(seconds))))
     return HttpResponse(status, tuple(headers), json.dumps({"error": error.message}).encode())
