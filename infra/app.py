@@ -1,5 +1,6 @@
 """The CDK app: makes two stacks of a config file."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = No
     settings = load_settings(Path(config) if config else EXAMPLE, overrides)
     data = DataStack(app, f"{settings.name}-data", settings)
     service = ServiceStack(app, settings.name, settings=settings, data=data)
+    for warning in settings.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
     if not app.node.try_get_context("without_reasons"):
         acknowledge(settings, data, service)
     if app.node.try_get_context("check"):

@@ -10,6 +10,8 @@ from constructs import Construct
 from infra.permissions import bucket_arn, model_arns
 from infra.settings import DeploySettings
 
+LONGEST_ARNS = 15_000
+"""A VPC endpoint's policy may have 20,480 characters."""
 NFS = ec2.Port.tcp(2049)
 _THROUGHPUT = {
     "bursting": efs.ThroughputMode.BURSTING,
@@ -57,7 +59,7 @@ class DataStack(Stack):
             enforce_ssl=True,
             minimum_tls_version=1.2,
             versioned=True,
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         for name in names:
             s3.Bucket(
@@ -72,7 +74,8 @@ class DataStack(Stack):
                 versioned=True,
                 server_access_logs_bucket=logs,
                 server_access_logs_prefix=f"{name}/",
-                removal_policy=RemovalPolicy.RETAIN,
+                # A first deployment that fails deletes them; else the next one would find them.
+                removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             )
 
     def _network(self, *, with_flow_logs: bool) -> ec2.Vpc:
@@ -99,6 +102,8 @@ class DataStack(Stack):
         """
         gateway = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         models = [arn for place in settings.locations for arn in model_arns(*place)]
+        if sum(map(len, models)) > LONGEST_ARNS:  # the roles of the functions name the models
+            models = [f"{bucket_arn(bucket)}/*" for bucket in settings.buckets]
         for actions, arns in (
             (["s3:GetObject", "s3:GetObjectVersion"], models),
             (["s3:ListBucket"], [bucket_arn(bucket) for bucket in settings.buckets]),

@@ -22,6 +22,10 @@ ARCHITECTURES = {
 }
 
 
+WAVES = 4
+"""An update empties the memory of a fourth of an endpoint's shards at a time."""
+
+
 class InferenceFunctions(Construct):
     """The functions of one endpoint. They share a role and a log group."""
 
@@ -53,6 +57,7 @@ class InferenceFunctions(Construct):
         self._role = self.role.without_policy_updates()
         self._code = image_code(endpoint, ARCHITECTURES[settings.deployment.architecture][1])
         self.functions = [self._function(shard) for shard in range(endpoint.functions.shards)]
+        _update_in_waves(self.functions)
 
     def _function(self, shard: int) -> lambda_.DockerImageFunction:
         endpoint, deployment = self._endpoint, self._settings.deployment
@@ -95,3 +100,13 @@ class InferenceFunctions(Construct):
         )
         own = dict(project.env) if project is not None else {}
         return {**own, **settings.to_environ(), "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def _update_in_waves(functions: list[lambda_.DockerImageFunction]) -> None:
+    """Make each function wait for one of the wave before it, so that models stay loaded elsewhere.
+
+    CloudFormation would update all of them at the same time.
+    """
+    size = -(-len(functions) // WAVES)
+    for earlier, later in zip(functions, functions[size:], strict=False):
+        later.node.add_dependency(earlier)

@@ -1,6 +1,6 @@
 """The permissions of the deployment: all statements of all roles are made here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aws_cdk import Aws, Stack
@@ -9,6 +9,12 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+PORTION = 12
+"""How many ARNs a statement has; CDK merges small statements with equal actions itself."""
+
+Location = tuple[str, str]
+"""A bucket and a key."""
 
 
 def service_role(scope: Construct, name: str, log_group: logs.LogGroup) -> iam.Role:
@@ -55,22 +61,31 @@ def may_mount(role: iam.Role, file_system: efs.FileSystem, access_point: efs.Acc
     )
 
 
-def may_read(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
+def may_read(role: iam.Role, locations: Iterable[Location]) -> None:
     """Let a role read models, including a given version, and list them."""
     _may_get(role, locations, "s3:GetObject", "s3:GetObjectVersion")
 
 
-def may_list(role: iam.Role, locations: Iterable[tuple[str, str]]) -> None:
+def may_list(role: iam.Role, locations: Iterable[Location]) -> None:
     """Let a role list models and read the size of one (HeadObject needs s3:GetObject)."""
     _may_get(role, locations, "s3:GetObject")
 
 
-def _may_get(role: iam.Role, locations: Iterable[tuple[str, str]], *actions: str) -> None:
+def _may_get(role: iam.Role, locations: Iterable[Location], *actions: str) -> None:
+    prefixes: dict[str, list[str]] = {}
+    objects: list[str] = []
     for bucket, key in locations:
-        allow(role, *actions, on=model_arns(bucket, key))
-        folder = f"{key}/" if _may_be_object(key) else key
-        when = {"StringLike": {"s3:prefix": [f"{folder}*"]}}
-        allow(role, "s3:ListBucket", on=[bucket_arn(bucket)], when=when)
+        objects += model_arns(bucket, key)
+        prefixes.setdefault(bucket, []).extend(_patterns(key))
+    for some in _portions(objects):
+        allow(role, *actions, on=some)
+    for bucket, found in prefixes.items():
+        for some in _portions(found):
+            allow(role, "s3:ListBucket", on=[bucket_arn(bucket)], when=_prefix_is(some))
+
+
+def _prefix_is(patterns: list[str]) -> dict[str, Any]:
+    return {"StringLike": {"s3:prefix": patterns}}
 
 
 def bucket_arn(bucket: str) -> str:
@@ -80,14 +95,22 @@ def bucket_arn(bucket: str) -> str:
 
 def model_arns(bucket: str, key: str) -> list[str]:
     """Return the ARNs of the objects of a location."""
-    if _may_be_object(key):
-        return [f"{bucket_arn(bucket)}/{key}", f"{bucket_arn(bucket)}/{key}/*"]
-    return [f"{bucket_arn(bucket)}/{key}*"]
+    return [f"{bucket_arn(bucket)}/{pattern}" for pattern in _patterns(key)]
 
 
 def may_invoke(role: iam.Role, functions: Sequence[lambda_.IFunction]) -> None:
     """Let a role invoke only these functions."""
-    allow(role, "lambda:InvokeFunction", on=[function.function_arn for function in functions])
+    for some in _portions([function.function_arn for function in functions]):
+        allow(role, "lambda:InvokeFunction", on=some)
+
+
+def _portions(values: list[str]) -> Iterator[list[str]]:
+    """Yield the values in portions, one for each statement.
+
+    The policies of a role are limited in size. CDK divides statements among several policies, but
+    never one statement.
+    """
+    return (values[start : start + PORTION] for start in range(0, len(values), PORTION))
 
 
 def allow(
@@ -97,5 +120,10 @@ def allow(
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on, conditions=when))
 
 
-def _may_be_object(key: str) -> bool:
-    return bool(key) and not key.endswith("/")
+def _patterns(key: str) -> list[str]:
+    """Return the patterns of a location's keys.
+
+    One that does not end in `/` may be an object or a folder. A caller that asks for the
+    object must be allowed to list this key, or else S3 answers "forbidden" instead of "missing".
+    """
+    return [key, f"{key}/*"] if key and not key.endswith("/") else [f"{key}*"]

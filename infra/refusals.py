@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from modelyard.aws.deployed import MAX_TIMEOUT_S
 from modelyard.aws.function_table import NO_SHADOWS_ON_LAMBDA
 from modelyard.config.endpoint_config import Config, EndpointConfig, RequestedCompute
 from modelyard.config.schema import Deployment
@@ -10,9 +11,10 @@ from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
 
 MAX_WINDOW_S = 26.0
 """API Gateway closes a request after 29 s: the window, 2 s for the answer, and overhead."""
-MAX_TIMEOUT_S = 900.0
+MAX_RESOURCES = 500
 MAX_FUNCTIONS = 150
 """A stack has at most 500 resources, and each function needs an alarm, too."""
+MEMORY_OF_NEW_ACCOUNTS = 3008 << 20
 _MEMORY_BYTES = (512 << 20, 10240 << 20)
 _STACK_NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]*")
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_.-]+")
@@ -22,6 +24,18 @@ _OF_LAMBDA = re.compile(
     "|EXECUTION_ENV|LAMBDA_.*|ACCESS_KEY|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
 )
 """Variables that Lambda sets itself and does not accept from others."""
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """Yield one line for each setting that new accounts refuse."""
+    for endpoint in config.endpoints:
+        memory_bytes = endpoint.compute.memory_bytes if endpoint.compute is not None else 0
+        if memory_bytes > MEMORY_OF_NEW_ACCOUNTS:
+            yield (
+                f"{endpoint.endpoint.name}: compute: memory: {memory_bytes >> 20}MiB; new accounts"
+                f" refuse functions of more than {MEMORY_OF_NEW_ACCOUNTS >> 20}MiB until their"
+                " quota was raised (docs/limits.md)"
+            )
 
 
 def refusals(deployment: Deployment, config: Config) -> Iterator[str]:
@@ -41,6 +55,11 @@ def refusals(deployment: Deployment, config: Config) -> Iterator[str]:
         yield (
             f"shards: found {functions} of all endpoints; allowed: up to {MAX_FUNCTIONS}, because"
             " a stack has 500 resources at most"
+        )
+    elif (resources := _resources(len(config.endpoints), functions)) > MAX_RESOURCES:
+        yield (
+            f"found {len(config.endpoints)} endpoints with {functions} shards, about {resources}"
+            f" resources; allowed: {MAX_RESOURCES} in a stack; divide them among deployments"
         )
 
 
@@ -107,3 +126,11 @@ def _of_repository(key: str, uri: str) -> Iterator[str]:
 
 def _functions(config: EndpointConfig) -> int:
     return config.compute.shards if config.compute is not None and not config.endpoint.is_api else 1
+
+
+def _resources(endpoints: int, functions: int) -> int:
+    """Return how many resources the service's stack has, with all of its options.
+
+    An endpoint has a role, a policy, a log and an alarm; a function has an alarm.
+    """
+    return 70 + 4 * endpoints + 2 * functions

@@ -14,26 +14,11 @@ from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
+from modelyard.aws.deployed import GATEWAY_ERRORS, ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.config.schema import Deployment
 
-TIMEOUT_S = 29
-"""The limit of API Gateway."""
 _IAM, _NONE = apigateway.AuthorizationType.IAM, apigateway.AuthorizationType.NONE
-_REFUSALS = {
-    apigateway.ResponseType.THROTTLED: ("429", "ThrottlingException"),
-    apigateway.ResponseType.QUOTA_EXCEEDED: ("429", "ThrottlingException"),
-    apigateway.ResponseType.REQUEST_TOO_LARGE: ("413", "ValidationError"),
-    apigateway.ResponseType.INTEGRATION_TIMEOUT: ("504", "ServiceUnavailable"),
-    apigateway.ResponseType.INTEGRATION_FAILURE: ("502", "ServiceUnavailable"),
-    apigateway.ResponseType.UNAUTHORIZED: ("401", "AccessDeniedException"),
-    apigateway.ResponseType.ACCESS_DENIED: ("403", "AccessDeniedException"),
-    apigateway.ResponseType.INVALID_SIGNATURE: ("403", "InvalidSignatureException"),
-    apigateway.ResponseType.EXPIRED_TOKEN: ("403", "ExpiredTokenException"),
-    apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN: ("403", "AccessDeniedException"),
-    apigateway.ResponseType.DEFAULT_4_XX: (None, "ValidationError"),
-    apigateway.ResponseType.DEFAULT_5_XX: (None, "InternalFailure"),
-}
 
 
 class RouterApi(Construct):
@@ -56,7 +41,7 @@ class RouterApi(Construct):
             self, "Live", alias_name="live", version=self.function.current_version
         )
         self.api = self._rest_api()
-        for kind, (status, error_type) in _REFUSALS.items():
+        for kind, (status, error_type) in GATEWAY_ERRORS.items():
             self._add_refusal(kind, status, error_type)
 
     @property
@@ -75,9 +60,7 @@ class RouterApi(Construct):
         role = service_role(self, "Role", log_group)
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn])
-        for item in self._settings.endpoints:
-            if not item.config.endpoint.is_api:  # callers may ask for the list of models
-                may_list(role, item.locations)
+        may_list(role, self._settings.locations)  # callers may ask for the list of models
         has_keys = deployment.auth == "key"
         if has_keys:
             self._may_read_keys(role)
@@ -89,8 +72,8 @@ class RouterApi(Construct):
             handler="handler.handler",
             code=function_code("router"),
             layers=layers,
-            memory_size=1024,
-            timeout=Duration.seconds(TIMEOUT_S),
+            memory_size=ROUTER_MEMORY_MB,
+            timeout=Duration.seconds(ROUTER_TIMEOUT_S),
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS,
             role=role,
             log_group=log_group,
@@ -145,7 +128,10 @@ class RouterApi(Construct):
             ),
         )
         proxy = apigateway.LambdaIntegration(
-            self.alias, proxy=True, allow_test_invoke=False, timeout=Duration.seconds(TIMEOUT_S)
+            self.alias,
+            proxy=True,
+            allow_test_invoke=False,
+            timeout=Duration.seconds(ROUTER_TIMEOUT_S),
         )
         api.node.try_remove_child("Endpoint")  # an output of CDK; ours are in outputs.py
         validator = apigateway.RequestValidator(
@@ -168,14 +154,12 @@ class RouterApi(Construct):
             paths.add_method("ANY", proxy, authorization_type=_NONE, request_validator=validator)
         return api
 
-    def _add_refusal(
-        self, kind: apigateway.ResponseType, status: str | None, error_type: str
-    ) -> None:
+    def _add_refusal(self, kind: str, status: int | None, error_type: str) -> None:
         body = json.dumps({"__type": error_type, "Message": "MESSAGE"})
         self.api.add_gateway_response(
-            f"Refusal{kind.response_type}",
-            type=kind,
-            status_code=status,
+            f"Refusal{kind}",
+            type=apigateway.ResponseType.of(kind),
+            status_code=None if status is None else str(status),
             response_headers={
                 "x-amzn-ErrorType": f"'{error_type}'",
                 "x-amzn-RequestId": "context.requestId",

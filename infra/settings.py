@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.refusals import locations, refusals
+from infra.refusals import locations, refusals, warnings
+from modelyard.aws.deployed import RUNTIME_BYTES
 from modelyard.aws.function_table import ApiRepository, EndpointFunctions, FunctionTable
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.files import load_config
@@ -14,8 +15,6 @@ from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
 
-RUNTIME_BYTES = 384 << 20
-"""Memory of a function that Python, its frameworks and the bodies of a call use."""
 OVERRIDES = ("auth", "bucket", "cache", "efs_throughput", "affinity", "architecture")
 """Keys of `kind: Deployment` that `cdk -c key=value` may change."""
 _LONGEST_NAME = 64
@@ -79,6 +78,8 @@ class DeploySettings:
     deployment: Deployment
     endpoints: tuple[PlannedEndpoint, ...]
     splitters: tuple[Splitter, ...]
+    warnings: tuple[str, ...] = ()
+    """What an account may refuse."""
 
     @property
     def function_table(self) -> FunctionTable:
@@ -109,7 +110,9 @@ def load_settings(path: Path, overrides: Mapping[str, str]) -> DeploySettings:
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))
     endpoints = tuple(_planned(endpoint, deployment) for endpoint in config.endpoints)
-    return DeploySettings(deployment.name, deployment, endpoints, config.splitters)
+    return DeploySettings(
+        deployment.name, deployment, endpoints, config.splitters, tuple(warnings(config))
+    )
 
 
 def _overridden(deployment: Deployment, given: Mapping[str, str], path: Path) -> Deployment:

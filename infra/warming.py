@@ -10,14 +10,15 @@ from constructs import Construct
 from infra.assets import ENDPOINTS_FILE, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, service_role
-from infra.refusals import MAX_TIMEOUT_S
 from infra.settings import DeploySettings
+from modelyard.aws.deployed import (
+    MAX_RECEIVES,
+    MAX_WARMERS,
+    WARMER_MEMORY_MB,
+    warmer_timeout_s,
+)
 from modelyard.aws.function_settings import WarmerSettings
 
-MAX_RECEIVES = 5
-MAX_CONCURRENT = 10
-WARMER_GRACE_S = 20
-"""Time of the warmer in addition to the longest load."""
 VISIBILITY_FACTOR = 6
 """AWS advises six times the function's timeout; the warmer shortens it for each message."""
 
@@ -28,7 +29,7 @@ class Warming(Construct):
     def __init__(self, scope: Construct, name: str, *, settings: DeploySettings) -> None:
         super().__init__(scope, name)
         longest_s = max(item.functions.timeout_s for item in settings.endpoints)
-        self._timeout_s = min(longest_s + WARMER_GRACE_S, MAX_TIMEOUT_S)
+        self._timeout_s = warmer_timeout_s(longest_s)
         self._settings = settings
         self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))
         self.queue = self._queue(
@@ -67,7 +68,7 @@ class Warming(Construct):
             handler="handler.handler",
             code=function_code("warmer"),
             layers=layers,
-            memory_size=256,
+            memory_size=WARMER_MEMORY_MB,
             timeout=Duration.seconds(self._timeout_s),
             role=role.without_policy_updates(),  # the event source would add its own permissions
             log_group=log_group,
@@ -79,7 +80,7 @@ class Warming(Construct):
                 self.queue,
                 batch_size=1,
                 report_batch_item_failures=True,
-                max_concurrency=MAX_CONCURRENT,
+                max_concurrency=MAX_WARMERS,
             )
         )
         return warmer

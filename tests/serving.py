@@ -49,6 +49,8 @@ class Server:
         self._command += ["--cache-dir", str(self.cache_dir), *options]
         if is_deployed():
             self._command.append("--lambda")
+        if "--lambda" in self._command:
+            self._command += ["--lambda-port", "0"]
         self._environment = {**clean_environment(), **(environment or {})}
         self._clients: list[Any] = []
 

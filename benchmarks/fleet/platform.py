@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from infra.settings import RUNTIME_BYTES
 from modelyard.aws.cost.bills import Cache
+from modelyard.aws.deployed import RUNTIME_BYTES
 from modelyard.aws.lambda_backend import ANSWER_GRACE_S
 from modelyard.config.schema import Compute, Deployment
 from modelyard.domain.endpoints import Endpoint

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from infra import refusals, settings
+from modelyard.aws import deployed
 from modelyard.aws.cost.modelyard import BURSTING_SHARE_S
-from modelyard.aws.lambda_backend import ANSWER_GRACE_S, MAX_SILENCE_S
+from modelyard.aws.lambda_backend import ANSWER_GRACE_S
 from modelyard.config.schema import Deployment
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.docs import pages
@@ -30,10 +31,9 @@ def constant(path: str, name: str) -> str:
         f"{MAX_BODY_BYTES:,} bytes",
         f"`sync_window` | {refusals.MAX_WINDOW_S:g} s at most",
         f"the window and {ANSWER_GRACE_S:g} s: 27 s",
-        f"silent for {MAX_SILENCE_S:g} s",
-        f"`compute.timeout`, {refusals.MAX_TIMEOUT_S:g} s at most",
+        f"`compute.timeout`, {deployed.MAX_TIMEOUT_S:g} s at most",
         f"{LEAST} MiB to {MOST:,} MiB (`compute.memory`)",
-        f"all but {settings.RUNTIME_BYTES >> 20} MiB",
+        f"all but {deployed.RUNTIME_BYTES >> 20} MiB",
         f"{refusals.MAX_FUNCTIONS} functions in one deployment",
         f"`disk`, {DEPLOYMENT.disk >> 30} GiB unless",
         f"`throttle.rate` requests a second through ({DEPLOYMENT.throttle.rate})",
@@ -48,9 +48,9 @@ def test_number_is_that_of_the_code(told: str) -> None:
 def test_numbers_of_the_templates_are_told() -> None:
     assert constant("infra/inference.py", "TMP_BYTES") == "10 << 30"
     assert "9 GiB in each execution environment" in PAGE
-    assert constant("infra/warming.py", "MAX_CONCURRENT") == "10"
+    assert deployed.MAX_WARMERS == 10
     assert "Up to ten warm messages are processed at the same time" in PAGE
-    assert constant("infra/router.py", "TIMEOUT_S") == "29"
+    assert deployed.ROUTER_TIMEOUT_S == 29
     assert "| a call in all | 29 s | API Gateway |" in PAGE
 
 

@@ -14,6 +14,8 @@ from modelyard.local.emulation.control_plane import create_control_plane
 from modelyard.local.emulation.definitions import FunctionDefinition
 from modelyard.local.emulation.embedded_metrics import samples_in
 from modelyard.local.emulation.functions import Functions
+from modelyard.local.emulation.gateway import RestApi
+from modelyard.local.emulation.gateway_front import Gateway, create_gateway
 from modelyard.local.emulation.listener import Listener
 from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
 from modelyard.local.emulation.queue_trigger import QueueTrigger
@@ -77,7 +79,7 @@ class EmulatedDeployment(EmulatedLambda):
         return int(found["Attributes"][names[0]])
 
     async def _serve(self) -> None:
-        functions = Functions(lambda *line: self.lines.append(line))
+        self.functions = functions = Functions(lambda *line: self.lines.append(line))
         async with AsyncExitStack() as stack:
             sqs_url = stack.enter_context(sqs_server())
             listener = Listener(create_control_plane(functions))
@@ -93,6 +95,9 @@ class EmulatedDeployment(EmulatedLambda):
                 functions, emulated.WARMER, self.queue.client, self.queue.url, self.queue.arn
             )
             poller = asyncio.create_task(trigger.run())
+            gateway = create_gateway(Gateway(functions, emulated.ROUTER, RestApi()), bytes)
+            front = await stack.enter_async_context(Listener(gateway))
+            self.gateway_url = f"http://{front.address}"
             self._ready.set()
             await self._stop.wait()
             poller.cancel()

@@ -82,7 +82,7 @@ class EmulatedLambda:
             raise
 
     async def _serve(self) -> None:
-        functions = Functions(lambda *line: self.lines.append(line), self._idle_s)
+        self.functions = functions = Functions(lambda *line: self.lines.append(line), self._idle_s)
         for definition in self._definitions:
             functions.define(definition)
         async with functions, Listener(create_control_plane(functions)) as listener:

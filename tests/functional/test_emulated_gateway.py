@@ -88,8 +88,8 @@ def test_function_error_and_malformed_answer_are_502(http: httpx.Client, path: s
     answer = http.get(path)
 
     assert answer.status_code == 502
-    assert answer.headers["x-amzn-errortype"] == "InternalFailure"
-    assert answer.json() == {"__type": "InternalFailure", "Message": "Internal server error"}
+    assert answer.headers["x-amzn-errortype"] == "ServiceUnavailable"
+    assert answer.json() == {"__type": "ServiceUnavailable", "Message": "Internal server error"}
 
 
 def test_function_that_takes_too_long_is_504(http: httpx.Client) -> None:

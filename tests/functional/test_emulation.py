@@ -342,6 +342,21 @@ def test_tenants_share_no_environment(emulated: EmulatedLambda) -> None:
     assert again == first
 
 
+def test_function_that_was_idle_for_weeks_is_prepared_first(emulated: EmulatedLambda) -> None:
+    emulated.functions.find("echo").deactivate(waking_s=0.5)
+
+    codes = []
+    for _ in range(2):
+        with pytest.raises(ClientError) as caught:
+            emulated.invoke("echo", 1)
+        codes.append(caught.value.response["Error"]["Code"])
+    time.sleep(0.5)
+    answer, _ = emulated.invoke("echo", 1)
+
+    assert codes == ["ResourceNotReadyException", "ResourceConflictException"]
+    assert answer["event"] == 1
+
+
 def test_idle_environment_is_reaped_and_leaving_ends_all(tmp_path: Path) -> None:
     emulated = EmulatedLambda(tmp_path, idle_s=0.5)
     emulated.define("echo", ECHO)

@@ -10,17 +10,20 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+import boto3
 import botocore.exceptions
 import psutil
 import pytest
+from botocore.config import Config
 
 from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
-from tests.functional.emulated_deployment import INFERENCE, EmulatedDeployment, TimeScale
+from tests.functional.emulated_deployment import ENDPOINT, INFERENCE, EmulatedDeployment, TimeScale
 from tests.functional.served import DirectoryModels
-from tests.serving import eventually
+from tests.serving import KEYS, REGION, body, eventually
 
 pytestmark = pytest.mark.long
 
@@ -103,6 +106,29 @@ def test_model_that_never_loads_becomes_a_dead_letter_and_its_callers_get_a_mode
     assert last["__type"] == "ModelError"
     assert deployment.invocations(emulated.WARMER) <= RECEIPTS
     assert deployment.invocations(INFERENCE) <= RECEIPTS + 2
+
+
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
+def test_function_that_was_idle_for_weeks_answers_the_stock_sdk(
+    deployment: EmulatedDeployment, models: DirectoryModels, mode: str
+) -> None:
+    """Lambda takes longer to prepare it than the window of one call."""
+    models.put("model.onnx", artifacts.onnx())
+    deployment.functions.find(INFERENCE).deactivate(waking_s=4.0)
+    session = boto3.session.Session(region_name=REGION, **KEYS)
+    config = Config(retries={"mode": mode}, read_timeout=60)
+    client = session.client("sagemaker-runtime", endpoint_url=deployment.gateway_url, config=config)
+
+    with closing(client):
+        answer = client.invoke_endpoint(
+            EndpointName=ENDPOINT,
+            TargetModel="model.onnx",
+            ContentType="text/csv",
+            Body=artifacts.ROW,
+        )
+
+    assert body(answer)
+    eventually(lambda: deployment.invocations(emulated.WARMER) == 1)
 
 
 def test_burst_over_many_cold_models_fetches_each_once_and_ends_with_all_ready(

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import boto3
+import httpx
 import psutil
 import pytest
 
+from modelyard.aws.lambda_payload import members_of
+from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.requests import Invoke
+from modelyard.domain.values import ModelSource, Payload, TargetModel
 from modelyard.local.emulation import deployment as emulated
 from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Served
@@ -60,6 +65,66 @@ def test_router_is_a_function_that_stock_sdks_invoke(models: DirectoryModels) ->
     assert json.loads(payload["Body"]) == [[10.0]]
 
 
+MARK = "import pathlib\npathlib.Path({!r}).touch()\n"
+PREDICT = "def model_fn(folder): return 1\ndef predict_fn(body, model): return 'owned'\n"
+PAGE = {"Origin": "https://page.example", "Content-Type": "text/plain;charset=UTF-8"}
+
+
+def post(server: Server, function: str, event: object, **headers: str) -> httpx.Response:
+    url = f"{_lambda_url(server)}/2015-03-31/functions/{function}/invocations"
+    return httpx.post(url, json=event, headers=headers, timeout=60, trust_env=False)
+
+
+def test_envelope_of_somebody_else_runs_no_code(models: DirectoryModels, tmp_path: Path) -> None:
+    """An envelope names any folder and whether code may run: functions take only each other's."""
+    mark, script = tmp_path / "mark", tmp_path / "other" / "x" / "code" / "inference.py"
+    script.parent.mkdir(parents=True)
+    script.write_text(MARK.format(str(mark)) + PREDICT)
+    source = ModelSource("yard", TargetModel("x"), f"{tmp_path.as_uri()}/other/", allow_code=True)
+    invoke = Invoke(source, Payload(b"0", "text/plain"), 25.0, 25.0)
+    event = members_of(render_request(invoke))
+
+    with Server(models.target, "--lambda") as server:
+        refused = post(server, "modelyard-yard-0", event)
+
+    assert refused.status_code == 403
+    assert refused.headers["x-amzn-errortype"] == "AccessDeniedException"
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "headers", [PAGE, {"Sec-Fetch-Site": "cross-site"}, {"Host": "rebound.example:9001"}]
+)
+def test_page_that_the_developer_visits_invokes_nothing(
+    models: DirectoryModels, headers: dict[str, str]
+) -> None:
+    models.put("model.onnx", artifacts.onnx())
+    event = {"EndpointName": "yard", "TargetModel": "model.onnx", "Body": "1,2,3,4"}
+
+    with Server(models.target, "--lambda") as server:
+        response = post(server, "modelyard-router", event, **headers)
+
+    assert (response.status_code, response.text) == (403, "not for browsers")
+
+
+def test_models_do_not_learn_how_functions_are_invoked(
+    models: DirectoryModels, tmp_path: Path
+) -> None:
+    script = (
+        "import json, os\ndef model_fn(folder): return 1\n"
+        "def input_fn(body, content_type): return body\n"
+        "def predict_fn(body, model): return json.dumps(dict(os.environ))\n"
+        "def output_fn(text, accept): return text\n"
+    )
+    models.put("model.tar.gz", artifacts.script(script))
+
+    with Server(models.target, "--lambda", "--allow-code") as server:
+        served = Served(server, models)
+        environ = body(served.invoke("model.tar.gz", endpoint="yard"))
+
+    assert "AWS_ENDPOINT_URL_LAMBDA" not in environ
+
+
 def test_frozen_runtimes_do_not_outlive_a_killed_server(models: DirectoryModels) -> None:
     with (
         pytest.raises(AssertionError, match="exit code -9"),
@@ -105,4 +170,4 @@ def test_packages_that_only_a_lambda_of_ones_own_takes_are_named(
     monkeypatch.setattr(emulated, "find_spec", lambda name: None if name == "moto" else name)
 
     with pytest.raises(ConfigurationError, match=r"needs packages that are missing: moto\. Run"):
-        emulated.serve(cast(Any, None), print)
+        emulated.serve(cast(Any, None), 0, print)

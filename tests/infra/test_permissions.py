@@ -80,10 +80,16 @@ CORTEX: dict[str, Statements] = {
         NETWORK,
         tuple(part.replace("yard-data", "modelyard-data") for part in MOUNT),  # type: ignore[arg-type]
         (READ, MPG, ""),
-        listing("a-bucket", "mpg/model/*"),
+        listing("a-bucket", "mpg/model mpg/model/*"),
     },
     "Warming": {LOG, invoke("<InferencempgShard0.Arn>"), WORK_OFF},
-    "Router": {LOG, invoke("<InferencempgShard0.Arn>"), SEND},
+    "Router": {
+        LOG,
+        invoke("<InferencempgShard0.Arn>"),
+        SEND,
+        ("s3:GetObject", MPG, ""),
+        listing("a-bucket", "mpg/model mpg/model/*"),
+    },
     "RouterApiCloudWatch": set(),
 }
 

@@ -13,7 +13,7 @@ from botocore.session import get_session
 from botocore.stub import ANY, Stubber
 
 from modelyard.aws.function_table import EndpointFunctions
-from modelyard.aws.lambda_backend import MAX_SILENCE_S, LambdaBackend
+from modelyard.aws.lambda_backend import SAME_SILENCE_S, STARTING_ATTEMPTS, LambdaBackend
 from modelyard.aws.lambda_payload import render_answer_members
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import (
@@ -23,8 +23,9 @@ from modelyard.domain.errors import (
     ModelError,
     ModelNotReadyError,
     ModelyardError,
+    PayloadTooLargeError,
 )
-from modelyard.domain.requests import Answer, Invoke, Load, Survey
+from modelyard.domain.requests import Answer, Invoke, Load, Survey, Unload
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
 from tests.fakes.clock import FakeClock
 
@@ -38,7 +39,7 @@ class Scene:
     """A backend whose client is stubbed, and the timeouts it asked clients for."""
 
     def __init__(self, *, per_tenant: bool = False) -> None:
-        self.clock = FakeClock()
+        self.clock = FakeClock(now=0.0)
         self.timeouts: list[float] = []
         client = get_session().create_client(
             "lambda", region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s"
@@ -47,11 +48,17 @@ class Scene:
         self.stub = Stubber(client)
         self.stub.activate()
         deployed = EndpointFunctions(HOUSING, "yard-housing", shards=4, per_tenant=per_tenant)
-        self.backend = LambdaBackend(deployed, self.reading_for, self.clock)
+        self.backend = LambdaBackend(deployed, self.reading_for, self.clock, self.pause)
 
     def reading_for(self, timeout_s: float) -> Any:
         self.timeouts.append(timeout_s)
         return self.client
+
+    async def pause(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def refuses(self, code: str, status: int = 502) -> None:
+        self.stub.add_client_error("invoke", code, "no", status)
 
     def answers(self, content: bytes, expected: dict[str, Any] | None = None, **members: str):
         body = StreamingBody(io.BytesIO(content), len(content))
@@ -110,24 +117,39 @@ def test_silence_within_the_window_is_not_ready(scene: Scene) -> None:
     assert error.target_model == "Houston.tar.gz"
 
 
-def test_silence_for_longer_than_any_load_is_a_model_error(scene: Scene) -> None:
+def silent_errors(scene: Scene, apart_s: float, during_s: float) -> list[Exception]:
+    """Return the errors of calls that are not answered."""
     scene.is_silent()
-    scene.error()
-    scene.clock.advance(MAX_SILENCE_S + 1)
+    errors = []
+    for _ in range(int(during_s / apart_s) + 1):
+        errors.append(scene.error())
+        scene.clock.advance(apart_s)
+    return errors
 
-    error = scene.error()
 
-    assert isinstance(error, ModelError)
-    assert error.original_status == 0
+def test_silence_for_longer_than_any_load_is_a_model_error(scene: Scene) -> None:
+    *before, last = silent_errors(scene, apart_s=50.0, during_s=400.0)
+
+    assert all(isinstance(error, ModelNotReadyError) for error in before)
+    assert isinstance(last, ModelError)
+    assert last.original_status == 0
+
+
+def test_loads_that_were_slow_long_ago_do_not_count(scene: Scene) -> None:
+    apart_s = HOUSING.sync_window_s + SAME_SILENCE_S + 1
+    errors = silent_errors(scene, apart_s, during_s=86_400.0)
+
+    assert all(isinstance(error, ModelNotReadyError) for error in errors)
 
 
 def test_an_answer_ends_the_silence(scene: Scene) -> None:
-    scene.backend._silent_since[SOURCE.model_id] = scene.clock.monotonic()
+    backend = scene.backend
+    backend._silences[SOURCE.model_id] = scene.clock.monotonic(), scene.clock.monotonic()
     scene.answers(payload(GOOD))
 
     run(scene.call())
 
-    assert scene.backend._silent_since == {}
+    assert backend._silences == {}
 
 
 def test_silence_about_no_model_is_a_timeout(scene: Scene) -> None:
@@ -140,6 +162,53 @@ def test_busy_function_is_a_lack_of_capacity(scene: Scene) -> None:
     scene.stub.add_client_error("invoke", "TooManyRequestsException", "Rate Exceeded.", 429)
 
     assert isinstance(scene.error(), CapacityError)
+
+
+def test_request_that_lambda_finds_too_large_is_the_callers_mistake(scene: Scene) -> None:
+    scene.refuses("RequestTooLargeException", 413)
+
+    assert isinstance(scene.error(), PayloadTooLargeError)
+
+
+def test_call_is_held_while_its_function_is_starting(scene: Scene) -> None:
+    scene.refuses("ResourceNotReadyException")
+    scene.refuses("ResourceConflictException", 409)
+    scene.answers(payload(GOOD))
+
+    assert run(scene.call()) == GOOD
+    assert scene.timeouts == [27.0, 22.0, 17.0]
+    assert scene.clock.monotonic() == 10.0
+
+
+def test_function_that_starts_for_longer_than_the_window_is_not_ready(scene: Scene) -> None:
+    for _ in range(STARTING_ATTEMPTS):
+        scene.refuses("ResourceConflictException", 409)
+
+    error = scene.error()
+
+    assert isinstance(error, ModelNotReadyError)
+    assert error.target_model == "Houston.tar.gz"
+    assert "its function is starting" in error.message
+    assert scene.clock.monotonic() < INVOKE.window_s
+
+
+def test_warmer_outlasts_a_starting_function(scene: Scene) -> None:
+    wakes_after_s = 90.0
+    load = Load(SOURCE, 355.0)
+    scene.refuses("ResourceNotReadyException")
+    scene.refuses("ResourceConflictException", 409)
+    scene.answers(payload(Answer()))
+
+    assert run(scene.call(load, timeout_s=355.0)) == Answer()
+    assert scene.clock.monotonic() > wakes_after_s
+
+
+@pytest.mark.parametrize("request_", [Survey("housing", "s3://bucket/"), Unload(SOURCE)])
+def test_starting_function_holds_up_nothing_but_models(scene: Scene, request_) -> None:
+    scene.refuses("ResourceNotReadyException")
+
+    assert isinstance(scene.error(request_), CapacityError)
+    assert scene.clock.monotonic() == 0.0
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])

@@ -18,6 +18,7 @@ from modelyard.aws.cost.modelyard import (
     modelyard_bill,
 )
 from modelyard.aws.cost.price_list import load_prices
+from modelyard.aws.deployed import ROUTER_MEMORY_MB, WARMER_MEMORY_MB
 from modelyard.config.schema import Compute, Deployment, MultiModelEndpoint
 from tests.properties import examples
 from tests.unit.aws.cost.workloads import EXAMPLE, like_the_example, workloads
@@ -91,13 +92,9 @@ def test_no_more_is_staged_than_the_disk_holds() -> None:
 
 
 def test_formula_has_the_numbers_of_the_deployment() -> None:
-    router, warmer = (
-        re.findall(r"memory_size=(\d+)", (INFRA / name).read_text())
-        for name in ("router.py", "warming.py")
-    )
     alarms = re.findall(r'self\._alarm\(\s*f?"(\w+)', (INFRA / "observability.py").read_text())
 
-    assert [int(found) / 1024 for found in (*router, *warmer)] == [ROUTER_GB, WARMER_GB]
+    assert [ROUTER_MEMORY_MB / 1024, WARMER_MEMORY_MB / 1024] == [ROUTER_GB, WARMER_GB]
     assert len(set(alarms)) == ALARMS  # of the throttles, those of the router
     assert Deployment(name="d", kind="Deployment").disk == DISK_GB * GB
     assert MultiModelEndpoint.model_fields["sync_window"].default == WINDOW_S

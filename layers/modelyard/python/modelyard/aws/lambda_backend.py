@@ -6,7 +6,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from botocore.config import Config
@@ -15,7 +16,9 @@ from botocore.session import get_session
 
 from modelyard.aws.crash_bars import CrashBars
 from modelyard.aws.function_table import EndpointFunctions
+from modelyard.aws.invoke_errors import Refusal, refusal
 from modelyard.aws.lambda_payload import parse_payload, render_payload
+from modelyard.aws.reconnecting import reconnecting
 from modelyard.domain import messages
 from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import (
@@ -25,6 +28,7 @@ from modelyard.domain.errors import (
     ModelError,
     ModelNotReadyError,
     ModelyardError,
+    PayloadTooLargeError,
 )
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, CallApi, Invoke, Load, Request, Survey
@@ -34,12 +38,17 @@ logger = logging.getLogger(__name__)
 
 ANSWER_GRACE_S = 2.0
 """Time for the answer after the window; with the default window just below API Gateway's 29 s."""
-MAX_SILENCE_S = 360.0
-"""A model that has not answered for this long does not load any more: it hangs."""
+SAME_SILENCE_S = 60.0
+"""Silences of a model that are further apart than this belong to different loads.
+
+SDKs wait for 20 s at most before they repeat a call, which lasts as long as the window.
+"""
+STARTING_ATTEMPTS = 5
+"""How often a function that is starting is asked within the window of a call."""
 
 _RETRY_AFTER_S = 5.0
 _TENANT = re.compile(r"[A-Za-z0-9._:/=+\-@ ]{1,256}")
-_BUSY = ("TooManyRequestsException", "EC2ThrottledException", "ENILimitReachedException")
+_OfModel = Invoke | Load | CallApi
 
 
 class LambdaClients:
@@ -53,20 +62,20 @@ class LambdaClients:
     def reading_for(self, timeout_s: float) -> Any:
         """Return a client that waits this long for an answer and never retries.
 
-        A retry would load the model again in another execution environment.
+        A retry would load the model again in another execution environment. Only a request on a
+        connection that was closed while the router was frozen is sent again.
         """
         with self._lock:
             if timeout_s not in self._clients:
-                self._clients[timeout_s] = self._session().create_client(
-                    "lambda",
-                    config=Config(
-                        connect_timeout=2,
-                        read_timeout=timeout_s,
-                        retries={"total_max_attempts": 1},
-                        max_pool_connections=50,
-                        user_agent_extra="modelyard",
-                    ),
+                config = Config(
+                    connect_timeout=2,
+                    read_timeout=timeout_s,
+                    retries={"total_max_attempts": 1},
+                    max_pool_connections=50,
+                    user_agent_extra="modelyard",
                 )
+                client = self._session().create_client("lambda", config=config)
+                self._clients[timeout_s] = reconnecting(client)
             return self._clients[timeout_s]
 
 
@@ -82,12 +91,16 @@ class LambdaBackend:
         functions: EndpointFunctions,
         client_reading_for: Callable[[float], Any],
         clock: Clock,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`pause` waits for some seconds."""
         self._functions = functions
         self._client_reading_for = client_reading_for
         self._clock = clock
+        self._pause = pause
         self._bars = CrashBars()
-        self._silent_since: dict[ModelId, float] = {}
+        self._silences: dict[ModelId, tuple[float, float]] = {}
+        """When calls of a model began to be silent, and when the last one was."""
 
     @property
     def shards(self) -> int:
@@ -105,7 +118,8 @@ class LambdaBackend:
         """Return the function's answer.
 
         Raises:
-            ModelNotReadyError: no answer within the window; the load continues.
+            ModelNotReadyError: no answer within the window; the load continues. Or Lambda is
+                still preparing the function.
             ModelError: no answer to repeated calls for longer than a load may take.
             TimeoutError: no answer to a request that is not about one model.
             ModelCrashedError: the model makes its execution environment crash.
@@ -119,7 +133,7 @@ class LambdaBackend:
         try:
             answer = await self._answer(shard, request, timeout_s)
         except TimeoutError:
-            if model_id is None or not isinstance(request, Invoke | Load | CallApi):
+            if model_id is None:
                 raise
             raise self._silence(model_id) from None
         except ModelCrashedError:
@@ -128,11 +142,35 @@ class LambdaBackend:
                 self._bars.crashed(model_id, now)
             raise
         if model_id is not None:
-            self._silent_since.pop(model_id, None)
+            self._silences.pop(model_id, None)
             self._bars.clear(model_id)
         return answer
 
     async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        """Return the function's answer; ask again while the function is starting.
+
+        Callers of a function that was idle for weeks are held as those of a model that is loaded.
+        """
+        if not isinstance(request, _OfModel):
+            try:
+                return await self._ask(shard, request, timeout_s)
+            except _StartingError as error:
+                raise CapacityError("the function of the shard is starting") from error
+        pause_s = request.window_s / STARTING_ATTEMPTS
+        for _ in range(1, STARTING_ATTEMPTS):
+            try:
+                return await self._ask(shard, request, timeout_s)
+            except _StartingError:
+                await self._pause(pause_s)
+                request = replace(request, window_s=request.window_s - pause_s)
+        try:
+            return await self._ask(shard, request, timeout_s)
+        except _StartingError as error:
+            target_model = request.source.target_model
+            message = messages.function_starting(target_model)
+            raise ModelNotReadyError(message, _RETRY_AFTER_S, target_model) from error
+
+    async def _ask(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.
 
         The router handles one event at a time, so a call of a model may block the event loop; a
@@ -173,10 +211,18 @@ class LambdaBackend:
         return {"TenantId": name}
 
     def _silence(self, model_id: ModelId) -> ModelyardError:
-        """Return the error for a model that did not answer in time."""
+        """Return the error for a model that did not answer in time.
+
+        Other execution environments of the router may have had its answers meanwhile. So only
+        silences that follow each other closely are taken for those of one load, which is over, or
+        hangs, when the function's own timeout has passed.
+        """
         now = self._clock.monotonic()
-        silent_s = now - self._silent_since.setdefault(model_id, now)
-        if silent_s > MAX_SILENCE_S:
+        since, last = self._silences.get(model_id, (now, now))
+        if now - last > SAME_SILENCE_S + self._functions.endpoint.sync_window_s:
+            since = now
+        self._silences[model_id] = since, now
+        if now - since > self._functions.timeout_s:
             return ModelError(messages.MODEL_TIMED_OUT, original_status=0)
         return ModelNotReadyError(
             messages.not_ready(model_id.target_model),
@@ -185,24 +231,36 @@ class LambdaBackend:
         )
 
 
+class _StartingError(Exception):
+    """Lambda is still preparing the function."""
+
+
 def _model_of(request: Request) -> ModelId | None:
-    if isinstance(request, Invoke | Load | CallApi):
-        return request.source.model_id
-    return None
+    return request.source.model_id if isinstance(request, _OfModel) else None
 
 
 def _read_timeout_s(request: Request, timeout_s: float) -> float:
-    if isinstance(request, Invoke | Load | CallApi):
+    if isinstance(request, _OfModel):
         return min(timeout_s, request.window_s + ANSWER_GRACE_S)
     return timeout_s
 
 
-def _refused(error: ClientError, function_name: str) -> ModelyardError:
+def _refused(error: ClientError, function_name: str) -> Exception:
     code = error.response.get("Error", {}).get("Code", "")
-    if code in _BUSY:
-        return CapacityError("all execution environments of the model's shard are busy")
-    logger.error("function refused", extra={"function": function_name, "reason": str(error)})
-    return DependencyError(f"the inference function refused the call: {code}")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    kind = refusal(code, status)
+    fields = {"function": function_name, "reason": str(error)}
+    match kind:
+        case Refusal.STARTING:
+            logger.warning("function is starting", extra=fields)
+            return _StartingError(code)
+        case Refusal.BUSY:
+            return CapacityError("all execution environments of the model's shard are busy")
+        case Refusal.TOO_LARGE:
+            return PayloadTooLargeError("the request is larger than Lambda accepts")
+        case Refusal.BROKEN:
+            logger.error("function refused", extra=fields)
+            return DependencyError(f"the inference function refused the call: {code}")
 
 
 def _failed(content: bytes, function_name: str) -> ModelyardError:

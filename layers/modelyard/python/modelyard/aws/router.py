@@ -10,6 +10,7 @@ from snapshot_restore_py import register_before_snapshot
 
 from modelyard.aws import sqs_queue
 from modelyard.aws.emf_metrics import EmfMetrics
+from modelyard.aws.fitting_responses import fitting_members, fitting_response
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.aws.function_table import EndpointFunctions, parse_function_table
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
@@ -54,8 +55,9 @@ class RouterFunction:
         asyncio.set_event_loop(self._loop)
         try:
             if "requestContext" in event:
-                return self._http(event, context)
-            return self._loop.run_until_complete(self._direct.answer(event))
+                return fitting_response(self._http(event, context))
+            members = self._loop.run_until_complete(self._direct.answer(event))
+            return fitting_members(members)
         finally:
             self._metrics.flush()
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 MAX_DEFAULT_WORKERS = 4
+DEFAULT_LAMBDA_PORT = 9001
 
 
 class NotReadyStatus(StrEnum):
@@ -139,10 +140,21 @@ def serve(
             " --workers sets the number of shards.",
         ),
     ] = False,
+    lambda_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            show_default=str(DEFAULT_LAMBDA_PORT),
+            help="With --lambda, the port of Lambda's Invoke API on this machine; 0 chooses one.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the models of PATH until the process is stopped."""
     from modelyard.cli.console import errors_as_red_lines, print_ready, print_warning
 
+    if lambda_port is not None and not as_lambda:
+        raise typer.BadParameter("It needs --lambda.", param_hint="--lambda-port")
     with errors_as_red_lines():
         rules = (
             ("sync_window_s", sync_window),
@@ -176,7 +188,11 @@ def serve(
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
 
-            emulated.serve(options, lambda *urls: print_ready(urls[0], served, splitters, urls[1]))
+            emulated.serve(
+                options,
+                DEFAULT_LAMBDA_PORT if lambda_port is None else lambda_port,
+                lambda *urls: print_ready(urls[0], served, splitters, urls[1]),
+            )
         else:
             local.serve(options, lambda url: print_ready(url, served, splitters))
 

@@ -17,6 +17,11 @@ def not_ready(target_model: str) -> str:
     return f"Model {target_model} is not ready yet: it is being loaded. Retry the request."
 
 
+def function_starting(target_model: str) -> str:
+    """Return the message of a ModelNotReadyError if Lambda prepares the model's function."""
+    return f"Model {target_model} is not ready yet: its function is starting. Retry the request."
+
+
 def wrong_aws_settings(error: Exception) -> str:
     """Return the message of a ConfigurationError about settings that the AWS SDK rejects."""
     return f"the AWS settings are wrong: {error}"

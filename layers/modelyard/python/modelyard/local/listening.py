@@ -9,10 +9,11 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """Errors of an address family that this machine does not use, mostly IPv6."""
 
 
-def bound_sockets(host: str, port: int) -> list[socket.socket]:
+def bound_sockets(host: str, port: int, option: str = "--port") -> list[socket.socket]:
     """Return one socket for each address of `host`, bound to the port but not yet listening.
 
-    All have the same port; 0 takes a free one. Until they listen, clients are refused.
+    All have the same port; 0 takes a free one. Until they listen, clients are refused. `option`
+    is the one that chose the port.
 
     Raises:
         ConfigurationError: the port is taken or not permitted, or the host is not this machine.
@@ -30,7 +31,9 @@ def bound_sockets(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for bound in sockets:
             bound.close()
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {_reason(error, option)}"
+        ) from error
     return sockets
 
 
@@ -61,9 +64,9 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket | None:
     return made
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "the port is taken; choose another one with --port, or --port 0 for any free port"
+        return f"the port is taken; choose another one with {option}, or {option} 0 for a free one"
     if error.errno == errno.EACCES:
-        return "this user may not use the port; choose one above 1023 with --port"
+        return f"this user may not use the port; choose one above 1023 with {option}"
     return str(error.strerror or error)

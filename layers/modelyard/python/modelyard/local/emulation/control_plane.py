@@ -4,15 +4,21 @@ import asyncio
 import base64
 import json
 import re
+import secrets
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from modelyard.local.emulation.browsers import refusing_browsers
 from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, FunctionCall, Outcome
 from modelyard.local.emulation.functions import (
     Functions,
+    InactiveError,
+    PendingError,
     TenantMismatchError,
     ThrottledError,
     UnknownFunctionError,
@@ -44,17 +50,49 @@ class Refusal(Exception):  # noqa: N818 - a response of Lambda, not a failure of
         return Response(json.dumps(self._body), self._status, headers, "application/json")
 
 
-def create_control_plane(functions: Functions) -> Starlette:
-    """Return the app that answers `POST /2015-03-31/functions/{name}/invocations`."""
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Who may invoke what. The functions of a deployment prove themselves with a token."""
+
+    token: str
+    """A prefix of the path. SDKs keep the path of their endpoint URL."""
+    public: str
+    """The name of the function that everybody on this machine may invoke."""
+
+    def check(self, request: Request, name: str) -> None:
+        """Return if the request may invoke the function.
+
+        An envelope for an inference function names the repository, and whether its code may run.
+
+        Raises:
+            Refusal: it may not.
+        """
+        given = request.path_params.get("token", "")
+        if name != self.public and not secrets.compare_digest(given, self.token):
+            text = f"{name} may be invoked by the functions only; invoke {self.public}"
+            raise Refusal(403, "AccessDeniedException", text)
+
+
+def create_control_plane(functions: Functions, callers: Callers | None = None) -> ASGIApp:
+    """Return the app that answers `POST /2015-03-31/functions/{name}/invocations`.
+
+    Without `callers`, everybody on this machine may invoke every function.
+    """
 
     async def invoke(request: Request) -> Response:
         try:
-            return await _invoke(functions, request)
+            name = function_name(request.path_params["name"])
+            if callers is not None:
+                callers.check(request, name)
+            return await _invoke(functions, name, request)
         except Refusal as refusal:
             return refusal.response
 
     path = "/2015-03-31/functions/{name:path}/invocations"
-    return Starlette(routes=[Route(path, invoke, methods=["POST"])])
+    paths = (path, f"/{{token}}{path}")
+    return refusing_browsers(
+        Starlette(routes=[Route(one, invoke, methods=["POST"]) for one in paths])
+    )
 
 
 def function_name(text: str) -> str:
@@ -68,8 +106,7 @@ def function_name(text: str) -> str:
     return match["name"]
 
 
-async def _invoke(functions: Functions, request: Request) -> Response:
-    name = function_name(request.path_params["name"])
+async def _invoke(functions: Functions, name: str, request: Request) -> Response:
     kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
     payload = await request.body()
     _check_size(payload, kind)
@@ -102,6 +139,15 @@ def _start(functions: Functions, name: str, call: FunctionCall) -> asyncio.Task[
     _find(functions, name)
     try:
         return functions.start(name, call)
+    except InactiveError as error:
+        text = "The function is inactive and its VPC connection is no longer available."
+        raise Refusal(502, "ResourceNotReadyException", text) from error
+    except PendingError as error:
+        text = (
+            "The operation cannot be performed at this time. The function is currently in the"
+            " following state: Pending"
+        )
+        raise Refusal(409, "ResourceConflictException", text) from error
     except ThrottledError as error:
         reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
         refusal = Refusal(429, "TooManyRequestsException", "Rate Exceeded.", Reason=reason)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,12 @@ from pathlib import Path
 import uvloop
 
 import modelyard
+from modelyard.aws.deployed import (
+    ROUTER_MEMORY_MB,
+    ROUTER_TIMEOUT_S,
+    WARMER_MEMORY_MB,
+    warmer_timeout_s,
+)
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.aws.function_table import (
     NO_SHADOWS_ON_LAMBDA,
@@ -23,7 +30,7 @@ from modelyard.aws.function_table import (
 )
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.errors import ConfigurationError
-from modelyard.local.emulation.control_plane import create_control_plane
+from modelyard.local.emulation.control_plane import Callers, create_control_plane
 from modelyard.local.emulation.definitions import FunctionDefinition
 from modelyard.local.emulation.function_logs import FunctionLogs
 from modelyard.local.emulation.functions import Functions
@@ -44,18 +51,17 @@ FUNCTIONS = PACKAGES.parents[2] / "functions"
 RUNTIME_PACKAGES = ("awslambdaric", "mangum", "moto")
 """Packages of the extra `lambda`, which only `--lambda` needs."""
 ROUTER, WARMER, QUEUE = "modelyard-router", "modelyard-warmer", "modelyard-warm"
-ROUTER_MB, RUNTIME_MB = 512, 1024
-"""Memory of the router, and of an inference function in addition to the memory for models."""
+RUNTIME_MB = 1024
+"""Memory of an inference function in addition to the memory for models."""
 CONCURRENCY = 100
 INFERENCE_TIMEOUT_S = 360.0
-WARMER_MARGIN_S = 20.0
 
 
-def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
+def serve(options: ServeOptions, lambda_port: int, on_ready: Callable[[str, str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and the URL of Lambda.
 
     Raises:
-        ConfigurationError: the code or the packages of the functions are missing, or the port is
+        ConfigurationError: the code or the packages of the functions are missing, or a port is
             taken.
     """
     if not FUNCTIONS.is_dir():
@@ -78,23 +84,28 @@ def serve(options: ServeOptions, on_ready: Callable[[str, str], None]) -> None:
             raise ConfigurationError(f"{splitter.name}: {NO_SHADOWS_ON_LAMBDA}")
     configure_logging("server")
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        uvloop.run(_serve(options, Path(folder), on_ready))
+        uvloop.run(_serve(options, lambda_port, Path(folder), on_ready))
 
 
-async def _serve(options: ServeOptions, folder: Path, on_ready: Callable[[str, str], None]) -> None:
+async def _serve(
+    options: ServeOptions, lambda_port: int, folder: Path, on_ready: Callable[[str, str], None]
+) -> None:
     account = Account.find()
     totals = ProcessTotals(folder, "functions", [item.name for item in options.all_endpoints])
     functions = Functions(FunctionLogs(totals).take)
     async with AsyncExitStack() as stack:
         sockets = bound_sockets(options.host, options.port)
-        for bound in sockets:
+        lambda_sockets = bound_sockets("127.0.0.1", lambda_port, option="--lambda-port")
+        for bound in (*sockets, *lambda_sockets):
             stack.enter_context(bound)
         sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
-        warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
-        queue = create_queue(account, sqs_url, QUEUE, int(warmer_timeout_s))
-        control_plane = await stack.enter_async_context(Listener(create_control_plane(functions)))
-        lambda_url = f"http://{control_plane.address}"
-        environ = _environ(account, sqs_url, lambda_url)
+        visibility_s = int(warmer_timeout_s(INFERENCE_TIMEOUT_S))
+        queue = create_queue(account, sqs_url, QUEUE, visibility_s)
+        callers = Callers(secrets.token_urlsafe(), public=ROUTER)
+        control_plane = create_control_plane(functions, callers)
+        await stack.enter_async_context(Listener(control_plane, lambda_sockets))
+        lambda_url = url_of(lambda_sockets[0])
+        environ = _environ(account, sqs_url, f"{lambda_url}/{callers.token}")
         for definition in Definitions(options, folder, environ, account, queue):
             functions.define(definition)
         await stack.enter_async_context(functions)
@@ -129,10 +140,11 @@ class Definitions:
         deployed = FunctionTable(tuple(self._endpoint_functions()), self.options.splitters)
         table.write_bytes(render_function_table(deployed))
         router = RouterSettings(str(table), self.queue.url, auth="none").to_environ()
-        yield replace(self._definition(ROUTER, "router", ROUTER_MB, 29.0, router), snap_start=True)
+        found = self._definition(ROUTER, "router", ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S, router)
+        yield replace(found, snap_start=True)
         warmer = WarmerSettings(str(table), self.queue.url).to_environ()
-        warmer_timeout_s = INFERENCE_TIMEOUT_S + WARMER_MARGIN_S
-        yield self._definition(WARMER, "warmer", ROUTER_MB, warmer_timeout_s, warmer)
+        timeout_s = warmer_timeout_s(INFERENCE_TIMEOUT_S)
+        yield self._definition(WARMER, "warmer", WARMER_MEMORY_MB, timeout_s, warmer)
         for functions in self._endpoint_functions():
             for shard in range(functions.shards):
                 yield self._inference(functions, shard)
@@ -162,7 +174,10 @@ class Definitions:
         memory_mb = RUNTIME_MB + settings.memory_bytes // 1024**2
         python = api.python if api is not None else sys.executable
         name = functions.function_name(shard)
-        return self._definition(name, "inference", memory_mb, functions.timeout_s, own, python)
+        found = self._definition(name, "inference", memory_mb, functions.timeout_s, own, python)
+        # Models need not know where functions are invoked, nor the token for it.
+        environ = {name: value for name, value in found.environ.items() if name != _LAMBDA_URL}
+        return replace(found, environ=environ)
 
     def _definition(
         self,
@@ -209,7 +224,7 @@ def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:
     return {
         **os.environ,
         **made_up,
-        "AWS_ENDPOINT_URL_LAMBDA": lambda_url,
+        _LAMBDA_URL: lambda_url,
         "AWS_ENDPOINT_URL_SQS": sqs_url,
         "NO_PROXY": direct,
         "no_proxy": direct,
@@ -217,4 +232,5 @@ def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:
     }
 
 
+_LAMBDA_URL = "AWS_ENDPOINT_URL_LAMBDA"
 _KEY_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

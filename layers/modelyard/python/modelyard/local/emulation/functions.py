@@ -23,11 +23,25 @@ class TenantMismatchError(Exception):
     """A tenant id is missing, or was given for a function without tenant isolation."""
 
 
+class NotActiveError(Exception):
+    """The function is not invoked, because Lambda prepares it."""
+
+
+class InactiveError(NotActiveError):
+    """The function was inactive; this invocation makes Lambda prepare it."""
+
+
+class PendingError(NotActiveError):
+    """Lambda is still preparing the function."""
+
+
 class Function:
     """One function, with as many environments as its load needs."""
 
     def __init__(self, definition: FunctionDefinition, on_line: OnLine) -> None:
         self.definition = definition
+        self._inactive_for_s: float | None = None
+        self._active_at = 0.0
         self._environments = Placement(
             lambda: Environment(definition, on_line), definition.concurrency
         )
@@ -39,13 +53,30 @@ class Function:
         on this.
 
         Raises:
+            NotActiveError: the function is inactive, or was when it was invoked last.
             ThrottledError: all environments of the function are busy.
             TenantMismatchError: a tenant id is missing, or was given without tenant isolation.
         """
         if self.definition.per_tenant != (call.tenant_id is not None):
             raise TenantMismatchError
+        self._activate()
         environment = self._environments.take(call.tenant_id)
         return asyncio.create_task(self._run(environment, call))
+
+    def deactivate(self, waking_s: float) -> None:
+        """Make the function inactive, as Lambda does if it was not invoked for weeks.
+
+        The next invocation fails, and so do all in the `waking_s` after it.
+        """
+        self._inactive_for_s = waking_s
+
+    def _activate(self) -> None:
+        now = time.monotonic()
+        if self._inactive_for_s is not None:
+            self._active_at, self._inactive_for_s = now + self._inactive_for_s, None
+            raise InactiveError
+        if now < self._active_at:
+            raise PendingError
 
     async def reap(self, idle_s: float) -> None:
         """End the environments that have been idle for `idle_s`."""
@@ -120,4 +151,13 @@ class Functions:
                 await function.reap(self._idle_s)
 
 
-__all__ = ["Function", "Functions", "TenantMismatchError", "ThrottledError", "UnknownFunctionError"]
+__all__ = [
+    "Function",
+    "Functions",
+    "InactiveError",
+    "NotActiveError",
+    "PendingError",
+    "TenantMismatchError",
+    "ThrottledError",
+    "UnknownFunctionError",
+]

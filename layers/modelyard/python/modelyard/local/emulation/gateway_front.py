@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from modelyard.aws.deployed import GATEWAY_ERRORS, ROUTER_TIMEOUT_S
 from modelyard.local.emulation.definitions import MAX_PAYLOAD_BYTES, FunctionCall, Outcome
-from modelyard.local.emulation.functions import Functions, ThrottledError
+from modelyard.local.emulation.functions import Functions, NotActiveError, ThrottledError
 from modelyard.local.emulation.gateway import (
     GatewayAnswer,
     HttpRequest,
@@ -23,7 +24,6 @@ from modelyard.local.emulation.gateway import (
 from modelyard.sagemaker.responses import render_untyped
 
 MAX_BODY_BYTES = 10 * 1024**2
-INTEGRATION_TIMEOUT_S = 29.0
 REQUEST_ID = "x-amzn-requestid"
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
@@ -36,7 +36,7 @@ class Gateway:
         functions: Functions,
         function_name: str,
         api: RestApi,
-        timeout_s: float = INTEGRATION_TIMEOUT_S,
+        timeout_s: float = ROUTER_TIMEOUT_S,
     ) -> None:
         self._functions = functions
         self._function_name = function_name
@@ -47,19 +47,19 @@ class Gateway:
         """Return the function's answer, or API Gateway's own when there is none."""
         event = json.dumps(build_event(request, self._api), ensure_ascii=False).encode()
         if len(request.body) > MAX_BODY_BYTES or len(event) > MAX_PAYLOAD_BYTES:
-            return _refusal(413, "ValidationError", "Request Too Long")
+            return _error("REQUEST_TOO_LARGE", "Request Too Long")
         try:
             outcome = await self._outcome(event)
             if outcome.is_error:
-                return _refusal(502, "InternalFailure", "Internal server error")
+                return _error("INTEGRATION_FAILURE", "Internal server error")
             accept = next((text for name, text in request.headers if name == "accept"), None)
             return parse_answer(outcome.payload, accept, self._api)
         except TimeoutError:
-            return _refusal(504, "InternalFailure", "Endpoint request timed out")
-        except ThrottledError:
-            return _refusal(500, "InternalFailure", "Internal server error")
+            return _error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
+        except (ThrottledError, NotActiveError):
+            return _error("DEFAULT_5XX", "Internal server error", 500)
         except MalformedAnswerError:
-            return _refusal(502, "InternalFailure", "Internal server error")
+            return _error("INTEGRATION_FAILURE", "Internal server error")
 
     async def _outcome(self, event: bytes) -> Outcome:
         """Wait as long as API Gateway does. The function continues after a timeout."""
@@ -109,7 +109,12 @@ async def _received(request: Request) -> HttpRequest:
     )
 
 
-def _refusal(status: int, error_type: str, message: str) -> GatewayAnswer:
-    """Return an answer in SageMaker's shape, as the deployed gateway responses are."""
+def _error(kind: str, message: str, own_status: int = 500) -> GatewayAnswer:
+    """Return API Gateway's own response of one type, as it is deployed.
+
+    `own_status` is that of API Gateway for an error whose type has none.
+    """
+    status, error_type = GATEWAY_ERRORS[kind]
+    status = own_status if status is None else status
     response = render_untyped(status, error_type, message)
     return GatewayAnswer(status, response.headers, response.body)

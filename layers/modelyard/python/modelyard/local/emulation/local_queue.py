@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import botocore.session
 
+from modelyard.aws.deployed import MAX_RECEIVES
 from modelyard.local.emulation.definitions import REGION
 
-MAX_RECEIVE_COUNT = 5
 _FIFO = {"FifoQueue": "true"}
 
 
@@ -64,7 +64,7 @@ def create_queue(account: Account, endpoint_url: str, name: str, visibility_s: i
         session.set_credentials(*account.keys)
     client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
     dead_letters = _create(client, f"{name}-dead.fifo", _FIFO)
-    redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": MAX_RECEIVE_COUNT}
+    redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": MAX_RECEIVES}
     attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
     return _create(client, f"{name}.fifo", _FIFO | attributes)
 

@@ -5,12 +5,12 @@ import json
 import logging
 from typing import Any
 
+from modelyard.aws.deployed import MAX_WARMERS
 from modelyard.local.emulation.definitions import FunctionCall, Outcome
 from modelyard.local.emulation.functions import Functions, ThrottledError
 
 logger = logging.getLogger(__name__)
 
-MAX_CONCURRENT = 4
 POLL_S = 1
 """How long one request waits for a message. AWS waits longer; here it would delay the stop."""
 PAUSE_AFTER_ERROR_S = 1.0
@@ -27,7 +27,7 @@ class QueueTrigger:
         self._client = client
         self._url = queue_url
         self._arn = queue_arn
-        self._places = asyncio.Semaphore(MAX_CONCURRENT)
+        self._places = asyncio.Semaphore(MAX_WARMERS)
 
     async def run(self) -> None:
         """Poll until cancelled. SQS itself keeps the order within a FIFO group."""

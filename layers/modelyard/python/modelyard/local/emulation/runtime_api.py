@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from modelyard.local.emulation.browsers import refusing_browsers
 from modelyard.local.emulation.listener import Listener
 
 PREFIX = "/2018-06-01/runtime"
@@ -74,15 +75,19 @@ class RuntimeApi:
         self.signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._work: asyncio.Queue[Work | None] = asyncio.Queue()
         self._listener = Listener(
-            Starlette(
-                routes=[
-                    Route(f"{PREFIX}/invocation/next", self._next, methods=["GET"]),
-                    Route(f"{PREFIX}/invocation/{{id}}/response", self._response, methods=["POST"]),
-                    Route(f"{PREFIX}/invocation/{{id}}/error", self._error, methods=["POST"]),
-                    Route(f"{PREFIX}/init/error", self._error, methods=["POST"]),
-                    Route(f"{PREFIX}/restore/next", self._restored, methods=["GET"]),
-                    Route(f"{PREFIX}/restore/error", self._error, methods=["POST"]),
-                ]
+            refusing_browsers(
+                Starlette(
+                    routes=[
+                        Route(f"{PREFIX}/invocation/next", self._next, methods=["GET"]),
+                        Route(
+                            f"{PREFIX}/invocation/{{id}}/response", self._response, methods=["POST"]
+                        ),
+                        Route(f"{PREFIX}/invocation/{{id}}/error", self._error, methods=["POST"]),
+                        Route(f"{PREFIX}/init/error", self._error, methods=["POST"]),
+                        Route(f"{PREFIX}/restore/next", self._restored, methods=["GET"]),
+                        Route(f"{PREFIX}/restore/error", self._error, methods=["POST"]),
+                    ]
+                )
             )
         )
 

@@ -54,7 +54,7 @@ class DirectInvocations:
             return _response(await self._invoke(event))
         except ModelyardError as error:
             context = ErrorContext(name if isinstance(name, str) else "", self._location)
-            return _failure(render_error(error, context))
+            return render_failure(render_error(error, context))
 
     async def _invoke(self, event: Mapping[str, Any]) -> Prediction:
         _check(event)
@@ -120,6 +120,7 @@ def _response(prediction: Prediction) -> Members:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _failure(response: HttpResponse) -> Members:
+def render_failure(response: HttpResponse) -> Members:
+    """Return the members of an error, of which `response` is the one over HTTP."""
     members: Members = orjson.loads(response.body)
     return {**members, "StatusCode": response.status}

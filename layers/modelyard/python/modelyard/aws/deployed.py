@@ -1,0 +1,40 @@
+"""What templates say of the functions, and the emulation on this machine repeats."""
+
+ROUTER_MEMORY_MB = 1024
+ROUTER_TIMEOUT_S = 29.0
+"""The limit of API Gateway."""
+WARMER_MEMORY_MB = 256
+WARMER_GRACE_S = 20.0
+"""Time of the warmer in addition to the longest load."""
+MAX_WARMERS = 10
+"""How many warm messages are processed at the same time."""
+MAX_RECEIVES = 5
+"""How often a warm message is received before it becomes a dead letter."""
+MAX_TIMEOUT_S = 900.0
+"""Lambda's longest timeout of a function."""
+RUNTIME_BYTES = 384 << 20
+"""Memory of an inference function that Python, its frameworks and the bodies of a call use."""
+
+GATEWAY_ERRORS: dict[str, tuple[int | None, str]] = {
+    "THROTTLED": (429, "ThrottlingException"),
+    "QUOTA_EXCEEDED": (429, "ThrottlingException"),
+    "REQUEST_TOO_LARGE": (413, "ValidationError"),
+    "INTEGRATION_TIMEOUT": (504, "ServiceUnavailable"),
+    "INTEGRATION_FAILURE": (502, "ServiceUnavailable"),
+    "UNAUTHORIZED": (401, "AccessDeniedException"),
+    "ACCESS_DENIED": (403, "AccessDeniedException"),
+    "INVALID_SIGNATURE": (403, "InvalidSignatureException"),
+    "EXPIRED_TOKEN": (403, "ExpiredTokenException"),
+    "MISSING_AUTHENTICATION_TOKEN": (403, "AccessDeniedException"),
+    "DEFAULT_4XX": (None, "ValidationError"),
+    "DEFAULT_5XX": (None, "InternalFailure"),
+}
+"""Status and error type of API Gateway's own responses, by their type there.
+
+None keeps the status that API Gateway gives each error without a row of its own.
+"""
+
+
+def warmer_timeout_s(longest_load_s: float) -> float:
+    """Return the timeout of the warmer, which waits for loads."""
+    return min(longest_load_s + WARMER_GRACE_S, MAX_TIMEOUT_S)
