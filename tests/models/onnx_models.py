@@ -156,3 +156,35 @@ def listed_initializer(folder: Path, ir_version: int) -> Path:
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def square(folder: Path) -> Path:
+    """Write a model whose answer is one number, by way of a matrix of all pairs of its rows."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["xt"]),
+        helper.make_node("MatMul", ["x", "xt"], ["pairs"]),
+        helper.make_node("ReduceSum", ["pairs"], ["y"], keepdims=0),
+    ]
+    return save(folder / "model.onnx", nodes, [tensor("x", [None, 1])], [tensor("y", [])])
+
+
+def zeros(folder: Path) -> Path:
+    """Write a model that makes a tensor of the shape its input says, and answers its sum."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["x"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["y"], keepdims=0),
+    ]
+    inputs = [tensor("x", [None], TensorProto.INT64)]
+    return save(folder / "model.onnx", nodes, inputs, [tensor("y", [])])
+
+
+def constant_zeros(folder: Path) -> Path:
+    """Write a model that makes a tensor of 1.6 GB in each call, or when it is loaded."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    shape = numpy_helper.from_array(np.array([20_000, 20_000], np.int64), "shape")
+    inputs, outputs = [tensor("x", [None, 1])], [tensor("y", [None, 1])]
+    return save(folder / "model.onnx", nodes, inputs, outputs, [shape])

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.values import Principal, TargetModel
 from modelyard.repositories import directory, settling
 from modelyard.repositories.directory import DirectoryRepository
-from modelyard.router import authorizer
+from modelyard.router import authorizer, lookups
 from modelyard.router.authorizer import Authorizer
 from modelyard.sagemaker.target_model import parse_target_model
 from tests.fakes.clock import FakeClock
@@ -295,3 +296,23 @@ def test_nothing_denied_is_ever_read_in_fifty_thousand_calls() -> None:
 
     assert tally.calls >= 50_000
     assert tally.reads > 0
+
+
+def test_allowed_call_is_allowed_while_the_repository_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups, "MOMENT_S", 0.01)
+    rule = AccessRule("batch-1", allow=("*",), deny=("net/secret*",))
+    scene = Scene("net/a.onnx", "other/a.onnx", access=[rule])
+    assert scene.may_call("net")
+    goes_on, objects = threading.Event(), scene.repository.objects
+    monkeypatch.setattr(scene.repository, "objects", lambda key: goes_on.wait() and objects(key))
+    scene.repository.put("net/secret.onnx", b"1")
+
+    scene.clock.advance(10)
+    during = scene.may_call("net")
+    goes_on.set()
+
+    assert during
+    scene.clock.advance(lookups.OLDEST_S + 10)
+    assert not scene.may_call("net")

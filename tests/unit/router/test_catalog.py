@@ -1,9 +1,13 @@
 import asyncio
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import DependencyError, TargetModelNotFoundError, UnknownEndpointError
+from modelyard.domain.ports import ModelRepository
 from modelyard.domain.requests import Answer, Survey
 from modelyard.domain.values import (
     ModelId,
@@ -13,7 +17,8 @@ from modelyard.domain.values import (
     StoredObject,
     TargetModel,
 )
-from modelyard.router.catalog import Catalog, CatalogEntry, targets_in
+from modelyard.router import catalog as catalog_module
+from modelyard.router.catalog import Catalog, CatalogEntry, CatalogPage, targets_in
 from tests.fakes.backend import FakeBackend
 from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
@@ -45,8 +50,8 @@ class Scene:
         )
 
     def models(self) -> dict[str, ModelStatus]:
-        entries = asyncio.run(self.catalog.models("housing"))
-        return {entry.target_model: entry.residence.status for entry in entries}
+        found = asyncio.run(self.catalog.page("housing"))
+        return {entry.target_model: entry.residence.status for entry in found.entries}
 
     def model(self, name: str) -> CatalogEntry:
         return asyncio.run(self.catalog.model("housing", TargetModel(name)))
@@ -153,7 +158,7 @@ def test_models_come_with_the_files_that_a_load_opens() -> None:
     group = residence("group", ModelStatus.LOADED)
     scene.backend.script_survey(0, Answer(residences=(group, residence("gone", group.status))))
 
-    entries = asyncio.run(scene.catalog.models("housing"))
+    entries = asyncio.run(scene.catalog.page("housing")).entries
 
     assert {entry.target_model: [file.key for file in entry.files] for entry in entries} == {
         "gone": [],
@@ -211,7 +216,7 @@ def test_samples_that_came_with_a_survey_are_recorded() -> None:
 
 def test_models_of_an_unknown_endpoint() -> None:
     with pytest.raises(UnknownEndpointError):
-        asyncio.run(Scene().catalog.models("churn"))
+        asyncio.run(Scene().catalog.page("churn"))
 
 
 def test_one_model_is_shown_with_its_size_and_residence() -> None:
@@ -229,3 +234,126 @@ def test_model_nobody_has_loaded_is_shown_as_such() -> None:
 def test_model_that_is_not_in_the_repository_cannot_be_shown() -> None:
     with pytest.raises(TargetModelNotFoundError):
         Scene().model("a.onnx")
+
+
+class CountingRepository(MemoryRepository):
+    """Counts its listings."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        super().__init__(objects)
+        self.listings = 0
+
+    def objects(self, under: str = "") -> Iterator[StoredObject]:
+        self.listings += 1
+        yield from super().objects(under)
+
+
+def catalog_of(repository: ModelRepository) -> Catalog:
+    return Catalog(
+        endpoints=EndpointTable([ENDPOINT]),
+        backend_of=lambda _: FakeBackend(),
+        open_repository=lambda _: repository,
+        metrics=RecordingMetrics(),
+    )
+
+
+async def walk(catalog: Catalog, limit: int) -> list[list[str]]:
+    pages: list[list[str]] = []
+    after, has_more = "", True
+    while has_more:
+        page = await catalog.page("housing", after=after, limit=limit)
+        pages.append([str(entry.target_model) for entry in page.entries])
+        after, has_more = pages[-1][-1], page.has_more
+    return pages
+
+
+def test_pages_that_follow_each_other_come_from_one_listing() -> None:
+    repository = CountingRepository({f"{number}.onnx": b"1" for number in range(5)})
+
+    pages = asyncio.run(walk(catalog_of(repository), 2))
+
+    assert pages == [["0.onnx", "1.onnx"], ["2.onnx", "3.onnx"], ["4.onnx"]]
+    assert repository.listings == 1
+
+
+def test_first_page_is_listed_anew() -> None:
+    repository = CountingRepository({"b.onnx": b"1", "c.onnx": b"1"})
+
+    async def walk_twice() -> list[list[str]]:
+        catalog = catalog_of(repository)
+        before = await walk(catalog, 1)
+        repository.put("a.onnx", b"1")
+        return before + await walk(catalog, 1)
+
+    pages = asyncio.run(walk_twice())
+
+    assert pages == [["b.onnx"], ["c.onnx"], ["a.onnx"], ["b.onnx"], ["c.onnx"]]
+
+
+def test_listing_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "LISTING_TTL_S", 0.0)
+    repository = CountingRepository({"a.onnx": b"1", "b.onnx": b"1"})
+
+    async def two_pages() -> None:
+        catalog = catalog_of(repository)
+        await catalog.page("housing", limit=1)
+        await asyncio.sleep(0.01)
+        await catalog.page("housing", after="a.onnx", limit=1)
+
+    asyncio.run(two_pages())
+
+    assert repository.listings == 2
+
+
+def test_names_that_may_not_be_seen_fill_no_page() -> None:
+    repository = MemoryRepository({f"{number}.onnx": b"1" for number in range(6)})
+
+    page = asyncio.run(
+        catalog_of(repository).page(
+            "housing", after="1.onnx", limit=2, may_see=lambda name, files: name != "3.onnx"
+        )
+    )
+
+    assert [entry.target_model for entry in page.entries] == ["2.onnx", "4.onnx"]
+    assert page.has_more
+
+
+def test_listings_that_hang_leave_the_event_loop_its_threads() -> None:
+    goes_on = threading.Event()
+
+    class HangingRepository(MemoryRepository):
+        def objects(self, under: str = "") -> Iterator[StoredObject]:
+            goes_on.wait()
+            yield from super().objects(under)
+
+    async def others_while_many_list() -> str:
+        catalog = catalog_of(HangingRepository({"a.onnx": b"1"}))
+        listings = [asyncio.create_task(catalog.page("housing")) for _ in range(100)]
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(lambda: "answered"), 10)
+        finally:
+            goes_on.set()
+            await asyncio.gather(*listings)
+
+    assert asyncio.run(others_while_many_list()) == "answered"
+
+
+def test_event_loop_goes_on_while_thirty_thousand_models_are_listed() -> None:
+    models = {f"area-{number % 100}/{number}.onnx": b"1" for number in range(30_000)}
+    catalog = catalog_of(MemoryRepository(models))
+    longest_s = 0.0
+
+    async def list_and_look() -> CatalogPage:
+        nonlocal longest_s
+        listing = asyncio.create_task(catalog.page("housing", limit=100))
+        looked_at = time.thread_time()
+        while not listing.done():
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - looked_at)
+            looked_at = time.thread_time()
+        return await listing
+
+    page = asyncio.run(list_and_look())
+
+    assert (len(page.entries), page.has_more) == (100, True)
+    assert longest_s < 0.02  # processor time of the loop's own thread, in one piece

@@ -50,6 +50,10 @@ def in_function():
     return model_of(call, functions=[function_with(loop())])
 
 
+def needs_process(path):
+    return onnx_graph.examine(path).needs_process
+
+
 def written(folder, model):
     path = folder / "model.onnx"
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
@@ -72,11 +76,11 @@ def written(folder, model):
     ],
 )
 def test_control_flow_is_found(tmp_path, build):
-    assert onnx_graph.has_control_flow(written(tmp_path, build()))
+    assert needs_process(written(tmp_path, build()))
 
 
 def test_graph_without_it_has_none(tmp_path):
-    assert not onnx_graph.has_control_flow(linear_onnx(tmp_path, 2.0, 1.0))
+    assert not needs_process(linear_onnx(tmp_path, 2.0, 1.0))
 
 
 def test_names_of_nodes_and_weights_are_not_operators(tmp_path):
@@ -91,16 +95,45 @@ def test_names_of_nodes_and_weights_are_not_operators(tmp_path):
 
     path = written(tmp_path, helper.make_model(graph))
 
-    assert not onnx_graph.has_control_flow(path)
+    assert not needs_process(path)
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, -3])
 def test_damaged_file_is_said_to_have_it(tmp_path, size):
     content = model_of(helper.make_node("Relu", ["x"], ["y"])).SerializeToString()
 
-    assert onnx_graph.has_control_flow(written(tmp_path, content[:size]))
+    assert needs_process(written(tmp_path, content[:size]))
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 40, b"\x0b\x0c", b"\x3a\x05a"], ids=repr)
 def test_other_bytes_are_said_to_have_it(tmp_path, content):
-    assert onnx_graph.has_control_flow(written(tmp_path, content))
+    assert needs_process(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("operator", sorted(onnx_graph.SIZED_BY_VALUES))
+def test_sizes_that_come_from_values_are_found(tmp_path, operator):
+    node = helper.make_node(operator.decode(), ["x", "t"], ["y"])
+
+    facts = onnx_graph.examine(written(tmp_path, model_of(node)))
+
+    assert facts == onnx_graph.GraphFacts(needs_process=False, is_sized_by_values=True)
+
+
+def test_sparse_weights_need_a_process(tmp_path):
+    model = model_of(helper.make_node("Relu", ["x"], ["y"]))
+    model.graph.sparse_initializer.append(sparse_tensor())
+
+    assert needs_process(written(tmp_path, model))
+
+
+def test_sparse_constants_need_a_process(tmp_path):
+    node = helper.make_node("Constant", [], ["y"], sparse_value=sparse_tensor())
+
+    assert needs_process(written(tmp_path, model_of(node)))
+
+
+def sparse_tensor():
+    value, place = np.ones(1, np.float32), np.zeros(1, np.int64)
+    return helper.make_sparse_tensor(
+        numpy_helper.from_array(value, "w"), numpy_helper.from_array(place, "i"), [20_000, 20_000]
+    )

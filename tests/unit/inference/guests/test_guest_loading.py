@@ -1,19 +1,23 @@
 import pickle
+import resource
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
-from modelyard.domain.errors import ModelCrashedError
+from modelyard.domain.errors import ModelCrashedError, PredictionError
 from modelyard.domain.requests import PREDICT_LIMIT_S
 from modelyard.domain.values import ModelId, Payload, TargetModel
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.runtimes import registry
+from tests.models import onnx_models, xgboost_models
 from tests.models.onnx_models import linear_onnx
 from tests.models.script_models import linear_script
-from tests.models.sklearn_models import linear_joblib, linear_skops
+from tests.models.sklearn_models import dump, linear_joblib, linear_skops
 from tests.models.xgboost_models import linear_xgboost
 
 MODEL_ID = ModelId("endpoint", TargetModel("model"))
@@ -114,3 +118,60 @@ def test_pickle_that_cannot_be_loaded_is_a_load_error(loading, tmp_path):
 
     with pytest.raises(Exception, match="No module named"):
         load(loading, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("build", "body"),
+    [
+        pytest.param(onnx_models.square, b"[1]\n" * 30_000, id="all pairs of rows"),
+        pytest.param(onnx_models.zeros, b"[40000, 40000]", id="shape that the input says"),
+        pytest.param(onnx_models.constant_zeros, b"[[1]]", id="shape that the model says"),
+    ],
+)
+def test_call_that_needs_gigabytes_is_refused_alone(loading, tmp_path, build, body):
+    build(tmp_path)
+    predictor = load(loading, tmp_path)
+    media_type = "application/jsonlines" if b"\n" in body else "application/json"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(PredictionError, match="needs more memory for this call") as caught:
+        predictor.predict(Payload(body, media_type))
+
+    assert not isinstance(predictor, GuestPredictor)
+    assert caught.value.original_status == 507
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
+
+
+def test_small_call_of_the_same_model_is_answered(loading, tmp_path):
+    onnx_models.square(tmp_path)
+
+    assert load(loading, tmp_path).predict(Payload(b"[[1], [2]]")).body == b"9.0"
+
+
+@pytest.mark.parametrize(
+    ("build", "always_ends"), [(linear_onnx, True), (onnx_models.zeros, False)]
+)
+def test_model_is_fast_only_if_its_body_says_how_long_it_takes(
+    loading, tmp_path, build, always_ends
+):
+    build(tmp_path, *((1.0, 0.0) if build is linear_onnx else ()))
+
+    assert load(loading, tmp_path).always_ends is always_ends
+
+
+@pytest.mark.parametrize("estimator", [KNeighborsClassifier(1), SVC()], ids=["neighbours", "svm"])
+def test_model_whose_numbers_are_not_checked_is_a_guest(loading, tmp_path, estimator):
+    rows = np.array([[0.0], [1.0]])
+    dump(tmp_path / "model.skops", estimator.fit(rows, [3, 4]))
+
+    predictor = load(loading, tmp_path, allow_code=False)
+
+    assert isinstance(predictor, GuestPredictor)
+    assert predictor.predict(Payload(b"[[0], [1]]")).body == b"[3,4]"
+
+
+def test_json_that_is_too_large_to_be_checked_is_a_guest(loading, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "LARGEST_CHECKED_JSON_BYTES", 100)
+    xgboost_models.json(tmp_path, 1.0)
+
+    assert isinstance(load(loading, tmp_path), GuestPredictor)

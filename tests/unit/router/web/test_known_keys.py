@@ -1,9 +1,13 @@
 """Keys that are remembered for a while."""
 
 import asyncio
+import threading
+
+import pytest
 
 from modelyard.domain.keys import issue
 from modelyard.domain.values import StoredKey
+from modelyard.router import lookups
 from modelyard.router.web import known_keys
 from modelyard.router.web.known_keys import KnownKeys
 from tests.fakes.clock import FakeClock
@@ -73,3 +77,22 @@ def test_made_up_ids_do_not_fill_the_memory() -> None:
     asyncio.run(ask_for_many())
 
     assert store.asked.count("0" * 12) == 2
+
+
+def test_known_key_is_used_while_the_store_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "MOMENT_S", 0.01)
+    store, clock, goes_on = CountingStore(), FakeClock(), threading.Event()
+    store.keys[FIRST.key_id] = FIRST
+    keys = KnownKeys(store, clock, TTL_S)
+    asyncio.run(keys.find(FIRST.key_id))
+    find = store.find
+    monkeypatch.setattr(store, "find", lambda key_id: goes_on.wait() and find(key_id))
+    del store.keys[FIRST.key_id]
+
+    clock.advance(TTL_S)
+    during = [asyncio.run(keys.find(FIRST.key_id)) for _ in range(3)]
+    goes_on.set()
+    clock.advance(lookups.OLDEST_S)
+
+    assert during == [FIRST] * 3
+    assert asyncio.run(keys.find(FIRST.key_id)) is None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.ports import ModelRepository
-from modelyard.domain.values import Principal, TargetModel
+from modelyard.domain.values import Principal, StoredObject, TargetModel
 from modelyard.router.access import depends_on_files, is_allowed, may_open, refusal
+from modelyard.router.lookups import OLDEST_S, Lookups
 
 LOOK_S = 0.2
 """How long every refusal takes that depends on the repository, so that it tells nothing of it."""
@@ -17,6 +18,7 @@ _MAX_VERDICTS = 10_000
 _LEAST_TTL_S = 1.0
 
 _Question = tuple[str, tuple[str, ...], TargetModel]
+_Files = tuple[StoredObject, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class _Verdict:
 
 
 class Authorizer:
-    """Applies access rules to calls. A verdict about files is good for `revalidate` seconds."""
+    """Applies access rules to calls. A verdict about files is good for `revalidate` seconds.
+
+    While the repository does not answer, a call that was allowed before is for up to `OLDEST_S`.
+    """
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class Authorizer:
     ) -> None:
         self._open_repository = open_repository
         self._monotonic = monotonic
+        self._lookups: Lookups[tuple[str, TargetModel], _Files] = Lookups("repository", monotonic)
         self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
 
     def is_known_to_allow(
@@ -63,7 +69,7 @@ class Authorizer:
         question = endpoint.name, principal.names, target_model
         verdict = self._verdicts.get(question)
         if verdict is None or verdict.good_until <= asked_at:
-            verdict = await self._judge(endpoint, principal, target_model)
+            verdict = await self._judge(endpoint, principal, target_model, verdict)
             self._remember(question, verdict)
         if verdict.is_allowed:
             return
@@ -72,15 +78,28 @@ class Authorizer:
         raise refusal(endpoint, principal, target_model)
 
     async def _judge(
-        self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
+        self,
+        endpoint: Endpoint,
+        principal: Principal,
+        target_model: TargetModel,
+        older: _Verdict | None,
     ) -> _Verdict:
         if not is_allowed(endpoint, principal, target_model):
             return _Verdict(False, False, float("inf"))
         if not depends_on_files(endpoint, principal, target_model):
             return _Verdict(True, False, float("inf"))
-        asked_at = self._monotonic()
+        now = self._monotonic()
+        has_older = older is not None and older.is_allowed and now < older.good_until + OLDEST_S
         repository = self._open_repository(endpoint.repository)
-        files = await asyncio.to_thread(lambda: tuple(repository.objects(target_model)))
+        found = await self._lookups.find(
+            (endpoint.name, target_model),
+            lambda: tuple(repository.objects(target_model)),
+            has_older=has_older,
+        )
+        if found is None:
+            assert older is not None
+            return older
+        files, asked_at = found
         may = may_open(endpoint, principal, target_model, files)
         ttl_s = endpoint.revalidate_s if may else max(endpoint.revalidate_s, _LEAST_TTL_S)
         return _Verdict(may, True, asked_at + ttl_s)

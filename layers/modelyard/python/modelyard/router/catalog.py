@@ -1,10 +1,12 @@
 """List the models of an endpoint: what the repository offers and where each model is now."""
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
+from typing import TypeVar
 
 from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint, EndpointTable
@@ -24,7 +26,12 @@ from modelyard.router.authorizer import Authorizer
 from modelyard.sagemaker.target_model import parse_target_model
 
 SURVEY_TIMEOUT_S = 5.0
+LISTING_TTL_S = 30.0
+"""How long a listing is kept for the pages that follow its first one."""
+_LISTING_THREADS = 2
 _NEAREST_FIRST = list(ModelStatus)
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,36 @@ class CatalogEntry:
     residence: ModelResidence
     files: tuple[StoredObject, ...] = ()
     """What a load of the model would open; none when the repository does not have it."""
+
+
+MaySee = Callable[[TargetModel, tuple[StoredObject, ...]], bool]
+"""Decides whether a caller may see a model, by its name and its files."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    """Some of an endpoint's models, by name."""
+
+    entries: list[CatalogEntry]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What a repository offered at one time."""
+
+    names: list[TargetModel]
+    """Sorted."""
+    files: dict[TargetModel, tuple[StoredObject, ...]]
+
+    def names_after(
+        self, after: str, limit: int | None, may_see: MaySee
+    ) -> tuple[list[TargetModel], bool]:
+        """Return up to `limit` names after one that may be seen, and whether there are more."""
+        later = islice(self.names, bisect_right(self.names, after), None)
+        seen = (name for name in later if may_see(name, self.files[name]))
+        found = list(islice(seen, limit))
+        return found, limit is not None and next(seen, None) is not None
 
 
 class Catalog:
@@ -54,9 +91,37 @@ class Catalog:
         self._open_repository = open_repository
         self._metrics = metrics
         self.authorizer = Authorizer(open_repository)
+        self._threads = ThreadPoolExecutor(_LISTING_THREADS, thread_name_prefix="listing")
+        self._listings: dict[str, _Listing] = {}
 
-    async def models(self, endpoint_name: str) -> list[CatalogEntry]:
-        """Return all models of an endpoint by name.
+    async def page_for(
+        self, endpoint: Endpoint, principal: Principal, *, after: str = "", limit: int | None = None
+    ) -> CatalogPage:
+        """Return the page of the models that a caller may call.
+
+        Raises:
+            As `page`.
+        """
+
+        def may_see(name: TargetModel, files: Sequence[StoredObject]) -> bool:
+            return is_allowed(endpoint, principal, name) and may_open(
+                endpoint, principal, name, files
+            )
+
+        return await self.page(endpoint.name, after=after, limit=limit, may_see=may_see)
+
+    async def page(
+        self,
+        endpoint_name: str,
+        *,
+        after: str = "",
+        limit: int | None = None,
+        may_see: MaySee = lambda name, files: True,
+    ) -> CatalogPage:
+        """Return the models by name that come after one and that `may_see` lets through.
+
+        `limit` is how many are returned at most. All pages that follow each other within
+        `LISTING_TTL_S` come from one listing of the repository.
 
         Raises:
             UnknownEndpointError: no such endpoint.
@@ -64,25 +129,17 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        resident = [model_id.target_model for model_id in residences]
-        offered = await asyncio.to_thread(self._offered, endpoint, resident)
-        return [
-            _entry(ModelId(endpoint.name, name), offered[name], residences)
-            for name in sorted(offered)
+        listing = self._listings.get(endpoint.name) if after else None
+        if listing is None:
+            resident = [model_id.target_model for model_id in residences]
+            listing = await self._run(self._list, endpoint, resident)
+        names, has_more = await self._run(listing.names_after, after, limit, may_see)
+        if has_more:
+            self._keep(endpoint.name, listing)
+        entries = [
+            _entry(ModelId(endpoint.name, name), listing.files[name], residences) for name in names
         ]
-
-    async def models_for(self, endpoint: Endpoint, principal: Principal) -> list[CatalogEntry]:
-        """Return the models of an endpoint that a caller may call, by name.
-
-        Raises:
-            DependencyError: the repository cannot be listed.
-        """
-        return [
-            entry
-            for entry in await self.models(endpoint.name)
-            if is_allowed(endpoint, principal, entry.target_model)
-            and may_open(endpoint, principal, entry.target_model, entry.files)
-        ]
+        return CatalogPage(entries, has_more)
 
     async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:
         """Return one model of an endpoint.
@@ -92,7 +149,7 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         repository = self._open_repository(endpoint.repository)
-        artifact = await asyncio.to_thread(repository.describe, target_model)
+        artifact = await self._run(repository.describe, target_model)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
         entry = _entry(ModelId(endpoint.name, target_model), (), residences)
         return replace(entry, repository_bytes=artifact.size_bytes)
@@ -117,12 +174,24 @@ class Catalog:
                     nearest[item.model_id] = item
         return list(nearest.values())
 
-    def _offered(
-        self, endpoint: Endpoint, resident: Iterable[TargetModel]
-    ) -> dict[TargetModel, tuple[StoredObject, ...]]:
-        """Return the models that the repository offers, and those that are resident, with their
-        files.
-        """
+    async def _run(self, work: Callable[..., R], *given: object) -> R:
+        """Do work that may take long in a thread that no call of a model needs."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+
+    def _keep(self, endpoint_name: str, listing: "_Listing") -> None:
+        """Keep a listing for the pages that follow; forget it after a while."""
+        if self._listings.get(endpoint_name) is listing:
+            return
+        self._listings[endpoint_name] = listing
+
+        def forget() -> None:
+            if self._listings.get(endpoint_name) is listing:
+                del self._listings[endpoint_name]
+
+        asyncio.get_running_loop().call_later(LISTING_TTL_S, forget)
+
+    def _list(self, endpoint: Endpoint, resident: Iterable[TargetModel]) -> "_Listing":
+        """Return the models that the repository offers, and those that are resident."""
         objects = list(self._open_repository(endpoint.repository).objects())
         offered = _versions_in(objects) if endpoint.is_api else _targets_in(objects)
         found = {name: tuple(files) for name, files in offered.items()}
@@ -130,7 +199,7 @@ class Catalog:
         for name in resident:
             if name not in found:  # a folder that groups models, or a model that was removed
                 found[name] = tuple(_below(name, objects))
-        return found
+        return _Listing(sorted(found), found)
 
 
 def _key(item: StoredObject) -> str:

@@ -35,7 +35,11 @@ class LoadPlan:
     is_checked: bool = False
     """Whether the numbers in the model were checked when the artifact was staged."""
     own_process: bool = False
-    """Whether it needs a process of its own: it runs code of the artifact, or may never end."""
+    """Whether it needs a process of its own: it runs code, may never end, or was not checked."""
+    is_sized_by_values: bool = False
+    """Whether a small body may ask for a large computation."""
+    call_memory_bytes: int | None = None
+    """What all calls of ONNX Runtime in this process may use together; None: there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,11 @@ class ArtifactPlan:
     basis: str
     """What the plan depends on besides the files, such as the version of the detection."""
     warnings: tuple[str, ...] = ()
-    may_not_end: bool = False
-    """Whether a call may never end, without code of the artifact: a graph with control flow."""
+    needs_process: bool = False
+    """Whether it needs a process of its own although it brings no code: a graph that may never end,
+    numbers that nobody checked."""
+    is_sized_by_values: bool = False
+    """Whether a small body may ask for a large computation."""
     is_checked: bool = False
     """Whether the numbers in the model were checked. A load relies on that."""
 
@@ -79,7 +86,9 @@ class ArtifactPlan:
             allow_code=allow_code,
             format=self.format,
             warnings=self.warnings,
-            own_process=self.runs_code or self.may_not_end,
+            is_checked=self.is_checked,
+            own_process=self.runs_code or self.needs_process,
+            is_sized_by_values=self.is_sized_by_values,
         )
 
 

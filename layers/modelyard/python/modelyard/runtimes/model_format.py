@@ -13,6 +13,9 @@ from typing import Self
 
 Version = tuple[int, int]
 
+LARGEST_CHECKED_JSON_BYTES = 32 << 20
+"""The numbers of an XGBoost model in JSON are checked up to this size."""
+
 _EDGE_BYTES = 256
 
 # Protobuf: ir_version, then any other field of onnx.ModelProto that writers put second.

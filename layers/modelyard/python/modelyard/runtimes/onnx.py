@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 # ONNX Runtime for Linux reports usage unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ _FATAL_ONLY = 4
 
 _CSV_DIMENSIONS = 2
 
+_NO_MEMORY = ("Available memory of ", "Failed to allocate memory", "bad_alloc")
+_INSUFFICIENT_STORAGE = 507
+"""The status for lack of memory in SageMaker's container contract."""
+_one_large_call, _registering = threading.Lock(), threading.Lock()
+_limits: list[int] = []
+
 
 def load(plan: LoadPlan) -> "OnnxModel":
     """Return the model of a plan's file.
@@ -40,6 +47,7 @@ def load(plan: LoadPlan) -> "OnnxModel":
         session,
         memory_bytes=memory.session_bytes(plan.model_file),
         needs_files=_has_external_data(plan.model_file),
+        always_ends=not plan.is_sized_by_values,
     )
 
 
@@ -49,9 +57,40 @@ def load_native(plan: LoadPlan) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = _THREADS
     options.inter_op_num_threads = _THREADS
     options.log_severity_level = _FATAL_ONLY
+    if plan.call_memory_bytes is not None:
+        _limit_calls(plan.call_memory_bytes)
+        for name, value in _LIMITED:
+            options.add_session_config_entry(name, value)
     return onnxruntime.InferenceSession(
         str(plan.model_file), options, providers=["CPUExecutionProvider"]
     )
+
+
+_LIMITED = (
+    ("session.use_env_allocators", "1"),
+    ("session.use_device_allocator_for_initializers", "1"),  # weights are not of a call
+    ("optimization.constant_folding_max_output_size_in_bytes", str(64 << 20)),
+)
+
+
+def _limit_calls(limit_bytes: int) -> None:
+    """Limit the memory that all sessions of this process use for their calls together.
+
+    Without it, a small graph may ask for any size: that of a matrix, of a tensor of zeros. The
+    first limit is the process's.
+    """
+    with _registering:
+        if _limits:
+            return
+        place = onnxruntime.OrtMemoryInfo(
+            "Cpu",
+            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+            0,
+            onnxruntime.OrtMemType.DEFAULT,
+        )
+        arena = onnxruntime.OrtArenaCfg({"max_mem": limit_bytes, "arena_extend_strategy": 1})
+        onnxruntime.create_and_register_allocator(place, arena)
+        _limits.append(limit_bytes)
 
 
 class OnnxModel:
@@ -60,14 +99,18 @@ class OnnxModel:
     `predict` answers the body of a SageMaker call, `run` the values of a Cortex class.
     """
 
-    always_ends = True
-
     def __init__(
-        self, session: onnxruntime.InferenceSession, *, memory_bytes: int, needs_files: bool
+        self,
+        session: onnxruntime.InferenceSession,
+        *,
+        memory_bytes: int,
+        needs_files: bool,
+        always_ends: bool,
     ) -> None:
         self._session = session
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
+        self.always_ends = always_ends
         self._inputs = [OnnxInput.of(node) for node in session.get_inputs()]
         self._optional_inputs = [
             OnnxInput.of(node, has_default=True)
@@ -155,10 +198,26 @@ class OnnxModel:
 
     def _run(self, feed: dict[str, Array], names: Sequence[str] | None = None) -> list[Any]:
         try:
-            outputs: list[Any] = self._session.run(names or self._outputs, feed)
+            return self._run_once(feed, names or self._outputs)
+        except _NoMemoryError:  # others may have had it
+            with _one_large_call:
+                try:
+                    return self._run_once(feed, names or self._outputs)
+                except _NoMemoryError as error:
+                    raise PredictionError(
+                        "the model needs more memory for this call than calls may use: send fewer"
+                        " rows, or smaller values where they say how large something is",
+                        original_status=_INSUFFICIENT_STORAGE,
+                    ) from error
+
+    def _run_once(self, feed: dict[str, Array], names: Sequence[str]) -> list[Any]:
+        try:
+            outputs: list[Any] = self._session.run(names, feed)
         except InvalidArgument as error:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
+            if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+                raise _NoMemoryError from error
             raise PredictionError(f"the model failed: {reason(error)}") from error
         return outputs
 
@@ -209,6 +268,10 @@ def _tensor(name: str, output: Any) -> Array:
     if not is_maps or any(row.keys() != output[0].keys() for row in output):
         raise PredictionError(f"output {name!r} is no tensor")
     return np.array([list(row.values()) for row in output], np.float32)
+
+
+class _NoMemoryError(Exception):
+    """ONNX Runtime got no memory for a call."""
 
 
 def _plain(output: Any) -> Any:

@@ -20,9 +20,16 @@ from modelyard.domain.errors import (
     ModelLoadError,
 )
 from modelyard.domain.ports import Predictor, Resident
-from modelyard.runtimes import detection, memory, onnx_graph, script_file, sklearn_versions
+from modelyard.runtimes import (
+    detection,
+    memory,
+    onnx_graph,
+    script_file,
+    sklearn_versions,
+    skops_file,
+)
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
-from modelyard.runtimes.model_format import Format, edges
+from modelyard.runtimes.model_format import LARGEST_CHECKED_JSON_BYTES, Format, edges
 from modelyard.runtimes.xgboost import version_gate
 
 __all__ = [
@@ -51,7 +58,7 @@ _EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor"}
 
-_PLANS_VERSION = "3"
+_PLANS_VERSION = "4"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -174,6 +181,7 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         version_gate.check(found.path, file_edges)
     runs_code = _runs_code(found.path, kind)
     is_pickled = runs_code and found.runtime == "sklearn"
+    graph = onnx_graph.examine(found.path) if found.runtime == "onnx" else None
     return ArtifactPlan(
         runtime=found.runtime,
         file=found.path.relative_to(model_dir).as_posix(),
@@ -182,8 +190,18 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         runs_code=runs_code,
         basis=_basis(found.runtime),
         warnings=sklearn_versions.warnings(found.path) if is_pickled else (),
-        may_not_end=found.runtime == "onnx" and onnx_graph.has_control_flow(found.path),
+        needs_process=graph.needs_process if graph else _is_unchecked(found.path, kind),
+        is_sized_by_values=graph is not None and graph.is_sized_by_values,
     )
+
+
+def _is_unchecked(path: Path, kind: Format) -> bool:
+    """Return whether compiled code would use numbers of a model that nobody checks before."""
+    if path.suffix.lower() == ".skops":
+        return skops_file.needs_process(path)
+    if kind is Format.XGBOOST_JSON:
+        return path.stat().st_size > LARGEST_CHECKED_JSON_BYTES
+    return False
 
 
 def _runs_code(path: Path, kind: Format) -> bool:

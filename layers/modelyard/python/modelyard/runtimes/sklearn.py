@@ -19,9 +19,21 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import memory, sklearn_versions, tensor_models
+from modelyard.runtimes import (
+    memory,
+    sklearn_structure,
+    sklearn_versions,
+    skops_file,
+    tensor_models,
+)
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import array_codec, feature_rows, media_types, tensor_codec
+from modelyard.runtimes.codecs import (
+    answer_size,
+    array_codec,
+    feature_rows,
+    media_types,
+    tensor_codec,
+)
 from modelyard.runtimes.codecs.media_types import JSON, NPY
 
 Array = np.ndarray[Any, Any]
@@ -29,26 +41,6 @@ Array = np.ndarray[Any, Any]
 _METHODS = ("predict", "predict_proba", "decision_function", "transform")
 """The methods whose results are outputs."""
 _NAMED_TYPES = 3
-
-# Parts of common estimators that hold data and run none of the artifact's code, yet are not on
-# skops's own list: without them no forest, neighbour search or calibrated model would load.
-_DATA_TYPES = frozenset(
-    {
-        "numpy.dtype",
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.gaussian_process.kernels.ConstantKernel",
-        "sklearn.gaussian_process.kernels.Product",
-        "sklearn.gaussian_process.kernels.RBF",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "sklearn.neighbors._ball_tree.BallTree",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.tree._tree.Tree",
-        "sklearn.utils._bunch.Bunch",
-    }
-)
 
 
 def load(plan: LoadPlan) -> Predictor:
@@ -58,13 +50,15 @@ def load(plan: LoadPlan) -> Predictor:
         return _booster(estimator, plan.memory_bytes)
     if not callable(getattr(estimator, "predict", None)):
         raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
-    return SklearnPredictor(estimator, memory_bytes=_measured(estimator) or plan.memory_bytes)
+    is_skops = plan.model_file is not None and _is_skops(plan.model_file)
+    width = sklearn_structure.check(estimator) if is_skops else 1
+    return SklearnPredictor(estimator, _measured(estimator) or plan.memory_bytes, width)
 
 
 def load_native(plan: LoadPlan) -> Any:
     """Return the unpickled or reconstructed estimator."""
     assert plan.model_file is not None
-    if plan.model_file.suffix.lower() == ".skops":
+    if _is_skops(plan.model_file):
         return _read_skops(plan.model_file, allow_code=plan.allow_code)
     return _unpickled(plan.model_file)
 
@@ -75,9 +69,11 @@ class SklearnPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, estimator: Any, memory_bytes: int) -> None:
+    def __init__(self, estimator: Any, memory_bytes: int, width: int) -> None:
+        """`width` is how many values it computes for one row at a time, at most."""
         self._estimator = estimator
         self.memory_bytes = memory_bytes
+        self._width = width
         # KMeans and its like compute in the type they were fitted on, and refuse the other one.
         self._takes_doubles = False
 
@@ -147,6 +143,7 @@ class SklearnPredictor:
     def _labels(self, rows: Any, method: str = "predict") -> Any:
         if getattr(rows, "dtype", None) == np.float32 and self._takes_doubles:
             rows = rows.astype(np.float64)
+        answer_size.refuse_scores(len(rows) if np.ndim(rows) else 1, self._width)
         try:
             return np.asarray(getattr(self._estimator, method)(rows))
         except ValueError as error:
@@ -188,9 +185,13 @@ def _unpickled(path: Path) -> Any:
         ) from error
 
 
+def _is_skops(path: Path) -> bool:
+    return path.suffix.lower() == ".skops"
+
+
 def _read_skops(path: Path, *, allow_code: bool) -> Any:
     unknown = skops.io.get_untrusted_types(file=path)
-    risky = [name for name in unknown if name not in _DATA_TYPES]
+    risky = [name for name in unknown if name not in skops_file.DATA_TYPES]
     if risky and not allow_code:
         raise CodeNotAllowedError(
             f"{path.name} holds types that may run code ({', '.join(risky[:_NAMED_TYPES])}): "

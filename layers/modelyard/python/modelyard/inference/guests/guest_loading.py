@@ -22,6 +22,9 @@ _LIGHT = ("modelyard.runtimes.script", "modelyard.runtimes.script_toolkit:instal
 _DATA = (*_LIGHT, "modelyard.runtimes.sklearn", "sklearn.ensemble", "pandas", "xgboost")
 """What the two nurseries import: forking takes longer the more a process has imported."""
 
+LEAST_CALL_BYTES = 512 << 20
+"""What calls of ONNX Runtime may use in this process, if the limit of models is below it."""
+
 _USES_DATA_PACKAGES = re.compile(rb"\b(?:sklearn|joblib|pandas|scipy|xgboost)\b")
 _PICKLES = ("*.pkl", "*.pickle", "*.joblib")
 
@@ -31,7 +34,7 @@ def _never(model_dir: Path) -> bool:
 
 
 class GuestLoading:
-    """Loads models; those that bring code or may never end become guests."""
+    """Loads models; those that bring code, may never end or were not checked become guests."""
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class GuestLoading:
         """
         if plan.own_process or self._is_quarantined(plan.model_dir):
             return self._load_guest(plan, model_id)
+        plan = replace(plan, call_memory_bytes=max(self._limit_bytes, LEAST_CALL_BYTES))
         if not plan.allow_code:
             return self._running.load(registry.load, plan)
         try:  # only its content says whether a skops file runs code

@@ -57,13 +57,12 @@ class ManagementRoutes:
         """
         limit, after = _page(request)
         endpoint, principal = self._router.endpoints.find(_endpoint(request)), principal_of(request)
-        allowed = await self._catalog.models_for(endpoint, principal)
-        later = [entry for entry in allowed if entry.target_model > after]
+        found = await self._catalog.page_for(endpoint, principal, after=after, limit=limit)
         page: dict[str, object] = {
-            "models": [self._model(request, entry) for entry in later[:limit]]
+            "models": [self._model(request, entry) for entry in found.entries]
         }
-        if len(later) > limit:
-            page["nextPageToken"] = later[limit - 1].target_model
+        if found.has_more:
+            page["nextPageToken"] = found.entries[-1].target_model
         return render_json(page)
 
     async def show(self, request: Request) -> HttpResponse:

@@ -122,8 +122,8 @@ class OpenInferenceRoutes:
         """`POST v2/repository/index`: the models that the caller may call."""
         endpoint = self._paths.endpoint(request)
         ready_only = requests.wants_ready_only(await body_of(request))
-        entries = await self._catalog.models_for(endpoint, principal_of(request))
-        return responses.render_index((one.residence for one in entries), ready_only=ready_only)
+        page = await self._catalog.page_for(endpoint, principal_of(request))
+        return responses.render_index((one.residence for one in page.entries), ready_only=ready_only)
 
     async def load(self, request: Request) -> HttpResponse:
         """`POST v2/repository/models/{model}/load`."""

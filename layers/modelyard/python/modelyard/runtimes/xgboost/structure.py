@@ -11,9 +11,9 @@ import numpy as np
 import orjson
 
 from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.model_format import LARGEST_CHECKED_JSON_BYTES
 from modelyard.runtimes.xgboost import ubjson
 
-_LARGEST_PARSED_BYTES = 32 << 20
 _MOST_CATEGORIES = 1 << 24
 """The library keeps a bit for each category up to the largest one of a node."""
 _MOST_CATEGORY_BITS = 1 << 31
@@ -29,12 +29,13 @@ class _DamagedError(ValueError):
 def check(content: bytes) -> None:
     """Return if the numbers of a model in JSON or UBJSON fit together.
 
-    JSON of more than 32 MiB is not looked into: that takes ten times its size in memory.
+    JSON of more than 32 MiB is not checked, because that takes ten times its size in memory. Such
+    a model is loaded in a process of its own.
 
     Raises:
         ModelLoadError: they do not.
     """
-    if not content.startswith(b"{L") and len(content) > _LARGEST_PARSED_BYTES:
+    if not content.startswith(b"{L") and len(content) > LARGEST_CHECKED_JSON_BYTES:
         return
     try:
         learner = _decoded(content)["learner"]
