@@ -87,6 +87,7 @@ def test_inference_side_starts_without_the_router_and_without_any_framework_modu
         "modelyard.runtimes.registry",
         "modelyard.runtimes.script_file",
         "modelyard.runtimes.sklearn_versions",
+        "modelyard.runtimes.skops_file",
         "modelyard.runtimes.tensor_calls",
         "modelyard.runtimes.xgboost",
         "modelyard.runtimes.xgboost.version_gate",

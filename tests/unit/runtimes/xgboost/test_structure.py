@@ -77,6 +77,12 @@ def put(name: str, place: int, value: int) -> Any:
         put("left_children", 0, -7),
         put("split_indices", 0, 1 << 30),
         put("split_indices", 0, -1),
+        put("parents", 1, 2),
+        put("parents", 1, 1 << 30),
+        put("parents", 0, 1),
+        put("left_children", 0, (1 << 32) + 1),
+        lambda tree: tree.update(id=1),
+        lambda tree: tree["tree_param"].update(size_leaf_vector="4"),
         lambda tree: tree["split_conditions"].pop(),
         lambda tree: tree["default_left"].clear(),
         lambda tree: tree["base_weights"].pop(),
@@ -90,6 +96,31 @@ def put(name: str, place: int, value: int) -> Any:
 def test_tree_that_leads_nowhere_is_refused(change: Any) -> None:
     with pytest.raises(ModelLoadError, match="the model is damaged"):
         structure.check(forged(change))
+
+
+@pytest.mark.parametrize("kind", ["trees", "trees of all targets"])
+@pytest.mark.parametrize(
+    ("name", "stated"),
+    [
+        ("num_feature", "-1"),
+        ("num_feature", " 4000000000"),
+        ("num_class", "+2000000000"),
+        ("num_class", "2_0"),
+        ("num_target", "-1"),
+        ("num_target", "2"),
+        ("num_target", "99999999999999999999"),
+        ("num_target", 3),
+    ],
+)
+def test_sizes_that_no_model_has_are_refused(name: str, stated: Any, kind: str) -> None:
+    document = json.loads(booster(kind).save_raw("json"))
+    document["learner"]["learner_model_param"][name] = stated
+    if (name, stated, kind) == ("num_target", "2", "trees"):
+        structure.check(json.dumps(document).encode())  # XGBoost says itself what is wrong
+        return
+
+    with pytest.raises(ModelLoadError, match="the model is damaged"):
+        structure.check(json.dumps(document).encode())
 
 
 @pytest.mark.parametrize(

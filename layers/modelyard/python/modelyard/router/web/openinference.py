@@ -123,7 +123,9 @@ class OpenInferenceRoutes:
         endpoint = self._paths.endpoint(request)
         ready_only = requests.wants_ready_only(await body_of(request))
         page = await self._catalog.page_for(endpoint, principal_of(request))
-        return responses.render_index((one.residence for one in page.entries), ready_only=ready_only)
+        return responses.render_index(
+            (one.residence for one in page.entries), ready_only=ready_only
+        )
 
     async def load(self, request: Request) -> HttpResponse:
         """`POST v2/repository/models/{model}/load`."""

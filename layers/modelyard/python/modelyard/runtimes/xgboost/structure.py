@@ -4,6 +4,7 @@ An index that leads out of an array, a tree that leads back into itself, or a ca
 gigabytes ends the process, or keeps it busy for ever, at the load or at the first prediction.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,21 @@ from modelyard.runtimes.xgboost import ubjson
 _MOST_CATEGORIES = 1 << 24
 """The library keeps a bit for each category up to the largest one of a node."""
 _MOST_CATEGORY_BITS = 1 << 31
+_MOST_FEATURES = 1 << 24
+_MOST_OUTPUTS = 1 << 20
+_MOST_NODES = (1 << 31) - 1
+_DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _LEAF = -1
+_NO_PARENT = (-1, (1 << 31) - 1)
+_OF_NODES = (
+    "left_children",
+    "right_children",
+    "parents",
+    "split_indices",
+    "split_conditions",
+    "default_left",
+)
+_OF_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 Array = np.ndarray[Any, Any]
 
@@ -39,15 +54,15 @@ def check(content: bytes) -> None:
         return
     try:
         learner = _decoded(content)["learner"]
-        booster = learner["gradient_booster"]
-        sizes = learner["learner_model_param"]
-        features = int(sizes["num_feature"])
-        groups = max(1, int(sizes.get("num_class", 0)), int(sizes.get("num_target", 1)))
+        booster, stated = learner["gradient_booster"], learner["learner_model_param"]
+        features = _size(stated["num_feature"], _MOST_FEATURES)
+        classes = _size(stated.get("num_class", "0"), _MOST_OUTPUTS)
+        targets = _size(stated.get("num_target", "1"), _MOST_OUTPUTS)
         if booster["name"] == "gblinear":
-            _check_weights(booster["model"]["weights"], features, groups)
+            _check_weights(booster["model"]["weights"], features, max(1, classes, targets))
         else:
             trees = booster.get("gbtree", booster)["model"]
-            _check_trees(trees, features, groups)
+            _check_trees(trees, features, classes, targets)
     except _DamagedError as error:
         raise ModelLoadError(f"the model is damaged: {error}") from error
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -60,52 +75,91 @@ def _decoded(content: bytes) -> Any:
     return orjson.loads(content)
 
 
+def _size(stated: str, most: int) -> int:
+    """Return a number that a model states in a text. The library also reads `-1` and ` 7`."""
+    if not isinstance(stated, str) or not _DIGITS.fullmatch(stated) or int(stated) > most:
+        raise _DamagedError(f"it states a size of {str(stated)[:20]!r}; allowed is 0 to {most}")
+    return int(stated)
+
+
 def _check_weights(weights: Any, features: int, groups: int) -> None:
     if len(weights) != (features + 1) * groups:
         raise _DamagedError(f"{len(weights)} weights for {features} features")
 
 
-def _check_trees(model: Mapping[str, Any], features: int, groups: int) -> None:
+def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets: int) -> None:
     trees = model["trees"]
-    count = int(model["gbtree_model_param"]["num_trees"])
+    count = _size(model["gbtree_model_param"]["num_trees"], _MOST_NODES)
     of_group = _integers(model["tree_info"])
     if count != len(trees) or len(of_group) != len(trees):
         raise _DamagedError(f"{len(trees)} trees, of which it states {count}")
+    groups = max(1, classes, targets)
     _require(_all_in(of_group, 0, groups), "a tree of a class that there is not")
     rounds = _integers(model.get("iteration_indptr", [0, count]))
     is_rising = rounds.size == 0 or bool((np.diff(rounds) >= 0).all())
     _require(is_rising and _all_in(rounds, 0, count + 1), "rounds of trees that there are not")
-    bits = sum(_check_tree(tree, features) for tree in trees)
+    if not trees:
+        return
+    places = sorted(tree["id"] for tree in trees)
+    _require(places == list(range(count)), "two trees in one place")
+    for tree in trees:
+        _check_sizes(tree, targets)
+    _check_nodes(trees, features)
+    bits = sum(_check_categories(tree) for tree in trees)
     _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
-def _check_tree(tree: Mapping[str, Any], features: int) -> int:
-    """Check one tree and return how many bits its categories take."""
-    sizes = tree["tree_param"]
-    nodes, width = int(sizes["num_nodes"]), int(sizes.get("size_leaf_vector", 1))
-    left, right = _integers(tree["left_children"]), _integers(tree["right_children"])
-    _require(nodes > 0 and left.size == right.size == nodes, "nodes that there are not")
-    for name in ("parents", "split_indices", "split_conditions", "default_left"):
+def _check_sizes(tree: Mapping[str, Any], targets: int) -> None:
+    """Check that all arrays of a tree have as many members as it states nodes."""
+    stated = tree["tree_param"]
+    nodes = _size(stated["num_nodes"], _MOST_NODES)
+    width = _size(stated.get("size_leaf_vector", "1"), _MOST_OUTPUTS)
+    _require(nodes > 0, "nodes that there are not")
+    for name in _OF_NODES:
         _require(len(tree[name]) == nodes, f"{name} of other nodes")
-    _require(0 <= width <= 1 << 20, "leaves of an impossible size")
-    _require(len(tree["base_weights"]) in (nodes, nodes * max(width, 1)), "weights of other nodes")
-    inner = left != _LEAF
+    _require(width <= 1 or width == targets, "leaves of other targets")
+    _require(len(tree["base_weights"]) == nodes * max(width, 1), "weights of other nodes")
     if width > 1 and "leaf_weights" in tree:  # trees of several targets keep their leaves apart
+        leaf, right = _integers(tree["left_children"]) == _LEAF, _integers(tree["right_children"])
         leaves = len(tree["leaf_weights"]) // width
-        _require(_all_in(right[~inner], 0, leaves), "leaves that there are not")
-    else:
-        _require(bool((right[~inner] == _LEAF).all()), "a leaf with a child")
-    # Nobody has two parents, and the root has none: so nothing leads back.
-    children = np.concatenate([left[inner], right[inner]])
-    _require(_all_in(children, 1, nodes), "children that there are not")
-    _require(np.unique(children).size == children.size, "a node with two parents")
-    splits = _integers(tree["split_indices"])[inner]
-    _require(_all_in(splits, 0, features), "a split by a feature that there is not")
-    return _check_categories(tree, nodes)
+        _require(_all_in(right[leaf], 0, leaves), "leaves that there are not")
 
 
-def _check_categories(tree: Mapping[str, Any], nodes: int) -> int:
-    if "categories" not in tree:
+def _check_nodes(trees: Sequence[Mapping[str, Any]], features: int) -> None:
+    """Check children, parents and features in the nodes of all trees at once."""
+    left, right, parents, splits = (
+        np.concatenate([_integers(tree[name]) for tree in trees])
+        for name in ("left_children", "right_children", "parents", "split_indices")
+    )
+    sizes = np.array([len(tree["left_children"]) for tree in trees])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    start, nodes = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    own = np.arange(len(left)) - start
+    inner = np.flatnonzero(left != _LEAF)
+    for children in (left[inner], right[inner]):
+        _require(
+            bool((children > 0).all() and (children < nodes[inner]).all()),
+            "children that there are not",
+        )
+        # The root is no child, and each child has the one parent that it names: nothing leads back.
+        is_known = parents[start[inner] + children] == own[inner]
+        _require(bool(is_known.all()), "a node with two parents")
+    _require(bool((left[inner] != right[inner]).all()), "two children that are one")
+    others = own > 0
+    is_inside = (parents[others] >= 0) & (parents[others] < nodes[others])
+    _require(bool(is_inside.all()), "parents that there are not")
+    _require(bool(np.isin(parents[starts], _NO_PARENT).all()), "a root with a parent")
+    leaves = np.repeat(["leaf_weights" not in tree for tree in trees], sizes) & (left == _LEAF)
+    _require(bool((right[leaves] == _LEAF).all()), "a leaf with a child")
+    _require(_all_in(splits[inner], 0, features), "a split by a feature that there is not")
+
+
+def _check_categories(tree: Mapping[str, Any]) -> int:
+    """Check the categories of one tree; return how many bits they take."""
+    nodes = len(tree["left_children"])
+    by_category = np.flatnonzero(_integers(tree.get("split_type", [])) == 1)
+    if not any(len(tree.get(name, ())) for name in _OF_CATEGORIES):
+        _require(by_category.size == 0, "a split by categories without them")
         return 0
     values = _integers(tree["categories"])
     owners = _integers(tree["categories_nodes"])
@@ -115,9 +169,7 @@ def _check_categories(tree: Mapping[str, Any], nodes: int) -> int:
     _require(_all_in(values, 0, _MOST_CATEGORIES), "categories that are no numbers of categories")
     is_within = _all_in(starts, 0, values.size + 1) and _all_in(sizes, 0, values.size + 1)
     _require(is_within and _all_in(starts + sizes, 0, values.size + 1), "too few categories")
-    if len(tree.get("split_type", ())) == nodes:
-        by_category = np.flatnonzero(_integers(tree["split_type"]) == 1)
-        _require(bool(np.isin(by_category, owners).all()), "a split by categories without them")
+    _require(bool(np.isin(by_category, owners).all()), "a split by categories without them")
     largest = int(values.max()) + 1 if values.size else 0
     return largest * owners.size
 
