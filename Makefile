@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,12 @@ build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
 	touch $@
+
+# Triton's own client: it shares no environment with others, for it needs an older protobuf.
+tritonclient: $(STAMP) build/tritonclient/.made
+	$(BIN)/python -m pytest -m long tests/tritonclient tests/docs/test_protocols_page.py
+build/tritonclient/.made: tests/tritonclient/requirements.txt
+	$(TOOL)
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \
@@ -183,6 +189,7 @@ requirements:
 	$(PIN) --extra all --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
+	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt
 	$(PIN) --group audit -o .ci/audit-requirements.txt
 	$(PIN) --group checkov -o .ci/checkov-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt

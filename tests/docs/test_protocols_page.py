@@ -7,7 +7,7 @@ import pytest
 from tests.docs import pages
 from tests.docs.running import Reader, is_alike, run_example
 from tests.serving import Server
-from tests.tritonclient_environment import tritonclient_python
+from tests.tritonclient.environment import tritonclient_python
 
 PAGE = pages.text("docs/protocols.md")
 

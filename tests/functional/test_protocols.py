@@ -203,6 +203,7 @@ def test_errors_have_their_status(served: Served, protocol: Protocol) -> None:
         assert protocol.error(response)
 
 
+@pytest.mark.local_door("Lambda's own limit of an event is lower")
 @over_each_protocol
 def test_a_body_has_the_same_limit(served: Served, protocol: Protocol) -> None:
     response = protocol.call(

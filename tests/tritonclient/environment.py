@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-PYTHON = Path(__file__).parents[1] / "build/tritonclient/venv/bin/python"
+PYTHON = Path(__file__).parents[2] / "build/tritonclient/venv/bin/python"
 
 
 def tritonclient_python() -> str:
