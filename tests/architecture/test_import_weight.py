@@ -12,6 +12,7 @@ FRAMEWORKS = {
     "scipy",
     "onnxruntime",
     "xgboost",
+    "lightgbm",
     "sklearn",
     "skops",
     "joblib",

@@ -18,6 +18,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry, tensor_calls
+from tests.models.lightgbm_models import linear_text
 from tests.models.onnx_models import linear_onnx
 from tests.models.script_models import linear_script
 from tests.models.sklearn_models import linear_joblib, linear_skops
@@ -37,6 +38,7 @@ class Runtime:
 
 RUNTIMES = [
     pytest.param(Runtime(linear_xgboost, features=6, name="xgboost"), id="xgboost"),
+    pytest.param(Runtime(linear_text, name="lightgbm"), id="lightgbm"),
     pytest.param(Runtime(linear_onnx, name="onnx"), id="onnx"),
     pytest.param(Runtime(linear_skops, name="sklearn"), id="sklearn skops"),
     pytest.param(Runtime(linear_joblib, name="sklearn"), id="sklearn joblib"),

@@ -2,7 +2,7 @@ import pytest
 
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.runtimes import detection
-from tests.models import onnx_models, sklearn_models, xgboost_models
+from tests.models import lightgbm_models, onnx_models, sklearn_models, xgboost_models
 
 
 def found(folder):
@@ -23,6 +23,23 @@ def test_json_is_a_model_if_xgboost_wrote_it(tmp_path):
     (tmp_path / "metadata.json").write_text("[]")
 
     assert found(tmp_path) == ("xgboost", "house.json")
+
+
+@pytest.mark.parametrize("name", ["model.txt", "m.lgb", "m.lgbm", "lgbm.model", "m.bst", "house"])
+def test_lightgbm_is_known_by_name_or_content(tmp_path, name):
+    lightgbm_models.linear_text(tmp_path, 1, 0, name)
+    (tmp_path / "requirements.txt").write_text("lightgbm")
+
+    assert found(tmp_path) == ("lightgbm", name)
+
+
+def test_text_is_a_model_if_lightgbm_wrote_it_and_nothing_else_is_one(tmp_path):
+    lightgbm_models.linear_text(tmp_path, 1, 0, "Houston_TX.txt")
+    (tmp_path / "notes.txt").write_text("trees")
+    assert found(tmp_path) == ("lightgbm", "Houston_TX.txt")
+
+    onnx_models.linear_onnx(tmp_path, 1, 0)
+    assert found(tmp_path) == ("onnx", "model.onnx")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "anything.onnx"])
@@ -162,7 +179,6 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
         ("net.h5", b"\x89HDF\r\n\x1a\n", "Keras model: export it to ONNX"),
         ("net.keras", b"PK\x03\x04", "Keras model"),
         ("trees.cbm", b"CBM1", "CatBoost model: export it to ONNX"),
-        ("trees.txt", b"tree\nversion=v4\n", "LightGBM model in text: export it to ONNX"),
         ("score.pmml", b"<PMML>", "model in PMML"),
         ("score.xml", b'<?xml version="1.0"?>\n<PMML xmlns="x">', "model in PMML"),
         ("net.tflite", b"\x1c\0\0\0TFL3", "TensorFlow Lite"),

@@ -4,7 +4,7 @@ from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.runtimes import memory
 from modelyard.runtimes.memory import FIXED_BYTES
 from modelyard.runtimes.model_format import edges
-from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
+from tests.models import lightgbm_models, onnx_models, script_models, sklearn_models, xgboost_models
 
 MIB = 2**20
 
@@ -25,6 +25,12 @@ def test_booster_costs_more_while_it_is_loaded_than_after(tmp_path):
     path = xgboost_models.save(xgboost_models.trained_booster(), tmp_path / "model.ubj")
 
     assert estimate("xgboost", tmp_path, path) > memory.booster_bytes(path, edges(path).format)
+
+
+def test_lightgbm_model_costs_more_while_it_is_loaded_than_after(tmp_path):
+    path = lightgbm_models.linear_text(tmp_path, 1, 0)
+
+    assert estimate("lightgbm", tmp_path, path) > memory.trees_bytes(path) > FIXED_BYTES
 
 
 def test_weights_beside_an_onnx_model_count(tmp_path):

@@ -5,6 +5,7 @@ none of these, the content decides (`runtimes.model_format`). Names are compared
 case, except for the XGBoost prefix and hidden names.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
@@ -31,13 +32,18 @@ RUNTIMES = {
     ".ubj": "xgboost",
     ".bst": "xgboost",
     ".model": "xgboost",
+    ".lgb": "lightgbm",
+    ".lgbm": "lightgbm",
     ".onnx": "onnx",
     ".skops": "sklearn",
     ".joblib": "sklearn",
     ".pkl": "sklearn",
     ".pickle": "sklearn",
 }
-"""Which runtime loads a model with this suffix; a pickle may hold an XGBoost booster instead."""
+"""Which runtime loads a model with this suffix, unless the content is of another one.
+
+A pickle may hold an XGBoost booster, and `.model` may be LightGBM's.
+"""
 
 PICKLES = (".joblib", ".pkl", ".pickle")
 _COMPRESSED = (".gz", ".z", ".bz2", ".xz", ".lzma")
@@ -45,6 +51,9 @@ _COMPRESSED = (".gz", ".z", ".bz2", ".xz", ".lzma")
 
 _XGBOOST_MODEL = "xgboost-model"
 """What SageMaker's XGBoost training jobs call their model; some add a number to it."""
+
+_TEXT_MODEL = re.compile(r"(?:model|(?:lightgbm|lgbm|lgb).*)\.txt", re.IGNORECASE)
+"""What LightGBM's users call a model that is text, as notes are: the content decides."""
 
 _OFTEN_MODELS = (".json", "")
 """Suffixes of models and of other files alike: the content decides, as if the name had told."""
@@ -87,6 +96,7 @@ _COMPANION_SUFFIXES = frozenset(
 _MODEL_SUFFIXES = (*RUNTIMES, ".json")
 _VERSIONED_MODEL = "model.onnx"
 _SAVED_MODEL = "saved_model.pb"
+_MARKS = ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL, "model.txt")
 
 
 class Role(StrEnum):
@@ -123,7 +133,8 @@ def role_of(name: str) -> Role:
 
 
 def _is_companion(name: str) -> bool:
-    return name.lower() in _COMPANIONS or suffix_of(name) in _COMPANION_SUFFIXES
+    is_companion = name.lower() in _COMPANIONS or suffix_of(name) in _COMPANION_SUFFIXES
+    return is_companion and _TEXT_MODEL.fullmatch(name) is None
 
 
 def suffix_of(name: str) -> str:
@@ -163,13 +174,14 @@ def may_be_packed(name: str) -> bool:
     SageMaker's own samples call archives by names without a suffix.
     """
     suffix = _model_suffix(name)
-    is_plain = suffix in _MODEL_SUFFIXES or suffix in _NEVER_PACKED
+    is_plain = suffix in _MODEL_SUFFIXES or suffix in (*_NEVER_PACKED, ".txt")
     return not is_plain and role_of(name) is not Role.COMPANION
 
 
 def is_often_model(name: str) -> bool:
     """Return whether files of such names are models about as often as they are not."""
-    return role_of(name) is Role.UNKNOWN and suffix_of(name) in _OFTEN_MODELS
+    is_often = suffix_of(name) in _OFTEN_MODELS or _TEXT_MODEL.fullmatch(name) is not None
+    return is_often and role_of(name) is Role.UNKNOWN
 
 
 def may_be_script(path: str) -> bool:
@@ -212,7 +224,7 @@ def _marked_folder(key: str) -> str | None:
         return outer or None
     if name in (_VERSIONED_MODEL, _SAVED_MODEL) and outer and inner.isdecimal():
         return outer
-    is_mark = name in ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL) or _is_plain_model(name)
+    is_mark = name in _MARKS or _is_plain_model(name)
     return folder or None if is_mark else None
 
 

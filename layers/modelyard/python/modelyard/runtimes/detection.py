@@ -13,9 +13,18 @@ from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 
 _EXPECTED = (
     "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
+    "model.txt, *.lgb or *.lgbm (LightGBM), "
     "*.onnx or <number>/model.onnx (ONNX), "
     "*.skops, *.joblib, *.pkl or *.pickle (scikit-learn), or code/inference.py (script)"
 )
+_RUNTIMES_BY_FORMAT = {
+    Format.PICKLE: "sklearn",
+    Format.ONNX: "onnx",
+    Format.LIGHTGBM: "lightgbm",
+}
+_TEXT = ".txt"
+"""The suffix of LightGBM models and of notes: such files count where nothing else is a model."""
+
 _NAMED_FILES = 5
 _EXAMINED_FILES = 20
 _NAMED_FOREIGN = 2
@@ -59,7 +68,8 @@ def find_candidates(model_dir: Path) -> list[Candidate]:
     judged = [path for path in files if model_files.role_of(path.name) is not Role.COMPANION]
     versioned = [Candidate("onnx", path) for path in _versioned_onnx(model_dir)]
     named = _candidates(judged, _runtime_by_name) + versioned
-    return named or _candidates(judged, _runtime_by_content)
+    texts = [path for path in files if model_files.suffix_of(path.name) == _TEXT]
+    return named or _candidates(judged, _runtime_by_content) or _candidates(texts, _runtime_of_text)
 
 
 def _candidates(files: Iterable[Path], runtime_of: Callable[[Path], str | None]) -> list[Candidate]:
@@ -71,7 +81,15 @@ def _runtime_by_name(path: Path) -> str | None:
     named = model_files.runtime_of(path.name)
     if model_files.is_pickle(path.name):  # of an estimator or of a booster
         return _runtime_by_content(path) or named
-    return _runtime_by_content(path) if model_files.is_often_model(path.name) else named
+    if model_files.is_often_model(path.name):
+        return _runtime_by_content(path)
+    if named == "xgboost" and model_files.suffix_of(path.name):  # LightGBM's users write m.model
+        return _runtime_of_text(path) or named
+    return named
+
+
+def _runtime_of_text(path: Path) -> str | None:
+    return "lightgbm" if edges(path).format is Format.LIGHTGBM else None
 
 
 def _runtime_by_content(path: Path) -> str | None:
@@ -80,7 +98,7 @@ def _runtime_by_content(path: Path) -> str | None:
         return "xgboost"
     if found is Format.PICKLE and foreign_formats.refusal(path):  # PyTorch's older files
         return None
-    return {Format.PICKLE: "sklearn", Format.ONNX: "onnx"}.get(found)
+    return _RUNTIMES_BY_FORMAT.get(found)
 
 
 def _versioned_onnx(model_dir: Path) -> list[Path]:

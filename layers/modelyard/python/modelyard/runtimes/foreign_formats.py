@@ -12,7 +12,7 @@ from modelyard.domain import model_files
 _HEAD_BYTES = 512
 _MLFLOW_FLAVOURS = re.compile(r"^flavors:[ \t]*\n((?:[ \t]+.*\n?|\n)+)", re.M)
 _MLFLOW_FLAVOUR = re.compile(r"^(?:  |\t)([A-Za-z_]\w*):", re.M)
-_MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "onnx"})
+_MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "lightgbm", "onnx"})
 _MLFLOW_FUNCTION = "python_function"
 _MOST_DESCRIPTION_BYTES = 1024 * 1024
 
@@ -65,12 +65,6 @@ _FORMATS = (
         f"{_TO_ONNX} with save_model(path, format='onnx')",
         (".cbm",),
         re.compile(rb"CBM1"),
-    ),
-    _ForeignFormat(
-        "a LightGBM model in text",
-        f"{_TO_ONNX} with onnxmltools",
-        (),
-        re.compile(rb"tree\r?\nversion="),
     ),
     _ForeignFormat(
         "a model in PMML",

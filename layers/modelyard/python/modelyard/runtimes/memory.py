@@ -26,6 +26,10 @@ _BOOSTER_PEAK = {
 _PICKLED_BOOSTER_PEAK = 7.5
 _PICKLED_BOOSTER = 1.6
 
+# A 6.8 MB LightGBM model in text, LightGBM 4.7: 0.95 x, peak 2.3 x with the check of its numbers.
+_TREES_PER_FILE_BYTE = 1.2
+_TREES_PEAK = 3.0
+
 # A 52 MB multi-layer perceptron, onnxruntime 1.31, loaded by path: 1.02 x, peak 1.92 x.
 _SESSION_PER_FILE_BYTE = 1.1
 _SESSION_PEAK = 2.0
@@ -62,6 +66,8 @@ def estimate(
     if runtime == "xgboost":
         factor = _BOOSTER_PEAK.get(kind, _PICKLED_BOOSTER_PEAK)
         return FIXED_BYTES + int(factor * model_file.stat().st_size)
+    if runtime == "lightgbm":
+        return FIXED_BYTES + int(_TREES_PEAK * model_file.stat().st_size)
     if runtime == "onnx":
         return FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
     return FIXED_BYTES + _sklearn_peak(model_file, kind)
@@ -71,6 +77,11 @@ def booster_bytes(model_file: Path, kind: Format) -> int:
     """Return the memory that a loaded booster keeps, in bytes."""
     factor = _BOOSTER_PER_FILE_BYTE.get(kind, _PICKLED_BOOSTER)
     return FIXED_BYTES + int(factor * model_file.stat().st_size)
+
+
+def trees_bytes(model_file: Path) -> int:
+    """Return the memory that a loaded LightGBM model keeps, in bytes."""
+    return FIXED_BYTES + int(_TREES_PER_FILE_BYTE * model_file.stat().st_size)
 
 
 def session_bytes(model_file: Path) -> int:

@@ -37,6 +37,8 @@ _PICKLED_BOOSTER_HEAD = re.compile(
     rb"\x80.(?:\x95.{8})?(?:\x8c.|c)xgboost\.(?:core|sklearn)[\x94\n]", re.DOTALL
 )
 
+_LIGHTGBM_HEAD = re.compile(rb"tree\r?\nversion=")
+
 _UBJ_HEAD = re.compile(rb"\{L\x00{7}\x07(?:learner|version)")
 # Three numbers, each behind its type (i int8, U uint8, I int16, l int32, L int64; big-endian).
 _UBJ_NUMBER = rb"(?:[iU].|I.{2}|l.{4}|L.{8})"
@@ -56,6 +58,7 @@ class Format(StrEnum):
     XGBOOST_LEGACY = "XGBoost legacy binary"
     XGBOOST_JSON = "XGBoost JSON"
     XGBOOST_UBJ = "XGBoost UBJSON"
+    LIGHTGBM = "LightGBM text"
     ONNX = "ONNX"
     UNKNOWN = "unknown"
 
@@ -93,6 +96,8 @@ class FileEdges:
             return Format.XGBOOST_JSON
         if _UBJ_HEAD.match(self.head):
             return Format.XGBOOST_UBJ
+        if _LIGHTGBM_HEAD.match(self.head):
+            return Format.LIGHTGBM
         return Format.ONNX if _ONNX_HEAD.match(self.head) else Format.UNKNOWN
 
     def xgboost_version(self) -> Version | None:

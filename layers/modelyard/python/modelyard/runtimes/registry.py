@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 # The extra that installs a runtime's framework; the defaults of a script need NumPy.
 _EXTRAS = {
     "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
     "onnx": "onnx",
     "sklearn": "sklearn",
     "script": "onnx",
@@ -56,15 +57,15 @@ _EXTRAS = {
 }
 
 # Where the functions of a runtime are, when its module is not named after it.
-_MODULES = {"xgboost": "xgboost.predictor"}
+_MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "4"
+_PLANS_VERSION = "5"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
 """Reading a JSON model takes 13 times its size in memory, and no memory is reserved for that."""
 
-_CHECKED = (Format.XGBOOST_JSON, Format.XGBOOST_UBJ)
+_CHECKED = (Format.XGBOOST_JSON, Format.XGBOOST_UBJ, Format.LIGHTGBM)
 """Formats that a load reads without another look, if they were checked when they were staged."""
 
 _REWRITTEN = (Format.XGBOOST_JSON, Format.XGBOOST_LEGACY, Format.PICKLED_BOOSTER)
@@ -99,9 +100,9 @@ def prepare(model_dir: Path) -> dict[str, Any] | None:
         if _rewrite(plan, model_dir):
             plan = replace(plan_artifact(model_dir), is_checked=True)
         elif plan.format in _CHECKED and plan.file is not None:
-            _runtime("xgboost").check(model_dir / plan.file, plan.format)
+            _runtime(plan.runtime).check(model_dir / plan.file, plan.format)
             plan = replace(plan, is_checked=True)
-    except ModelError:
+    except (ModelError, ConfigurationError):
         return None
     return asdict(plan)
 

@@ -1,0 +1,1 @@
+"""LightGBM models in text: `predictor` answers, `model_text` checks, `library` computes."""

@@ -1,0 +1,153 @@
+"""LightGBM boosters, answered as `Booster.predict` of LightGBM's Python package answers rows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.domain.errors import InputRejectedError, ModelLoadError
+from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
+from modelyard.runtimes import memory, tensor_models
+from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.codecs import answer_size, array_codec, media_types
+from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.runtimes.lightgbm import model_text
+from modelyard.runtimes.lightgbm.library import Booster, LibraryError, Output
+from modelyard.runtimes.lightgbm.model_text import ModelText
+from modelyard.runtimes.model_format import Format
+from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
+
+Array = np.ndarray[Any, Any]
+
+_CLASSIFIERS = ("binary", "multiclass", "multiclassova")
+_OUTPUTS = {
+    PREDICT: Output.SCORE,
+    PREDICT_PROBA: Output.SCORE,
+    "raw_score": Output.RAW_SCORE,
+    "pred_contribs": Output.CONTRIBUTIONS,
+}
+"""The outputs by name: those of XGBoost where both libraries have the same one."""
+
+
+def load(plan: LoadPlan) -> "LightGBMPredictor":
+    """Return the predictor of a booster."""
+    assert plan.model_file is not None
+    model = model_text.read(plan.model_file.read_bytes(), is_checked=plan.is_checked)
+    try:
+        booster = Booster(model.content)
+    except LibraryError as error:
+        raise ModelLoadError(f"LightGBM refuses the model: {reason(error)}") from error
+    return LightGBMPredictor(booster, model, memory.trees_bytes(plan.model_file))
+
+
+def load_native(plan: LoadPlan) -> Any:
+    """Return the booster as an object of LightGBM's own Python package."""
+    import lightgbm
+
+    assert plan.model_file is not None
+    model = model_text.read(plan.model_file.read_bytes())
+    return lightgbm.Booster(model_str=model.content.decode())
+
+
+def check(path: Path, kind: Format) -> None:
+    """Return if the library can rely on the numbers in a model.
+
+    Raises:
+        ModelLoadError: it cannot.
+    """
+    model_text.read(path.read_bytes())
+
+
+class LightGBMPredictor:
+    """One booster. Rows are float64; NaN, null in JSON and an empty cell in CSV are missing."""
+
+    needs_files = False
+    always_ends = True
+
+    def __init__(self, booster: Booster, model: ModelText, memory_bytes: int) -> None:
+        self._booster = booster
+        self.memory_bytes = memory_bytes
+        self._names = model.feature_names
+        # LightGBM gives these names to the columns of an array.
+        self._has_names = self._names != tuple(f"Column_{i}" for i in range(len(self._names)))
+        self._classes = model.classes
+        self._has_probabilities = model.objective in _CLASSIFIERS
+        self._categories = dict(zip(model.categorical, model.categories, strict=False))
+
+    def predict(self, payload: Payload) -> Prediction:
+        """Return a score for each row, or a list of scores from a model of several classes."""
+        kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
+        answer = media_types.answer_type(payload.accept, array_codec.TYPES)
+        rows = self._rows(array_codec.decode(payload.body, kind))
+        return Prediction(array_codec.encode(self._output(rows, PREDICT), answer), answer)
+
+    @property
+    def signature(self) -> Signature:
+        """One input of rows; the scores, and the probabilities of a classifier's classes."""
+        shape = (-1,) if self._classes == 1 else (-1, self._classes)
+        outputs = [TensorSpec(PREDICT, "FP64", shape)]
+        if self._has_probabilities:
+            outputs.append(TensorSpec(PREDICT_PROBA, "FP64", (-1, max(2, self._classes))))
+        return tensor_models.rows_signature("lightgbm_booster", len(self._names), "FP64", outputs)
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return `predict`, the scores as of `Booster.predict`, or another output by its name.
+
+        Several inputs are columns. Text is allowed in those that were categories of pandas.
+
+        Raises:
+            InputRejectedError: the inputs are not the model's columns, or an output is unknown.
+        """
+        offered = [name for name in _OUTPUTS if name != PREDICT_PROBA or self._has_probabilities]
+        names = tensor_models.chosen(wanted, offered, usual=1)
+        rows = self._rows(self._numbers(inputs))
+        return {name: self._output(rows, name) for name in names}
+
+    def close(self) -> None:
+        """Drop the booster."""
+        del self._booster
+
+    def _numbers(self, inputs: Mapping[str, Array]) -> Array:
+        """Return named inputs as rows of numbers; a category is its place among its column's."""
+        # LightGBM itself puts an underscore where a name has a space.
+        known = {name.replace(" ", "_"): array for name, array in inputs.items()}
+        is_known = self._has_names or known.keys() == set(self._names)
+        columns = tensor_models.columns_of(known, self._names if is_known else None)
+        if columns is None:
+            return tensor_models.rows_of(inputs, None)
+        for place, categories in self._categories.items():
+            name = self._names[place]
+            columns[name] = _codes(columns[name], categories)
+        return tensor_models.rows_of({"rows": np.column_stack(list(columns.values()))}, None)
+
+    def _rows(self, array: Array) -> Array:
+        """Return an array as rows of the model's features; a single flat row is a batch of one."""
+        rows = array_codec.cast(array, np.dtype(np.float64))
+        rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.shape[1] != len(self._names):
+            raise InputRejectedError(
+                f"the model takes rows of {len(self._names)} values, got an array of the shape "
+                f"{list(array.shape)}"
+            )
+        return rows
+
+    def _output(self, rows: Array, name: str) -> Array:
+        """Return an output as `Booster.predict` does, `predict_proba` as `LGBMClassifier`."""
+        output = _OUTPUTS[name]
+        width = len(self._names) + 1 if output is Output.CONTRIBUTIONS else 1
+        answer_size.refuse_scores(len(rows), width * self._classes)
+        try:
+            found = self._booster.predict(rows, width * self._classes, output)
+        except LibraryError as error:
+            raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
+        if found.shape[1] > 1:
+            return found
+        scores = found[:, 0]
+        return np.column_stack((1 - scores, scores)) if name == PREDICT_PROBA else scores
+
+
+def _codes(column: Array, categories: Sequence[Any]) -> Array:
+    """Return the places of values among categories; NaN for a value that is none of them."""
+    places = {value: float(place) for place, value in enumerate(categories)}
+    return np.array([places.get(value, np.nan) for value in column.tolist()], np.float64)

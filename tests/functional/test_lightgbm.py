@@ -1,0 +1,46 @@
+"""LightGBM models through the door: archive, file and folder, from a folder and from S3."""
+
+import json
+
+import lightgbm
+import numpy as np
+import pytest
+
+from tests.functional.served import Served, over_each_repository
+from tests.models import archives, lightgbm_models
+
+ROWS = np.random.default_rng(3).normal(size=(1000, lightgbm_models.FEATURES))
+CSV = "\n".join(",".join(map(repr, row)) for row in ROWS.tolist()).encode()
+TEXT = lightgbm_models.trained().model_to_string().encode()
+
+
+@over_each_repository
+@pytest.mark.parametrize(
+    ("target", "uploads"),
+    [
+        ("a.tar.gz", {"a.tar.gz": archives.tar_gz_of({"model.txt": TEXT})}),
+        ("a.zip", {"a.zip": archives.zip_of({"lightgbm.model": TEXT, "notes.txt": b"hello"})}),
+        ("a.txt", {"a.txt": TEXT}),
+        ("a.lgb", {"a.lgb": TEXT}),
+        ("a", {"a/model.txt": TEXT, "a/README.md": b"# A"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_thousand_rows_are_answered_as_by_the_framework(
+    served: Served, target: str, uploads: dict[str, bytes]
+) -> None:
+    for key, content in uploads.items():
+        served.repository.put(f"lightgbm/{key}", content)
+
+    answer = served.invoke(f"lightgbm/{target}", CSV)
+
+    expected = lightgbm.Booster(model_str=TEXT.decode()).predict(ROWS)
+    assert np.array_equal(json.loads(answer["Body"].read()), expected)
+
+
+def test_hostile_model_is_refused_and_others_are_answered(served: Served, unharmed: None) -> None:
+    hostile = TEXT.replace(b"left_child=", b"left_child=99999999 ")
+    served.repository.put("hostile.txt", hostile)
+
+    with pytest.raises(served.sdk.exceptions.ModelError, match="LightGBM model is damaged: tree 0"):
+        served.invoke("hostile.txt", CSV)
