@@ -93,7 +93,8 @@ def test_config_key_is_documented_as_required_or_not(key):
 def test_documented_default_of_a_config_key_is_the_default(key, tmp_path):
     base = {"name": "housing", "kind": "MultiModelEndpoint", "models": {"path": "."}}
     *outer, name = key.split(".")
-    value = {"true": True, "false": False, "null": None}.get(SETTINGS[key][0], SETTINGS[key][0])
+    known: dict[str, Any] = {"true": True, "false": False, "null": None, "{}": {}}
+    value = known.get(SETTINGS[key][0], SETTINGS[key][0])
     value = int(value) if str(value).isdecimal() else value
     given = {name: value}
     for section in reversed(outer):

@@ -74,7 +74,7 @@ def no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def _resources(path: str) -> Iterator[dict[str, Any]]:
     rules: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "safe": ({}, {}),
-        "code": ({"allow_code": True}, {}),
+        "code": ({"allow_code": True}, {"components": {"house-eu": "eu/house.tar.gz"}}),
         "brisk": ({"allow_code": True}, {"sync_window": "250ms"}),
         "brisk-429": ({"allow_code": True}, {"sync_window": "250ms", "not_ready_status": 429}),
         "impatient": ({"allow_code": True}, {"sync_window": "2s"}),

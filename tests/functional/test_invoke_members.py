@@ -201,11 +201,31 @@ def test_the_members_a_multi_model_endpoint_knows_are_taken(served: Served) -> N
     target = served.publish(artifacts.house())
 
     answer = served.invoke(
-        target, TargetVariant="AllTraffic", InferenceId="trace-1", SessionId="NEW_SESSION"
+        target,
+        TargetVariant="AllTraffic",
+        InferenceId="trace-1",
+        SessionId="NEW_SESSION",
+        PrefixAwareId="tenant 1",
     )
 
     assert body(answer) == [5.0]
     assert "NewSessionId" not in answer  # as from a container without sessions
+
+
+def test_an_inference_component_is_the_model_of_the_config(served: Served) -> None:
+    served.repository.put("eu/house.tar.gz", artifacts.house(3.5))
+    members = {"EndpointName": "code", "ContentType": "text/csv", "Body": artifacts.ROW}
+
+    answer = served.sdk.invoke_endpoint(InferenceComponentName="house-eu", **members)
+
+    assert body(answer) == [3.5]
+    refused = served.sdk.exceptions.ValidationError
+    with pytest.raises(refused, match="Inference Component house-us of endpoint code not found"):
+        served.sdk.invoke_endpoint(InferenceComponentName="house-us", **members)
+    with pytest.raises(refused, match="send one of them"):
+        served.sdk.invoke_endpoint(
+            InferenceComponentName="house-eu", TargetModel="eu/house.tar.gz", **members
+        )
 
 
 def test_row17_the_cell_of_the_notebook_runs_unchanged(served: Served) -> None:

@@ -36,6 +36,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
           compute: {memory: 512MiB, shards: 2, timeout: 6m, runtime: onnx}
           sync_window: 20s
           not_ready_status: 429
+          components: {churn-eu: /eu/churn.tar.gz}
           access: [{principal: "team-*", allow: ["a/*"], deny: ["a/b"]}, {principal: admin}]
         """,
     )
@@ -51,6 +52,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         sync_window_s=20.0,
         not_ready_status=429,
         access=(AccessRule("team-*", ("a/*",), ("a/b",)), AccessRule("admin")),
+        components={"churn-eu": "eu/churn.tar.gz"},
     )
     assert resource.compute == RequestedCompute(512 * 1024**2, 2, 360.0, "onnx")
 
@@ -224,6 +226,21 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             f"- {VALID}\n  compute: {{runtime: java}}",
             ": a: compute: runtime: found 'java'; allowed: auto, onnx",
             id="bad runtime",
+        ),
+        pytest.param(
+            f"- {VALID}\n  components: {{churn_eu: m}}",
+            ": a: components: churn_eu: found 'churn_eu'; allowed: 1 to 63 letters",
+            id="bad component",
+        ),
+        pytest.param(
+            f"- {VALID}\n  components: {{churn-eu: ../m}}",
+            ": a: components: churn-eu: found '../m'; allowed: the name of a model below",
+            id="component outside",
+        ),
+        pytest.param(
+            f"- {VALID}\n  components: [m]",
+            ": a: components: found ['m']; allowed: a mapping of names of inference components",
+            id="components in a list",
         ),
         pytest.param(
             f"- {VALID}\n  not_ready_status: 418",

@@ -246,6 +246,7 @@ def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
             sync_window_s=resource.sync_window,
             not_ready_status=None if status == "auto" else status,
             access=tuple(map(_access_rule, resource.access or ())),
+            components=resource.components,
         ),
         compute=_compute(resource.compute),
     )

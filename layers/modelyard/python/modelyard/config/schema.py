@@ -26,9 +26,11 @@ from modelyard.config.endpoint_config import (
     is_endpoint_name,
     repository_uri,
 )
-from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.errors import ConfigurationError, InvalidRequestError
 from modelyard.domain.suggestions import did_you_mean
 from modelyard.domain.units import DURATION_FORMS, SIZE_FORMS, parse_duration, parse_size
+from modelyard.sagemaker.constraints import INFERENCE_COMPONENT_NAME
+from modelyard.sagemaker.target_model import parse_target_model
 
 _UNKNOWN_KEY = ("extra_forbidden", "invalid_key")  # the second: a key that is not text
 _Shape = TypeVar("_Shape", bound="Section")
@@ -77,6 +79,23 @@ class Models(Section):
     caching: Literal["Enabled", "Disabled"] = Field("Enabled", description="Enabled or Disabled")
 
 
+def _component(name: str) -> str:
+    try:
+        return INFERENCE_COMPONENT_NAME.check(name)
+    except InvalidRequestError as error:
+        raise ValueError(f"found {name[:80]!r}; allowed: {NAME_FORMS}") from error
+
+
+def _target(name: str) -> str:
+    try:
+        return parse_target_model(name)
+    except InvalidRequestError as error:
+        raise ValueError(f"found {name[:80]!r}; allowed: {_TARGET_FORMS}") from error
+
+
+_TARGET_FORMS = "the name of a model below the path of the endpoint"
+
+
 class Compute(Section):
     """The resources of the endpoint on AWS."""
 
@@ -109,6 +128,10 @@ class MultiModelEndpoint(Section):
     compute: Compute = Compute()
     sync_window: _Duration = 25.0
     not_ready_status: Literal["auto", 429, 503] = Field("auto", description="auto, 429 or 503")
+    components: dict[
+        Annotated[StrictStr, AfterValidator(_component)],
+        Annotated[StrictStr, AfterValidator(_target)],
+    ] = Field(default={}, description="a mapping of names of inference components to models")
     access: list[Access] | None = Field(
         default=None, min_length=1, description="null, or a list of one rule or more"
     )

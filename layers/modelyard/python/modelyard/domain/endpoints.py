@@ -1,7 +1,7 @@
 """The endpoints that a process serves, with their rules."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from modelyard.domain.errors import (
     ConfigurationError,
@@ -72,6 +72,9 @@ class Endpoint:
     """Path of a Cortex API, with its leading slash; None for a multi-model endpoint."""
     access: tuple[AccessRule, ...] = ()
     """Who may call which models; without rules, every authenticated caller may call all models."""
+
+    components: Mapping[str, str] = field(default_factory=dict)
+    """Names of SageMaker's inference components, each with the target model that it stands for."""
 
     @property
     def is_api(self) -> bool:

@@ -56,6 +56,7 @@ TARGET_CONTAINER_HOSTNAME = Constraint("targetContainerHostname", 63, _NAME)
 INFERENCE_ID = Constraint("inferenceId", 64, _PRINTABLE)
 ENABLE_EXPLANATIONS = Constraint("enableExplanations", 64)
 INFERENCE_COMPONENT_NAME = Constraint("inferenceComponentName", 63, _NAME)
+PREFIX_AWARE_ID = Constraint("prefixAwareId", 64, _PRINTABLE)
 SESSION_ID = Constraint("sessionId", 256, rf"NEW_SESSION|{_NAME}")
 
 MAX_BODY_BYTES = 6_291_456

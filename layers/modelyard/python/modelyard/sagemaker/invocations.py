@@ -11,6 +11,7 @@ from modelyard.sagemaker.constraints import Constraint
 from modelyard.sagemaker.target_model import parse_target_model
 
 _PREFIX = "x-amzn-sagemaker-"
+_NO_COMPONENTS: Mapping[str, str] = {}
 _RETRY_MODE = re.compile(r"cfg/retry-mode#(\w+)")
 _SDK = re.compile(r"\b(?:boto3|botocore|aws-cli|aws-sdk-[a-z0-9-]+)[/#]\d", re.IGNORECASE)
 _ATTEMPT = re.compile(r"attempt=(\d{1,3})")
@@ -25,10 +26,12 @@ def parse_invocation(
     *,
     request_id: str,
     needs_target: bool = True,
+    components: Mapping[str, str] = _NO_COMPONENTS,
 ) -> Invocation:
     """Return the validated invocation. Names in `headers` must be in lower case.
 
     If `needs_target` is false, the request may omit the target model; it is empty then.
+    `components` are the target models by the names of inference components.
 
     Raises:
         TargetModelMissingError: the request has no target model and needs one.
@@ -38,9 +41,17 @@ def parse_invocation(
     _refuse_foreign_members(endpoint_name, headers)
     _optional(headers, _PREFIX + "inference-id", constraints.INFERENCE_ID)
     _optional(headers, _PREFIX + "session-id", constraints.SESSION_ID)
+    _optional(headers, _PREFIX + "prefix-aware-id", constraints.PREFIX_AWARE_ID)
+    component = _optional(
+        headers, _PREFIX + "inference-component", constraints.INFERENCE_COMPONENT_NAME
+    )
+    if component is None:
+        target_model = _target_model(headers, request_id, needs_target)
+    else:
+        target_model = _of_component(component, endpoint_name, headers, components)
     return Invocation(
         endpoint_name=constraints.ENDPOINT_NAME.check(endpoint_name),
-        target_model=_target_model(headers, request_id, needs_target),
+        target_model=target_model,
         payload=Payload(
             body=body,
             content_type=_optional(headers, "content-type", constraints.CONTENT_TYPE),
@@ -86,6 +97,26 @@ def _target_model(headers: Mapping[str, str], request_id: str, needs_target: boo
     return parse_target_model(text)
 
 
+def _of_component(
+    name: str, endpoint_name: str, headers: Mapping[str, str], components: Mapping[str, str]
+) -> TargetModel:
+    """Return the target model of an inference component."""
+    if not components:
+        raise InvalidRequestError(
+            f"Endpoint {endpoint_name} has no inference components and does not support inference"
+            " component header."
+        )
+    if _PREFIX + "target-model" in headers:
+        raise InvalidRequestError(
+            "InferenceComponentName and TargetModel both name a model: send one of them"
+        )
+    if name not in components:
+        raise InvalidRequestError(
+            f"Inference Component {name} of endpoint {endpoint_name} not found."
+        )
+    return parse_target_model(components[name])
+
+
 def _optional(headers: Mapping[str, str], name: str, constraint: Constraint) -> str | None:
     value = headers.get(name)
     return None if value is None else constraint.check(value)
@@ -113,10 +144,5 @@ _FOREIGN = (
         "enable-explanations",
         constraints.ENABLE_EXPLANATIONS,
         "has no explainer and does not support enable explanations header.",
-    ),
-    (
-        "inference-component",
-        constraints.INFERENCE_COMPONENT_NAME,
-        "has no inference components and does not support inference component header.",
     ),
 )

@@ -30,6 +30,7 @@ _HEADERS = {
     "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
     "TargetVariant": "x-amzn-sagemaker-target-variant",
     "InferenceId": "x-amzn-sagemaker-inference-id",
+    "InferenceComponentName": "x-amzn-sagemaker-inference-component",
 }
 _MEMBERS = ("EndpointName", *_HEADERS, "Body", "IsBase64Encoded")
 
@@ -65,6 +66,7 @@ class DirectInvocations:
             _body(event),
             request_id=str(uuid.uuid4()),
             needs_target=not endpoint.is_api,
+            components=endpoint.components,
         )
         await self._catalog.authorizer.authorize(endpoint, DIRECT, invocation.target_model)
         return await self._router.invoke(invocation)

@@ -31,6 +31,7 @@ class InvokeEndpointRoute:
             body,
             request_id=head.request_id,
             needs_target=endpoint is None or not endpoint.is_api,
+            components=endpoint.components if endpoint else {},
         )
 
     def render(self, head: CallHead, prediction: Prediction) -> HttpResponse:
