@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient test-lambda torture overload soak lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -83,6 +83,10 @@ overload: setup
 # Half an hour of loads, evictions, updates and killed workers: make soak SECONDS=300
 soak: setup
 	$(BIN)/python -m tests.faults.endurance.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+# Attacks with generated files, bytes, names and kills; SEED does the same once more.
+redteam: setup
+	$(BIN)/python -m tests.redteam.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: setup
 	$(BIN)/ruff format --check .

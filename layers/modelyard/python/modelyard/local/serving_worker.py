@@ -64,15 +64,11 @@ SWITCH_INTERVAL_S = 0.001
 MAX_REQUEST_BYTES = 512 << 20
 """Bytes of request bodies in the memory of all workers together; more are refused."""
 
-SWITCH_S = 0.001
-"""How long a thread that loads or lists may keep the event loop waiting for the interpreter."""
-
 
 def main(listener: int, heartbeats: int, line: int) -> None:
     """Serve until standard input ends."""
     name, layout = pickle.load(sys.stdin.buffer)  # noqa: S301  (the supervisor wrote it)
     configure_logging(name)
-    sys.setswitchinterval(SWITCH_S)
     worker = ServingWorker(name, layout)
     uvloop.run(worker.serve(socket.socket(fileno=listener), heartbeats, socket.socket(fileno=line)))
     logging.shutdown()
