@@ -1,13 +1,14 @@
 """Files without code that are made to crash, hang or fill what reads them.
 
-A seed makes one file: a model of XGBoost, scikit-learn or ONNX, or one of the known attacks, with
-changed numbers or bytes.
+A seed makes one file: a model of XGBoost, LightGBM, scikit-learn or ONNX, or one of the known
+attacks, with changed numbers or bytes.
 """
 
 import http.client
 import io
 import json
 import random
+import re
 import tempfile
 import time
 import zipfile
@@ -28,13 +29,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from tests.fuzz.tampering import ODD
-from tests.models import hostile_sklearn, onnx_models
+from tests.models import hostile_sklearn, lightgbm_models, onnx_models
 from tests.models.hostile_sklearn import LABELS, ROWS
 from tests.redteam.self_naming import content
 from tests.redteam.target import Target, attacked, call
 from tests.redteam.verdict import Verdict
 
 NUMBERS = (0, 1, -1, 2, 7, 100, 1 << 15, 1 << 31, (1 << 32) + 1, 1 << 40, -(1 << 62))
+_NUMBER = re.compile(rb"-?\d+")
 BODIES = (
     (b"1,2,3,4", "text/csv"),
     (b"nan,inf,-inf,1e300", "text/csv"),
@@ -46,6 +48,7 @@ BODIES = (
     (b"[1]\n" * 40_000, "application/jsonlines"),
 )
 OPTIONS = ("--endpoint", "e", "--memory", "512MiB")
+KINDS = ("xgboost", "xgboost", "lightgbm", "skops", "skops", "known", "onnx")
 GOOD, GOOD_ANSWER = "good.json", 4321
 SLOW_S = 30.0
 """How long another model may take to answer after an attack, on a busy machine."""
@@ -61,6 +64,15 @@ def _boosters() -> list[Any]:
     ]
     made = [xgboost.train({"nthread": 1, **kind}, data, 3).save_raw("json") for kind in kinds]
     return [json.loads(raw) for raw in made]
+
+
+def _texts() -> list[bytes]:
+    boosters = (
+        lightgbm_models.trained(3),
+        lightgbm_models.trained(3, categorical=(1,)),
+        lightgbm_models.trained(3, objective="multiclass", num_class=3),
+    )
+    return [booster.model_to_string().encode() for booster in boosters]
 
 
 def _estimators() -> list[Any]:
@@ -84,13 +96,16 @@ class Files:
         self._scratch = scratch
         self._boosters = _boosters()
         self._estimators = [self._dumped(one) for one in _estimators()]
+        self._texts = _texts()
         self._graphs = [self._written(make) for make in _GRAPHS]
 
     def make(self, seed: int) -> tuple[str, str, bytes]:
         """Return the kind of a file, its suffix and its content."""
         dice = random.Random(seed)
-        kind = dice.choice(("xgboost", "xgboost", "skops", "skops", "known", "onnx"))
+        kind = dice.choice(KINDS)
         match kind:
+            case "lightgbm":
+                return kind, "txt", _edited(dice.choice(self._texts), dice)
             case "xgboost":
                 return kind, "json", self._booster(dice)
             case "skops":
@@ -190,10 +205,12 @@ def _changed_array(data: bytes, dice: random.Random) -> bytes:
 
 
 def _edited(data: bytes, dice: random.Random) -> bytes:
-    text = data.decode()
-    at = [place for place, one in enumerate(text) if one.isdigit()]
-    place = dice.choice(at)
-    return f"{text[:place]}{dice.choice(NUMBERS)}{text[place + 1 :]}".encode()
+    """Change up to three numbers in a text."""
+    for _ in range(dice.choice((1, 1, 2, 3))):
+        place = dice.choice(list(_NUMBER.finditer(data)))
+        number = str(dice.choice(NUMBERS)).encode()
+        data = data[: place.start()] + number + data[place.end() :]
+    return data
 
 
 def _changed_bytes(data: bytes, dice: random.Random) -> bytes:

@@ -139,6 +139,11 @@ def test_categories_that_are_not_there_are_refused(change: Any) -> None:
         structure.check(forged(change, categorical()))
 
 
+def test_nesting_without_end_is_refused() -> None:
+    with pytest.raises(ModelLoadError, match="the model is damaged"):
+        structure.check(b"{L" + bytes(7) + b"\x07learner" + b"[#L\0\0\0\0\0\0\0\x01" * 1_000_000)
+
+
 def test_typed_arrays_are_read_as_they_were_written() -> None:
     document = {"a": np.array([1, -2], np.int32), "b": {"c": ["x", 3, 1.5]}, "d": np.zeros(0)}
 
