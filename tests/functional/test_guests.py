@@ -271,3 +271,69 @@ def test_prints_are_logged_under_the_models_name(served: Served) -> None:
 
     for text in ("from Python", "from a child"):
         eventually(lambda text=text: f"{text} model=code/{target}" in served.server.log)
+
+
+TAKES_ITS_TIME = """
+import json, os, time
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, data, content_type, accept):
+    word, _, seconds = data.decode().partition(" ")
+    if word == "exit":
+        os._exit(1)
+    time.sleep(float(seconds or 0))
+    return f"{word} in {os.getpid()}", "text/plain"
+"""
+"""Its calls are fast until one asks for something else."""
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that asks the repository seldom, so warm calls are answered at once."""
+    repository = DirectoryModels(tmp_path_factory.mktemp("warm") / "models")
+    options = ("--endpoint", "code", "--allow-code", "--workers", "2", "--revalidate", "1h")
+    with Server(repository.target, *options) as server:
+        yield Served(server, repository)
+
+
+def script_of(warm: Served) -> str:
+    return warm.publish(archives.tar_gz_of({"code/inference.py": TAKES_ITS_TIME.encode()}))
+
+
+def test_a_call_that_is_slower_than_those_before_gets_its_own_answer(warm: Served) -> None:
+    target = script_of(warm)
+    for number in range(8):
+        assert said(warm, target, b"first%d" % number).startswith(f"first{number} in")
+
+    slow = said(warm, target, b"slow 0.05")
+
+    assert slow.startswith("slow in")
+    assert said(warm, target, b"next").startswith("next in")
+
+
+def test_fast_and_slow_calls_at_once_get_their_own_answers(warm: Served) -> None:
+    targets = [script_of(warm) for _ in range(3)]
+
+    def call(number: int) -> bool:
+        word = f"w{number}"
+        wait = " 0.01" if number % 17 == 0 else ""
+        answer = said(warm, targets[number % 3], f"{word}{wait}".encode())
+        return answer.startswith(f"{word} in")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(call, range(600)))
+
+
+def test_a_crash_after_fast_calls_fails_that_call_only(warm: Served) -> None:
+    target, other = script_of(warm), script_of(warm)
+    for _ in range(8):
+        said(warm, target)
+        said(warm, other)
+
+    with pytest.raises(warm.sdk.exceptions.ModelError):
+        said(warm, target, b"exit")
+
+    assert said(warm, target, b"again").startswith("again in")
+    assert said(warm, other, b"again").startswith("again in")

@@ -212,6 +212,36 @@ def test_call_over_its_limit_is_ended_with_the_process(load, hang):
     assert not psutil.pid_exists(predictor.pid)
 
 
+def begun(predictor, body):
+    return predictor.begin(Payload(body, "application/octet-stream"))
+
+
+def test_a_call_can_be_begun_and_finished_later(load, tmp_path):
+    predictor, gate = load(RUN), tmp_path / "gate"
+    waits = f"import pathlib\nwhile not pathlib.Path({str(gate)!r}).exists(): pass\nanswer = 7"
+
+    call = begun(predictor, waits.encode())
+
+    assert not call.is_answered(0.0)
+    assert begun(predictor, b"answer = 8") is None
+    gate.touch()
+    assert call.is_answered(30.0)
+    assert call.finish().body == b"7"
+    assert begun(predictor, b"answer = 8").finish().body == b"8"
+
+
+def test_a_call_that_was_begun_is_told_of_the_end_of_the_process(load):
+    predictor = load(RUN)
+    call = begun(predictor, b"os._exit(3)")
+
+    with pytest.raises(ModelCrashedError):
+        call.finish()
+    with pytest.raises(ModelEndedError):
+        begun(predictor, b"answer = 1")
+    with pytest.raises(ModelEndedError):  # nobody holds the turn
+        ask(predictor)
+
+
 def test_calls_behind_an_ended_one_are_told_to_load_again(load):
     predictor = load(RUN)
     token = PREDICT_LIMIT_S.set(0.3)

@@ -1,12 +1,17 @@
 """The requests that a worker answers: invoke, load, unload and survey models."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 
 from modelyard.domain import requests
 from modelyard.domain.errors import (
     ModelAlreadyLoadedError,
     ModelEndedError,
     ModelNotLoadedError,
+    ModelyardError,
     UnsupportedOperationError,
 )
 from modelyard.domain.ports import Clock, Predictor
@@ -19,18 +24,28 @@ from modelyard.domain.requests import (
     Survey,
     Unload,
 )
-from modelyard.domain.values import ModelSource, Timings
+from modelyard.domain.values import ModelSource, Payload, Prediction, Timings
 from modelyard.inference.answering import answered, predicted
 from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
 from modelyard.inference.buffered_metrics import BufferedMetrics
+from modelyard.inference.guests.guest_predictor import GuestCall, GuestPredictor
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
 from modelyard.inference.workload import Workload, busy
 
 PREDICT_LIMIT_S = 60.0
 """How long a prediction may take at least: longer than callers wait whose window is short."""
+BRIEF_S = 0.002
+"""How long an event loop waits for a guest whose last calls took less than half of it."""
 PREDICT_AFTER_WINDOW_S = 35.0
 """How much longer than its window a call may take; callers wait for 30 s of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedCall:
+    """A call that a guest answers now. Somebody has to call `finish`, in a thread that may wait."""
+
+    finish: Callable[[], Answer]
 
 
 class InferenceService:
@@ -64,24 +79,34 @@ class InferenceService:
         """Return whether a model is loaded."""
         return self._residence.is_loaded(source.model_id)
 
-    def answer_now(self, request: Invoke) -> Answer | None:
+    def answer_now(self, request: Invoke) -> "Answer | UnfinishedCall | None":
         """Return the answer if the model is loaded and known to be fast, else None.
 
-        A call that would have to wait too long for the processor is refused.
-
-        It does not wait for anything, so an event loop may call it.
+        An event loop may call it. It waits for nothing but a guest, and for that only a moment:
+        then the call that it began is returned, and somebody has to finish it. A call that would
+        have to wait too long for the processor is refused.
         """
         model = self._residence.lease_loaded(request.source)
         if model is None:
             return None
+        began: GuestCall | None = None
         try:
             body_bytes = len(request.payload.body)
             if body_bytes > SMALL_BODY_BYTES or not model.speed.is_fast_for(body_bytes):
+                if isinstance(model.resident, GuestPredictor):
+                    return None
                 is_full = self._workload.is_full_for(model, model.speed.cost_s(body_bytes))
                 return Answer(error=busy()) if is_full else None
-            return answered(lambda _: self._answer(model, request), request, self._metrics)
+            if not isinstance(model.resident, GuestPredictor):
+                return answered(lambda _: self._answer(model, request), request, self._metrics)
+            began = self._begin(model.resident, request)
         finally:
-            self._residence.release(model, request.source)
+            if began is None:
+                self._residence.release(model, request.source)
+        if began is None:
+            return None
+        call = UnfinishedCall(partial(self._finish, model, request, began))
+        return call.finish() if began.is_answered(BRIEF_S) else call
 
     def finish_loads(self, timeout_s: float) -> None:
         """Wait until the loads in progress have ended, but no longer than `timeout_s`."""
@@ -109,9 +134,7 @@ class InferenceService:
             return self._invoke_once(request, as_copy=as_copy)
 
     def _invoke_once(self, request: Invoke, *, as_copy: bool) -> Answer:
-        requests.PREDICT_LIMIT_S.set(
-            max(PREDICT_LIMIT_S, request.window_s + PREDICT_AFTER_WINDOW_S)
-        )
+        _set_predict_limit(request)
         asked_at = self._clock.monotonic()
         with self._residence.lease(
             request.source,
@@ -121,9 +144,31 @@ class InferenceService:
         ) as (model, is_hit):
             wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
             body = request.payload.body
-            place = self._workload.place_for(model, model.speed.cost_s(len(body)))
-            with place, self._bodies.room_for(body):
+            with self._place_for(model, len(body)), self._bodies.room_for(body):
                 return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
+
+    def _place_for(
+        self, model: LoadedModel[Predictor], body_bytes: int
+    ) -> AbstractContextManager[None]:
+        """Return the turn of a call. Guests have turns of their own, and may wait for anything."""
+        if isinstance(model.resident, GuestPredictor):
+            return nullcontext()
+        return self._workload.place_for(model, model.speed.cost_s(body_bytes))
+
+    def _begin(self, guest: GuestPredictor, request: Invoke) -> GuestCall | None:
+        _set_predict_limit(request)
+        requests.REQUEST_ID.set(request.request_id)
+        try:
+            return guest.begin(request.payload)
+        except ModelyardError:
+            return None  # it ended: a call that may wait loads it again
+
+    def _finish(self, model: LoadedModel[Predictor], request: Invoke, call: GuestCall) -> Answer:
+        def finish(_: Request) -> Answer:
+            with self._residence.holding(model, request.source):
+                return self._predicted(model, request, lambda _: call.finish())
+
+        return answered(finish, request, self._metrics)
 
     def _answer(
         self,
@@ -133,10 +178,26 @@ class InferenceService:
         cache_hit: bool = True,
         wait_s: float = 0.0,
     ) -> Answer:
+        predict = model.resident.predict
+        return self._predicted(model, request, predict, cache_hit=cache_hit, wait_s=wait_s)
+
+    def _predicted(
+        self,
+        model: LoadedModel[Predictor],
+        request: Invoke,
+        predict: Callable[[Payload], Prediction],
+        *,
+        cache_hit: bool = True,
+        wait_s: float = 0.0,
+    ) -> Answer:
         began_at, cpu_at = self._clock.monotonic(), time.thread_time()
-        prediction = predicted(model.resident.predict, request.payload)
+        prediction = predicted(predict, request.payload)
         predict_s = self._clock.monotonic() - began_at
-        model.speed.learn(len(request.payload.body), predict_s, time.thread_time() - cpu_at)
+        if isinstance(model.resident, GuestPredictor):
+            cpu_s = model.resident.last_predict_s
+        else:
+            cpu_s = time.thread_time() - cpu_at
+        model.speed.learn(len(request.payload.body), predict_s, cpu_s)
         timings = Timings(cache_hit=cache_hit, wait_s=wait_s, predict_s=predict_s)
         return Answer(prediction=prediction, timings=timings)
 
@@ -164,3 +225,8 @@ class InferenceService:
         if not self._residence.unload(source):
             raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
         return Answer()
+
+
+def _set_predict_limit(request: Invoke) -> None:
+    """Tell guests how long the call may take."""
+    requests.PREDICT_LIMIT_S.set(max(PREDICT_LIMIT_S, request.window_s + PREDICT_AFTER_WINDOW_S))

@@ -8,7 +8,7 @@ from modelyard.domain.errors import CapacityError, ModelCrashedError, ModelNotRe
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Invoke, Request, Survey, Unload
 from modelyard.domain.values import ModelSource
-from modelyard.inference.service import InferenceService
+from modelyard.inference.service import InferenceService, UnfinishedCall
 from modelyard.local.copies import Forwarded
 from modelyard.local.envelopes.remote import RemoteProcess
 from modelyard.local.processes.health import Health, ProcessState
@@ -17,6 +17,8 @@ from modelyard.local.threads import CallThreads
 
 _TRIES = 2
 """A worker that ended is replaced; the model that it may have been ended by is then a guest."""
+_KEPT_S = 1.0
+"""How long the answer of a call that was begun is kept for the call that is to get it."""
 
 
 class RemoteWorkers:
@@ -78,6 +80,8 @@ class ServingWorkers:
         self._handle = handle
         self._others = others
         self._forwarded = Forwarded(clock)
+        self._begun: dict[str, asyncio.Future[Answer]] = {}
+        """Calls that `respond_now` began, by request id; each is made again at once."""
 
     @property
     def shards(self) -> int:
@@ -86,7 +90,23 @@ class ServingWorkers:
 
     def call_now(self, shard: int, request: Invoke) -> Answer | None:
         """Return the answer of a model that is loaded here and known to be fast."""
-        return self._service.answer_now(request)
+        return self.respond_now(request)
+
+    def respond_now(self, request: Invoke) -> Answer | None:
+        """Return the answer of this process, if it can be had at once.
+
+        A call that was begun and takes longer than expected is finished in a thread; whoever then
+        makes the call gets its answer.
+        """
+        if self._threads.are_busy:
+            return None
+        answer = self._service.answer_now(request)
+        if isinstance(answer, UnfinishedCall):
+            begun = self._threads.start(lambda call: call.finish(), answer)
+            self._begun[request.request_id] = begun
+            begun.add_done_callback(lambda _: self._forget_later(request.request_id))
+            return None
+        return answer
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the shard's answer: from this process, or from another worker.
@@ -97,6 +117,8 @@ class ServingWorkers:
         """
         if isinstance(request, Unload):
             return await self._unload(request, timeout_s)
+        if isinstance(request, Invoke) and request.request_id in self._begun:
+            shard = self._here
         if shard != self._here:
             return await self._call_other(shard, request, timeout_s)
         async with asyncio.timeout(timeout_s):
@@ -104,7 +126,15 @@ class ServingWorkers:
 
     async def respond(self, request: Request) -> Answer:
         """Return the answer of this process, from one of its threads."""
+        if isinstance(request, Invoke):
+            begun = self._begun.pop(request.request_id, None)
+            if begun is not None:
+                return await begun
         return await self._threads.run(self._handle, request)
+
+    def _forget_later(self, request_id: str) -> None:
+        """Drop the answer of a call that is not made again, because its client has left."""
+        asyncio.get_running_loop().call_later(_KEPT_S, self._begun.pop, request_id, None)
 
     async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
         if isinstance(request, Invoke) and self._has_or_gets_copy(request.source):

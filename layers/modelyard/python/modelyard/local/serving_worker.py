@@ -96,7 +96,7 @@ class ServingWorker:
         threads = CallThreads(options.limits.max_in_flight)
         backend = self._workers(threads, pulse)
         site = self._site(backend)
-        envelopes = EnvelopeServer(backend.respond, self._service.answer_now)
+        envelopes = EnvelopeServer(backend.respond, backend.respond_now)
         accepting = await envelopes.listen(listener)
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
         limiting = asyncio.create_task(connections.enforce_time_limits())

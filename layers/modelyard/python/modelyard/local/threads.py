@@ -25,13 +25,22 @@ class CallThreads:
         self._loop = asyncio.get_running_loop()
         self._pool = self._new_pool()
 
+    @property
+    def are_busy(self) -> bool:
+        """Whether as many calls are running as there may be."""
+        return self._running >= self._limit
+
     async def run(self, call: Callable[[Given], Result], given: Given) -> Result:
         """Return what the call returns. If this is cancelled, the call still runs to its end.
 
         Raises:
             CapacityError: as many calls are running as there may be, or no thread can be started.
         """
-        if self._running >= self._limit:
+        return await self.start(call, given)
+
+    def start(self, call: Callable[[Given], Result], given: Given) -> "asyncio.Future[Result]":
+        """Start a call; raises what `run` raises."""
+        if self.are_busy:
             raise CapacityError(f"too many calls in flight: {self._limit} in this process")
         self._calls += 1
         if self._calls % CALLS_OF_A_POOL == 0:
@@ -45,7 +54,7 @@ class CallThreads:
             # The call stays on the pool's queue: the next thread that is free makes it, and then
             # it is counted no longer.
             raise CapacityError("cannot start a thread for the call") from error
-        return await outcome
+        return outcome
 
     def _work(
         self, call: Callable[[Given], Result], given: Given, outcome: "asyncio.Future[Result]"

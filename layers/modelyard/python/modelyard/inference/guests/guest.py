@@ -9,6 +9,7 @@ import os
 import pickle
 import socket
 import sys
+import time
 from functools import partial
 
 import orjson
@@ -17,7 +18,7 @@ from modelyard.domain.envelope import Frame, render_answer
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.requests import REQUEST_ID, Answer
-from modelyard.domain.values import Payload
+from modelyard.domain.values import Payload, Timings
 from modelyard.inference.answering import predicted, refuse_too_large
 from modelyard.inference.guests.frame_socket import FrameSocket
 from modelyard.runtimes import registry, tensor_calls
@@ -51,8 +52,11 @@ def _answer(predictor: Predictor, request: Frame) -> Answer:
     content_type, accept, custom_attributes, request_id = orjson.loads(request.head)
     REQUEST_ID.set(request_id)
     payload = Payload(request.body, content_type, accept, custom_attributes)
+    began_at = time.monotonic()
     try:
-        answer = Answer(prediction=predicted(partial(tensor_calls.predict, predictor), payload))
+        prediction = predicted(partial(tensor_calls.predict, predictor), payload)
+        timings = Timings(predict_s=time.monotonic() - began_at)
+        answer = Answer(prediction=prediction, timings=timings)
         refuse_too_large(answer)
     except ModelyardError as error:
         return Answer(error=error)

@@ -9,6 +9,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from typing import NoReturn
 
 import orjson
 
@@ -53,6 +54,8 @@ class GuestPredictor:
     any more: calls raise ModelEndedError, and the model has to be loaded again.
     """
 
+    always_ends = True
+
     def __init__(
         self,
         plan: LoadPlan,
@@ -77,6 +80,8 @@ class GuestPredictor:
         self._number = 0
         self._is_ended = False
         self.memory_bytes = 0
+        self.last_predict_s = 0.0
+        """How long the last prediction took in the process itself."""
         self._connection, theirs = socket.socketpair()
         weakref.finalize(self, self._connection.close)
         self._connection.settimeout(LOOK_EVERY_S)
@@ -105,18 +110,15 @@ class GuestPredictor:
         """
         limit_s = PREDICT_LIMIT_S.get()
         self._turns.take(limit_s)
-        try:
-            if self.has_ended():
-                raise ModelEndedError("the model's process ended before this call: retry")
-            answer = self._parsed(self._exchange(payload, limit_s))
-            self._measure()
-        finally:
-            self._turns.leave()
-        if answer.prediction is not None:
-            return answer.prediction
-        if isinstance(answer.error, ModelError):
-            raise answer.error
-        raise PredictionError("the model failed while predicting")
+        return self._begin(payload, limit_s).finish()
+
+    def begin(self, payload: Payload) -> "GuestCall | None":
+        """Send a call without waiting for its answer; return None if another one is running.
+
+        Raises:
+            ModelEndedError, ModelCrashedError: as `predict`.
+        """
+        return self._begin(payload, PREDICT_LIMIT_S.get()) if self._turns.take_now() else None
 
     def close(self) -> None:
         """End the process, which frees all of its memory."""
@@ -136,7 +138,9 @@ class GuestPredictor:
 
     def _load(self, plan: LoadPlan, limit_s: float) -> tuple[bool, Signature]:
         """Load the model in the guest; returns whether it needs its files, and its signature."""
-        frame = self._ask(Frame(b"", pickle.dumps(plan)), limit_s)
+        on_wait = self._watch(limit_s)
+        self._send(Frame(b"", pickle.dumps(plan)), on_wait)
+        frame = self._receive(on_wait)
         head = orjson.loads(frame.head)
         if "error" in head:
             error = parse_answer(frame).error
@@ -148,25 +152,54 @@ class GuestPredictor:
             self._give_up("its answer cannot be read")
             raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
 
-    def _exchange(self, payload: Payload, limit_s: float) -> Frame:
-        request_id = REQUEST_ID.get()
-        self._printer.request_id = request_id
-        told = (payload.content_type, payload.accept, payload.custom_attributes, request_id)
-        return self._ask(Frame(orjson.dumps(told), payload.body), limit_s)
+    def _begin(self, payload: Payload, limit_s: float) -> "GuestCall":
+        """Send a call; the turn is taken, and is left if this fails."""
+        try:
+            if self.has_ended():
+                raise ModelEndedError("the model's process ended before this call: retry")
+            request_id = REQUEST_ID.get()
+            self._printer.request_id = request_id
+            told = (payload.content_type, payload.accept, payload.custom_attributes, request_id)
+            on_wait = self._watch(limit_s)
+            self._send(Frame(orjson.dumps(told), payload.body), on_wait)
+        except BaseException:
+            self._turns.leave()
+            raise
+        return GuestCall(lambda: self._finish(on_wait), self._connection)
 
-    def _ask(self, request: Frame, limit_s: float) -> Frame:
-        """Send a request and return its answer; end the guest when there is none in time."""
+    def _finish(self, on_wait: Callable[[], None]) -> Prediction:
+        try:
+            answer = self._parsed(self._receive(on_wait))
+            self.last_predict_s = answer.timings.predict_s
+            self._measure()
+        finally:
+            self._turns.leave()
+        if answer.prediction is not None:
+            return answer.prediction
+        if isinstance(answer.error, ModelError):
+            raise answer.error
+        raise PredictionError("the model failed while predicting")
+
+    def _send(self, request: Frame, on_wait: Callable[[], None]) -> None:
         self._number += 1
         try:
-            on_wait = self._watch(limit_s)
             self._frames.send(self._number, request, on_wait)
+        except OSError:
+            self._crashed()
+
+    def _receive(self, on_wait: Callable[[], None]) -> Frame:
+        """Return the answer to what was sent last; end the guest when there is none in time."""
+        try:
             received = self._frames.receive(on_wait)
         except (BrokenFrameError, OSError):
             received = None
         if received is None or received[0] != self._number:
-            self._log_end(self._end())
-            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED)
+            self._crashed()
         return received[1]
+
+    def _crashed(self) -> NoReturn:
+        self._log_end(self._end())
+        raise ModelCrashedError(messages.MODEL_PROCESS_EXITED)
 
     def _watch(self, limit_s: float) -> Callable[[], None]:
         """Return what to call while a call waits: it ends the guest at the limits."""
@@ -229,6 +262,24 @@ class GuestPredictor:
         self._is_ended = True
         self.memory_bytes = 0
         return self._nursery.end_guest(self._guest)
+
+
+class GuestCall:
+    """A call that a guest answers now. Somebody has to call `finish`."""
+
+    def __init__(self, finish: Callable[[], Prediction], connection: socket.socket) -> None:
+        self._finish = finish
+        self._connection = connection
+
+    def is_answered(self, wait_s: float) -> bool:
+        """Wait for the answer, but no longer than `wait_s`; return whether it is there."""
+        arrived = select.poll()
+        arrived.register(self._connection, select.POLLIN)
+        return bool(arrived.poll(wait_s * 1e3))
+
+    def finish(self) -> Prediction:
+        """Return the prediction; raises what `GuestPredictor.predict` raises."""
+        return self._finish()
 
 
 def _told(status: int) -> str:

@@ -34,14 +34,21 @@ class Turns:
         """How long a turn takes on average."""
 
     def take(self, limit_s: float) -> None:
-        """Wait for the turn; `leave` ends it.
+        """Take the turn, and wait for it if necessary; `leave` ends it.
 
         Raises:
             CapacityError: too many calls wait, or this one has waited for too long.
         """
-        if not self._turn.acquire(blocking=False):
+        if not self.take_now():
             self._wait(limit_s)
+            self._began_at = self._now()
+
+    def take_now(self) -> bool:
+        """Take the turn if nobody has it; return whether that was so."""
+        if not self._turn.acquire(blocking=False):
+            return False
         self._began_at = self._now()
+        return True
 
     def leave(self) -> None:
         """End the turn that `take` began."""

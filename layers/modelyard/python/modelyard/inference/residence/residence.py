@@ -90,9 +90,15 @@ class Residence(Generic[R]):
             CapacityError, DependencyError: it could not be loaded now.
         """
         model, is_hit = self._acquire(source, window_s, patience_s, as_copy=as_copy)
-        try:
+        with self.holding(model, source):
             yield model, is_hit
-        except (ModelCrashedError, ModelEndedError):  # the next call loads it again
+
+    @contextmanager
+    def holding(self, model: LoadedModel[R], source: ModelSource) -> Iterator[None]:
+        """Release a leased model in the end. If its process ends, the next call loads it again."""
+        try:
+            yield
+        except (ModelCrashedError, ModelEndedError):
             self._models.retire(model)
             raise
         finally:

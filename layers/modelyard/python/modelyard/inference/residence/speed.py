@@ -19,7 +19,7 @@ class Speed:
     __slots__ = ("_cpu_s_per_byte", "_fast_bytes", "_fast_calls", "_is_bounded")
 
     def __init__(self, resident: Resident) -> None:
-        """A model is never fast unless its runtime says that its calls always end."""
+        """A model is never fast unless its predictor says that its calls always end."""
         self._is_bounded: bool = getattr(resident, "always_ends", False)
         self._fast_calls = 0
         self._fast_bytes = 0
