@@ -78,10 +78,9 @@ class Residence(Generic[R]):
     ) -> Iterator[tuple[LoadedModel[R], bool]]:
         """Yield the loaded model, and whether it was already loaded when the call came.
 
-        `as_copy` loads it into memory that is free, without evicting others.
-
-        Waits up to `window_s` for a load. Does not wait at all when the load is expected to take
-        longer than `patience_s`, which is how long the client will retry in all.
+        `as_copy` loads it into memory that is free, without evicting others. Waits for a load up to
+        `window_s`, and not at all when it is expected to take longer than `patience_s`, which is
+        how long the client will retry in all.
 
         Raises:
             TargetModelNotFoundError: the repository does not have it.
@@ -117,8 +116,7 @@ class Residence(Generic[R]):
         self._models.measure(model)
         if not source.keep_loaded:
             self._models.retire(model)
-        is_closed = self._models.release(model)
-        if is_closed and not source.keep_loaded:  # this was the last call that shared it
+        if self._models.release(model) and not source.keep_loaded:  # no other call shares it
             self._artifacts.evict(model.artifact)
 
     def unload(self, source: ModelSource) -> bool:
@@ -236,10 +234,8 @@ class Residence(Generic[R]):
         is_deleted = isinstance(error, TargetModelNotFoundError)
         is_deleted = is_deleted and not isinstance(error, TargetModelForbiddenError)
         if not is_deleted and self.is_loaded(source.model_id):
-            logger.warning(
-                "revalidation failed, serving the loaded copy",
-                extra={"model": str(source.model_id), "reason": error.message},
-            )
+            told = {"model": str(source.model_id), "reason": error.message}
+            logger.warning("revalidation failed, serving the loaded copy", extra=told)
         elif isinstance(error, TargetModelNotFoundError):
             with self._lock:
                 slot.artifact, slot.missing, slot.failure = None, error, None
@@ -386,9 +382,8 @@ class Residence(Generic[R]):
             ModelyardError: it failed, or has been running for `MAX_LOAD_S`.
         """
         now = self._clock.monotonic()
-        expected_s = None
-        if load.estimate_s is not None:
-            expected_s = max(0.0, load.started_at + load.estimate_s - now)
+        ends_at = None if load.estimate_s is None else load.started_at + load.estimate_s
+        expected_s = None if ends_at is None else max(0.0, ends_at - now)
         if expected_s is None or expected_s <= started_at + patience_s - now:
             load.ended.wait(max(0.0, started_at + window_s - now))
             now = self._clock.monotonic()
