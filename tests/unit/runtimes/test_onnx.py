@@ -99,10 +99,14 @@ def test_wrong_shape_is_rejected_with_both_shapes(linear, body, got):
     [
         pytest.param(
             b'{"dataframe_split": {"data": [[1]]}}',
-            "\"dataframe_split\", as MLflow takes it: this model takes an object of 'x', or rows",
+            r"input 'x' takes float32 \[\*, 4\], got \[1, 1\]",
             id="mlflow",
         ),
-        pytest.param(b'{"instances": [[1]]}', "this model takes an object of 'x'", id="instances"),
+        pytest.param(
+            b'{"inputs": [{"name": "y", "data": [1]}]}',
+            "as Triton and KServe take them: this model takes an object of 'x', or rows",
+            id="tensors",
+        ),
         pytest.param(b'{"y": [[1]]}', "takes the inputs 'x', got 'y'", id="another name"),
         pytest.param(b"{}", "takes the inputs 'x', got none", id="no name"),
         pytest.param(b'["a", "b", "c", "d"]', "input 'x': the values are", id="text"),

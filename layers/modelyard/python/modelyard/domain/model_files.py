@@ -69,7 +69,7 @@ _NEVER_PACKED = frozenset(
 _COMPANIONS = frozenset(
     {
         *("added_tokens.json", "config.json", "generation_config.json", "manifest.json"),
-        *("metadata.json", "preprocessor_config.json", "special_tokens_map.json"),
+        *("metadata.json", "modelyard.json", "preprocessor_config.json", "special_tokens_map.json"),
         *("tokenizer.json", "tokenizer_config.json", "vocab.json", "input_example.json"),
         *("serving_input_example.json", "mlmodel", "registered_model_meta"),
         *("readme", "license", "licence", "notice", "changelog", "makefile", "dockerfile"),

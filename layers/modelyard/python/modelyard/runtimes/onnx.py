@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 # ONNX Runtime for Linux reports usage unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -14,11 +15,18 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
+from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError, PredictionError, UnsupportedAcceptError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import memory, onnx_feed, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import array_codec, json_codec, media_types, tensor_codec
+from modelyard.runtimes.codecs import (
+    array_codec,
+    json_codec,
+    media_types,
+    table_codec,
+    tensor_codec,
+)
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES
 from modelyard.runtimes.onnx_feed import Array, OnnxInput
 
@@ -27,6 +35,8 @@ _THREADS = 1
 _FATAL_ONLY = 4
 
 _CSV_DIMENSIONS = 2
+_WRAPPERS = ("inputs", "instances", "dataframe_split", "dataframe_records")
+"""Names of inputs that are also members of other servers' bodies: here the model's own count."""
 
 _NO_MEMORY = ("Available memory of ", "Failed to allocate memory", "bad_alloc")
 _INSUFFICIENT_STORAGE = 507
@@ -121,6 +131,7 @@ class OnnxModel:
         self._outputs = [node.name for node in outputs]
         self._output_nodes = outputs
         self._is_classifier = _is_classifier(outputs)
+        self._takes_wrappers = any(one.name in _WRAPPERS for one in self._inputs)
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
@@ -175,6 +186,9 @@ class OnnxModel:
         """
         kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
         accept = media_types.answer_type(payload.accept, array_codec.TYPES)
+        if table_codec.is_wrapped(payload.body, kind) and not self._takes_wrappers:
+            of_mlflow = replace(payload, content_type=protocol_bodies.MLFLOW)
+            return tensor_models.predict(self, of_mlflow)
         inputs = [*self._inputs, *self._optional_inputs]
         outputs = self._run(onnx_feed.from_body(inputs, payload.body, kind))
         return Prediction(self._encode(outputs, accept), accept)

@@ -20,7 +20,9 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import (
+    answer_options,
     memory,
+    sklearn_columns,
     sklearn_structure,
     sklearn_versions,
     skops_file,
@@ -52,7 +54,9 @@ def load(plan: LoadPlan) -> Predictor:
         raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
     is_skops = plan.model_file is not None and _is_skops(plan.model_file)
     width = sklearn_structure.check(estimator) if is_skops else 1
-    return SklearnPredictor(estimator, _measured(estimator) or plan.memory_bytes, width)
+    memory_bytes = _measured(estimator) or plan.memory_bytes
+    output = answer_options.of_artifact(plan.model_dir)
+    return SklearnPredictor(estimator, memory_bytes, width, output)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -69,27 +73,49 @@ class SklearnPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, estimator: Any, memory_bytes: int, width: int) -> None:
-        """`width` is how many values it computes for one row at a time, at most."""
+    def __init__(
+        self, estimator: Any, memory_bytes: int, width: int, output: str | None = None
+    ) -> None:
+        """`width` is how many values it computes for one row at a time, at most.
+
+        `output` is what calls get that name no output.
+        """
         self._estimator = estimator
         self.memory_bytes = memory_bytes
         self._width = width
         # KMeans and its like compute in the type they were fitted on, and refuse the other one.
         self._takes_doubles = False
+        self._offered = tensor_models.offered(
+            [name for name in _METHODS if callable(getattr(estimator, name, None))], output
+        )
+        self.columns: Sequence[str] = list(getattr(estimator, "feature_names_in_", ()))
+        self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
+        self._selects_columns = bool(self.columns) and sklearn_columns.selects_columns(estimator)
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer one body; a single flat row is a batch of one."""
+        """Answer one body; a single flat row is a batch of one.
+
+        Rows without names are float32, as on SageMaker, unless the estimator selects columns by
+        name: it gets a data frame.
+        """
         kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
         answer = media_types.answer_type(payload.accept, array_codec.TYPES)
+        answered = tensor_models.predict_table(self, payload, kind, answer)
+        if answered is not None:
+            return answered
+        name = tensor_models.output_of_call(payload, self._offered)
         array = array_codec.decode(payload.body, kind)
-        rows = feature_rows.rows_of(array, is_text=kind != NPY)
-        return Prediction(array_codec.encode(self._labels(rows), answer), answer)
+        if self._selects_columns:
+            rows = self._frame(self._by_place(array))
+        else:
+            rows = feature_rows.rows_of(array, is_text=kind != NPY)
+        return Prediction(array_codec.encode(self._labels(rows, name), answer), answer)
 
     @property
     def signature(self) -> Signature:
         """One input of rows, and an output for each method that the estimator has."""
         columns = getattr(self._estimator, "n_features_in_", None)
-        outputs = (self._output_spec(name) for name in self._methods)
+        outputs = (self._output_spec(name) for name in self._offered)
         return tensor_models.rows_signature("sklearn_estimator", columns, "FP64", outputs)
 
     def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
@@ -102,17 +128,13 @@ class SklearnPredictor:
             InputRejectedError: the estimator refuses the inputs, or has no such method.
             PredictionError: it failed.
         """
-        names = tensor_models.chosen(wanted, self._methods, usual=1)
+        names = tensor_models.chosen(wanted, self._offered, usual=1)
         rows = self._rows(inputs)
         return {name: _texts(self._labels(rows, name)) for name in names}
 
     def close(self) -> None:
         """Drop the estimator."""
         del self._estimator
-
-    @property
-    def _methods(self) -> list[str]:
-        return [name for name in _METHODS if callable(getattr(self._estimator, name, None))]
 
     def _output_spec(self, name: str) -> TensorSpec:
         found = getattr(self._estimator, "classes_", None)
@@ -127,25 +149,48 @@ class SklearnPredictor:
         return TensorSpec(name, "FP64", (-1, -1))
 
     def _rows(self, inputs: Mapping[str, Array]) -> Any:
-        names = getattr(self._estimator, "feature_names_in_", None)
-        columns = tensor_models.columns_of(inputs, None if names is None else list(names))
+        columns = tensor_models.columns_of(inputs, self.columns or None)
         if columns is None:
             (array,) = inputs.values()
+            if self._selects_columns:
+                return self._frame(self._by_place(array))
             is_text = array.dtype.kind == "O"
             if is_text and not hasattr(self._estimator, "n_features_in_"):
                 return array.reshape(-1)  # vectorizers take one text per row
             return array.reshape(1, -1) if array.ndim == 1 else array
-        if names is None:
+        if not self.columns:
             return np.column_stack(list(columns.values()))
+        return self._frame(columns)
+
+    def _by_place(self, array: Array) -> dict[str, Array]:
+        rows = array.reshape(1, -1) if array.ndim == 1 else array
+        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
+            raise InputRejectedError(
+                f"the model takes rows of {len(self.columns)} values, got an array of the shape "
+                f"{list(array.shape)}"
+            )
+        return {name: rows[:, place] for place, name in enumerate(self.columns)}
+
+    def _frame(self, columns: Mapping[str, Array]) -> Any:
+        """Return a data frame of columns by name.
+
+        Raises:
+            InputRejectedError: numbers stand where the model learned texts: it would take them for
+                a value that it does not know.
+        """
+        for name in self.text_columns:
+            if columns[name].dtype.kind not in "OUS":
+                raise InputRejectedError(f"column {name!r} holds text in this model, got numbers")
         pandas = importlib.import_module("pandas")  # for such estimators only
-        return pandas.DataFrame(columns)
+        return pandas.DataFrame(dict(columns))
 
     def _labels(self, rows: Any, method: str = "predict") -> Any:
         if getattr(rows, "dtype", None) == np.float32 and self._takes_doubles:
             rows = rows.astype(np.float64)
         answer_size.refuse_scores(len(rows) if np.ndim(rows) else 1, self._width)
         try:
-            return np.asarray(getattr(self._estimator, method)(rows))
+            found = getattr(self._estimator, method)(rows)
+            return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
         except ValueError as error:
             if "dtype mismatch" in str(error) and getattr(rows, "dtype", None) == np.float32:
                 self._takes_doubles = True

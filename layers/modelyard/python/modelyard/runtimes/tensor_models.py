@@ -1,15 +1,24 @@
 """Models that take named arrays and return named arrays, and the bodies that hold them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from modelyard.domain import protocol_bodies
-from modelyard.domain.errors import InputRejectedError, PredictionError
+from modelyard.domain.errors import InputRejectedError, ModelLoadError, PredictionError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes.codecs import array_codec, json_codec, media_types, row_codec, tensor_codec
+from modelyard.runtimes import answer_options
+from modelyard.runtimes.codecs import (
+    array_codec,
+    json_codec,
+    media_types,
+    row_codec,
+    table_codec,
+    tensor_codec,
+)
 from modelyard.runtimes.codecs.media_types import JSON
 
 Array = np.ndarray[Any, Any]
@@ -31,6 +40,24 @@ class TensorModel(Protocol):
             InputRejectedError: the inputs or the names of outputs are not the model's.
             PredictionError: the model failed.
         """
+        ...
+
+
+class SelectingModel(Predictor, Protocol):
+    """A model of rows that knows the names of its columns, if it was trained with names."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns in the model's order; empty if it knows none."""
+        ...
+
+    @property
+    def text_columns(self) -> Collection[str]:
+        """The columns that hold text."""
+        ...
+
+    def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        """Return outputs as `TensorModel.infer` does."""
         ...
 
 
@@ -61,8 +88,31 @@ def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
         inputs = {declared[0].name: rows_of(inputs, None)}  # a graph whose one input has them all
     elif not request.is_named:
         inputs = {declared[0].name if len(declared) == 1 else ROWS: inputs[row_codec.UNNAMED]}
-    outputs = _inferred(predictor, inputs, payload, ())
+    output = answer_options.of_call(payload)
+    outputs = _inferred(predictor, inputs, payload, [] if output is None else [output])
     return Prediction(row_codec.encode(request, outputs), JSON)
+
+
+def predict_table(
+    model: "SelectingModel", payload: Payload, kind: str, answer: str
+) -> Prediction | None:
+    """Return the answer to a body with column names or text; None for plain rows of numbers.
+
+    A body of MLflow or TensorFlow Serving gets an answer of the same form, with `predictions`.
+
+    Raises:
+        InputRejectedError: the body is not valid, or does not have the model's columns.
+    """
+    if table_codec.is_wrapped(payload.body, kind):
+        return _predict_rows(model, replace(payload, content_type=protocol_bodies.MLFLOW))
+    columns = table_codec.decode(
+        payload.body, kind, payload.content_type, model.columns, model.text_columns
+    )
+    if columns is None:
+        return None
+    output = answer_options.of_call(payload)
+    (found,) = model.infer(columns, [] if output is None else [output]).values()
+    return Prediction(array_codec.encode(found, answer), answer)
 
 
 def _inferred(
@@ -86,6 +136,32 @@ def chosen(wanted: Sequence[str], offered: Sequence[str], usual: int | None = No
             f"the model has no output {unknown[0][:80]!r}; it has {', '.join(offered)}"
         )
     return list(wanted) or list(offered[:usual])
+
+
+def offered(names: Sequence[str], usual: str | None) -> list[str]:
+    """Return the names of a model's outputs, the usual one first.
+
+    Raises:
+        ModelLoadError: the model has no such output.
+    """
+    if usual is None:
+        return list(names)
+    if usual not in names:
+        raise ModelLoadError(
+            f"{answer_options.FILE}: the model has no output {usual[:80]!r}; it has "
+            f"{', '.join(names)}"
+        )
+    return [usual, *(name for name in names if name != usual)]
+
+
+def output_of_call(payload: Payload, names: Sequence[str]) -> str:
+    """Return which of these outputs a call wants, the first one if it does not say.
+
+    Raises:
+        InputRejectedError: the model has no such output.
+    """
+    output = answer_options.of_call(payload)
+    return chosen([] if output is None else [output], names, usual=1)[0]
 
 
 def rows_signature(

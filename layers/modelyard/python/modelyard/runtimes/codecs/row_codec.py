@@ -83,7 +83,7 @@ def _instances(value: Any) -> RowRequest:
     if not isinstance(value, list) or not value:
         raise InputRejectedError("instances must be a list with one item for each row")
     if isinstance(value[0], dict):
-        return RowRequest(_columns_of(value))
+        return RowRequest(columns_of(value))
     array = array_codec.from_values(value)
     return RowRequest({UNNAMED: array.reshape(-1, 1) if array.ndim == 1 else array})
 
@@ -92,7 +92,7 @@ def _inputs(value: Any) -> RowRequest:
     if isinstance(value, dict) and value:
         return RowRequest({name: array_codec.from_values(one) for name, one in value.items()})
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return RowRequest(_columns_of(value))
+        return RowRequest(columns_of(value))
     return RowRequest({UNNAMED: array_codec.from_values(value)})
 
 
@@ -100,7 +100,12 @@ def _column_inputs(value: Any) -> RowRequest:
     return RowRequest(_inputs(value).inputs, answers_columns=True)
 
 
-def _split(value: Any) -> RowRequest:
+def split(value: Any) -> RowRequest:
+    """Return the columns of a data frame in pandas's orient "split".
+
+    Raises:
+        InputRejectedError: it is not one.
+    """
     data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, list) or not data or not all(isinstance(row, list) for row in data):
         raise InputRejectedError("dataframe_split must have columns and data, a list of rows")
@@ -111,30 +116,48 @@ def _split(value: Any) -> RowRequest:
         raise InputRejectedError("columns must be a list of names")
     if len(set(names)) != len(names) or any(len(row) != len(names) for row in data):
         raise InputRejectedError(f"each row must have the {len(names)} columns, each named once")
-    return RowRequest(_named(list(map(str, names)), data), is_frame=True)
+    return RowRequest(named(list(map(str, names)), data), is_frame=True)
 
 
 def _records(value: Any) -> RowRequest:
     if not isinstance(value, list) or not value:
         raise InputRejectedError("dataframe_records must be a list of objects")
-    return RowRequest(_columns_of(value), is_frame=True)
+    return RowRequest(columns_of(value), is_frame=True)
 
 
-def _columns_of(records: Sequence[Any]) -> dict[str, Array]:
+def columns_of(records: Sequence[Any]) -> dict[str, Array]:
+    """Return the columns of objects with the same keys, by these.
+
+    Raises:
+        InputRejectedError: they are not such objects.
+    """
     first = records[0]
     for record in records:
         if not isinstance(record, dict) or record.keys() != first.keys() or not record:
             raise InputRejectedError("all rows must be objects with the same keys")
     names = list(first)
-    return _named(names, [[record[name] for name in names] for record in records])
+    return named(names, [[record[name] for name in names] for record in records])
 
 
-def _named(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Array]:
+def named(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Array]:
+    """Return rows as columns by name; null is NaN.
+
+    Raises:
+        InputRejectedError: a value is a list or an object.
+    """
     columns = zip(names, zip(*rows, strict=True), strict=True)
     try:
-        return {name: array_codec.from_values(list(column)) for name, column in columns}
+        return {name: _column(list(column)) for name, column in columns}
     except InputRejectedError as error:
         raise InputRejectedError(f"a column: {error.message}") from error
+
+
+def _column(values: list[Any]) -> Array:
+    if not any(isinstance(value, str) for value in values):
+        return array_codec.from_values(values)
+    if any(isinstance(value, list | dict) for value in values):
+        raise InputRejectedError("texts and lists cannot be in one column")
+    return np.array([np.nan if value is None else value for value in values], object)
 
 
 _TENSORFLOW_SERVING: dict[str, Callable[[Any], RowRequest]] = {
@@ -142,7 +165,7 @@ _TENSORFLOW_SERVING: dict[str, Callable[[Any], RowRequest]] = {
     "inputs": _column_inputs,
 }
 _MLFLOW: dict[str, Callable[[Any], RowRequest]] = {
-    "dataframe_split": _split,
+    "dataframe_split": split,
     "dataframe_records": _records,
     "instances": _instances,
     "inputs": _inputs,

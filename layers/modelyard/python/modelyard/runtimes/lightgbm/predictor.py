@@ -1,6 +1,6 @@
 """LightGBM boosters, answered as `Booster.predict` of LightGBM's Python package answers rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import memory, tensor_models
+from modelyard.runtimes import answer_options, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
@@ -38,7 +38,10 @@ def load(plan: LoadPlan) -> "LightGBMPredictor":
         booster = Booster(model.content)
     except LibraryError as error:
         raise ModelLoadError(f"LightGBM refuses the model: {reason(error)}") from error
-    return LightGBMPredictor(booster, model, memory.trees_bytes(plan.model_file))
+    memory_bytes = memory.trees_bytes(plan.model_file)
+    return LightGBMPredictor(
+        booster, model, memory_bytes, answer_options.of_artifact(plan.model_dir)
+    )
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -65,7 +68,10 @@ class LightGBMPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, booster: Booster, model: ModelText, memory_bytes: int) -> None:
+    def __init__(
+        self, booster: Booster, model: ModelText, memory_bytes: int, output: str | None = None
+    ) -> None:
+        """`output` is what calls get that name no output."""
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._names = model.feature_names
@@ -74,13 +80,34 @@ class LightGBMPredictor:
         self._classes = model.classes
         self._has_probabilities = model.objective in _CLASSIFIERS
         self._categories = dict(zip(model.categorical, model.categories, strict=False))
+        self._offered = tensor_models.offered(
+            [name for name in _OUTPUTS if name != PREDICT_PROBA or self._has_probabilities], output
+        )
 
     def predict(self, payload: Payload) -> Prediction:
         """Return a score for each row, or a list of scores from a model of several classes."""
         kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
         answer = media_types.answer_type(payload.accept, array_codec.TYPES)
+        answered = tensor_models.predict_table(self, payload, kind, answer)
+        if answered is not None:
+            return answered
+        name = tensor_models.output_of_call(payload, self._offered)
         rows = self._rows(array_codec.decode(payload.body, kind))
-        return Prediction(array_codec.encode(self._output(rows, PREDICT), answer), answer)
+        return Prediction(array_codec.encode(self._output(rows, name), answer), answer)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, if the model was trained with names."""
+        return self._names if self._has_names else ()
+
+    @property
+    def text_columns(self) -> Collection[str]:
+        """The columns whose categories are text."""
+        return {
+            self._names[place]
+            for place, values in self._categories.items()
+            if any(isinstance(value, str) for value in values)
+        }
 
     @property
     def signature(self) -> Signature:
@@ -99,8 +126,7 @@ class LightGBMPredictor:
         Raises:
             InputRejectedError: the inputs are not the model's columns, or an output is unknown.
         """
-        offered = [name for name in _OUTPUTS if name != PREDICT_PROBA or self._has_probabilities]
-        names = tensor_models.chosen(wanted, offered, usual=1)
+        names = tensor_models.chosen(wanted, self._offered, usual=1)
         rows = self._rows(self._numbers(inputs))
         return {name: self._output(rows, name) for name in names}
 

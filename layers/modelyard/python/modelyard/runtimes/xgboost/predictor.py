@@ -17,7 +17,7 @@ from modelyard.domain.errors import (
     UnsupportedContentTypeError,
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import memory, tensor_models
+from modelyard.runtimes import answer_options, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, csv_codec, json_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
@@ -44,7 +44,8 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
         from modelyard.runtimes.xgboost import package
 
         content = bytes(package.unpickled(plan).save_raw("ubj"))
-    return XGBoostPredictor(Booster(content), kept_bytes)
+    output = answer_options.of_artifact(plan.model_dir)
+    return XGBoostPredictor(Booster(content), kept_bytes, output)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -84,10 +85,14 @@ class XGBoostPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, booster: Booster, memory_bytes: int) -> None:
+    def __init__(self, booster: Booster, memory_bytes: int, output: str | None = None) -> None:
+        """`output` is what calls get that name no output."""
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._features = booster.features
+        self._output = output
+        if output is not None:
+            tensor_models.offered(self._offered, output)
         kind = booster.kind
         # Tree boosters predict in parallel; XGBoost promises nothing for linear ones.
         self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
@@ -104,6 +109,10 @@ class XGBoostPredictor:
             if kind == CSV
             else self._of_sparse(payload.body)
         )
+        if (output := answer_options.of_call(payload) or self._output) is not None:
+            names = tensor_models.chosen([output], self._offered)
+            if names == [PREDICT_PROBA]:
+                scores = _probabilities(np.array(scores, np.float32)).tolist()
         return Prediction(_encode(scores, answer), answer)
 
     @property
@@ -120,8 +129,8 @@ class XGBoostPredictor:
         Raises:
             InputRejectedError: the inputs are not the model's columns, or an output is unknown.
         """
-        offered = [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
-        names = tensor_models.chosen(wanted, offered, usual=1)
+        usual = [self._output] if self._output is not None else [PREDICT]
+        names = tensor_models.chosen(wanted or usual, self._offered)
         feature_names = self._booster.feature_names if len(inputs) > 1 else []
         rows = tensor_models.rows_of(inputs, feature_names or None)
         if rows.shape[1] != self._features:
@@ -137,6 +146,10 @@ class XGBoostPredictor:
     def close(self) -> None:
         """Drop the booster."""
         del self._booster
+
+    @property
+    def _offered(self) -> list[str]:
+        return [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
 
     @cached_property
     def _objective(self) -> str:

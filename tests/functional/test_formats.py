@@ -1,11 +1,18 @@
-"""LightGBM models through the door: archive, file and folder, from a folder and from S3."""
+"""LightGBM models and pipelines with columns, as users call them."""
 
 import json
 
+import joblib
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
+from tests.functional import artifacts
 from tests.functional.served import Served, over_each_repository
 from tests.models import archives, lightgbm_models
 
@@ -44,3 +51,24 @@ def test_hostile_model_is_refused_and_others_are_answered(served: Served, unharm
 
     with pytest.raises(served.sdk.exceptions.ModelError, match="LightGBM model is damaged: tree 0"):
         served.invoke("hostile.txt", CSV)
+
+
+def test_pipeline_takes_records_and_names_its_output(served: Served) -> None:
+    """A pipeline is a pickle, so this goes through a process of its own."""
+    frame = pd.DataFrame(
+        {"age": [30, 60, 40, 50], "city": ["Dallas", "Austin", "Austin", "Dallas"]}
+    )
+    columns = ColumnTransformer([("texts", OneHotEncoder(), ["city"])], remainder="passthrough")
+    pipeline = make_pipeline(columns, LogisticRegression()).fit(frame, ["no", "yes", "yes", "no"])
+    target = served.publish(artifacts.packed(lambda to: joblib.dump(pipeline, to / "model.joblib")))
+    body = frame.to_json(orient="records").encode()
+
+    answer = served.invoke(
+        target,
+        body,
+        "code",
+        ContentType="application/json",
+        Accept="application/json;output=predict_proba",
+    )
+
+    assert np.array_equal(json.loads(answer["Body"].read()), pipeline.predict_proba(frame))

@@ -1,0 +1,239 @@
+"""Rows with column names and text, and the choice of an output, as `InvokeEndpoint` takes them."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from modelyard.domain.errors import InputRejectedError, ModelLoadError
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry
+from tests.models import lightgbm_models, onnx_models, sklearn_models, xgboost_models
+
+DICE = np.random.default_rng(1)
+FRAME = pd.DataFrame(
+    {
+        "age": DICE.integers(20, 70, 1000),
+        "city": DICE.choice(["Dallas", "Austin, TX"], 1000),
+        "zip": DICE.choice(["02139", "75001"], 1000),
+        "income": DICE.normal(size=1000),
+    }
+)
+LABELS = np.where((FRAME["age"] > 40) & (FRAME["city"] == "Dallas"), "yes", "no")
+HEAD = FRAME.head(5)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Any:
+    columns = ColumnTransformer(
+        [
+            ("numbers", StandardScaler(), ["age", "income"]),
+            ("texts", OneHotEncoder(handle_unknown="ignore"), ["city", "zip"]),
+        ]
+    )
+    return make_pipeline(columns, LogisticRegression()).fit(FRAME, LABELS)
+
+
+@pytest.fixture
+def predictor(pipeline: Any, tmp_path: Path) -> Any:
+    joblib.dump(pipeline, tmp_path / "model.joblib")
+    return loaded(tmp_path)
+
+
+def loaded(folder: Path) -> Any:
+    return registry.load(registry.plan_load(folder, allow_code=True))
+
+
+def records(frame: pd.DataFrame = HEAD) -> list[dict[str, Any]]:
+    return json.loads(frame.to_json(orient="records"))
+
+
+def split(frame: pd.DataFrame = HEAD) -> dict[str, Any]:
+    return {name: json.loads(frame.to_json(orient="split"))[name] for name in ("columns", "data")}
+
+
+def ask(predictor: Any, body: Any, kind: str = "application/json", **headers: str) -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return json.loads(predictor.predict(Payload(content, kind, **headers)).body)
+
+
+def lines(items: list[Any]) -> bytes:
+    return "\n".join(map(json.dumps, items)).encode()
+
+
+BODIES = {
+    "records": (records(), "application/json"),
+    "lines": (lines(records()), "application/jsonlines"),
+    "split": (split(), "application/json"),
+    "columns in another order": (split(HEAD[["zip", "income", "age", "city"]]), "application/json"),
+    "rows in the order of the columns": (split()["data"], "application/json"),
+    "CSV with a header": (HEAD.to_csv(index=False).encode(), "text/csv"),
+    "CSV without a header": (HEAD.to_csv(index=False, header=False).encode(), "text/csv"),
+    "CSV that says so": (HEAD.to_csv(index=False).encode(), "text/csv; header=present"),
+}
+WRAPPED = {
+    "dataframe_split": {"dataframe_split": split()},
+    "dataframe_records": {"dataframe_records": records()},
+    "instances": {"signature_name": "serving_default", "instances": records()},
+    "inputs": {"inputs": {name: HEAD[name].tolist() for name in HEAD}},
+}
+
+
+@pytest.mark.parametrize("form", BODIES)
+def test_pipeline_answers_as_for_a_data_frame(predictor: Any, pipeline: Any, form: str) -> None:
+    body, kind = BODIES[form]
+
+    assert ask(predictor, body, kind) == pipeline.predict(HEAD).tolist()
+
+
+@pytest.mark.parametrize("form", WRAPPED)
+def test_bodies_of_other_servers_get_answers_of_their_form(
+    predictor: Any, pipeline: Any, form: str
+) -> None:
+    assert ask(predictor, WRAPPED[form]) == {"predictions": pipeline.predict(HEAD).tolist()}
+
+
+def test_thousand_rows_equal_the_framework(predictor: Any, pipeline: Any) -> None:
+    answer = ask(predictor, split(FRAME.round(6)), accept="application/json;output=predict_proba")
+
+    assert np.array_equal(answer, pipeline.predict_proba(FRAME.round(6)))
+
+
+def test_one_record_is_a_batch_of_one(predictor: Any, pipeline: Any) -> None:
+    assert ask(predictor, records()[0]) == pipeline.predict(HEAD.head(1)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"zip": 2139}, "column 'zip' holds text in this model, got numbers"),
+        ({"zip": None, "state": "TX"}, "'state' is not a column of the model"),
+    ],
+)
+def test_values_that_would_be_answered_wrong_are_refused(
+    predictor: Any, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputRejectedError, match=words):
+        ask(predictor, [one | change for one in records()])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        ([{"age": 1, "city": "Dallas", "income": 2}], "application/json", "'zip' is missing"),
+        ([{"age": 1}, {"city": 2}], "application/json", "objects with the same keys"),
+        ([[1, 2]], "application/json", "takes rows of 4 values"),
+        ({"dataframe_split": {"columns": ["a"]}}, "application/json", "columns and data"),
+        ({"inputs": [{"name": "x", "shape": [1]}]}, "application/json", "as Triton and KServe"),
+        (b"age,age\n1,2\n", "text/csv;header=present", "name each column once"),
+        (b"age\n", "text/csv;header=present", "must have a row"),
+        (b"1,2\n", "text/csv;header=maybe", "allowed: present, absent"),
+    ],
+)
+def test_what_does_not_fit_is_refused(predictor: Any, body: Any, kind: str, words: str) -> None:
+    with pytest.raises(InputRejectedError, match=words):
+        ask(predictor, body, kind)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"accept": "application/json;output=decision_function"},
+        {"custom_attributes": "a=b, output=decision_function"},
+    ],
+)
+def test_call_names_an_output(predictor: Any, pipeline: Any, headers: dict[str, str]) -> None:
+    answer = ask(predictor, records(), **headers)
+
+    assert answer == pytest.approx(pipeline.decision_function(HEAD).tolist(), rel=1e-6)
+
+
+def test_unknown_output_is_refused_with_those_there_are(predictor: Any) -> None:
+    with pytest.raises(InputRejectedError, match="no output 'shap'; it has predict, predict_proba"):
+        ask(predictor, records(), accept="application/json;output=shap")
+
+
+def test_artifact_names_its_output(pipeline: Any, tmp_path: Path) -> None:
+    joblib.dump(pipeline, tmp_path / "model.joblib")
+    (tmp_path / "modelyard.json").write_text('{"output": "predict_proba"}')
+    predictor = loaded(tmp_path)
+
+    assert len(ask(predictor, records())[0]) == 2
+    assert ask(predictor, records(), accept="application/json;output=predict")[0] in ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('{"output": "transform"}', "the model has no output 'transform'; it has predict,"),
+        ('{"method": "predict"}', 'must be an object; allowed: {"output": "NAME"}'),
+        ('{"output": 1}', "must be the name of an output"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    pipeline: Any, tmp_path: Path, settings: str, words: str
+) -> None:
+    joblib.dump(pipeline, tmp_path / "model.joblib")
+    (tmp_path / "modelyard.json").write_text(settings)
+
+    with pytest.raises(ModelLoadError, match=r"modelyard\.json") as refused:
+        loaded(tmp_path)
+
+    assert words in refused.value.message
+
+
+def test_lightgbm_takes_names_and_categories(tmp_path: Path) -> None:
+    booster, frame = lightgbm_models.of_frame()
+    lightgbm_models.save(booster, tmp_path / "model.txt")
+    predictor = loaded(tmp_path)
+    expected = booster.predict(frame).tolist()
+
+    assert ask(predictor, frame.to_csv(index=False).encode(), "text/csv") == expected
+    assert ask(predictor, {"dataframe_records": frame.to_dict("records")}) == {
+        "predictions": expected
+    }
+    assert ask(predictor, [list(row) for row in frame.astype(object).to_numpy()]) == expected
+
+
+def test_lightgbm_answers_the_output_that_is_named(tmp_path: Path) -> None:
+    lightgbm_models.save(lightgbm_models.trained(), tmp_path / "model.txt")
+
+    found = ask(loaded(tmp_path), [[1, 2, 3, 4]], accept="application/json; output=pred_contribs")
+
+    assert np.array_equal(
+        found, lightgbm_models.trained().predict(np.array([[1.0, 2, 3, 4]]), pred_contrib=True)
+    )
+
+
+def test_xgboost_classifier_answers_probabilities(tmp_path: Path) -> None:
+    booster = xgboost_models.trained_booster(objective="multi:softprob", num_class=3)
+    xgboost_models.save(booster, tmp_path / "model.ubj")
+    predictor = loaded(tmp_path)
+    row, named = b"1,2,3,4,5,6", "application/json;output=predict_proba"
+
+    assert ask(predictor, row, "text/csv", accept=named) == ask(predictor, row, "text/csv")
+
+
+def test_onnx_takes_bodies_of_other_servers(tmp_path: Path) -> None:
+    onnx_models.linear_onnx(tmp_path, 2, 1)
+
+    answer = ask(loaded(tmp_path), {"instances": [[1, 1, 1, 1], [2, 2, 2, 2]]})
+
+    assert answer == {"predictions": [[9.0], [17.0]]}
+
+
+def test_rows_without_names_are_float32_as_before(tmp_path: Path) -> None:
+    sklearn_models.linear_joblib(tmp_path, 1, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ask(loaded(tmp_path), [[0.1, 0, 0, 0]]) == [float(np.float32(0.1))]
