@@ -382,8 +382,7 @@ class Residence(Generic[R]):
             ModelyardError: it failed, or has been running for `MAX_LOAD_S`.
         """
         now = self._clock.monotonic()
-        ends_at = None if load.estimate_s is None else load.started_at + load.estimate_s
-        expected_s = None if ends_at is None else max(0.0, ends_at - now)
+        expected_s = load.expected_s(now)
         if expected_s is None or expected_s <= started_at + patience_s - now:
             load.ended.wait(max(0.0, started_at + window_s - now))
             now = self._clock.monotonic()

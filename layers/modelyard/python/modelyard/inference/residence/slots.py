@@ -47,6 +47,12 @@ class PendingLoad:
     """What was loaded. It is leased until there are no users: each call can lease it first."""
     ended: threading.Event = field(default_factory=threading.Event)
 
+    def expected_s(self, now: float) -> float | None:
+        """Return how much longer it will take; None if that cannot be known."""
+        return (
+            None if self.estimate_s is None else max(0.0, self.started_at + self.estimate_s - now)
+        )
+
 
 @dataclass(slots=True)
 class Slot:
