@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from tests.redteam.self_naming import Model
+from tests.redteam.self_naming import LATE, LATE_S, Model
 from tests.redteam.target import Reply, Target, attacked, call, request
 from tests.redteam.verdict import Verdict
 
@@ -35,6 +35,7 @@ class Churn:
         self.targets = targets
         self.verdict = verdict
         self.models = [Model(folder, number) for number in range(1, MODELS + 1)]
+        self._newest: dict[tuple[int, str], tuple[float, int]] = {}
         self.killed_at = 0.0
         self.is_over = threading.Event()
         for model in self.models:
@@ -54,19 +55,34 @@ class Churn:
                     self.verdict.lost.append(f"{model.name}: {error!r}")
                 self.verdict.answers["no response around a kill"] += 1
                 continue
-            self._judge(model, reply, began)
+            self._judge(target, model, reply, began)
 
-    def _judge(self, model: Model, reply: Reply, began: float) -> None:
-        self.verdict.answers[reply.kind] += 1
+    def _judge(self, target: Target, model: Model, reply: Reply, began: float) -> None:
+        kind, ended = reply.kind, time.monotonic()
         if reply.status == 200:
-            problem = model.judge(reply.number(), began, time.monotonic())
-            if problem is not None:
+            problem = model.judge(reply.number(), began, ended)
+            if self._has_come_back(target, model, round(reply.number()), began, ended):
+                problem = f"{model.name}: {round(reply.number())} answered after a newer version"
+            if problem == LATE:
+                kind = "200, of a version replaced long before"
+            elif problem is not None:
                 self.verdict.wrong.append(problem)
-        elif reply.kind == "400 ValidationError":
+        elif kind == "400 ValidationError":
             if model.was_there(began):
                 self.verdict.wrong.append(f"{model.name} is there: {reply.body[:200]!r}")
-        elif reply.kind not in FINE:
-            self.verdict.wrong.append(f"{model.name}: {reply.kind} {reply.body[:200]!r}")
+        elif kind not in FINE:
+            self.verdict.wrong.append(f"{model.name}: {kind} {reply.body[:200]!r}")
+        self.verdict.answers[kind] += 1
+
+    def _has_come_back(
+        self, target: Target, model: Model, answer: int, began: float, ended: float
+    ) -> bool:
+        """Return whether the server answered a newer version long before this call began."""
+        place = target.port, model.name
+        seen_at, newest = self._newest.get(place, (ended, 0))
+        if answer > newest:
+            self._newest[place] = ended, answer
+        return answer < newest and seen_at + LATE_S < began
 
     def write(self, dice: random.Random, own: list[Model]) -> None:
         """Replace and delete models."""

@@ -16,6 +16,7 @@ from tests.models.xgboost_models import constant_booster
 VERSIONS = 1000
 """An answer is the model's number times this, plus its version: exact in float32."""
 WAYS = ("rename", "in place", "folder", "archive")
+LATE = "late"
 LATE_S = 10.0
 """How long after its end a version may still answer: the time to revalidate, to settle, to load."""
 
@@ -79,16 +80,22 @@ class Model:
             self._now(None)
 
     def judge(self, answer: float, began: float, ended: float) -> str | None:
-        """Return what is wrong with an answer to a call from `began` to `ended`, or None."""
+        """Return what is wrong with an answer to a call from `began` to `ended`, or None.
+
+        `LATE` stands for a version that was replaced long before. The first calls after a pause may
+        get it, since it answers until the next one is loaded.
+        """
         number, version = divmod(round(answer), VERSIONS)
         if number != self.number:
             return f"{self.name} answered as model {number}"
         events = list(self._events)
-        for event, following in zip(events, [*events[1:], None], strict=True):
-            until = following.at if following else float("inf")
-            if version in event.versions and event.at <= ended and began <= until + LATE_S:
-                return None
-        return f"{self.name} answered version {version}, not current for {LATE_S:g} s"
+        known = [event for event in events if version in event.versions and event.at <= ended]
+        if not known:
+            return f"{self.name} answered version {version}, which there was not"
+        after = events.index(known[-1]) + 1
+        if after < len(events) and began > events[after].at + LATE_S:
+            return LATE
+        return None
 
     def was_there(self, began: float) -> bool:
         """Return whether the model was there, all the time since `LATE_S` before `began`."""
