@@ -26,7 +26,10 @@ def test_schema_describes_every_promised_route_and_no_other() -> None:
 
 
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="needs `make schema`, which installs it")
-def test_answers_of_every_route_are_as_described(tmp_path: Path) -> None:
-    done = schema_run.run(str(SCHEMATHESIS), "--max-examples", "10", "--seed", "1")
+@pytest.mark.parametrize("schema", [schema_run.SCHEMA, schema_run.PROTOCOLS])
+def test_answers_of_every_route_are_as_described(schema: Path) -> None:
+    options = ("--max-examples", "10", "--seed", "1")
+
+    done = schema_run.run(str(SCHEMATHESIS), *options, schema=schema)
 
     assert done.returncode == 0, done.stdout

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -100,6 +102,17 @@ def test_a_column_that_is_missing_or_unknown_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputRejectedError, match="input 'width' is not a column"):
         inferred(predictor, size=ROWS[:, 0], width=ROWS[:, 0])
     assert len(inferred(predictor, size=ROWS[:, 0])["predict"]["data"]) == 1000
+
+
+def test_a_sparse_result_is_an_array(tmp_path: Path) -> None:
+    labels = csr_matrix(np.column_stack((KINDS, 1 - KINDS)))
+    model = OneVsRestClassifier(LogisticRegression()).fit(ROWS, labels)
+    joblib.dump(model, tmp_path / "model.joblib")
+
+    found = inferred(loaded(tmp_path), rows=ROWS)["predict"]
+
+    assert found["shape"] == [1000, 2]
+    assert found["data"] == model.predict(ROWS).toarray().reshape(-1).tolist()
 
 
 def test_texts_of_a_vectorizer_are_one_for_each_row(tmp_path: Path) -> None:

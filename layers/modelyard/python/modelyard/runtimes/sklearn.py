@@ -146,6 +146,8 @@ class SklearnPredictor:
             return TensorSpec(name, tensor_codec.datatype_of(dtype) or "FP64", shape)
         if name == "predict_proba" and classes is not None:
             return TensorSpec(name, "FP64", (-1, len(classes)))
+        if name == "decision_function" and classes is not None and len(classes) == 2:
+            return TensorSpec(name, "FP64", (-1,))
         return TensorSpec(name, "FP64", (-1, -1))
 
     def _rows(self, inputs: Mapping[str, Array]) -> Any:
@@ -190,7 +192,6 @@ class SklearnPredictor:
         answer_size.refuse_scores(len(rows) if np.ndim(rows) else 1, self._width)
         try:
             found = getattr(self._estimator, method)(rows)
-            return found.toarray() if hasattr(found, "toarray") else np.asarray(found)
         except ValueError as error:
             if "dtype mismatch" in str(error) and getattr(rows, "dtype", None) == np.float32:
                 self._takes_doubles = True
@@ -198,6 +199,10 @@ class SklearnPredictor:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
+        if not hasattr(found, "toarray"):
+            return np.asarray(found)
+        answer_size.refuse_scores(*found.shape)  # it is sparse, and may be small only as such
+        return found.toarray()
 
 
 def _texts(array: Array) -> Array:
