@@ -35,8 +35,8 @@ from modelyard.inference.workload import Workload, busy
 
 PREDICT_LIMIT_S = 60.0
 """How long a prediction may take at least: longer than callers wait whose window is short."""
-BRIEF_S = 0.002
-"""How long an event loop waits for a guest whose last calls took less than half of it."""
+BRIEF_S = 0.004
+"""How long an event loop waits for a guest whose last calls took half of it at most."""
 PREDICT_AFTER_WINDOW_S = 35.0
 """How much longer than its window a call may take; callers wait for 30 s of it."""
 

@@ -2,7 +2,7 @@
 
 from modelyard.domain.ports import Resident
 
-FAST_CPU_S = 0.001
+FAST_CPU_S = 0.002
 FAST_S = 0.02
 """Processor time says how long a call takes by itself; other processes may still delay it."""
 MIN_CALLS = 2
