@@ -113,7 +113,7 @@ def test_function_that_was_idle_for_weeks_answers_the_stock_sdk(
     deployment: EmulatedDeployment, models: DirectoryModels, mode: str
 ) -> None:
     """Lambda takes longer to prepare it than the window of one call."""
-    models.put("model.onnx", artifacts.onnx())
+    models.put("model.onnx", artifacts.onnx(features=6))
     deployment.functions.find(INFERENCE).deactivate(waking_s=4.0)
     session = boto3.session.Session(region_name=REGION, **KEYS)
     config = Config(retries={"mode": mode}, read_timeout=60)
