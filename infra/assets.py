@@ -8,11 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from aws_cdk import AssetHashType, IgnoreMode
+from aws_cdk import AssetHashType
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 
-from infra.image_context import BYTECODE, DOCKERFILE, ROOT, build_arguments, lay_out
+from infra.image_context import DOCKERFILE, build_arguments, lay_out
+from infra.package_parts import OF_LAYER, ROOT, copy_package
 from infra.settings import PlannedEndpoint
 from modelyard.aws.function_table import FunctionTable, render_function_table
 
@@ -28,12 +29,10 @@ def function_code(name: str) -> lambda_.Code:
 
 
 def package_code() -> lambda_.Code:
-    """Return the package `modelyard` as a layer."""
-    return lambda_.Code.from_asset(
-        str(ROOT / "layers" / "modelyard"),
-        exclude=["*", "!python", "!python/**", *BYTECODE],
-        ignore_mode=IgnoreMode.GIT,
-    )
+    """Return the part of the package `modelyard` that zip functions run, as a layer."""
+    folder = _new_folder(BUILD / "packages")
+    copy_package(OF_LAYER, folder / "python" / "modelyard")
+    return lambda_.Code.from_asset(str(_named_by_content(folder)))
 
 
 def dependencies_code(architecture: str) -> lambda_.Code:
@@ -85,10 +84,14 @@ def image_code(
 
 def _image_context(endpoint: PlannedEndpoint) -> Path:
     """Write what the Dockerfile copies to a folder that is named by its content."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    context = Path(tempfile.mkdtemp(dir=IMAGES))
+    context = _new_folder(IMAGES)
     lay_out(endpoint, context)
     return _named_by_content(context)
+
+
+def _new_folder(parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent))
 
 
 def _named_by_content(folder: Path) -> Path:

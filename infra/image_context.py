@@ -4,23 +4,23 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from infra.package_parts import BYTECODE, OF_IMAGES, ROOT, copy_package
 from infra.settings import PlannedEndpoint
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.endpoints import Endpoint
 
-ROOT = Path(__file__).parent.parent
 DOCKERFILE = "functions/inference/Dockerfile"
 PROJECT_FOLDER = "/var/task/project"
 PROJECT_FILE = ".modelyard.json"
-BYTECODE = ("__pycache__", "*.pyc")
 _UNDEPLOYED = shutil.ignore_patterns(*BYTECODE, ".*")
 
 
 def lay_out(endpoint: PlannedEndpoint, context: Path) -> None:
     """Fill the folder `context` for the image of an endpoint."""
-    for part in ("functions/inference", "layers/modelyard/python"):
-        shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*BYTECODE))
+    part = "functions/inference"
+    shutil.copytree(ROOT / part, context / part, ignore=shutil.ignore_patterns(*BYTECODE))
+    copy_package(OF_IMAGES, context / "layers/modelyard/python/modelyard")
     project = context / "project"
     if endpoint.project is None:
         project.mkdir()

@@ -7,7 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from infra.image_context import ROOT, lay_out
+from infra.image_context import lay_out
+from infra.package_parts import ROOT
 from infra.settings import PlannedEndpoint
 
 CONFIG = Path(__file__).parent / "project" / "cortex.yaml"
