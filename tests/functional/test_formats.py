@@ -1,6 +1,7 @@
 """LightGBM models and pipelines with columns, as users call them."""
 
 import json
+from pathlib import Path
 
 import joblib
 import lightgbm
@@ -72,3 +73,30 @@ def test_pipeline_takes_records_and_names_its_output(served: Served) -> None:
     )
 
     assert np.array_equal(json.loads(answer["Body"].read()), pipeline.predict_proba(frame))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_python_function_of_mlflow_is_served_from_its_folder(
+    served: Served, tmp_path: Path
+) -> None:
+    import mlflow.pyfunc
+
+    (tmp_path / "doubled.py").write_text(
+        "import mlflow\n\n\n"
+        "class Doubled(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        return (model_input['x'] * 2).to_numpy()\n\n\n"
+        "mlflow.models.set_model(Doubled())\n"
+    )
+    folder = tmp_path / "model"
+    mlflow.pyfunc.save_model(folder, python_model=str(tmp_path / "doubled.py"), pip_requirements=[])
+    for path in filter(Path.is_file, folder.rglob("*")):
+        key = f"mlflow-doubled/{path.relative_to(folder).as_posix()}"
+        served.repository.put(key, path.read_bytes())
+    body = json.dumps({"dataframe_records": [{"x": 1}, {"x": 2.5}]}).encode()
+
+    answer = served.invoke("mlflow-doubled", body, "code", ContentType="application/json")
+
+    assert json.loads(answer["Body"].read()) == {"predictions": [2.0, 5.0]}
+    with pytest.raises(served.sdk.exceptions.ModelError, match="MLmodel runs code of the artifact"):
+        served.invoke("mlflow-doubled", body, "safe", ContentType="application/json")

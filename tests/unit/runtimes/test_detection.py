@@ -216,18 +216,26 @@ FUNCTION = "  python_function:\n    env:\n      conda: conda.yaml\n    loader_mo
 
 
 @pytest.mark.parametrize(
-    ("flavours", "words"),
+    "flavours",
     [
-        ([FUNCTION.format("mlflow.pyfunc.model")], "only the flavour python_function"),
-        ([FUNCTION.format("m"), "  pytorch:\n    code: null"], "names the flavour pytorch"),
-        (["  keras:\n    code: null", FUNCTION.format("m")], "names the flavour keras"),
+        [FUNCTION.format("mlflow.pyfunc.model")],
+        [FUNCTION.format("m"), "  pytorch:\n    code: null"],
+        ["  keras:\n    code: null", FUNCTION.format("m")],
     ],
 )
-def test_mlflow_model_of_a_flavour_that_is_not_served_is_named(tmp_path, flavours, words):
+def test_mlflow_model_that_only_mlflow_can_load_is_a_python_function(tmp_path, flavours):
     sklearn_models.linear_joblib(tmp_path, 1, 0, name="python_model.pkl")
     (tmp_path / "MLmodel").write_text(MLMODEL.format("\n".join(flavours)))
 
-    with pytest.raises(ArtifactInvalidError, match=f"MLmodel .*{words}.* code/inference.py"):
+    assert found(tmp_path) == ("pyfunc", "MLmodel")
+
+
+def test_mlflow_model_of_a_flavour_that_is_not_served_is_named(tmp_path):
+    (tmp_path / "MLmodel").write_text(MLMODEL.format("  mleap:\n    code: null"))
+
+    with pytest.raises(
+        ArtifactInvalidError, match=r"MLmodel names the flavour mleap.*mlflow\.onnx"
+    ):
         detection.find_model(tmp_path)
 
 

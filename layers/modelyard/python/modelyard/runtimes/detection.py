@@ -45,7 +45,10 @@ def find_model(model_dir: Path) -> Candidate:
         ArtifactInvalidError: no file is a model, or several are, or it is an MLflow model of a
             flavour that is not served.
     """
-    if why := foreign_formats.mlflow_refusal(model_dir):
+    flavours = foreign_formats.mlflow_flavours(model_dir)
+    if foreign_formats.needs_mlflow(flavours):
+        return Candidate("pyfunc", model_dir / "MLmodel")
+    if why := foreign_formats.mlflow_refusal(flavours):
         raise ArtifactInvalidError(f"the artifact cannot be loaded: {why}")
     candidates = find_candidates(model_dir)
     if len(candidates) == 1:

@@ -4,6 +4,7 @@ Names and first bytes tell; no framework is imported and nothing is parsed.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,23 +109,27 @@ def _found(path: Path) -> _ForeignFormat | None:
     return by_content or next((known for known in _FORMATS if suffix in known.suffixes), None)
 
 
-def mlflow_refusal(model_dir: Path) -> str | None:
-    """Return why an MLflow model cannot be served, or None for a flavour that is, or no MLmodel."""
+def mlflow_flavours(model_dir: Path) -> list[str]:
+    """Return the flavours that the `MLmodel` of a folder lists; none without such a file."""
     path = model_dir / "MLmodel"
     if not path.is_file():
-        return None
+        return []
     with path.open("rb") as file:
         text = file.read(_MOST_DESCRIPTION_BYTES).decode(errors="replace")
     listed = _MLFLOW_FLAVOURS.search(text)
-    flavours = _MLFLOW_FLAVOUR.findall(listed[1]) if listed else []
+    return _MLFLOW_FLAVOUR.findall(listed[1]) if listed else []
+
+
+def needs_mlflow(flavours: Sequence[str]) -> bool:
+    """Return whether only MLflow's own package can load a model of these flavours."""
+    return _MLFLOW_FUNCTION in flavours and _MLFLOW_SERVED.isdisjoint(flavours)
+
+
+def mlflow_refusal(flavours: Sequence[str]) -> str | None:
+    """Return why an MLflow model cannot be served, or None for a flavour that is, or none."""
     if not flavours or not _MLFLOW_SERVED.isdisjoint(flavours):
         return None
-    native = [name for name in flavours if name != _MLFLOW_FUNCTION]
-    if native:
-        instead = "log the model with mlflow.onnx, or write a code/inference.py"
-        return f"its MLmodel names the flavour {native[0]}, which is not served: {instead}"
     return (
-        "its MLmodel names only the flavour python_function (mlflow.pyfunc), which is not served: "
-        "log the model with mlflow.sklearn, mlflow.xgboost or mlflow.onnx, or write a "
-        "code/inference.py whose model_fn calls mlflow.pyfunc.load_model"
+        f"its MLmodel names the flavour {flavours[0]}, which is not served without the flavour "
+        "python_function: log the model with mlflow.onnx, or write a code/inference.py"
     )

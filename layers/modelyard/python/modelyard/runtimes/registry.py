@@ -52,6 +52,7 @@ _EXTRAS = {
     "lightgbm": "lightgbm",
     "onnx": "onnx",
     "sklearn": "sklearn",
+    "pyfunc": "mlflow",
     "script": "onnx",
     "saved_model": "tensorflow",
 }
@@ -59,7 +60,7 @@ _EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "5"
+_PLANS_VERSION = "6"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -180,14 +181,17 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
     kind = file_edges.format
     if found.runtime == "xgboost":
         version_gate.check(found.path, file_edges)
-    runs_code = _runs_code(found.path, kind)
+    is_function = found.runtime == "pyfunc"
+    runs_code = is_function or _runs_code(found.path, kind)
     is_pickled = runs_code and found.runtime == "sklearn"
     graph = onnx_graph.examine(found.path) if found.runtime == "onnx" else None
     return ArtifactPlan(
         runtime=found.runtime,
         file=found.path.relative_to(model_dir).as_posix(),
         format=kind,
-        memory_bytes=memory.estimate(found.runtime, model_dir, found.path, kind),
+        memory_bytes=memory.estimate(
+            found.runtime, model_dir, None if is_function else found.path, kind
+        ),
         runs_code=runs_code,
         basis=_basis(found.runtime),
         warnings=sklearn_versions.warnings(found.path) if is_pickled else (),

@@ -1,0 +1,107 @@
+"""MLflow models of the flavour python_function: what MLflow's own server answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+
+from modelyard.domain import protocol_bodies
+from modelyard.domain.errors import CodeNotAllowedError, InputRejectedError, PredictionError
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry, tensor_calls
+
+FRAME = pd.DataFrame({"city": ["Houston", "Dallas"], "area": [1.5, 2.0]})
+RECORDS = FRAME.to_dict("records")
+SPLIT = {"columns": ["area", "city"], "data": [[1.5, "Houston"], [2, "Dallas"]]}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
+
+
+class Prices(mlflow.pyfunc.PythonModel):
+    """Answers the area times `factor`, twice that in Houston."""
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        if (model_input["area"] < 0).any():
+            raise ValueError("an area is negative")
+        places = model_input["city"].map({"Houston": 2.0}).fillna(1.0)
+        return (model_input["area"] * places * params["factor"]).to_numpy()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mlflow") / "model"
+    signature = infer_signature(FRAME, pd.Series([1.0]), params={"factor": 10.0})
+    mlflow.pyfunc.save_model(path, python_model=Prices(), signature=signature, pip_requirements=[])
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(folder: Path) -> Any:
+    return registry.load(registry.plan_load(folder, allow_code=True))
+
+
+def ask(predictor: Any, body: Any, kind: str = "application/json") -> Any:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return json.loads(predictor.predict(Payload(content, kind)).body)
+
+
+def test_code_must_be_allowed(folder: Path) -> None:
+    with pytest.raises(CodeNotAllowedError, match="MLmodel runs code of the artifact"):
+        registry.plan_load(folder, allow_code=False)
+
+    assert registry.plan_load(folder, allow_code=True).own_process
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (RECORDS, "application/json"),
+        (SPLIT, "application/json"),
+        ([["Houston", 1.5], ["Dallas", 2]], "application/json"),
+        ({"city": ["Houston", "Dallas"], "area": [1.5, 2]}, "application/json"),
+        (b"area,city\n1.5,Houston\n2,Dallas\n", "text/csv"),
+    ],
+)
+def test_rows_are_answered(predictor: Any, body: Any, kind: str) -> None:
+    assert ask(predictor, body, kind) == [30.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": SPLIT},
+        {"dataframe_records": RECORDS, "params": {"factor": 10.0}},
+        {"inputs": {"city": ["Houston", "Dallas"], "area": [1.5, 2.0]}},
+    ],
+)
+def test_bodies_of_mlflow_get_its_answer(predictor: Any, body: Any) -> None:
+    assert ask(predictor, body) == {"predictions": [30.0, 20.0]}
+
+
+def test_parameters_are_passed_on(predictor: Any) -> None:
+    body = {"dataframe_records": RECORDS, "params": {"factor": 1.0}}
+
+    assert ask(predictor, body) == {"predictions": [3.0, 2.0]}
+
+
+def test_routes_of_mlflow_take_it_too(predictor: Any) -> None:
+    body = json.dumps({"dataframe_records": RECORDS}).encode()
+
+    answer = tensor_calls.predict(predictor, Payload(body, protocol_bodies.MLFLOW))
+
+    assert json.loads(answer.body) == {"predictions": [30.0, 20.0]}
+
+
+@pytest.mark.parametrize("body", [[{"city": "Houston"}], [{"city": "Houston", "area": "x"}], 1])
+def test_rows_that_contradict_the_signature_are_refused(predictor: Any, body: Any) -> None:
+    with pytest.raises(InputRejectedError):
+        ask(predictor, body)
+
+
+def test_failure_of_the_model_is_its_own(predictor: Any) -> None:
+    with pytest.raises(PredictionError, match="the model failed: an area is negative"):
+        ask(predictor, [{"city": "Houston", "area": -1.0}])
