@@ -119,6 +119,14 @@ PROTOCOLS = [
         json.dumps({"inputs": {"rows": [ROW]}}).encode(),
         lambda response: response.json()["outputs"],
     ),
+    Protocol(
+        "MLflow CSV",
+        "/models/{model}/invocations",
+        {"content-type": "text/csv; charset=utf-8"},
+        b"a,b,c,d,e,f\n" + artifacts.ROW,
+        lambda response: response.json()["predictions"],
+        message="message",
+    ),
     *(
         Protocol(
             f"MLflow {form}",

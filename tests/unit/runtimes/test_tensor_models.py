@@ -84,13 +84,15 @@ def test_an_estimator_of_a_data_frame_gets_one(tmp_path: Path) -> None:
     records = predictions(
         predictor, protocol_bodies.MLFLOW, dataframe_records=FRAME.to_dict(orient="records")
     )
+    csv = Payload(FRAME.to_csv(index=False).encode(), protocol_bodies.MLFLOW_CSV)
+    of_csv = json.loads(tensor_calls.predict(predictor, csv).body)["predictions"]
     instances = predictions(
         predictor, protocol_bodies.TENSORFLOW_SERVING, instances=FRAME.to_dict(orient="records")
     )
 
     expected = model.predict(FRAME).tolist()
     assert tensors["datatype"] == "BYTES"
-    assert tensors["data"] == split == records == instances == expected
+    assert tensors["data"] == split == records == instances == of_csv == expected
 
 
 def test_a_column_that_is_missing_or_unknown_is_named(tmp_path: Path) -> None:

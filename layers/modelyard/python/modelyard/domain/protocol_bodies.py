@@ -14,6 +14,8 @@ TENSORFLOW_SERVING = "application/vnd.modelyard.tensorflow-serving+json"
 """JSON as TensorFlow Serving takes it: `instances` or `inputs`."""
 MLFLOW = "application/vnd.modelyard.mlflow+json"
 """JSON as MLflow's scoring server takes it: a data frame, `instances` or `inputs`."""
+MLFLOW_CSV = "application/vnd.modelyard.mlflow+csv"
+"""CSV as MLflow's scoring server takes it: a data frame, whose first line has the names."""
 _WITH_SIZE = re.compile(rf"{re.escape(MEDIA_TYPE)}\s*;\s*json-header-size=(\d{{1,9}})", re.I)
 
 
@@ -31,7 +33,7 @@ def is_of_a_protocol(content_type: str | None) -> bool:
     """Return whether a body of this content type has one of the forms of this module."""
     if content_type is None:
         return False
-    return content_type in (TENSORFLOW_SERVING, MLFLOW) or holds_tensors(content_type)
+    return content_type in (TENSORFLOW_SERVING, MLFLOW, MLFLOW_CSV) or holds_tensors(content_type)
 
 
 def json_bytes_of(content_type: str) -> int:

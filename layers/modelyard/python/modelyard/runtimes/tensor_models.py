@@ -19,7 +19,8 @@ from modelyard.runtimes.codecs import (
     table_codec,
     tensor_codec,
 )
-from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.runtimes.codecs.media_types import CSV, JSON
+from modelyard.runtimes.codecs.row_codec import RowRequest
 
 Array = np.ndarray[Any, Any]
 
@@ -81,7 +82,7 @@ def predict(predictor: Predictor, payload: Payload) -> Prediction:
 
 
 def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
-    request = row_codec.decode(payload.body, payload.content_type or "")
+    request = _rows_request(predictor, payload)
     inputs = request.inputs
     declared = predictor.signature.inputs
     if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *inputs):
@@ -91,6 +92,14 @@ def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
     output = answer_options.of_call(payload)
     outputs = _inferred(predictor, inputs, payload, [] if output is None else [output])
     return Prediction(row_codec.encode(request, outputs), JSON)
+
+
+def _rows_request(predictor: Predictor, payload: Payload) -> RowRequest:
+    if payload.content_type != protocol_bodies.MLFLOW_CSV:
+        return row_codec.decode(payload.body, payload.content_type or "")
+    texts = getattr(predictor, "text_columns", ())
+    columns = table_codec.decode(payload.body, CSV, f"{CSV};header=present", (), texts)
+    return RowRequest(columns or {}, is_frame=True)
 
 
 def predict_table(
