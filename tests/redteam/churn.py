@@ -153,10 +153,12 @@ def attack(seed: int, seconds: float, verdict: Verdict) -> None:
             ),
             threading.Thread(target=churn.disturb, args=(dice[-1],)),
         ]
-        for thread in threads:
-            thread.start()
-        time.sleep(seconds)
-        churn.is_over.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            time.sleep(seconds)
+        finally:
+            churn.is_over.set()
+            for thread in threads:
+                thread.join()
         churn.check_rest()
