@@ -86,6 +86,7 @@ def test_a_missing_number_is_nan() -> None:
         ({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, MLFLOW, "the 1 columns"),
         ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, MLFLOW, "named once"),
         ({"dataframe_split": {"columns": [[]], "data": [[1]]}}, MLFLOW, "a list of names"),
+        ({"dataframe_split": {"columns": [], "data": [[]]}}, MLFLOW, "a list of names"),
         ({"dataframe_records": {}}, MLFLOW, "a list of objects"),
     ],
 )

@@ -112,7 +112,11 @@ def split(value: Any) -> RowRequest:
     names = value.get("columns")
     if names is None:
         return RowRequest({UNNAMED: array_codec.from_values(data)})
-    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(one, str | int) for one in names)
+    ):
         raise InputRejectedError("columns must be a list of names")
     if len(set(names)) != len(names) or any(len(row) != len(names) for row in data):
         raise InputRejectedError(f"each row must have the {len(names)} columns, each named once")
