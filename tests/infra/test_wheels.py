@@ -19,6 +19,7 @@ LIBC = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in range(17, 35)))
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # pip fetches TensorFlow's wheels to read their metadata
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
 @pytest.mark.parametrize("pins", PINS, ids=[path.stem for path in PINS])
 def test_every_pin_of_an_image_is_there_for_its_processor(
@@ -37,7 +38,7 @@ def test_every_pin_of_an_image_is_there_for_its_processor(
             *("-r", str(needed)),
         ],
         check=True,
-        timeout=280,
+        timeout=880,
     )
 
 
