@@ -17,7 +17,7 @@ def test_half_a_minute_of_attacks_breaks_no_promise() -> None:
     assert {
         name: one.problems for name, one in verdicts.items() if any(one.problems.values())
     } == {}
-    assert all(sum(one.answers.values()) > 10 for one in verdicts.values())
+    assert [name for name, one in verdicts.items() if not one.answers] == []
 
 
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=WAYS)
