@@ -59,6 +59,14 @@ def test_model_without_trees_is_read() -> None:
     assert model_text.read(head + content[content.index(b"end of trees") :]).classes == 1
 
 
+def test_tree_that_is_too_deep_for_contributions_is_refused(monkeypatch) -> None:
+    content = lightgbm_models.trained(rounds=1).model_to_string(num_iteration=1).encode()
+    monkeypatch.setattr(model_text, "_DEEPEST", 1)
+
+    with pytest.raises(ModelLoadError, match="deeper than 1 splits"):
+        model_text.read(content)
+
+
 CHANGES = {
     "children out of the tree": (rb"left_child=\S+", b"left_child=99999", "there are not"),
     "leaves out of the tree": (rb"right_child=\S+", b"right_child=-99999", "there are not"),

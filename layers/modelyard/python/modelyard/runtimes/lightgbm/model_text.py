@@ -18,6 +18,8 @@ from modelyard.domain.errors import ModelLoadError
 _READ_VERSIONS = ("v2", "v3", "v4")
 _MOST_CLASSES = 1 << 16
 _MOST_FEATURES = 1 << 22
+_DEEPEST = 1_000
+"""Contributions are computed by recursion: the library needs stack and memory for each level."""
 _MOST_LEAVES = 1 << 24
 _MOST_LINES = 22
 """The library reads so many lines of a tree."""
@@ -182,6 +184,7 @@ def _check_tree(tree: Mapping[bytes, bytes], features: int) -> None:
     inner = children[children >= 0]
     _require(_all_in(children, -leaves, splits) and 0 not in inner, "children that there are not")
     _require(np.unique(inner).size == inner.size, "a node with two parents")
+    _require(_depth(children.reshape(2, splits)) <= _DEEPEST, f"deeper than {_DEEPEST} splits")
     _require(
         _all_in(_integers(tree[b"split_feature"], splits), 0, features),
         "a split by a feature that there is not",
@@ -189,6 +192,15 @@ def _check_tree(tree: Mapping[bytes, bytes], features: int) -> None:
     _check_categories(tree, splits, categories)
     if is_linear:
         _check_linear(tree, leaves, features)
+
+
+def _depth(children: Array) -> int:
+    """Return how many splits the longest way has, or `_DEEPEST` + 1 if it has more."""
+    level, depth = np.zeros(1, np.int64), 0
+    while level.size and depth <= _DEEPEST:
+        below = children[:, level]
+        level, depth = below[below >= 0], depth + 1
+    return depth
 
 
 def _check_categories(tree: Mapping[bytes, bytes], splits: int, categories: int) -> None:
