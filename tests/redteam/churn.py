@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from tests.redteam.self_naming import LATE, LATE_S, Model
+from tests.redteam.self_naming import LATE_S, Model
 from tests.redteam.target import Reply, Target, attacked, call, request
 from tests.redteam.verdict import Verdict
 
@@ -63,9 +63,7 @@ class Churn:
             problem = model.judge(reply.number(), began, ended)
             if self._has_come_back(target, model, round(reply.number()), began, ended):
                 problem = f"{model.name}: {round(reply.number())} answered after a newer version"
-            if problem == LATE:
-                kind = "200, of a version replaced long before"
-            elif problem is not None:
+            if problem is not None:
                 self.verdict.wrong.append(problem)
         elif kind == "400 ValidationError":
             if model.was_there(began):

@@ -16,9 +16,10 @@ from tests.models.xgboost_models import constant_booster
 VERSIONS = 1000
 """An answer is the model's number times this, plus its version: exact in float32."""
 WAYS = ("rename", "in place", "folder", "archive")
-LATE = "late"
-LATE_S = 10.0
-"""How long after its end a version may still answer: the time to revalidate, to settle, to load."""
+LATE_S = 30.0
+"""How long after its end a version may still answer: twice the time to revalidate, then the time to
+settle and to load.
+"""
 
 
 @functools.cache
@@ -80,11 +81,7 @@ class Model:
             self._now(None)
 
     def judge(self, answer: float, began: float, ended: float) -> str | None:
-        """Return what is wrong with an answer to a call from `began` to `ended`, or None.
-
-        `LATE` stands for a version that was replaced long before. The first calls after a pause may
-        get it, since it answers until the next one is loaded.
-        """
+        """Return what is wrong with an answer to a call from `began` to `ended`, or None."""
         number, version = divmod(round(answer), VERSIONS)
         if number != self.number:
             return f"{self.name} answered as model {number}"
@@ -94,7 +91,7 @@ class Model:
             return f"{self.name} answered version {version}, which there was not"
         after = events.index(known[-1]) + 1
         if after < len(events) and began > events[after].at + LATE_S:
-            return LATE
+            return f"{self.name} answered version {version}, which was replaced long before"
         return None
 
     def was_there(self, began: float) -> bool:

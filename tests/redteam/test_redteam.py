@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.redteam import run
-from tests.redteam.self_naming import LATE, LATE_S, VERSIONS, WAYS, Model, content
+from tests.redteam.self_naming import LATE_S, VERSIONS, WAYS, Model, content
 
 
 @pytest.mark.long
@@ -31,7 +31,8 @@ def test_judge_knows_which_versions_may_answer(tmp_path: Path, number: int) -> N
     assert model.judge(base + 1, now, time.monotonic()) is None  # it was current meanwhile
     assert model.judge(base + 3, now, time.monotonic()) is not None
     assert model.judge(base + VERSIONS + 2, now, time.monotonic()) is not None
-    assert model.judge(base + 1, time.monotonic() + LATE_S + 1, float("inf")) == LATE
+    late = model.judge(base + 1, time.monotonic() + LATE_S + 1, float("inf"))
+    assert late is not None and late.endswith("replaced long before")
 
 
 def test_deleted_model_is_not_missed(tmp_path: Path) -> None:

@@ -260,6 +260,33 @@ def test_old_copy_answers_until_the_update_is_loaded(scene: Scene) -> None:
     assert scene.ask("m") == b"v2"
 
 
+def test_first_call_after_a_pause_gets_the_update(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.put("m", b"v2")
+    scene.clock.advance(2 * REVALIDATE_S + 0.1)
+
+    assert scene.ask("m") == b"v2"
+
+
+def test_first_call_after_a_pause_waits_no_longer_than_its_window(scene: Scene) -> None:
+    scene.ask("m")
+    scene.repository.put("m", b"v2")
+    scene.clock.advance(2 * REVALIDATE_S + 0.1)
+
+    with scene.closed_gate():
+        assert scene.ask("m", window_s=0) == b"v1"
+
+
+def test_first_call_after_a_pause_gets_the_old_copy_when_the_update_is_broken(
+    scene: Scene,
+) -> None:
+    scene.ask("m")
+    scene.repository.put("m", b"bad v2")
+    scene.clock.advance(2 * REVALIDATE_S + 0.1)
+
+    assert scene.ask("m") == b"v1"
+
+
 def test_update_during_a_load_is_noticed_by_the_next_call(scene: Scene) -> None:
     with scene.closed_gate():
         with pytest.raises(ModelNotReadyError):

@@ -109,6 +109,13 @@ class Loader(Generic[R]):
             self._models.cancel(reservation)
             raise
 
+    def estimate_s(self, artifact: ModelArtifact) -> float | None:
+        """Return how long the load will take, or None when that is not known."""
+        load_s = self.estimates.estimate_s(artifact.size_bytes, "load")
+        if load_s is None or self._artifacts.is_staged(artifact):
+            return load_s
+        return self.estimates.estimate_s(artifact.size_bytes, "stage", "load")
+
     def touch(self, model: LoadedModel[R]) -> bool:
         """Mark the files of a loaded model as used now, so that others are evicted before them.
 

@@ -1,8 +1,9 @@
 """The models of one worker: leased to calls, loaded on demand, kept current.
 
 When the repository was not asked for `revalidate_s`, one call asks it for all others. A changed
-artifact is loaded beside the old copy, which answers until the new one is there. A model that is
-not loaded is loaded in a thread of its own, once for all callers, who wait no longer than their
+artifact is loaded beside the old copy, which answers until the new one is there; only the first
+calls after a pause wait for it, since the old copy may be much older than its window. A model that
+is not loaded is loaded in a thread of its own, once for all callers, who wait no longer than their
 window.
 """
 
@@ -46,6 +47,8 @@ MISSING_TTL_S = 3.0
 """How long a model that the repository does not have is answered as missing, at most."""
 CHECK_PATIENCE_S = 1.0
 """How long a call of a loaded model waits for the repository before the loaded copy answers."""
+PAUSE_S = 1.0
+"""After a pause of this time and twice `revalidate_s`, a call waits for a change to be loaded."""
 
 
 class Residence(Generic[R]):
@@ -143,7 +146,10 @@ class Residence(Generic[R]):
     ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
         slot = self._slots.of(source.model_id)
+        is_overdue = started_at - slot.checked_at > max(PAUSE_S, 2 * source.revalidate_s)
         self._revalidate(slot, source)
+        if is_overdue and self.is_loaded(source.model_id) and (load := slot.load) is not None:
+            load.ended.wait(max(0.0, started_at + window_s - self._clock.monotonic()))
         model = self._models.lease(source.model_id)
         if model is not None:
             return model, True
@@ -290,7 +296,7 @@ class Residence(Generic[R]):
             if slot.load is not None:
                 slot.load.users += callers
                 return slot.load
-            estimate_s = self._estimate_s(slot, artifact)
+            estimate_s = slot.last_load_s(artifact) or self._loader.estimate_s(artifact)
             now = self._clock.monotonic()
             load = slot.load = PendingLoad(artifact, now, estimate_s, as_copy, users=1 + callers)
         try:
@@ -304,16 +310,6 @@ class Residence(Generic[R]):
             self._end_load(slot, source, load, None)
             raise CapacityError("cannot start a thread to load the model") from error
         return load
-
-    def _estimate_s(self, slot: Slot, artifact: ModelArtifact) -> float | None:
-        """Return how long the load will take, or None when that is not known."""
-        if slot.last_load is not None and slot.last_load[0] == artifact.tag:
-            return slot.last_load[1]
-        estimates = self._loader.estimates
-        load_s = estimates.estimate_s(artifact.size_bytes, "load")
-        if load_s is None or self._artifacts.is_staged(artifact):
-            return load_s
-        return estimates.estimate_s(artifact.size_bytes, "stage", "load")
 
     def _run_load(self, slot: Slot, source: ModelSource, load: PendingLoad) -> None:
         model = None

@@ -70,6 +70,12 @@ class Slot:
     last_load: tuple[str, float] | None = None
     """Tag and seconds of the last successful load."""
 
+    def last_load_s(self, artifact: ModelArtifact) -> float | None:
+        """Return how long this version took to load, if it was loaded last."""
+        if self.last_load is None or self.last_load[0] != artifact.tag:
+            return None
+        return self.last_load[1]
+
     def residence(self, model_id: ModelId) -> ModelResidence | None:
         """Return what a listing says of the model; None if no load runs and none has failed."""
         if (load := self.load) is not None:
