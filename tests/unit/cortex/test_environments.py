@@ -241,6 +241,21 @@ def test_remains_of_an_uninstalled_package_do_not_count(tmp_path: Path) -> None:
     assert missing_requirements(file, [str(tmp_path)]) == ["tinypkg: not installed"]
 
 
+def test_remains_do_not_count_for_the_finder_of_another_package(tmp_path: Path) -> None:
+    (tmp_path / "tinypkg-1.0.dist-info").mkdir()
+    file = write_requirements(tmp_path, "tinypkg\n")
+    code = (
+        "import importlib_metadata\n"  # MLflow imports it; it replaces the finder of Python
+        "from pathlib import Path\n"
+        "from modelyard.cortex.environments import missing_requirements\n"
+        f"print(missing_requirements(Path({str(file)!r}), [{str(tmp_path)!r}]))"
+    )
+
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert printed.strip() == "['tinypkg: not installed']"
+
+
 @pytest.mark.parametrize(
     "line", ["pandas 2", "pandas=>2", "pandas; python_version ~= 'a'", "a; 'b' == 'c'", "(x)"]
 )

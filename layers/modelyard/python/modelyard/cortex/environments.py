@@ -20,7 +20,7 @@ import sysconfig
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -239,11 +239,19 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _unmet(asked: Requirement, search: list[str]) -> str | None:
     found = distributions(name=asked.name, path=search)
-    version = next((one.version for one in found if "Version" in one.metadata), None)
+    version = next(filter(None, map(_version, found)), None)
     if version is not None and asked.specifier.contains(version, prereleases=True):
         return None
     state = "not installed" if version is None else f"{version} is installed"
     return f"{asked.name}{asked.specifier}: {state}"
+
+
+def _version(found: Distribution) -> str | None:
+    """Return the version of a package; None for what is left of one that was uninstalled."""
+    try:
+        return found.version if "Version" in found.metadata else None
+    except FileNotFoundError:  # the package `importlib_metadata`, which replaces the finder
+        return None
 
 
 @functools.cache

@@ -196,7 +196,7 @@ def _check_tree(tree: Mapping[bytes, bytes], features: int) -> None:
 
 def _depth(children: Array) -> int:
     """Return how many splits the longest way has, or `_DEEPEST` + 1 if it has more."""
-    level, depth = np.zeros(1, np.int64), 0
+    level, depth = np.arange(min(1, children.shape[1])), 0
     while level.size and depth <= _DEEPEST:
         below = children[:, level]
         level, depth = below[below >= 0], depth + 1
