@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelyard.cortex.environments import (
@@ -311,6 +311,7 @@ def test_device_named_as_requirements_is_not_read(tmp_path: Path) -> None:
 
 
 @given(text=LINES | st.text(max_size=60))
+@example(text="-r\0")
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "requirements.txt"
     file.write_text(text, encoding="utf-8", errors="replace", newline="")

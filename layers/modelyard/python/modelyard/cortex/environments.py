@@ -196,10 +196,11 @@ def _read(file: Path) -> _Asked:
 
 
 def _collect(file: Path, asked: _Asked, seen: set[Path]) -> None:
+    text = _text(file)  # refuses a name that no file can have
     if file.resolve() in seen:
         return
     seen.add(file.resolve())
-    for number, line in _logical_lines(_text(file)):
+    for number, line in _logical_lines(text):
         asked.lines.append(line)
         requirement = _EDITABLE.sub("", line, count=1) if _EDITABLE.match(line) else line
         if nested := _NESTED.fullmatch(line):
