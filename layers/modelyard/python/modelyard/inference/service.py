@@ -79,12 +79,12 @@ class InferenceService:
         """Return whether a model is loaded."""
         return self._residence.is_loaded(source.model_id)
 
-    def answer_now(self, request: Invoke) -> "Answer | UnfinishedCall | None":
+    def answer_now(self, request: Invoke, *, may_begin: bool) -> "Answer | UnfinishedCall | None":
         """Return the answer if the model is loaded and known to be fast, else None.
 
         An event loop may call it. It waits for nothing but a guest, and for that only a moment:
-        then the call that it began is returned, and somebody has to finish it. A call that would
-        have to wait too long for the processor is refused.
+        then the call that it began is returned, and somebody has to finish it. Without `may_begin`
+        guests are not called. A call that would have to wait too long for the processor is refused.
         """
         model = self._residence.lease_loaded(request.source)
         if model is None:
@@ -99,7 +99,7 @@ class InferenceService:
                 return Answer(error=busy()) if is_full else None
             if not isinstance(model.resident, GuestPredictor):
                 return answered(lambda _: self._answer(model, request), request, self._metrics)
-            began = self._begin(model.resident, request)
+            began = self._begin(model.resident, request) if may_begin else None
         finally:
             if began is None:
                 self._residence.release(model, request.source)

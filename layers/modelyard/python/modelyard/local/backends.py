@@ -98,9 +98,7 @@ class ServingWorkers:
         A call that was begun and takes longer than expected is finished in a thread; whoever then
         makes the call gets its answer.
         """
-        if self._threads.are_busy:
-            return None
-        answer = self._service.answer_now(request)
+        answer = self._service.answer_now(request, may_begin=not self._threads.are_busy)
         if isinstance(answer, UnfinishedCall):
             begun = self._threads.start(lambda call: call.finish(), answer)
             self._begun[request.request_id] = begun
