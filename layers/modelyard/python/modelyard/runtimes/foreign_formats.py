@@ -19,7 +19,7 @@ _MOST_DESCRIPTION_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _ForeignFormat:
+class ForeignFormat:
     """A model format that is not served, and how files of it are known."""
 
     what: str
@@ -31,8 +31,8 @@ class _ForeignFormat:
 
 _TO_ONNX = "export it to ONNX"
 
-_FORMATS = (
-    _ForeignFormat(
+FORMATS = (
+    ForeignFormat(
         "a PyTorch model",
         f"{_TO_ONNX} with torch.onnx.export()",
         (".pt", ".pth"),
@@ -43,31 +43,31 @@ _FORMATS = (
             re.DOTALL,
         ),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "weights in safetensors",
         "export the whole model to ONNX (torch.onnx.export() or Hugging Face Optimum)",
         (".safetensors",),
         re.compile(rb".{5}\x00{3}\{\"", re.DOTALL),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a language model in GGUF",
         "serve it with llama.cpp; language models are not served here",
         (".gguf",),
         re.compile(rb"GGUF"),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a Keras model",
         f"{_TO_ONNX} with model.export(path, format='onnx')",
         (".h5", ".hdf5", ".keras"),
         re.compile(rb"\x89HDF\r\n\x1a\n"),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a CatBoost model",
         f"{_TO_ONNX} with save_model(path, format='onnx')",
         (".cbm",),
         re.compile(rb"CBM1"),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a model in PMML",
         f"{_TO_ONNX} from the framework that trained it",
         (".pmml",),
@@ -75,20 +75,20 @@ _FORMATS = (
             rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<PMML\b", re.DOTALL
         ),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a TensorFlow Lite model",
         f"{_TO_ONNX} with tf2onnx",
         (".tflite",),
         re.compile(rb".{4}TFL3", re.DOTALL),
     ),
-    _ForeignFormat(
+    ForeignFormat(
         "a model in ONNX Runtime's own format",
         "keep the .onnx file that it was made from",
         (".ort",),
         re.compile(rb".{4}ORTM", re.DOTALL),
     ),
 )
-_SAVED_MODEL = _ForeignFormat(
+SAVED_MODEL = ForeignFormat(
     "a TensorFlow SavedModel", f"{_TO_ONNX} with tf2onnx", (), re.compile(rb"(?!)")
 )
 
@@ -99,14 +99,14 @@ def refusal(path: Path) -> str | None:
     return None if found is None else f"{path.name} seems to be {found.what}: {found.instead}"
 
 
-def _found(path: Path) -> _ForeignFormat | None:
+def _found(path: Path) -> ForeignFormat | None:
     if path.name == "saved_model.pb":
-        return _SAVED_MODEL
+        return SAVED_MODEL
     suffix = model_files.suffix_of(path.name)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    by_content = next((known for known in _FORMATS if known.head.match(head)), None)
-    return by_content or next((known for known in _FORMATS if suffix in known.suffixes), None)
+    by_content = next((known for known in FORMATS if known.head.match(head)), None)
+    return by_content or next((known for known in FORMATS if suffix in known.suffixes), None)
 
 
 def mlflow_flavours(model_dir: Path) -> list[str]:

@@ -47,7 +47,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 # The extra that installs a runtime's framework; the defaults of a script need NumPy.
-_EXTRAS = {
+EXTRAS = {
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
     "onnx": "onnx",
@@ -218,7 +218,7 @@ def _runs_code(path: Path, kind: Format) -> bool:
 
 def _trusted(known: Mapping[str, Any]) -> ArtifactPlan | None:
     plan = ArtifactPlan.parse(known)
-    if plan is None or plan.runtime not in _EXTRAS or plan.basis != _basis(plan.runtime):
+    if plan is None or plan.runtime not in EXTRAS or plan.basis != _basis(plan.runtime):
         return None
     return plan
 
@@ -284,7 +284,7 @@ def _runtime(name: str) -> Any:
     except Exception as error:  # also a framework without its native library, in its own words
         raise ConfigurationError(
             f"the {name} runtime is not installed ({reason(error)}): "
-            f'pip install "modelyard[{_EXTRAS[name]}]"'
+            f'pip install "modelyard[{EXTRAS[name]}]"'
         ) from error
 
 
