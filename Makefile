@@ -16,8 +16,8 @@ $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endef
 
-# What is needed to serve; TensorFlow and the test tools come with `setup` only.
-$(RUNTIME): requirements.txt pyproject.toml
+# What is needed to serve. `requirements.txt` has the CDK, too; test tools come with `setup` only.
+$(RUNTIME): requirements-serve.txt pyproject.toml
 	$(INSTALL)
 	touch $@
 
@@ -121,7 +121,7 @@ build/schema/.made: tests/functional/schema-requirements.txt
 
 # Known weaknesses of what is pinned. It asks PyPI; what could not be asked about is a failure, too.
 audit: build/audit/.made
-	build/audit/venv/bin/python .ci/audit.py requirements.txt requirements-dev.txt \
+	build/audit/venv/bin/python .ci/audit.py requirements-serve.txt requirements.txt requirements-dev.txt \
 		layers/dependencies/requirements.txt functions/inference/requirements/*.txt
 build/audit/.made: .ci/audit-requirements.txt
 	$(TOOL)
@@ -189,8 +189,9 @@ PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" pyproject.toml
 IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,auto onnx xgboost sklearn tensorflow python))
 requirements:
-	$(PIN) --extra all --group build -o requirements.txt
-	$(PIN) --extra all --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(PIN) --extra all --group build -o requirements-serve.txt
+	$(PIN) --extra all --extra deploy --extra functions --group build -c requirements-serve.txt -o requirements.txt
+	$(PIN) --extra all --extra deploy --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
 	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt

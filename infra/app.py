@@ -1,5 +1,7 @@
 """The CDK app: makes two stacks of a config file."""
 
+import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +15,24 @@ from infra.service_stack import ServiceStack
 from infra.settings import OVERRIDES, load_settings
 
 EXAMPLE = Path(__file__).parent / "example.yaml"
+FAIL_ON_ERRORS = "@aws-cdk/core:annotationsInValidationReport"
+COMMAND_LINE = Path(__file__).parent.parent / "cdk.json"
 
 
 def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = None) -> App:
     """Return the app for the config file in the CDK context `config`, or for the example.
 
-    The assembly is written to `folder`, by default to the one that the CDK's command line names.
+    Without `context` and `folder`, they are those of the CDK's command line; without a command
+    line, the context of `cdk.json` and the folder `cdk.out`. Errors that only matter to a
+    deployment are then written to the assembly, which the command line refuses to deploy.
 
     Raises:
         ConfigurationError: the file has errors, or AWS has no way to deploy it.
     """
-    app = App(context=dict(context or {}), outdir=str(folder) if folder else None)
+    if context is None and "CDK_CONTEXT_JSON" not in os.environ:
+        context = json.loads(COMMAND_LINE.read_bytes())["context"] | {FAIL_ON_ERRORS: False}
+    chosen = folder or os.environ.get("CDK_OUTDIR") or "cdk.out"
+    app = App(context=dict(context or {}), outdir=str(chosen))
     config = app.node.try_get_context("config")
     given = {key: app.node.try_get_context(key) for key in OVERRIDES}
     overrides = {key: value for key, value in given.items() if value is not None}
