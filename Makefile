@@ -141,7 +141,7 @@ layers: $(WHEELS)/.made
 $(WHEELS)/.made: layers/dependencies/requirements.txt | $(STAMP)
 	rm -rf $(WHEELS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
-		--only-binary=:all: --implementation cp --python-version 3.14 --platform manylinux_2_28_$(MACHINE) \
+		--only-binary=:all: --implementation cp --python-version 3.13 --platform manylinux_2_28_$(MACHINE) \
 		--platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE) \
 		--target $(WHEELS)/python -r $<
 	cp $< $@

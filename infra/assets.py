@@ -17,6 +17,8 @@ from infra.package_parts import OF_LAYER, ROOT, copy_package
 from infra.settings import PlannedEndpoint
 from modelyard.aws.function_table import FunctionTable, render_function_table
 
+PYTHON = lambda_.Runtime.PYTHON_3_13
+"""Of the zip functions; the image of the inference functions and `make layers` have the same."""
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"
 PINS = ROOT / "layers" / "dependencies" / "requirements.txt"
@@ -71,13 +73,17 @@ def function_table_code(table: FunctionTable) -> lambda_.Code:
 
 
 def image_code(
-    endpoint: PlannedEndpoint, architecture: ecr_assets.Platform
+    endpoint: PlannedEndpoint, architecture: ecr_assets.Platform, base_image: str | None = None
 ) -> lambda_.DockerImageCode:
-    """Return the image of an endpoint's functions. Multi-model endpoints share one image."""
+    """Return the image of an endpoint's functions. Multi-model endpoints share one image.
+
+    `base_image` replaces the base of the Dockerfile and is part of the asset's hash.
+    """
+    base = {} if base_image is None else {"BASE_IMAGE": base_image}
     return lambda_.DockerImageCode.from_image_asset(
         str(_image_context(endpoint)),
         file=DOCKERFILE,
-        build_args=build_arguments(endpoint),
+        build_args=build_arguments(endpoint) | base,
         platform=architecture,
     )
 

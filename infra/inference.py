@@ -55,7 +55,8 @@ class InferenceFunctions(Construct):
             may_mount(self.role, data.file_system, data.access_point)
         # From here CDK may grant nothing more: for the mount it would allow every file system.
         self._role = self.role.without_policy_updates()
-        self._code = image_code(endpoint, ARCHITECTURES[settings.deployment.architecture][1])
+        platform = ARCHITECTURES[settings.deployment.architecture][1]
+        self._code = image_code(endpoint, platform, settings.deployment.base_image)
         self.functions = [self._function(shard) for shard in range(endpoint.functions.shards)]
         _update_in_waves(self.functions)
 

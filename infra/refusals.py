@@ -19,6 +19,7 @@ _MEMORY_BYTES = (512 << 20, 10240 << 20)
 _STACK_NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]*")
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_.-]+")
 _VPC_ENDPOINT = re.compile("vpce-[0-9a-f]+")
+_PINNED_IMAGE = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
 _OF_LAMBDA = re.compile(
     "_HANDLER|_X_AMZN_TRACE_ID|LAMBDA_(TASK_ROOT|RUNTIME_DIR)|AWS_(REGION|DEFAULT_REGION"
     "|EXECUTION_ENV|LAMBDA_.*|ACCESS_KEY|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
@@ -83,6 +84,9 @@ def _of_deployment(deployment: Deployment) -> Iterator[str]:
     for endpoint in deployment.vpc_endpoints:
         if _VPC_ENDPOINT.fullmatch(endpoint) is None:
             yield f"vpc_endpoints: found {endpoint!r}; allowed: ids such as vpce-0123456789abcdef0"
+    base = deployment.base_image
+    if base is not None and _PINNED_IMAGE.fullmatch(base) is None:
+        yield f"base_image: found {base!r}; allowed: IMAGE@sha256:DIGEST"
     topic = deployment.alarm_topic
     if topic is not None and _TOPIC.fullmatch(topic) is None:
         yield f"alarm_topic: found {topic!r}; allowed: arn:aws:sns:REGION:ACCOUNT:NAME"

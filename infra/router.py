@@ -10,7 +10,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.assets import ENDPOINTS_FILE, function_code
+from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
@@ -67,7 +67,7 @@ class RouterApi(Construct):
         return lambda_.Function(
             self,
             "Function",
-            runtime=lambda_.Runtime.PYTHON_3_14,
+            runtime=PYTHON,
             architecture=ARCHITECTURES[deployment.architecture][0],
             handler="handler.handler",
             code=function_code("router"),

@@ -4,7 +4,13 @@ from aws_cdk import Annotations, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.assets import are_dependencies_made, dependencies_code, function_table_code, package_code
+from infra.assets import (
+    PYTHON,
+    are_dependencies_made,
+    dependencies_code,
+    function_table_code,
+    package_code,
+)
 from infra.data_stack import DataStack
 from infra.inference import InferenceFunctions
 from infra.observability import Observability
@@ -14,7 +20,6 @@ from infra.settings import DeploySettings
 from infra.warming import Warming
 
 MISSING = "The layer of third-party packages is missing or has other versions. Run:"
-_RUNTIMES = [lambda_.Runtime.PYTHON_3_14]
 
 
 class ServiceStack(Stack):
@@ -73,6 +78,6 @@ class ServiceStack(Stack):
         if is_to_be_deployed and not are_dependencies_made(architecture):
             Annotations.of(self).add_error(f"{MISSING} make layers ARCHITECTURE={architecture}")
         return [
-            lambda_.LayerVersion(self, name, code=code, compatible_runtimes=_RUNTIMES)
+            lambda_.LayerVersion(self, name, code=code, compatible_runtimes=[PYTHON])
             for name, code in codes.items()
         ]

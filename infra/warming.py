@@ -7,7 +7,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.assets import ENDPOINTS_FILE, function_code
+from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
 from infra.inference import ARCHITECTURES
 from infra.permissions import allow, may_invoke, service_role
 from infra.settings import DeploySettings
@@ -63,7 +63,7 @@ class Warming(Construct):
         warmer = lambda_.Function(
             self,
             "Function",
-            runtime=lambda_.Runtime.PYTHON_3_14,
+            runtime=PYTHON,
             architecture=ARCHITECTURES[self._settings.deployment.architecture][0],
             handler="handler.handler",
             code=function_code("warmer"),

@@ -43,7 +43,7 @@ def _stack_of_all(stack: Stack, configs: list[Path]) -> None:
     loaded = [load_settings(config, {}) for config in configs]
     endpoints = [models.functions for settings in loaded for models in settings.endpoints]
     for name in ("router", "warmer"):
-        runtime, code = lambda_.Runtime.PYTHON_3_14, assets.function_code(name)
+        runtime, code = assets.PYTHON, assets.function_code(name)
         lambda_.Function(stack, name, runtime=runtime, handler="handler.handler", code=code)
     layers = {
         "package": assets.package_code(),

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from infra.assets import PYTHON
 from infra.settings import load_settings
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.aws.function_table import parse_function_table
 from modelyard.cortex.settings import ApiSettings
-from tests.infra.synthesis import PROJECTS, Resource, Synthesis, functions, resources, text
+from tests.infra.synthesis import PROJECTS, ROOT, Resource, Synthesis, functions, resources, text
 
 QUEUE = {"Ref": "WarmingQueue51741EC0"}
 
@@ -175,7 +176,25 @@ def test_zip_functions_have_the_layers_of_their_packages(plain: Synthesis) -> No
         function = only(plain, prefix)
         layers = {layer["Ref"][:-8] for layer in function["Layers"]}
         assert layers == {"Package", "Dependencies", "Endpoints"}
-        assert (function["Runtime"], function["Handler"]) == ("python3.14", "handler.handler")
+        assert (function["Runtime"], function["Handler"]) == ("python3.13", "handler.handler")
+
+
+def test_all_functions_have_one_python() -> None:
+    dockerfile = (ROOT / "functions/inference/Dockerfile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+
+    versions = re.findall(r"lambda/python:(3\.\d+)", dockerfile)
+    versions += re.findall(r"--implementation cp --python-version (3\.\d+)", makefile)
+
+    assert [f"python{version}" for version in versions] == [PYTHON.name] * 2
+
+
+def test_image_has_the_base_of_the_config(plain: Synthesis, changed: Synthesis) -> None:
+    _, by_tag = image(plain, "auto")
+    _, by_digest = image(changed, "auto")
+
+    assert "BASE_IMAGE" not in by_tag["dockerBuildArgs"]
+    assert by_digest["dockerBuildArgs"]["BASE_IMAGE"].startswith("public.ecr.aws/lambda/python@")
 
 
 def test_endpoints_travel_in_a_layer(plain: Synthesis) -> None:

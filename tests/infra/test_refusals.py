@@ -35,6 +35,10 @@ def load(folder: Path, text: str, **overrides: str) -> DeploySettings:
             "3d: name: allowed: a name that begins with a letter, as those of stacks do",
         ),
         (
+            deployment("  base_image: python:3.13\n"),
+            "yard: base_image: found 'python:3.13'; allowed: IMAGE@sha256:DIGEST",
+        ),
+        (
             deployment("  alarm_topic: alarms\n"),
             "yard: alarm_topic: found 'alarms'; allowed: arn:aws:sns:REGION:ACCOUNT:NAME",
         ),

@@ -33,7 +33,7 @@ SIZES = (4_000_000, 4_700_000, 5_000_000, 6_291_000, 6_400_000)
 @pytest.fixture(autouse=True)
 def _deployed_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime writes other characters than ASCII as they are from Python 3.12 on."""
-    monkeypatch.setenv("AWS_EXECUTION_ENV", "AWS_Lambda_python3.14")
+    monkeypatch.setenv("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13")
 
 
 def sent(members: dict[str, Any]) -> bytes:

@@ -161,6 +161,7 @@ class Deployment(Section):
     )
     affinity: Literal["shard", "tenant"] = Field("shard", description="shard or tenant")
     architecture: Literal["arm64", "x86_64"] = Field("arm64", description="arm64 or x86_64")
+    base_image: str | None = Field(None, description="an image with its digest, or null")
     throttle: Throttle = Throttle()
     alarm_topic: str | None = Field(None, description="the ARN of an SNS topic")
     flow_logs: StrictBool = Field(default=False, description="true or false")
