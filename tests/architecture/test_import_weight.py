@@ -119,4 +119,5 @@ def test_supervisor_starts_without_the_router_and_without_models() -> None:
     imported = imported_by(f"modelyard.cli.main, modelyard.cli.console, {wiring}")
 
     assert third_parties(imported) & (FRAMEWORKS | AWS | {"pydantic", "yaml", "starlette"}) == set()
-    assert {name for name in imported if name.startswith("modelyard.router.web")} == set()
+    models = ("modelyard.inference.residence", "modelyard.inference.guests")
+    assert {name for name in imported if name.startswith(("modelyard.router.web", *models))} == set()

@@ -27,7 +27,7 @@ from modelyard.domain.values import ModelStatus
 from modelyard.inference.assembly import build_service
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.quarantine import Quarantine, RunningModels, open_running
-from modelyard.local.backends import ApiProcess, RemoteWorkers, ServingWorkers
+from modelyard.local.backends import ApiProcess, RemoteWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
 from modelyard.local.envelopes.server import EnvelopeServer
 from modelyard.local.file_keys import FileKeys
@@ -41,6 +41,7 @@ from modelyard.local.options import ServeOptions
 from modelyard.local.processes.health import Health
 from modelyard.local.processes.pulse import Pulse
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
+from modelyard.local.serving_workers import ServingWorkers
 from modelyard.local.sqlite_queue import SqliteQueue, queue_path
 from modelyard.local.threads import CallThreads
 from modelyard.repositories.opening import open_repository

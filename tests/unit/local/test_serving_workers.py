@@ -8,8 +8,9 @@ import pytest
 
 from modelyard.domain.requests import Answer, Invoke
 from modelyard.domain.values import Payload
-from modelyard.local.backends import RemoteWorkers, ServingWorkers
+from modelyard.local.backends import RemoteWorkers
 from modelyard.local.processes.health import Health
+from modelyard.local.serving_workers import ServingWorkers
 from modelyard.local.threads import CallThreads
 from tests.unit.inference.test_service import MODEL, Scene, Toy, source
 
