@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 RUNTIME := .venv/.runtime
 SRC := layers/modelyard/python/modelyard
+# Each server of a test is several processes: without bytecode each would compile all it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 

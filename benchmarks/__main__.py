@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure Modelyard and its peers, and write the results."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the selected works on the selected systems."""
     parser = _parser()
     told = parser.parse_args(arguments)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # installed servers start from bytecode, too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # stops the servers first
     try:
         works, systems = plan.chosen_works(told.only), plan.chosen_systems(told.peers)

@@ -172,7 +172,14 @@ def _load_event(endpoint: Endpoint, file: str) -> str:
 def _environ() -> dict[str, str]:
     packages = str(Path(modelyard.__file__).parents[1])
     aws = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
-    return {**os.environ, **aws, "PYTHONPATH": packages, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    bytecode = {"PYTHONDONTWRITEBYTECODE": ""}  # the images contain it; the first process makes it
+    return {
+        **os.environ,
+        **aws,
+        **bytecode,
+        "PYTHONPATH": packages,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
 
 if __name__ == "__main__":
