@@ -72,6 +72,18 @@ def keras_export(folder: Path) -> Path:
     return folder
 
 
+def keras_file(path: Path) -> Path:
+    """Write a Keras model with input `x` float32 [*, 4] in the format of the suffix."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((FEATURES,), name="x")
+    outputs = keras.layers.Dense(2)(keras.layers.Dense(3, activation="relu")(inputs))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    keras.Model(inputs, outputs).save(path)
+    return path
+
+
 def estimator_export(folder: Path) -> Path:
     """Write what a TensorFlow 1 estimator exports: named columns in, `class_ids` [*, 1] out."""
     v1 = tf.compat.v1

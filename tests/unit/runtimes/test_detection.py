@@ -163,6 +163,33 @@ def test_empty_folder_is_refused(tmp_path):
         detection.find_model(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("files", "file"),
+    [
+        (["saved_model.pb", "variables/variables.index"], "saved_model.pb"),
+        (["1/saved_model.pb", "12/saved_model.pb", "9/saved_model.pb"], "12/saved_model.pb"),
+        (["export/Servo/16/saved_model.pb"], "export/Servo/16/saved_model.pb"),
+        (["net.keras"], "net.keras"),
+        (["net.h5"], "net.h5"),
+    ],
+)
+def test_tensorflow_is_known_by_name(tmp_path, files, file):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert found(tmp_path) == ("tensorflow", file)
+
+
+def test_two_saved_models_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / "1" / "saved_model.pb").touch()
+
+    with pytest.raises(ArtifactInvalidError, match="2 models"):
+        detection.find_model(tmp_path)
+
+
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
 
 
@@ -176,14 +203,12 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
         ("net.safetensors", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),
         ("net.bin", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),
         ("net.gguf", b"GGUF\x03\0\0\0", "language model in GGUF"),
-        ("net.h5", b"\x89HDF\r\n\x1a\n", "Keras model: export it to ONNX"),
-        ("net.keras", b"PK\x03\x04", "Keras model"),
+        ("net.hdf5", b"\x89HDF\r\n\x1a\n", "Keras model: call it *.h5"),
         ("trees.cbm", b"CBM1", "CatBoost model: export it to ONNX"),
         ("score.pmml", b"<PMML>", "model in PMML"),
         ("score.xml", b'<?xml version="1.0"?>\n<PMML xmlns="x">', "model in PMML"),
         ("net.tflite", b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
         ("net.ort", b"\x1c\0\0\0ORTM", "ONNX Runtime's own format"),
-        ("1/saved_model.pb", b"\x08\x01", "TensorFlow SavedModel"),
     ],
 )
 def test_model_of_another_format_is_named_with_what_to_do(tmp_path, name, content, words):

@@ -321,3 +321,11 @@ def test_an_artifact_without_a_model_has_no_plan(tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
 
     assert registry.prepare(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+def test_keras_file_needs_allow_code(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+
+    with pytest.raises(CodeNotAllowedError, match=f"{name} runs code"):
+        registry.plan_load(tmp_path, allow_code=False)

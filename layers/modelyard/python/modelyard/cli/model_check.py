@@ -110,9 +110,9 @@ def _report_by_names(
     problems = [] if size_bytes else ["the file is empty"]
     if len(candidates) > 1 and not has_script:
         problems.append(f"{len(candidates)} models ({', '.join(candidates)}); allowed: one")
-    runs_code = has_script or any(map(model_files.is_pickle, candidates))
-    if runs_code and not allow_code:
-        what = scripts[0] if has_script else "a pickle"
+    code = scripts or [path for path in candidates if model_files.may_run_code(path)]
+    if code and not allow_code:
+        what = "a pickle" if model_files.is_pickle(code[0]) else code[0]
         problems.append(f"{what} runs code of its own; allowed: only with allow_code: true")
     return ModelReport(name, kind, size_bytes, files, tuple(problems))
 
@@ -120,7 +120,7 @@ def _report_by_names(
 def _named_models(files: Sequence[str]) -> Mapping[str, str]:
     """Return the runtimes of the files at an artifact's root whose names say that they are models.
 
-    All numbered versions of an ONNX model count as one.
+    All numbered versions of a model count as one.
     """
     found: dict[str, str] = {}
     for name in files:
@@ -128,6 +128,8 @@ def _named_models(files: Sequence[str]) -> Mapping[str, str]:
             found[name] = model_files.runtime_of(name) or "unknown"
         elif model_files.is_versioned_model(name):
             found["<number>/model.onnx"] = "onnx"
+        elif name.rpartition("/")[2] == model_files.SAVED_MODEL:
+            found["saved_model.pb"] = "tensorflow"
     return found
 
 

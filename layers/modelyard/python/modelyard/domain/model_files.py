@@ -35,6 +35,8 @@ RUNTIMES = {
     ".lgb": "lightgbm",
     ".lgbm": "lightgbm",
     ".onnx": "onnx",
+    ".keras": "tensorflow",
+    ".h5": "tensorflow",
     ".skops": "sklearn",
     ".joblib": "sklearn",
     ".pkl": "sklearn",
@@ -46,6 +48,7 @@ A pickle may hold an XGBoost booster, and `.model` may be LightGBM's.
 """
 
 PICKLES = (".joblib", ".pkl", ".pickle")
+_KERAS = (".keras", ".h5")
 _COMPRESSED = (".gz", ".z", ".bz2", ".xz", ".lzma")
 """Suffixes that joblib's users put behind that of a pickle."""
 
@@ -95,8 +98,8 @@ _COMPANION_SUFFIXES = frozenset(
 
 _MODEL_SUFFIXES = (*RUNTIMES, ".json")
 _VERSIONED_MODEL = "model.onnx"
-_SAVED_MODEL = "saved_model.pb"
-_MARKS = ("MLmodel", _XGBOOST_MODEL, _SAVED_MODEL, "model.txt")
+SAVED_MODEL = "saved_model.pb"
+_MARKS = ("MLmodel", _XGBOOST_MODEL, SAVED_MODEL, "model.txt")
 
 
 class Role(StrEnum):
@@ -164,8 +167,13 @@ def _model_suffix(name: str) -> str:
 
 
 def is_pickle(name: str) -> bool:
-    """Return whether the name says that loading the file runs code that it holds."""
+    """Return whether the name is that of a pickle, which runs code when it is loaded."""
     return _model_suffix(name) in PICKLES
+
+
+def may_run_code(name: str) -> bool:
+    """Return whether the name says that loading the file may run code that it holds."""
+    return is_pickle(name) or suffix_of(name) in _KERAS
 
 
 def may_be_packed(name: str) -> bool:
@@ -222,7 +230,7 @@ def _marked_folder(key: str) -> str | None:
     outer, _, inner = folder.rpartition("/")
     if name == "inference.py" and inner == "code":
         return outer or None
-    if name in (_VERSIONED_MODEL, _SAVED_MODEL) and outer and inner.isdecimal():
+    if name in (_VERSIONED_MODEL, SAVED_MODEL) and outer and inner.isdecimal():
         return outer
     is_mark = name in _MARKS or _is_plain_model(name)
     return folder or None if is_mark else None

@@ -15,6 +15,7 @@ _EXPECTED = (
     "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
     "model.txt, *.lgb or *.lgbm (LightGBM), "
     "*.onnx or <number>/model.onnx (ONNX), "
+    "saved_model.pb, *.keras or *.h5 (TensorFlow), "
     "*.skops, *.joblib, *.pkl or *.pickle (scikit-learn), or code/inference.py (script)"
 )
 _RUNTIMES_BY_FORMAT = {
@@ -25,6 +26,7 @@ _RUNTIMES_BY_FORMAT = {
 _TEXT = ".txt"
 """The suffix of LightGBM models and of notes: such files count where nothing else is a model."""
 
+_SAVED_MODEL_DEPTH = 3
 _NAMED_FILES = 5
 _EXAMINED_FILES = 20
 _NAMED_FOREIGN = 2
@@ -70,7 +72,8 @@ def find_candidates(model_dir: Path) -> list[Candidate]:
     files = [path for path in _children(model_dir) if path.is_file()]
     judged = [path for path in files if model_files.role_of(path.name) is not Role.COMPANION]
     versioned = [Candidate("onnx", path) for path in _versioned_onnx(model_dir)]
-    named = _candidates(judged, _runtime_by_name) + versioned
+    saved = [Candidate("tensorflow", path) for path in _saved_models(model_dir)]
+    named = _candidates(judged, _runtime_by_name) + versioned + saved
     texts = [path for path in files if model_files.suffix_of(path.name) == _TEXT]
     return named or _candidates(judged, _runtime_by_content) or _candidates(texts, _runtime_of_text)
 
@@ -115,6 +118,26 @@ def _highest_version(folder: Path) -> Path | None:
     models = [path / "model.onnx" for path in _children(folder) if path.name.isdecimal()]
     found = [path for path in models if path.is_file()]
     return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
+def _saved_models(folder: Path, depth: int = 0) -> list[Path]:
+    """Return each SavedModel in a folder; of numbered ones beside each other only the newest.
+
+    Estimators of TensorFlow 1 export to `export/Servo/<number>`.
+    """
+    own = folder / model_files.SAVED_MODEL
+    if own.is_file():
+        return [own]
+    folders = [path for path in _children(folder) if path.is_dir()]
+    inner = [_saved_models(path, depth + 1) for path in folders if depth < _SAVED_MODEL_DEPTH]
+    found = [path for paths in inner for path in paths]
+    versions = [path for path in found if path.parent.parent == folder and _is_version(path)]
+    newest = max(versions, key=lambda path: int(path.parent.name), default=None)
+    return [path for path in found if path == newest or path not in versions]
+
+
+def _is_version(path: Path) -> bool:
+    return path.parent.name.isdecimal()
 
 
 def _children(folder: Path) -> list[Path]:

@@ -57,8 +57,8 @@ FORMATS = (
     ),
     ForeignFormat(
         "a Keras model",
-        f"{_TO_ONNX} with model.export(path, format='onnx')",
-        (".h5", ".hdf5", ".keras"),
+        "call it *.h5, or export it with model.export(folder)",
+        (".hdf5",),
         re.compile(rb"\x89HDF\r\n\x1a\n"),
     ),
     ForeignFormat(
@@ -88,9 +88,6 @@ FORMATS = (
         re.compile(rb".{4}ORTM", re.DOTALL),
     ),
 )
-SAVED_MODEL = ForeignFormat(
-    "a TensorFlow SavedModel", f"{_TO_ONNX} with tf2onnx", (), re.compile(rb"(?!)")
-)
 
 
 def refusal(path: Path) -> str | None:
@@ -100,8 +97,6 @@ def refusal(path: Path) -> str | None:
 
 
 def _found(path: Path) -> ForeignFormat | None:
-    if path.name == "saved_model.pb":
-        return SAVED_MODEL
     suffix = model_files.suffix_of(path.name)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

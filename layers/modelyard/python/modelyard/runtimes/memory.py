@@ -59,8 +59,8 @@ def estimate(
     Raises:
         ArtifactInvalidError: a skops file is not a zip archive.
     """
-    if runtime == "saved_model":
-        return _saved_model_bytes(model_dir)
+    if runtime in ("saved_model", "tensorflow"):
+        return _saved_model_bytes(model_dir if model_file is None else model_file.parent)
     if model_file is None:
         return FIXED_BYTES + int(_SCRIPT_PEAK * folder_bytes(model_dir))
     if runtime == "xgboost":

@@ -53,6 +53,7 @@ EXTRAS = {
     "onnx": "onnx",
     "sklearn": "sklearn",
     "pyfunc": "mlflow",
+    "tensorflow": "tensorflow",
     "script": "onnx",
     "saved_model": "tensorflow",
 }
@@ -60,7 +61,7 @@ EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "6"
+_PLANS_VERSION = "7"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -202,6 +203,8 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
 
 def _is_unchecked(path: Path, kind: Format) -> bool:
     """Return whether compiled code would use numbers of a model that nobody checks before."""
+    if path.name == model_files.SAVED_MODEL:
+        return True
     if path.suffix.lower() == ".skops":
         return skops_file.needs_process(path)
     if kind is Format.XGBOOST_JSON:
@@ -213,7 +216,7 @@ def _runs_code(path: Path, kind: Format) -> bool:
     """Return whether loading a model file runs code; boosters are read from pickles without."""
     if kind is Format.PICKLED_BOOSTER:
         return False
-    return kind is Format.PICKLE or model_files.is_pickle(path.name)
+    return kind is Format.PICKLE or model_files.may_run_code(path.name)
 
 
 def _trusted(known: Mapping[str, Any]) -> ArtifactPlan | None:

@@ -1,6 +1,6 @@
-"""TensorFlow SavedModels for the TensorFlow client of Cortex (contract: Cortex v0.24 predictor).
+"""TensorFlow SavedModels in this process, and the answers of Cortex's TensorFlow client.
 
-Cortex calls a TensorFlow Serving beside it; here the model runs in this process.
+Cortex calls a TensorFlow Serving beside it (contract: Cortex v0.24 predictor).
 """
 
 import os
@@ -13,11 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError, PredictionError
 from modelyard.runtimes import saved_model_values
 from modelyard.runtimes.base import LoadPlan, reason
+
+Array = np.ndarray[Any, Any]
 
 _PREFERRED_SIGNATURE = "predict"
 
@@ -58,6 +61,15 @@ class SavedModel:
         self._inputs = _inputs(self._signature)
 
     @property
+    def output_signatures(self) -> dict[str, dict[str, Any]]:
+        """Shape and TensorFlow type by output name, as for inputs."""
+        specs = self._signature.structured_outputs
+        return {
+            name: {"shape": _sizes(spec), "type": spec.dtype.name}
+            for name, spec in sorted(specs.items())
+        }
+
+    @property
     def input_signatures(self) -> dict[str, dict[str, Any]]:
         """Shape and TensorFlow type by input name.
 
@@ -80,6 +92,15 @@ class SavedModel:
         """
         outputs = self._run(self._tensors(model_input))
         return {name: _flat(name, output) for name, output in sorted(outputs.items())}
+
+    def arrays(self, model_input: Any) -> dict[str, Array]:
+        """Return an array by output name, in the order of the names; input as for `predict`.
+
+        Raises:
+            InputRejectedError, PredictionError: as `predict`.
+        """
+        outputs = self._run(self._tensors(model_input))
+        return {name: _array(name, output) for name, output in sorted(outputs.items())}
 
     def close(self) -> None:
         """Drop the model; its objects refer to each other, so the garbage collector frees them."""
@@ -165,6 +186,14 @@ def _flat(name: str, output: Any) -> list[Any]:
         return saved_model_values.encode(tf.reshape(output, [-1]).numpy())
     except Exception as error:
         raise PredictionError(f"output {name!r} cannot be answered: {reason(error)}") from error
+
+
+def _array(name: str, output: Any) -> Array:
+    try:
+        array: Array = output.numpy()
+    except Exception as error:
+        raise PredictionError(f"output {name!r} cannot be answered: {reason(error)}") from error
+    return array
 
 
 def _cause(error: Exception) -> str:

@@ -71,6 +71,9 @@ def predict(predictor: Predictor, payload: Payload) -> Prediction:
         ModelError: the body is not valid, or the model failed.
     """
     content_type = payload.content_type or ""
+    is_serving = content_type == protocol_bodies.TENSORFLOW_SERVING
+    if is_serving and getattr(predictor, "reads_tensorflow_serving", False):
+        return predictor.predict(replace(payload, content_type=JSON, accept=JSON))
     if not protocol_bodies.holds_tensors(content_type):
         return _predict_rows(predictor, payload)
     request = tensor_codec.decode(payload.body, protocol_bodies.json_bytes_of(content_type))
