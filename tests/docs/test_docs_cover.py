@@ -176,15 +176,17 @@ def test_metrics_that_a_local_server_shows_are_those_of_the_table(tmp_path):
     assert sorted(shown) == sorted((metric.name, metric.help) for metric in METRICS)
 
 
-def starlette_of(app: Any) -> Starlette:
-    """Return the application inside of what surrounds it."""
-    return app if isinstance(app, Starlette) else starlette_of(vars(app)["_app"])
+def application_of(app: Any) -> Starlette:
+    """Return the application with all routes, inside of what surrounds it."""
+    if isinstance(app, Starlette):
+        return vars(app.router.default)["_build"]()
+    return application_of(vars(app)["_app"])
 
 
 def routes() -> set[str]:
     """Return every route of the web application, without the optional stage."""
     nobody = cast(Any, SimpleNamespace(endpoints=EndpointTable([])))
-    application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
+    application = application_of(create_app(nobody, nobody, nobody, ServerLocation()))
     found = set()
     for route in application.routes:
         path = re.sub(r"{(\w+):path}", r"{\1}", route.path.removeprefix("/{stage}"))
@@ -229,7 +231,7 @@ def test_every_route_of_the_open_inference_protocol_is_documented_and_no_other()
 
 def test_stage_works_for_the_routes_that_the_docs_name():
     nobody = cast(Any, SimpleNamespace(endpoints=EndpointTable([])))
-    application = starlette_of(create_app(nobody, nobody, nobody, ServerLocation()))
+    application = application_of(create_app(nobody, nobody, nobody, ServerLocation()))
 
     staged = {route.path for route in application.routes if route.path.startswith("/{stage}")}
     plain = {route.path for route in application.routes if not route.path.startswith("/{stage}")}

@@ -81,6 +81,12 @@ def invoke_status(error: ModelyardError) -> WireStatus:
     return found
 
 
+def error_types() -> list[str]:
+    """Return the types of all errors of InvokeEndpoint and the management routes."""
+    found = {wire.type for table in (_INVOKE, _MANAGE) for wire in table.values()}
+    return sorted(found | {"UnknownOperationException"})  # no route has this path
+
+
 def manage_status(error: ModelyardError) -> WireStatus:
     """Return type, status and code of an error of the management routes.
 

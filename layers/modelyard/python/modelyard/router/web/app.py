@@ -1,5 +1,6 @@
 """The web application with all its routes."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,9 +26,10 @@ from modelyard.router.web.authentication import (
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
 from modelyard.router.web.error_forms import render_for
 from modelyard.router.web.exchange import (
-    Handler,
-    add_route,
+    Respond,
+    Routes,
     client_disconnected,
+    responding,
     send_response,
     starlette_response,
 )
@@ -102,15 +104,55 @@ def _application(
     splitters: Sequence[Splitter],
     missing: Callable[[], Sequence[str]],
 ) -> Starlette:
-    """Return the application with all routes, for authenticated requests."""
-    app = Starlette()
+    """Return the application for authenticated requests.
+
+    It has the routes of probes, metrics and Cortex APIs; FastAPI's application has all others.
+    """
+    open_inference = OpenInferenceRoutes(router, catalog, missing)
+    described: Routes = (
+        *(("POST", path, ModelCallsApp(calls).respond) for path in calls.paths),
+        *_management_routes(router, catalog, location),
+        *open_inference.routes,
+        *TensorFlowServingRoutes(router, catalog).routes,
+    )
+    server = _server_routes(render_metrics, missing)
+    apis = {
+        served.route: ApiRoute(router, served.name).respond
+        for served in router.endpoints
+        if served.route is not None
+    } | {splitter.route: SplitterRoute(router, splitter).respond for splitter in splitters}
+    failures = {kind: _responding(render) for kind, render in _FAILURES.items()}
+
+    def build() -> ASGIApp:
+        from modelyard.router.web.documented import create_documented
+
+        return create_documented(described, server, apis, failures)
+
+    probes = [
+        Route(stage + path, responding(handler))
+        for stage in STAGES
+        for _, path, handler in open_inference.health_routes
+    ]
+    app = Starlette(
+        routes=[
+            *(Route(path, respond, methods=METHODS) for path, respond in apis.items()),
+            *(Route(path, respond) for path, respond in server.items()),
+            *probes,
+        ],
+        exception_handlers=failures,
+    )
     app.router.redirect_slashes = False  # the redirect would go where the header Host says
+    app.router.default = BuiltAtFirstRequest(build)
+    return app
+
+
+def _management_routes(router: Router, catalog: Catalog, location: ServerLocation) -> Routes:
     refusing = UnsupportedInvocations(location)
     managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
     models = "/endpoints/{endpoint}/models"  # no slash: names of models may contain `/models/`
     one_model = f"{models}/{{model:path}}"
-    routes: tuple[tuple[str, str, Handler], ...] = (
+    return (
         ("POST", f"{endpoint}/async-invocations", refusing.refuse),
         ("POST", f"{endpoint}/invocations-response-stream", refusing.refuse),
         ("GET", "/endpoints", managing.list_endpoints),
@@ -119,31 +161,11 @@ def _application(
         ("GET", one_model, managing.guarded(managing.show)),
         ("DELETE", one_model, managing.guarded(managing.unload)),
     )
-    open_inference = OpenInferenceRoutes(router, catalog, missing)
-    tensorflow_serving = TensorFlowServingRoutes(router, catalog)
-    for served in router.endpoints:
-        if served.route is not None:
-            respond = ApiRoute(router, served.name).respond
-            app.router.routes.append(Route(served.route, respond, methods=METHODS))
-    for splitter in splitters:
-        respond = SplitterRoute(router, splitter).respond
-        app.router.routes.append(Route(splitter.route, respond, methods=METHODS))
-    calling = ModelCallsApp(calls)
-    for stage in STAGES:
-        for path in calls.paths:
-            app.router.routes.append(Route(stage + path, calling, methods=["POST"]))
-        for method, path, handler in (*routes, *open_inference.routes, *tensorflow_serving.routes):
-            add_route(app, method, stage + path, handler)
-
-    app.router.routes += _server_routes(render_metrics, missing)
-    for kind, render in _FAILURES.items():
-        app.add_exception_handler(kind, _responding(render))
-    return app
 
 
 def _server_routes(
     render_metrics: Callable[[], Awaitable[bytes]], missing: Callable[[], Sequence[str]]
-) -> list[Route]:
+) -> dict[str, Respond]:
     async def ping(request: Request) -> Response:
         names = missing()
         if not names:
@@ -154,7 +176,26 @@ def _server_routes(
     async def metrics(request: Request) -> Response:
         return Response(await render_metrics(), media_type="text/plain; version=0.0.4")
 
-    return [Route("/ping", ping), Route("/metrics", metrics)]
+    return {"/ping": ping, "/metrics": metrics}
+
+
+class BuiltAtFirstRequest:
+    """Builds an application when the first request needs it (ASGI).
+
+    The import of FastAPI would double the import time of a router; most processes never need it.
+    """
+
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build = build
+        self._building = asyncio.Lock()
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application. Other requests are answered while it is built."""
+        async with self._building:
+            if self._app is None:
+                self._app = await asyncio.to_thread(self._build)
+        await self._app(scope, receive, send)
 
 
 class ModelCallsFastPath:

@@ -1,12 +1,10 @@
 """Convert between Starlette's requests and responses and our own values."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Send
 
 from modelyard.domain.errors import PayloadTooLargeError
@@ -17,16 +15,19 @@ logger = logging.getLogger(__name__)
 
 _MAX_DISCARDED_BYTES = 64 << 20
 
+Respond = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request], Awaitable[HttpResponse]]
+Routes = Sequence[tuple[str, str, Handler]]
+"""The method, the path and the handler of each route."""
 
 
-def add_route(app: Starlette, method: str, path: str, handler: Handler) -> None:
-    """Add a route that sends what `handler` returns."""
+def responding(handler: Handler) -> Respond:
+    """Return a function that sends what `handler` returns."""
 
     async def respond(request: Request) -> Response:
         return starlette_response(await handler(request))
 
-    app.router.routes.append(Route(path, respond, methods=[method]))
+    return respond
 
 
 def starlette_response(response: HttpResponse) -> Response:

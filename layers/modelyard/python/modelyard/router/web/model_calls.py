@@ -183,17 +183,20 @@ class ModelCallsApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response to a request for which `ModelCalls.find` returns a route."""
+        await send_response(await self.respond(Request(scope, receive)), send)
+
+    async def respond(self, request: Request) -> HttpResponse:
+        """Return the response to a request for which `ModelCalls.find` returns a route."""
+        scope = request.scope
         found = self._calls.find(scope["method"], scope["path"])
         assert found is not None
-        request = Request(scope, receive)
         call = self._calls.call(found, scope["headers"], principal_of(request), scope[REQUEST_ID])
         try:
-            response = await call.answer(await body_of(request))
+            return await call.answer(await body_of(request))
         except ModelyardError as error:
-            response = call.failed(error)
+            return call.failed(error)
         except ClientDisconnect:
-            response = client_disconnected(scope["path"])
-        await send_response(response, send)
+            return client_disconnected(scope["path"])
 
 
 def _ending(path: str) -> str:

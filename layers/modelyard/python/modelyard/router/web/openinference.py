@@ -12,7 +12,7 @@ from modelyard.openinference import requests, responses
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.authentication import principal_of
-from modelyard.router.web.exchange import Handler, body_of
+from modelyard.router.web.exchange import Routes, body_of
 from modelyard.router.web.model_calls import CallHead
 from modelyard.router.web.model_paths import (
     ModelPaths,
@@ -67,12 +67,10 @@ class OpenInferenceRoutes:
         self._paths = ModelPaths(router, catalog)
 
     @property
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        """The method, the path and the handler of each route."""
-        relative: tuple[tuple[str, str, Handler], ...] = (
+    def routes(self) -> Routes:
+        """All routes."""
+        relative: Routes = (
             ("GET", "", self.server),
-            ("GET", "/health/live", self.live),
-            ("GET", "/health/ready", self.ready),
             ("GET", "/models/{model:path}/versions/{version}/ready", self.model_ready),
             ("GET", "/models/{model:path}/ready", self.model_ready),
             ("GET", "/models/{model:path}/versions/{version}", self.model),
@@ -81,11 +79,14 @@ class OpenInferenceRoutes:
             ("POST", "/repository/models/{model:path}/load", self.load),
             ("POST", "/repository/models/{model:path}/unload", self.unload),
         )
-        return [
-            (method, prefix + path, guarded(handler, responses.render_error))
-            for prefix in PREFIXES
-            for method, path, handler in relative
-        ]
+        return [*self.health_routes, *_below_prefixes(relative)]
+
+    @property
+    def health_routes(self) -> Routes:
+        """The routes that probes call."""
+        return _below_prefixes(
+            (("GET", "/health/live", self.live), ("GET", "/health/ready", self.ready))
+        )
 
     async def live(self, request: Request) -> HttpResponse:
         """`GET v2/health/live`."""
@@ -143,3 +144,11 @@ class OpenInferenceRoutes:
         except ModelNotLoadedError:
             await self._catalog.model(endpoint.name, target_model)  # an error if there is none
         return responses.render_json({})
+
+
+def _below_prefixes(relative: Routes) -> Routes:
+    return [
+        (method, prefix + path, guarded(handler, responses.render_error))
+        for prefix in PREFIXES
+        for method, path, handler in relative
+    ]

@@ -9,7 +9,7 @@ from modelyard.domain.values import HttpResponse, Invocation, Payload, Predictio
 from modelyard.openinference.responses import render_error
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
-from modelyard.router.web.exchange import Handler
+from modelyard.router.web.exchange import Routes
 from modelyard.router.web.model_calls import CallHead
 from modelyard.router.web.model_paths import (
     ModelPaths,
@@ -57,8 +57,8 @@ class TensorFlowServingRoutes:
         self._paths = ModelPaths(router, catalog)
 
     @property
-    def routes(self) -> list[tuple[str, str, Handler]]:
-        """The method, the path and the handler of each route."""
+    def routes(self) -> Routes:
+        """All routes but that of calls."""
         relative = (("/metadata", self.metadata), ("", self.status))
         return [
             ("GET", model + version + rest, guarded(handler, render_error))
