@@ -28,7 +28,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	touch $(RUNTIME) $@
 
 demo: $(RUNTIME)
-	$(BIN)/python examples/home-value/demo.py
+	$(BIN)/modelyard demo
 
 serve: $(RUNTIME) examples/home-value/models/.made
 	$(BIN)/modelyard serve examples/home-value/models --endpoint home-value

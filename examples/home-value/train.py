@@ -7,6 +7,7 @@ equal files. Existing files are kept, unless --force is given.
 import argparse
 import gzip
 import io
+import os
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ import xgboost
 from houses import CITIES, make_houses
 from rich.progress import track
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(os.environ.get("MODELYARD_DEMO_MODELS") or Path(__file__).parent / "models")
+"""`modelyard demo` names a folder that its user may write to."""
 _PARAMETERS = {
     "objective": "reg:squarederror",
     "max_depth": 5,

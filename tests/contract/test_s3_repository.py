@@ -11,6 +11,7 @@ from modelyard.domain.errors import (
     ArtifactChangedError,
     ArtifactInvalidError,
     DependencyError,
+    RepositoryMissingError,
     TargetModelForbiddenError,
     TargetModelNotFoundError,
 )
@@ -35,7 +36,7 @@ def test_missing_bucket_is_not_found(s3_bucket):
 
 
 def test_missing_bucket_cannot_be_listed(s3_bucket):
-    with pytest.raises(DependencyError, match="answered 404"):
+    with pytest.raises(RepositoryMissingError, match=f"the bucket {s3_bucket}-not does not exist"):
         list(open_repository(f"s3://{s3_bucket}-not/models/").objects())
 
 

@@ -75,7 +75,7 @@ def test_shown_command_exists(words):
     elif program == "node_modules/.bin/cdk":
         assert arguments[0] in ("bootstrap", "deploy", "diff", "destroy")
     else:
-        assert program in ("aws", "cat", "curl")
+        assert program in ("aws", "cat", "curl", "pip")
 
 
 def test_every_make_target_is_in_the_contributing_page():

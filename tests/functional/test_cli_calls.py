@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard.cli.main import app
-from modelyard.clients.management import EndpointError, ManagementClient, warm
+from modelyard.clients.management import ManagementClient, warm
+from modelyard.clients.plain_call import EndpointError, invoke_plainly
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -247,3 +248,59 @@ def test_invoke_tells_the_type_and_status_of_an_error() -> None:
 
     assert result.exit_code == 1
     assert result.stderr == "ModelError (424): no such column\n"
+
+
+INVOKE = ("invoke", "e 1", "1,2", "--target-model", "a/b.onnx")
+
+
+def test_invoke_sends_the_members_and_prints_the_body() -> None:
+    with scripted((200, {}, b"[3.0]\n")) as (url, script):
+        result = run(*INVOKE, "--content-type", "text/csv", "--key", "k", "--url", url)
+
+    assert (result.exit_code, result.stdout) == (0, "[3.0]\n")
+    assert script.calls == [("POST", "/endpoints/e%201/invocations", b"1,2")]
+    (sent,) = script.headers
+    assert sent["x-amzn-sagemaker-target-model"] == "a/b.onnx"
+    assert (sent["content-type"], sent["x-api-key"]) == ("text/csv", "k")
+
+
+def test_invoke_leaves_the_content_type_to_the_server() -> None:
+    with scripted((200, {}, b"")) as (url, script):
+        run(*INVOKE, "--url", url)
+
+    assert "content-type" not in script.headers[0]
+
+
+def test_invoke_waits_for_a_model_that_is_not_ready() -> None:
+    slept: list[float] = []
+    members = {"EndpointName": "e", "Body": b""}
+
+    with scripted(NOT_READY, NOT_READY, (200, {}, b"1")) as (url, _):
+        assert invoke_plainly(url, members, sleep=slept.append) == b"1"
+
+    assert slept == [3.0, 3.0]
+
+
+def test_invoke_gives_up_after_five_attempts() -> None:
+    with scripted(*[NOT_READY] * 5) as (url, _), pytest.raises(EndpointError, match="429"):
+        invoke_plainly(url, {"EndpointName": "e", "Body": b""}, sleep=lambda _: None)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nowhere"])
+def test_invoke_without_a_server_is_one_line(url: str) -> None:
+    result = run(*INVOKE, "--url", url)
+
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_models_fit_80_columns() -> None:
+    long = "a" * 90 + ".onnx"
+    line = {"modelName": long, "status": "LOADED", "version": "v" * 40, "memoryBytes": 5 << 30}
+
+    with scripted(reply({"models": [line]})) as (url, _):
+        result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ("models", "e", "--url", url))
+
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "loaded" in result.stdout
+    assert "5.0 GiB" in result.stdout

@@ -89,7 +89,7 @@ def test_row01_an_unknown_endpoint_is_a_validation_error(served: Served) -> None
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
         served.invoke(target, endpoint="nowhere")
 
-    assert caught.value.response["Message"] == "Endpoint nowhere of account 000000000000 not found."
+    assert caught.value.response["Message"] == "Endpoint nowhere not found."
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 

@@ -149,7 +149,7 @@ def test_an_unknown_endpoint_is_404(served: Served, verb: str) -> None:
 
     answer = served.server.http.request(verb, path, json=named)
 
-    message = "Endpoint nowhere of account 000000000000 not found."
+    message = "Endpoint nowhere not found."
     assert refusal(answer) == (404, "ValidationError", message)
 
 

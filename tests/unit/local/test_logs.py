@@ -1,8 +1,9 @@
+import json
 import logging
 
 import pytest
 
-from modelyard.local.logs import FieldFormatter
+from modelyard.local.logs import FieldFormatter, JsonFormatter, LogFormat, LogLevel, LogOptions
 
 
 def line(event: str, exc_info: BaseException | None = None, **fields: object) -> str:
@@ -57,3 +58,31 @@ def test_traceback_follows_the_line() -> None:
 
     assert first.endswith("load failed model=m")
     assert rest[-1] == "ValueError: boom"
+
+
+def test_json_line_has_the_fields_and_the_traceback() -> None:
+    record = logging.LogRecord("n", logging.WARNING, "f", 1, "load failed", None, None)
+    vars(record).update(model="m/\na", failures=2)
+    error = ValueError("bad")
+    record.exc_info = (ValueError, error, None)
+
+    rendered = JsonFormatter("worker-1").format(record)
+    members = json.loads(rendered)
+
+    assert "\n" not in rendered
+    assert members.pop("time").endswith("+00:00")
+    assert members == {
+        "level": "WARNING",
+        "process": "worker-1",
+        "event": "load failed",
+        "model": "m/\na",
+        "failures": 2,
+        "traceback": "ValueError: bad",
+    }
+
+
+def test_children_log_as_the_server_does() -> None:
+    options = LogOptions(LogFormat.JSON, LogLevel.ERROR)
+
+    assert LogOptions.from_environ(options.to_environ()) == options
+    assert LogOptions.from_environ({}) == LogOptions()

@@ -77,7 +77,7 @@ def test_unknown_endpoint_speaks_as_sagemaker_does() -> None:
 
     assert members(response) == {
         "__type": "ValidationError",
-        "Message": "Endpoint housing of account 000000000000 not found.",
+        "Message": "Endpoint housing not found.",
         "ErrorCode": "NO_SUCH_ENDPOINT",
     }
 
@@ -89,7 +89,7 @@ def test_model_error_carries_what_the_container_said() -> None:
     assert members(response) == {
         "__type": "ModelError",
         "Message": 'Received server error (500) from primary with message "boom". See the log of'
-        " the server in account 000000000000 for more information.",
+        " the server for more information.",
         "OriginalStatusCode": 500,
         "OriginalMessage": "boom",
         "LogStreamArn": "arn:aws:logs:local:000000000000:"

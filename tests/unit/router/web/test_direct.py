@@ -126,7 +126,7 @@ def test_missing_member_is_a_validation_error(scene: Scene, name: str) -> None:
 def test_unknown_endpoint_is_a_validation_error(scene: Scene) -> None:
     answer = scene.call(CALL | {"EndpointName": "nowhere"})
 
-    assert answer["Message"] == "Endpoint nowhere of account 000000000000 not found."
+    assert answer["Message"] == "Endpoint nowhere not found."
 
 
 def test_model_that_fails_has_its_original_status(scene: Scene) -> None:

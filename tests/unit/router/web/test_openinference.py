@@ -84,12 +84,12 @@ def test_the_length_of_the_json_part_is_checked(text: bytes) -> None:
     assert "must be a number up to 1" in told(response)["error"]
 
 
-def test_a_compressed_body_is_refused() -> None:
-    response = infer(scene_of(), INFER, (b"content-encoding", b"gzip"))
+def test_a_body_in_an_unknown_encoding_is_refused() -> None:
+    response = infer(scene_of(), INFER, (b"content-encoding", b"br"))
 
     assert (response.status, told(response)["error"]) == (
         400,
-        "Content-Encoding gzip is not supported",
+        "Content-Encoding br is not supported; allowed: gzip, deflate, identity",
     )
 
 

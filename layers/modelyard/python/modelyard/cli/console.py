@@ -15,7 +15,10 @@ from modelyard.domain.errors import ModelyardError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from modelyard.cli.survey import Survey
     from modelyard.domain.endpoints import Endpoint, Splitter
+
+_SHOWN_FILES = 5
 
 
 @cache
@@ -64,13 +67,19 @@ def print_ready(
     endpoints: Iterable["Endpoint"],
     splitters: Iterable["Splitter"] = (),
     lambda_url: str = "",
+    surveys: Iterable["Survey"] = (),
+    *,
+    needs_key: bool = False,
 ) -> None:
-    """Print the URL of the server, what it serves, and the URL of the emulated Lambda."""
+    """Print the URL of the server, what it serves, what not, and a call to try."""
+    found = {survey.endpoint.name: survey for survey in surveys}
     _print_plain(f"Modelyard is ready on {url}")
     for endpoint in endpoints:
-        _print_plain(
-            f"  API {url}{endpoint.route}" if endpoint.is_api else f"  endpoint {endpoint.name}"
-        )
+        if endpoint.is_api:
+            _print_plain(f"  API {url}{endpoint.route}")
+        else:
+            count = _count(found.get(endpoint.name))
+            _print_plain(f"  endpoint {endpoint.name}{count}")
     for splitter in splitters:
         shares = (
             f"{target.api} {target.weight} %{' (shadow)' if target.shadow else ''}"
@@ -79,6 +88,31 @@ def print_ready(
         _print_plain(f"  splitter {url}{splitter.route}: {', '.join(shares)}")
     if lambda_url:
         _print_plain(f"  Lambda's Invoke API on {lambda_url}")
+    for survey in found.values():
+        for line in _not_served(survey):
+            _print_plain(line)
+    calls = (survey.example_call(url, needs_key=needs_key) for survey in found.values())
+    call = next(filter(None, calls), None)
+    if call is not None:
+        _print_plain(f"  try it: {call}")
+
+
+def _count(survey: "Survey | None") -> str:
+    if survey is None or survey.problem is not None:
+        return ""
+    noun = "model" if survey.models == 1 else "models"
+    return f": {'' if survey.is_complete else 'more than '}{survey.models:,} {noun}"
+
+
+def _not_served(survey: "Survey") -> Iterator[str]:
+    """Yield a line for each reason why files are not served, with at most five files in all."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in survey.others[:_SHOWN_FILES]:
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        yield f"  not served: {', '.join(names)} ({reason})"
+    if len(survey.others) > _SHOWN_FILES:
+        yield f"  and {len(survey.others) - _SHOWN_FILES:,} more files are not served"
 
 
 def _print_styled(message: str, style: str) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 try:
     import typer
@@ -17,13 +18,18 @@ from modelyard import __version__
 from modelyard.cli.access import client_setup, keys
 from modelyard.cli.cost import cost
 from modelyard.cli.dead_letters import dead_letters
+from modelyard.cli.demo import demo
 from modelyard.cli.options import DEFAULT_URL, AllowCode, Json, Url, duration
 from modelyard.cli.serve import serve
 from modelyard.domain.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from modelyard.clients.management import ListedModel
+
+WATCH_S = 2.0
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Serve thousands of models behind one endpoint.",
@@ -61,7 +67,8 @@ def main(
     """Serve thousands of models behind one endpoint."""
 
 
-app.command()(serve)
+app.command(context_settings={"auto_envvar_prefix": "MODELYARD"})(serve)
+app.command()(demo)
 app.command()(client_setup)
 app.command()(cost)
 app.command()(dead_letters)
@@ -87,12 +94,10 @@ def invoke(
     key: _Key = None,
     sign: _Sign = None,
 ) -> None:
-    """Call an endpoint once, with boto3, and print the body of the response."""
+    """Call an endpoint once, and print the body of the response."""
     from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
-        from modelyard.clients.management import invoke_endpoint
-
         members = {
             "EndpointName": endpoint,
             "Body": _payload(body),
@@ -102,8 +107,18 @@ def invoke(
             "CustomAttributes": custom_attributes,
         }
         given = {name: value for name, value in members.items() if value is not None}
-        sys.stdout.buffer.write(invoke_endpoint(url, given, key=key, sign=_signs(url, key, sign)))
+        sys.stdout.buffer.write(_invoke(url, given, key, sign))
         sys.stdout.buffer.flush()
+
+
+def _invoke(url: str, members: dict[str, Any], key: str | None, sign: bool | None) -> bytes:
+    if _signs(url, key, sign):
+        from modelyard.clients.sdk import invoke_signed
+
+        return invoke_signed(url, members)
+    from modelyard.clients.plain_call import invoke_plainly
+
+    return invoke_plainly(url, members, key=key)
 
 
 def _signs(url: str, key: str | None, wanted: bool | None) -> bool:
@@ -130,21 +145,38 @@ def models(
     key: _Key = None,
     sign: _Sign = None,
     as_json: Json = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="List them again every 2 s, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """List the models of an endpoint: status, version, memory, disk, last use."""
     from modelyard.cli.console import errors_as_red_lines
-    from modelyard.cli.tables import print_models
     from modelyard.clients.management import ManagementClient
 
     with (
         errors_as_red_lines(),
         ManagementClient(url, key=key, sign=_signs(url, key, sign)) as client,
     ):
-        found = list(client.models(endpoint))
+        while True:
+            _show_models(endpoint, list(client.models(endpoint)), as_json=as_json, clears=watch)
+            if not watch:
+                return
+            try:
+                time.sleep(WATCH_S)
+            except KeyboardInterrupt:
+                return
+
+
+def _show_models(endpoint: str, found: "list[ListedModel]", *, as_json: bool, clears: bool) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(model) for model in found]))
-    else:
-        print_models(endpoint, found)
+        return
+    from modelyard.cli.console import out
+    from modelyard.cli.tables import print_models
+
+    if clears and out().is_terminal:
+        out().clear()
+    print_models(endpoint, found)
 
 
 @app.command()

@@ -11,7 +11,10 @@ from modelyard.domain.units import parse_duration, parse_size
 _T = TypeVar("_T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-Url = Annotated[str, typer.Option(help="URL of the server or of the deployed API.")]
+Url = Annotated[
+    str,
+    typer.Option(envvar="MODELYARD_URL", help="URL of the server or of the deployed API."),
+]
 AllowCode = Annotated[
     bool | None,
     typer.Option(

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelyard.cli.options import AllowCode, duration, size
+from modelyard.local.logs import LogFormat, LogLevel, LogOptions
 
 if TYPE_CHECKING:
+    from modelyard.cli.survey import Survey
     from modelyard.config.endpoint_config import Config, EndpointConfig
+    from modelyard.domain.endpoints import Endpoint
     from modelyard.local.options import ServedApi
 
 
@@ -135,6 +138,7 @@ def serve(
         bool,
         typer.Option(
             "--lambda",
+            envvar="MODELYARD_LAMBDA",
             show_default="no",
             help="Run the functions of a deployment in an emulation of AWS Lambda;"
             " --workers sets the number of shards.",
@@ -149,6 +153,21 @@ def serve(
             help="With --lambda, the port of Lambda's Invoke API on this machine; 0 chooses one.",
         ),
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            show_default="none",
+            help="Origin whose web pages may call the server, such as https://app.example, or '*'"
+            " for all. Can be given several times.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Format of the log on standard error; off: no log.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least severe events that are logged.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Serve the models of PATH until the process is stopped."""
     from modelyard.cli.console import errors_as_red_lines, print_ready, print_warning
@@ -183,18 +202,47 @@ def serve(
         apis = _prepared(resources, folder, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         splitters = config.splitters
-        options = ServeOptions(endpoints, host, port, limits, apis, splitters, keys_folder)
+        log = LogOptions(log_format, log_level)
+        options = ServeOptions(
+            endpoints,
+            host,
+            port,
+            limits,
+            apis,
+            splitters,
+            keys_folder,
+            tuple(cors_origin or ()),
+            log,
+        )
+        surveys = _surveys(endpoints)
         served = [found.endpoint for found in resources]
+
+        def ready(url: str, lambda_url: str = "") -> None:
+            needs_key = keys_folder is not None
+            print_ready(url, served, splitters, lambda_url, surveys, needs_key=needs_key)
+
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
 
             emulated.serve(
                 options,
                 DEFAULT_LAMBDA_PORT if lambda_port is None else lambda_port,
-                lambda *urls: print_ready(urls[0], served, splitters, urls[1]),
+                ready,
             )
         else:
-            local.serve(options, lambda url: print_ready(url, served, splitters))
+            local.serve(options, ready)
+
+
+def _surveys(endpoints: "tuple[Endpoint, ...]") -> "list[Survey]":
+    """Return what the repositories hold; print a warning for each that cannot be read now."""
+    from modelyard.cli.console import print_warning
+    from modelyard.cli.survey import survey_all
+
+    surveys = survey_all(endpoints)
+    for found in surveys:
+        if found.problem is not None:
+            print_warning(f"{found.problem}; calls will try it again")
+    return surveys
 
 
 def _prepared(

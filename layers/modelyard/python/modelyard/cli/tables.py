@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.markup import escape
 from rich.progress import Progress
@@ -29,6 +30,8 @@ _STATUSES = {
     "NOT_LOADED": "[dim]not loaded",
 }
 _SHOWN_PROBLEMS = 20
+_WIDTH_WITH_VERSIONS = 100
+"""On narrower terminals, the names of the models need the place."""
 
 
 def print_models(endpoint_name: str, models: Sequence["ListedModel"]) -> None:
@@ -39,20 +42,28 @@ def print_models(endpoint_name: str, models: Sequence["ListedModel"]) -> None:
     out().print(_models_table(endpoint_name, models))
     for model in models:
         if model.detail:
-            out().print(f"{escape(model.name)}: {escape(model.detail)}", soft_wrap=True)
+            _print_line(f"{model.name}: {' '.join(model.detail.split())}")
+
+
+def _print_line(text: str) -> None:
+    """Print one line: on a terminal as much as fits, elsewhere all of it."""
+    is_cut = out().is_terminal
+    out().print(text, markup=False, soft_wrap=not is_cut, no_wrap=is_cut, overflow="ellipsis")
 
 
 def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:
-    table = Table(title=escape(endpoint_name), title_justify="left")
-    table.add_column("model", no_wrap=True)
-    table.add_column("version", overflow="ellipsis")
+    table = Table(title=escape(endpoint_name), title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("model", overflow="fold")
+    has_versions = out().width >= _WIDTH_WITH_VERSIONS
+    if has_versions:
+        table.add_column("version", overflow="ellipsis", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for heading in ("memory", "disk", "last used"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         table.add_row(
             escape(model.name),
-            escape(model.version),
+            *((escape(model.version),) if has_versions else ()),
             _STATUSES.get(model.status, escape(model.status)),
             render_size(model.memory_bytes) if model.memory_bytes else "",
             render_size(model.disk_bytes) if model.disk_bytes else "",

@@ -1,8 +1,8 @@
-"""A client of the management routes, and one call of InvokeEndpoint for the command line."""
+"""A client of the management routes."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -11,22 +11,10 @@ from urllib.parse import quote
 import httpx
 
 from modelyard.clients import sdk
+from modelyard.clients.plain_call import EndpointError
 from modelyard.clients.sdk import SIGNING_NAME, region_of
-from modelyard.domain.errors import ModelyardError
 
 _POLL_S = 1.0
-
-
-class EndpointError(ModelyardError):
-    """The endpoint responded with an error, or not at all (`status` is 0 then)."""
-
-    def __init__(
-        self, message: str, kind: str, status: int, retry_after_s: float = _POLL_S
-    ) -> None:
-        super().__init__(f"{kind} ({status}): {message}" if status else message)
-        self.kind = kind
-        self.status = status
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,33 +168,6 @@ def warm(
             yield target_model, error
         else:
             yield target_model, None
-
-
-def invoke_endpoint(
-    url: str, members: Mapping[str, Any], *, key: str | None = None, sign: bool = False
-) -> bytes:
-    """Call InvokeEndpoint once with `members` and return the body of the response.
-
-    Raises:
-        ConfigurationError: boto3 is not installed, or there are no credentials to sign with.
-        EndpointError: the response is an error, also after the SDK's retries.
-    """
-    # Legacy mode retries "not ready" with either status that the server may choose for it.
-    runtime = sdk.client(
-        url, region=region_of(url), key=key, sign=sign, wait_s=0, retries={"mode": "legacy"}
-    )
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        body: bytes = runtime.invoke_endpoint(**members)["Body"].read()
-    except ClientError as error:
-        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
-        raise EndpointError(
-            details["Message"], details["Code"], metadata["HTTPStatusCode"]
-        ) from error
-    except (BotoCoreError, ValueError) as error:
-        raise EndpointError(str(error), "", 0) from error
-    return body
 
 
 def _models_path(endpoint_name: str) -> str:

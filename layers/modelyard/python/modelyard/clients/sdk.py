@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modelyard.clients.plain_call import EndpointError
 from modelyard.domain.errors import ConfigurationError
 
 SIGNING_NAME = "execute-api"
@@ -70,6 +71,29 @@ def client(
     if wait_s > 0:
         events.register_first("needs-retry.sagemaker-runtime", NotReadyWaiter(wait_s))
     return made
+
+
+def invoke_signed(url: str, members: Mapping[str, Any]) -> bytes:
+    """Call InvokeEndpoint with boto3, signed for API Gateway, and return the body.
+
+    Raises:
+        ConfigurationError: boto3 is not installed, or there are no credentials to sign with.
+        EndpointError: the response is an error, also after the SDK's retries.
+    """
+    # Legacy mode retries "not ready" with either status that the server may choose for it.
+    runtime = client(url, region=region_of(url), sign=True, wait_s=0, retries={"mode": "legacy"})
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        body: bytes = runtime.invoke_endpoint(**members)["Body"].read()
+    except ClientError as error:
+        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
+        raise EndpointError(
+            details["Message"], details["Code"], metadata["HTTPStatusCode"]
+        ) from error
+    except (BotoCoreError, ValueError) as error:
+        raise EndpointError(str(error), "", 0) from error
+    return body
 
 
 def import_boto3() -> Any:

@@ -7,6 +7,7 @@ from modelyard.domain.errors import (
     ConfigurationError,
     UnknownEndpointError,
 )
+from modelyard.domain.suggestions import did_you_mean
 from modelyard.domain.values import (
     ModelSource,
     TargetModel,
@@ -153,7 +154,9 @@ class EndpointTable:
         try:
             return self._by_name[name]
         except KeyError:
-            raise UnknownEndpointError(name) from None
+            # Endpoints with access rules are known only to those who may call them.
+            open_to_all = [known.name for known in self if not known.access]
+            raise UnknownEndpointError(name, did_you_mean(name, open_to_all)) from None
 
     def get(self, name: str) -> Endpoint | None:
         """Return the endpoint of this name, or None."""

@@ -23,7 +23,8 @@ ModelyardError
 ├── CapacityError                   the server is busy: retry
 │   └── ModelEndedError             its process ended before the call: a retry loads it again
 ├── DependencyError                 repository, queue or function does not work
-│   └── ArtifactChangedError        it was replaced while it was read
+│   ├── ArtifactChangedError        it was replaced while it was read
+│   └── RepositoryMissingError      the bucket does not exist
 ├── ModelResidenceError             base of the next two
 │   ├── ModelAlreadyLoadedError
 │   └── ModelNotLoadedError
@@ -53,7 +54,11 @@ class InvalidRequestError(ModelyardError):
 
 
 class UnknownEndpointError(InvalidRequestError):
-    """No endpoint of this name is served."""
+    """No endpoint of this name is served; `hint` names a similar one, if callers may know it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class TargetModelMissingError(InvalidRequestError):
@@ -147,6 +152,10 @@ class DependencyError(ModelyardError):
 
 class ArtifactChangedError(DependencyError):
     """The artifact was replaced in the repository while it was read."""
+
+
+class RepositoryMissingError(DependencyError):
+    """The bucket of the model repository does not exist."""
 
 
 class ModelResidenceError(ModelyardError):

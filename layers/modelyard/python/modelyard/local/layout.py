@@ -106,6 +106,11 @@ class Layout:
             return ProcessLimits(memory_bytes, API_SILENCE_S)
         return ProcessLimits(memory_bytes)
 
+    def child_variables(self) -> dict[str, str]:
+        """Return the environment variables of every child: for its allocator and its log."""
+        arenas = {_ARENAS: os.environ.get(_ARENAS, _MAX_ARENAS)}
+        return arenas | self.options.log.to_environ()
+
     @property
     def _memory_bytes(self) -> int:
         """The memory for models in each process that loads some."""
@@ -114,11 +119,6 @@ class Layout:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
-
-
-def allocator_variables() -> Mapping[str, str]:
-    """Return the environment variables that bound what the memory allocator keeps."""
-    return {_ARENAS: os.environ.get(_ARENAS, _MAX_ARENAS)}
 
 
 def _has_own_folder(project: ApiProject) -> bool:

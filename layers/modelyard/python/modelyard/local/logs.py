@@ -1,12 +1,18 @@
-"""Log lines on standard error: an event and its fields as `key=value`."""
+"""Log lines on standard error: an event and its fields, as `key=value` or as JSON."""
 
 import io
+import json
 import logging
+import os
 import re
 import sys
 import threading
 import time
-from typing import IO
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import IO, Self
 
 from modelyard.domain.requests import REQUEST_ID
 
@@ -56,15 +62,77 @@ class FieldFormatter(logging.Formatter):
         return " ".join((line, *fields))
 
 
-def configure_logging(process_name: str, level: int = logging.INFO) -> None:
-    """Send all logs of this process to standard error."""
+class JsonFormatter(FieldFormatter):
+    """Renders each event as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object: time (UTC), level, process, event, the fields, and any traceback."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": self._process_name,
+            "event": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if request_id := REQUEST_ID.get():
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class LogFormat(StrEnum):
+    """The values of `--log-format`."""
+
+    TEXT = "text"
+    JSON = "json"
+    OFF = "off"
+
+
+class LogLevel(StrEnum):
+    """The values of `--log-level`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Which events are logged, and how."""
+
+    format: LogFormat = LogFormat.TEXT
+    level: LogLevel = LogLevel.INFO
+
+    def to_environ(self) -> dict[str, str]:
+        """Return the environment variables that tell a child process."""
+        return {_FORMAT_VARIABLE: self.format.value, _LEVEL_VARIABLE: self.level.value}
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return what `to_environ` of the parent process wrote; the defaults without it."""
+        return cls(
+            LogFormat(environ.get(_FORMAT_VARIABLE, LogFormat.TEXT)),
+            LogLevel(environ.get(_LEVEL_VARIABLE, LogLevel.INFO)),
+        )
+
+
+_FORMAT_VARIABLE, _LEVEL_VARIABLE = "MODELYARD_LOG_FORMAT", "MODELYARD_LOG_LEVEL"
+
+
+def configure_logging(process_name: str, options: LogOptions | None = None) -> None:
+    """Send all logs of this process to standard error; by default as the environment says."""
+    options = options or LogOptions.from_environ(os.environ)
     # Our lines do not show these facts, so logging need not collect them (the logging cookbook
     # describes these switches).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldFormatter(process_name))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    is_json = options.format is LogFormat.JSON
+    handler.setFormatter((JsonFormatter if is_json else FieldFormatter)(process_name))
+    logging.basicConfig(level=options.level.upper(), handlers=[handler], force=True)
+    logging.disable(logging.CRITICAL if options.format is LogFormat.OFF else logging.NOTSET)
     for noisy in ("botocore", "boto3", "urllib3", "httpx", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It logs a warning for every malformed body; those are errors of the callers.

@@ -1,10 +1,11 @@
 """The options of `modelyard serve`, parsed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
+from modelyard.local.logs import LogOptions
 
 SHUTDOWN_GRACE_S = 5
 MAX_IN_FLIGHT = 256
@@ -54,6 +55,9 @@ class ServeOptions:
     """The traffic splitters over `apis`."""
     keys_folder: Path | None = None
     """The folder of the API keys; None lets every caller in."""
+    origins: tuple[str, ...] = ()
+    """The origins whose web pages may call the server; `*` stands for all."""
+    log: LogOptions = field(default_factory=LogOptions)
 
     @property
     def grace_s(self) -> int:

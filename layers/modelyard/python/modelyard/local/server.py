@@ -28,7 +28,7 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
     Raises:
         ConfigurationError: the port is taken, or the constructor of an API's class fails.
     """
-    configure_logging(SUPERVISOR)
+    configure_logging(SUPERVISOR, options.log)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, Path(folder), on_ready))
 

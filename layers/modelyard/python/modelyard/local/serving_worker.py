@@ -141,6 +141,7 @@ class ServingWorker:
             _authenticator(options, clock),
             options.splitters,
             self._health.missing,
+            options.origins,
         )
 
     def _workers(self, threads: CallThreads, pulse: Pulse) -> ServingWorkers:

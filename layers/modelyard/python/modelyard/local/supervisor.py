@@ -22,7 +22,7 @@ from modelyard.local.backends import ApiProcess, RemoteWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
 from modelyard.local.handover.acceptor import Acceptor
 from modelyard.local.handover.states import ConnectionStates
-from modelyard.local.layout import SUPERVISOR, Layout, allocator_variables
+from modelyard.local.layout import SUPERVISOR, Layout
 from modelyard.local.listening import url_of
 from modelyard.local.options import ServedApi, labelled
 from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
@@ -160,7 +160,7 @@ class Supervisor:
             "modelyard.local.serving_worker",
             settings,
             self._layout.address(name),
-            environment=allocator_variables(),
+            environment=self._layout.child_variables(),
             limits=self._layout.limits(name),
         )
         watcher = _WorkerWatcher(self._acceptor, name, self._layout)
@@ -176,7 +176,7 @@ class Supervisor:
             layout.address(name),
             python=api.python,
             folder=api.project.folder,
-            environment={**allocator_variables(), **api.project.env},
+            environment={**layout.child_variables(), **api.project.env},
             limits=layout.limits(name),
             label=api.project.name,
         )

@@ -17,11 +17,8 @@ def parse_payload(headers: Mapping[str, str], body: bytes) -> Payload:
     """Return the payload of an inference request. Names in `headers` must be in lower case.
 
     Raises:
-        InvalidRequestError: the body is compressed, or the length of its JSON part is not valid.
+        InvalidRequestError: the length of its JSON part is not valid.
     """
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise InvalidRequestError(f"Content-Encoding {encoding} is not supported")
     json_bytes = _json_bytes(headers, len(body))
     return Payload(body, protocol_bodies.content_type(json_bytes))
 

@@ -5,13 +5,18 @@ from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
 from modelyard.domain import messages
-from modelyard.domain.errors import ConfigurationError, DependencyError, ModelyardError
+from modelyard.domain.errors import (
+    ConfigurationError,
+    DependencyError,
+    ModelyardError,
+    RepositoryMissingError,
+)
 from modelyard.domain.ports import ArtifactFile
 from modelyard.domain.values import ModelArtifact, StoredObject
 from modelyard.repositories.artifact_files import (
@@ -182,6 +187,14 @@ class S3Repository:
 
         return sized_stream(read, size, DependencyError(f"{self._uri()} sent too few bytes"))
 
+    def _refusal(self, error: ClientError, status: int) -> DependencyError:
+        text = f"the model repository {self._uri()} answered {status}"
+        if error.response.get("Error", {}).get("Code") == "NoSuchBucket":
+            return RepositoryMissingError(f"{text}: the bucket {self._bucket} does not exist")
+        if status == 403:
+            return DependencyError(f"{text}: these credentials do not allow it")
+        return DependencyError(text)
+
     @contextmanager
     def _asking(self, meanings: Mapping[int, ModelyardError]) -> Iterator[None]:
         """Turn the SDK's errors into ours, without their texts, which may name endpoints.
@@ -192,10 +205,11 @@ class S3Repository:
             yield
         except ClientError as error:
             status = _status(error)
-            failed = DependencyError(f"the model repository {self._uri()} answered {status}")
-            raise meanings.get(status, failed) from error
+            raise meanings.get(status) or self._refusal(error, status) from error
         except (BotoCoreError, ResponseParserError, KeyError, HTTPError, OSError) as error:
             reason = type(error).__name__
+            if isinstance(error, NoCredentialsError):
+                reason = "no AWS credentials were found"
             raise DependencyError(
                 f"the model repository {self._uri()} is out of reach ({reason})"
             ) from error

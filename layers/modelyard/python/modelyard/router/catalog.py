@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint, EndpointTable
-from modelyard.domain.errors import InvalidRequestError
+from modelyard.domain.errors import DependencyError, InvalidRequestError
 from modelyard.domain.ports import Metrics, ModelRepository
 from modelyard.domain.requests import Answer, InferenceBackend, Survey
+from modelyard.domain.suggestions import nearest
 from modelyard.domain.values import (
     ModelId,
     ModelResidence,
@@ -28,6 +29,8 @@ from modelyard.sagemaker.target_model import parse_target_model
 SURVEY_TIMEOUT_S = 5.0
 LISTING_TTL_S = 30.0
 """How long a listing is kept for the pages that follow its first one."""
+MAX_COMPARED = 1000
+"""A wrong name is compared with this many others at most."""
 _LISTING_THREADS = 2
 _NEAREST_FIRST = list(ModelStatus)
 
@@ -102,12 +105,7 @@ class Catalog:
         Raises:
             As `page`.
         """
-
-        def may_see(name: TargetModel, files: Sequence[StoredObject]) -> bool:
-            return is_allowed(endpoint, principal, name) and may_open(
-                endpoint, principal, name, files
-            )
-
+        may_see = _visible_to(endpoint, principal)
         return await self.page(endpoint.name, after=after, limit=limit, may_see=may_see)
 
     async def page(
@@ -140,6 +138,27 @@ class Catalog:
             _entry(ModelId(endpoint.name, name), listing.files[name], residences) for name in names
         ]
         return CatalogPage(entries, has_more)
+
+    async def similar(
+        self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
+    ) -> TargetModel | None:
+        """Return the model with the most similar name that the caller may call, or None.
+
+        It lists folders only, and knows no answer for more than `MAX_COMPARED` models.
+        """
+        if endpoint.is_api or not endpoint.repository.startswith("file:"):
+            return None
+        try:
+            listing = await self._run(self._list, endpoint, ())
+        except DependencyError:
+            return None
+        may_see = _visible_to(endpoint, principal)
+        names, has_more = await self._run(listing.names_after, "", MAX_COMPARED, may_see)
+        if has_more:
+            return None
+        begun = [name for name in names if name.startswith(f"{target_model}.")]
+        similar = begun[0] if begun else nearest(target_model, names)
+        return None if similar is None else TargetModel(similar)
 
     async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:
         """Return one model of an endpoint.
@@ -200,6 +219,13 @@ class Catalog:
             if name not in found:  # a folder that groups models, or a model that was removed
                 found[name] = tuple(_below(name, objects))
         return _Listing(sorted(found), found)
+
+
+def _visible_to(endpoint: Endpoint, principal: Principal) -> MaySee:
+    def may_see(name: TargetModel, files: Sequence[StoredObject]) -> bool:
+        return is_allowed(endpoint, principal, name) and may_open(endpoint, principal, name, files)
+
+    return may_see
 
 
 def _key(item: StoredObject) -> str:

@@ -96,6 +96,13 @@ def refusal(path: Path) -> str | None:
     return None if found is None else f"{path.name} seems to be {found.what}: {found.instead}"
 
 
+def refusal_by_name(name: str) -> str | None:
+    """Return the same clause without the name, for a file of which only the name is known."""
+    suffix = model_files.suffix_of(name)
+    found = next((known for known in FORMATS if suffix in known.suffixes), None)
+    return None if found is None else f"{found.what}: {found.instead}"
+
+
 def _found(path: Path) -> ForeignFormat | None:
     suffix = model_files.suffix_of(path.name)
     with path.open("rb") as file:

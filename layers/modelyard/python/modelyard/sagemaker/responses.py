@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from modelyard.domain.endpoints import VARIANT, ServerLocation
+from modelyard.domain.endpoints import LOCAL, VARIANT, ServerLocation
 from modelyard.domain.errors import (
     InvalidRequestError,
     ModelError,
@@ -129,13 +129,16 @@ def _not_ready_status(wire: WireStatus, context: ErrorContext) -> int:
 
 def _message(error: ModelyardError, context: ErrorContext) -> str:
     account = context.location.account
+    is_local = context.location.region == LOCAL
     if isinstance(error, UnknownEndpointError):
+        if is_local:
+            return f"Endpoint {context.endpoint_name} not found{error.hint}."
         return f"Endpoint {context.endpoint_name} of account {account} not found."
     if isinstance(error, ModelError):
         status = original_status(error)
         side = "client" if 400 <= status < 500 else "server"
-        tail = f'". See {context.location.log_url(context.endpoint_name)} in account {account}'
-        tail += " for more information."
+        tail = f'". See {context.location.log_url(context.endpoint_name)}'
+        tail += f"{'' if is_local else f' in account {account}'} for more information."
         head = f'Received {side} error ({status}) from primary with message "'
         return head + error.message[: MAX_MESSAGE_CHARACTERS - len(head) - len(tail)] + tail
     return error.message

@@ -82,7 +82,7 @@ def serve(options: ServeOptions, lambda_port: int, on_ready: Callable[[str, str]
     for splitter in options.splitters:
         if splitter.has_shadow:
             raise ConfigurationError(f"{splitter.name}: {NO_SHADOWS_ON_LAMBDA}")
-    configure_logging("server")
+    configure_logging("server", options.log)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, lambda_port, Path(folder), on_ready))
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,6 +25,7 @@ from modelyard.router.web.authentication import (
     Authenticator,
 )
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
+from modelyard.router.web.cross_origin import CrossOrigin
 from modelyard.router.web.error_forms import render_for
 from modelyard.router.web.exchange import (
     Respond,
@@ -38,6 +40,7 @@ from modelyard.router.web.managing import ManagementRoutes
 from modelyard.router.web.mlflow_scoring import ScoringRoute
 from modelyard.router.web.model_calls import STAGES, ModelCalls, ModelCallsApp
 from modelyard.router.web.openinference import InferRoute, OpenInferenceRoutes
+from modelyard.router.web.route_hints import route_hint
 from modelyard.router.web.site import WebSite
 from modelyard.router.web.tensorflow_serving import PredictRoute, TensorFlowServingRoutes
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
@@ -75,11 +78,17 @@ def create_site(
     authenticator: Authenticator,
     splitters: Sequence[Splitter] = (),
     missing: Callable[[], Sequence[str]] = tuple,
+    origins: Sequence[str] = (),
 ) -> WebSite:
-    """Return the same application for a server that reads requests as a whole."""
+    """Return the same application for a server that reads requests as a whole.
+
+    `origins` are those whose web pages may call it from a browser; `*` stands for all.
+    """
     calls = _model_calls(router, catalog, location, splitters)
     app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
-    return WebSite(ResponseHeaders(app), calls, authenticator, _api_paths(router, splitters))
+    api_paths = _api_paths(router, splitters)
+    allowed = CrossOrigin(frozenset(origins))
+    return WebSite(ResponseHeaders(app), calls, authenticator, api_paths, allowed)
 
 
 def _api_paths(router: Router, splitters: Sequence[Splitter]) -> frozenset[str]:
@@ -122,6 +131,7 @@ def _application(
         if served.route is not None
     } | {splitter.route: SplitterRoute(router, splitter).respond for splitter in splitters}
     failures = {kind: _responding(render) for kind, render in _FAILURES.items()}
+    failures[HTTPException] = _responding(partial(_untyped_http, router.endpoints.only_name))
 
     def build() -> ASGIApp:
         from modelyard.router.web.documented import create_documented
@@ -272,11 +282,15 @@ def _responding(
     return respond
 
 
-def _untyped_http(request: Request, error: Exception) -> HttpResponse:
+def _untyped_http(endpoint_name: str | None, request: Request, error: Exception) -> HttpResponse:
+    """Return the response for a wrong path or method; `endpoint_name` is the only endpoint's."""
     assert isinstance(error, HTTPException)
-    kind = "UnknownOperationException" if error.status_code == 404 else "ValidationError"
-    message = f"{error.detail}: {request.method} {request.url.path}"
-    return _rendered(request, error.status_code, kind, message)
+    method, path = request.method, request.url.path
+    message = f"{error.detail}: {method} {path}"
+    if error.status_code != 404:
+        return _rendered(request, error.status_code, "ValidationError", message)
+    message += route_hint(method, path, endpoint_name)
+    return _rendered(request, 404, "UnknownOperationException", message)
 
 
 def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
@@ -295,7 +309,6 @@ def _rendered(request: Request, status: int, kind: str, message: str) -> HttpRes
 
 
 _FAILURES = {
-    HTTPException: _untyped_http,
     ClientDisconnect: _client_disconnected,
     Exception: _internal_failure,
 }

@@ -1,5 +1,6 @@
 """Calls of models over any protocol: from the head of a request to its response."""
 
+import asyncio
 import re
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -9,17 +10,19 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from modelyard.domain.endpoints import Endpoint
-from modelyard.domain.errors import ModelyardError
+from modelyard.domain.errors import ModelyardError, TargetModelNotFoundError
 from modelyard.domain.keys import Headers
 from modelyard.domain.values import HttpResponse, Invocation, Prediction, Principal
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
+from modelyard.router.web import content_encoding
 from modelyard.router.web.authentication import principal_of
 from modelyard.router.web.exchange import (
     body_of,
     client_disconnected,
     send_response,
 )
+from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from modelyard.sagemaker.responses import REQUEST_ID
 
 STAGES = ("", "/{stage}")
@@ -146,6 +149,8 @@ class ModelCall:
     def answer_now(self, body: bytes) -> HttpResponse | None:
         """Return the response, or None if it cannot be made without waiting."""
         head, endpoint = self._head, self._endpoint
+        if content_encoding.is_encoded(head.headers):
+            return None
         try:
             invocation = self._invocation = head.route.invocation(head, body, endpoint)
             if endpoint is not None and not self._catalog.authorizer.is_known_to_allow(
@@ -159,16 +164,40 @@ class ModelCall:
 
     async def answer(self, body: bytes) -> HttpResponse:
         """Return the response. A body that `answer_now` has read is not read again."""
-        head, endpoint = self._head, self._endpoint
+        endpoint = self._endpoint
         try:
+            if content_encoding.is_encoded(self._head.headers):
+                body = await self._decoded(body)
+            head = self._head
             invocation = self._invocation or head.route.invocation(head, body, endpoint)
+            self._invocation = invocation
             if endpoint is not None:
                 await self._catalog.authorizer.authorize(
                     endpoint, head.principal, invocation.target_model
                 )
             return head.route.render(head, await self._router.invoke(invocation))
+        except TargetModelNotFoundError as error:
+            return self.failed(await self._with_hint(error))
         except ModelyardError as error:
             return self.failed(error)
+
+    async def _decoded(self, body: bytes) -> bytes:
+        """Return the body decoded; from then on the head says no more that it is encoded."""
+        headers = self._head.headers
+        plain = await asyncio.to_thread(content_encoding.decoded, headers, body, MAX_BODY_BYTES)
+        kept = {name: value for name, value in headers.items() if name != content_encoding.HEADER}
+        self._head = self._head._replace(headers=kept)
+        return plain
+
+    async def _with_hint(self, error: TargetModelNotFoundError) -> TargetModelNotFoundError:
+        """Return the error with the name of a similar model that the caller may call."""
+        if self._endpoint is None or self._invocation is None:
+            return error
+        wanted = self._invocation.target_model
+        similar = await self._catalog.similar(self._endpoint, self._head.principal, wanted)
+        if similar is None:
+            return error
+        return TargetModelNotFoundError(f"{error.message} Did you mean {similar!r}?")
 
     def failed(self, error: ModelyardError) -> HttpResponse:
         """Return the response to a call that fails with this error."""

@@ -19,6 +19,7 @@ from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.asgi import response_of
 from modelyard.router.web.authentication import Authenticator, is_open, refused
 from modelyard.router.web.calling import MAX_CALL_BYTES
+from modelyard.router.web.cross_origin import CrossOrigin, with_origin
 from modelyard.router.web.exchange import too_large
 from modelyard.router.web.model_calls import ModelCall, ModelCalls
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
@@ -63,11 +64,13 @@ class WebSite:
         calls: ModelCalls,
         authenticator: Authenticator,
         api_paths: Container[str],
+        cross_origin: CrossOrigin,
     ) -> None:
         """`app` answers authenticated requests that call no model.
 
         `api_paths` are the paths of Cortex APIs, whose bodies may be longer.
         """
+        self._cross_origin = cross_origin
         self._app = app
         self._calls = calls
         self._authenticator = authenticator
@@ -75,6 +78,18 @@ class WebSite:
 
     def call_now(self, head: HttpRequest) -> SiteCall | None:
         """Return the call that a request begins; None if its caller has to be looked up."""
+        origin = self._cross_origin.allowed(head)
+        if origin is None:
+            return self._call_now(head)
+        path = _path(head)
+        if path not in self._api_paths:
+            preflight = self._cross_origin.preflight(head)
+            if preflight is not None:
+                return RefusedCall(_finished(preflight, str(uuid.uuid4())))
+        call = self._call_now(head)
+        return None if call is None else _CrossOriginCall(call, origin)
+
+    def _call_now(self, head: HttpRequest) -> SiteCall | None:
         path = _path(head)
         key, headers = split_key(head.headers)
         if is_open(head.method, path):
@@ -88,6 +103,11 @@ class WebSite:
 
     async def call(self, head: HttpRequest) -> SiteCall:
         """Return the call that a request begins, for which `call_now` returned None."""
+        call = await self._call_later(head)
+        origin = self._cross_origin.allowed(head)
+        return call if origin is None else _CrossOriginCall(call, origin)
+
+    async def _call_later(self, head: HttpRequest) -> SiteCall:
         path = _path(head)
         key, headers = split_key(head.headers)
         try:
@@ -186,6 +206,33 @@ class _ApiCall(_ApplicationCall):
 
     def _render(self, error: ModelyardError) -> HttpResponse:
         return render_api_error(error)
+
+
+class _CrossOriginCall:
+    """A call by a web page that may read the response."""
+
+    def __init__(self, call: SiteCall, origin: str) -> None:
+        self._call = call
+        self._origin = origin
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self._call.max_body_bytes
+
+    @property
+    def refusal(self) -> HttpResponse | None:
+        refusal = self._call.refusal
+        return None if refusal is None else with_origin(refusal, self._origin)
+
+    def too_large(self) -> HttpResponse:
+        return with_origin(self._call.too_large(), self._origin)
+
+    def answer_now(self, body: bytes) -> HttpResponse | None:
+        response = self._call.answer_now(body)
+        return None if response is None else with_origin(response, self._origin)
+
+    async def answer(self, body: bytes) -> HttpResponse:
+        return with_origin(await self._call.answer(body), self._origin)
 
 
 def _path(head: HttpRequest) -> str:

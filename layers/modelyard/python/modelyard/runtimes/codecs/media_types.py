@@ -7,6 +7,7 @@ from modelyard.domain.errors import UnsupportedAcceptError, UnsupportedContentTy
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
+_FORM = "application/x-www-form-urlencoded"
 NPY = "application/x-npy"
 LIBSVM = "text/libsvm"
 
@@ -38,8 +39,9 @@ def body_type(content_type: str | None, accepted: Sequence[str], *, default: str
     name = _canonical(parse(content_type or default)[0])
     if name in accepted:
         return name
+    hint = f" It is curl's default: add -H 'Content-Type: {accepted[0]}'." if name == _FORM else ""
     raise UnsupportedContentTypeError(
-        f"{content_type} is not an accepted ContentType: {', '.join(accepted)}."
+        f"{content_type} is not an accepted ContentType: {', '.join(accepted)}.{hint}"
     )
 
 

@@ -1,0 +1,48 @@
+"""The command `demo`: run the example with ten models, which the wheel carries."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+import modelyard
+from modelyard.domain.errors import ConfigurationError
+
+_PACKAGE = Path(modelyard.__file__).parent
+_FOLDERS = (_PACKAGE / "examples" / "home-value", _PACKAGE.parents[3] / "examples" / "home-value")
+"""Where the example is in an installed package, and in a checkout."""
+_NEEDED = ("boto3", "xgboost", "numpy")
+
+
+def demo() -> None:
+    """Train ten small models, serve them, call them with boto3, and print what happened."""
+    from modelyard.cli.console import errors_as_red_lines
+    from modelyard.cli.serve import user_cache_dir
+
+    with errors_as_red_lines():
+        script = demo_script()
+    environment = os.environ | {"MODELYARD_DEMO_MODELS": str(user_cache_dir() / "demo")}
+    # The scripts of the example import each other by the names of their files.
+    ended = subprocess.run([sys.executable, script], env=environment, check=False)  # noqa: S603
+    raise typer.Exit(ended.returncode)
+
+
+def demo_script() -> Path:
+    """Return the program of the demo.
+
+    Raises:
+        ConfigurationError: it is not there, or a package that it needs is missing.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(
+            f"the demo needs packages that are missing: {', '.join(missing)};"
+            " pip install 'modelyard[serve,xgboost]'"
+        )
+    for folder in _FOLDERS:
+        if (folder / "demo.py").is_file():
+            return folder / "demo.py"
+    raise ConfigurationError("this installation of Modelyard has no examples")

@@ -1,0 +1,83 @@
+import shlex
+from pathlib import Path
+
+import pytest
+
+from modelyard.cli.console import print_ready
+from modelyard.cli.survey import Survey, survey, survey_all
+from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.errors import ConfigurationError
+from modelyard.domain.values import TargetModel
+
+FAR = float("inf")
+LIGHTGBM = b"tree\nversion=v4\nmax_feature_idx=2\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("notes.md", "net.h5", "old.joblib", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "big.onnx").write_bytes(b"x" * 10)
+    (tmp_path / "small.lgb").write_bytes(LIGHTGBM)
+    return tmp_path
+
+
+def survey_of(folder: Path, **rules: bool) -> Survey:
+    return survey(Endpoint("m", f"{folder.as_uri()}/", **rules), FAR)
+
+
+def test_survey_counts_models_and_gives_a_reason_for_each_other_file(folder: Path) -> None:
+    found = survey_of(folder)
+
+    assert found.models == 2
+    assert [name for name, _ in found.others] == ["net.h5", "notes.md", "old.joblib"]
+    assert dict(found.others)["net.h5"].startswith("a Keras model: export it to ONNX")
+    assert "--allow-code" in dict(found.others)["old.joblib"]
+
+
+def test_a_pickle_counts_where_code_is_allowed(folder: Path) -> None:
+    assert survey_of(folder, allow_code=True).models == 3
+
+
+def test_example_is_a_model_whose_row_is_known(folder: Path) -> None:
+    call = survey_of(folder).example_call("http://h:1")
+
+    assert call is not None
+    words = shlex.split(call)
+    assert words[:2] == ["curl", "http://h:1/endpoints/m/invocations"]
+    assert "X-Amzn-SageMaker-Target-Model: small.lgb" in words
+    assert words[-2:] == ["-d", "1,1,1"]
+
+
+def test_example_of_another_model_asks_for_its_inputs(tmp_path: Path) -> None:
+    (tmp_path / "a b.onnx").write_bytes(b"x")
+
+    call = survey_of(tmp_path).example_call("http://h:1", needs_key=True)
+
+    assert call is not None
+    assert shlex.split(call)[1:] == [
+        "-H",
+        "x-api-key: $MODELYARD_KEY",
+        "http://h:1/endpoints/m/v2/models/a%20b.onnx",
+    ]
+
+
+def test_a_repository_that_cannot_be_opened_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="a model repository is"):
+        survey_all([Endpoint("m", "ftp://x")])
+
+
+def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = Endpoint("m", "file:///m/")
+    others = tuple((f"{number}.h5", "a Keras model") for number in range(7))
+    found = Survey(endpoint, 1, False, others, (TargetModel("a.lgb"), 2))
+
+    print_ready("http://h:1", [endpoint], surveys=[found])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Modelyard is ready on http://h:1",
+        "  endpoint m: more than 1 model",
+        "  not served: 0.h5, 1.h5, 2.h5, 3.h5, 4.h5 (a Keras model)",
+        "  and 2 more files are not served",
+        f"  try it: {found.example_call('http://h:1')}",
+    ]
