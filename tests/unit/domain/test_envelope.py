@@ -121,7 +121,8 @@ def family(root: type[ModelyardError]) -> list[type[ModelyardError]]:
 
 def facts_of(kind: type[ModelyardError]) -> dict[str, Any]:
     """Return a value unlike the default for every parameter of an error's constructor."""
-    by_name = {"message": "why", "original_status": 418, "retry_after_s": 7.5, "target_model": "m"}
+    by_name: dict[str, Any] = {"message": "why", "original_status": 418, "retry_after_s": 7.5}
+    by_name |= {"target_model": "m", "hint": "h"}
     parameters = list(inspect.signature(kind).parameters)
     return {name: by_name[name] for name in parameters}
 

@@ -29,6 +29,7 @@ TOLD = {
     errors.ModelEndedError: 503,
     errors.DependencyError: 503,
     errors.ArtifactChangedError: 503,
+    errors.RepositoryMissingError: 503,
 }
 told = pytest.mark.parametrize(
     ("kind", "status"), TOLD.items(), ids=lambda value: getattr(value, "__name__", str(value))

@@ -162,6 +162,9 @@ def serve(
             " for all. Can be given several times.",
         ),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Show a page to browsers at /.")
+    ] = True,
     log_format: Annotated[
         LogFormat, typer.Option(help="Format of the log on standard error; off: no log.")
     ] = LogFormat.TEXT,
@@ -212,6 +215,7 @@ def serve(
             splitters,
             keys_folder,
             tuple(cors_origin or ()),
+            page,
             log,
         )
         surveys = _surveys(endpoints)

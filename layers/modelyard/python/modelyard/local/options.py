@@ -57,6 +57,8 @@ class ServeOptions:
     """The folder of the API keys; None lets every caller in."""
     origins: tuple[str, ...] = ()
     """The origins whose web pages may call the server; `*` stands for all."""
+    has_page: bool = True
+    """Whether `GET /` shows a page to browsers."""
     log: LogOptions = field(default_factory=LogOptions)
 
     @property

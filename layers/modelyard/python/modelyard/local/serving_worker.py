@@ -13,9 +13,10 @@ import pickle
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
+from starlette.routing import Route
 
 from modelyard.cortex.project import ApiModels
 from modelyard.cortex.versioned_repository import opening
@@ -41,9 +42,12 @@ from modelyard.local.options import ServeOptions
 from modelyard.local.processes.health import Health
 from modelyard.local.processes.pulse import Pulse
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
+from modelyard.local.server_facts import FactsOfServer
 from modelyard.local.serving_workers import ServingWorkers
 from modelyard.local.sqlite_queue import SqliteQueue, queue_path
 from modelyard.local.threads import CallThreads
+from modelyard.page.history import CallHistory
+from modelyard.page.status_page import StatusPage
 from modelyard.repositories.opening import open_repository
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
@@ -62,6 +66,8 @@ SWITCH_INTERVAL_S = 0.001
 """How long the event loop waits for the interpreter while threads decode and predict; Python's own
 5 ms, several times per request, would delay all connections.
 """
+HISTORY_EVERY_S = 2.0
+"""How old the page's counts of another worker's calls may be."""
 MAX_REQUEST_BYTES = 512 << 20
 """Bytes of request bodies in the memory of all workers together; more are refused."""
 
@@ -89,6 +95,8 @@ class ServingWorker:
         loading = GuestLoading(settings.memory_bytes, quarantine.holds, running)
         self._service = build_service(settings, loading)
         self._health = Health.open(layout.health_file, layout.names)
+        has_page = layout.options.has_page
+        self._history = CallHistory(layout.folder, name, self._clock.time) if has_page else None
 
     async def serve(self, listener: socket.socket, heartbeats: int, line: socket.socket) -> None:
         """Serve until standard input ends, then let running calls end."""
@@ -104,6 +112,7 @@ class ServingWorker:
         states = ConnectionStates.open(self._layout.connections_file)
         receiver = Receiver(line, states, lambda state: HttpConnection(site, connections, state))
         receiver.start()
+        telling = asyncio.create_task(self._tell_history())
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
@@ -112,8 +121,15 @@ class ServingWorker:
         receiver.stop()
         accepting.close()
         limiting.cancel()
+        telling.cancel()
         await connections.drain(options.grace_s)
         await envelopes.finish(options.grace_s)
+
+    async def _tell_history(self) -> None:
+        """Write what the other workers show of this one's calls, again and again."""
+        while self._history is not None:
+            await asyncio.sleep(HISTORY_EVERY_S)
+            self._history.write()
 
     def _site(self, workers: ServingWorkers) -> WebSite:
         options, clock, layout = self._layout.options, self._clock, self._layout
@@ -126,6 +142,7 @@ class ServingWorker:
             warm_queue=SqliteQueue(queue_path(options), clock),
             metrics=totals,
             clock=clock,
+            note_call=None if self._history is None else self._history.note,
         )
         catalog = Catalog(
             endpoints=endpoints,
@@ -142,7 +159,15 @@ class ServingWorker:
             options.splitters,
             self._health.missing,
             options.origins,
+            self._pages(router, catalog, totals),
         )
+
+    def _pages(self, router: Router, catalog: Catalog, totals: ProcessTotals) -> Sequence[Route]:
+        if self._history is None:
+            return ()
+        options, names = self._layout.options, self._layout.workers
+        facts = FactsOfServer(options.limits, names, self._health.missing, totals)
+        return StatusPage(router, catalog, self._history, facts).routes
 
     def _workers(self, threads: CallThreads, pulse: Pulse) -> ServingWorkers:
         layout, max_calls = self._layout, self._layout.options.limits.max_in_flight

@@ -63,8 +63,11 @@ class Router:
         warm_queue: WarmQueue,
         metrics: Metrics,
         clock: Clock,
+        note_call: Callable[[Invocation, Answer], None] | None = None,
     ) -> None:
+        """`note_call` is told of each invocation and its answer."""
         self.endpoints = endpoints
+        self._note_call = note_call
         self._backend_of = backend_of
         self._warm_queue = warm_queue
         self._metrics = metrics
@@ -226,6 +229,8 @@ class Router:
         status = 200 if answer.error is None else invoke_status(answer.error).status
         self._record(invocation.endpoint_name, answer, status, elapsed_s)
         _log(invocation, answer, elapsed_s)
+        if self._note_call is not None:
+            self._note_call(invocation, answer)
 
     def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
         values = {

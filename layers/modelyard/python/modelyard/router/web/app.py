@@ -79,13 +79,16 @@ def create_site(
     splitters: Sequence[Splitter] = (),
     missing: Callable[[], Sequence[str]] = tuple,
     origins: Sequence[str] = (),
+    pages: Sequence[Route] = (),
 ) -> WebSite:
     """Return the same application for a server that reads requests as a whole.
 
-    `origins` are those whose web pages may call it from a browser; `*` stands for all.
+    `origins` are those whose web pages may call it from a browser; `*` stands for all. `pages`
+    are the routes of the page for browsers.
     """
     calls = _model_calls(router, catalog, location, splitters)
     app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
+    app.router.routes += pages  # the routes of Cortex APIs come first
     api_paths = _api_paths(router, splitters)
     allowed = CrossOrigin(frozenset(origins))
     return WebSite(ResponseHeaders(app), calls, authenticator, api_paths, allowed)

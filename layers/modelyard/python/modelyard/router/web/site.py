@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.keys import Headers, split_key
 from modelyard.domain.values import HttpRequest, HttpResponse, Principal
+from modelyard.router.web import browser_keys
 from modelyard.router.web.api_errors import render_api_error
 from modelyard.router.web.asgi import response_of
 from modelyard.router.web.authentication import Authenticator, is_open, refused
@@ -91,14 +92,14 @@ class WebSite:
 
     def _call_now(self, head: HttpRequest) -> SiteCall | None:
         path = _path(head)
-        key, headers = split_key(head.headers)
+        key, headers = _key_and_headers(head, path)
         if is_open(head.method, path):
             request = replace(head, headers=headers)
             return _ApplicationCall(self._app, request, None, MAX_OPEN_BODY_BYTES)
         try:
             principal = self._authenticator.principal_now(key)
         except ModelyardError as error:
-            return RefusedCall(_finished(refused(error, path), str(uuid.uuid4())))
+            return _refused(error, path)
         return None if principal is None else self._call(head, path, headers, principal)
 
     async def call(self, head: HttpRequest) -> SiteCall:
@@ -109,11 +110,11 @@ class WebSite:
 
     async def _call_later(self, head: HttpRequest) -> SiteCall:
         path = _path(head)
-        key, headers = split_key(head.headers)
+        key, headers = _key_and_headers(head, path)
         try:
             principal = await self._authenticator.principal({}, key)
         except ModelyardError as error:
-            return RefusedCall(_finished(refused(error, path), str(uuid.uuid4())))
+            return _refused(error, path)
         return self._call(head, path, headers, principal)
 
     def _call(
@@ -233,6 +234,20 @@ class _CrossOriginCall:
 
     async def answer(self, body: bytes) -> HttpResponse:
         return with_origin(await self._call.answer(body), self._origin)
+
+
+def _key_and_headers(head: HttpRequest, path: str) -> tuple[str | None, Headers]:
+    key, headers = split_key(head.headers)
+    if key is None and browser_keys.is_page(path):
+        key = browser_keys.key_in_password(headers)
+    return key, headers
+
+
+def _refused(error: ModelyardError, path: str) -> RefusedCall:
+    response = refused(error, path)
+    if browser_keys.is_page(path):
+        response = browser_keys.asking_for_key(response)
+    return RefusedCall(_finished(response, str(uuid.uuid4())))
 
 
 def _path(head: HttpRequest) -> str:
