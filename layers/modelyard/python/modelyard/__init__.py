@@ -7,6 +7,7 @@ The rooms, in the order of the rows of the import contract:
 - `aws`          the functions on Lambda, SQS, SSM, what a deployment costs
 - `config`       modelyard.yaml and cortex.yaml
 - `cortex`       a Cortex project: its class, its clients, its versions, its environment
+- `page`         the page for browsers: what the server does, a form to call a model
 - `router`       the callers' side: HTTP, access rules, shards, warming
 - `inference`    the models' side: models in memory, artifacts on disk, archives
 - `clients`      for programs that call endpoints: `modelyard.client(url)`, the management client
