@@ -121,4 +121,6 @@ def test_supervisor_starts_without_the_router_and_without_models() -> None:
 
     assert third_parties(imported) & (FRAMEWORKS | AWS | {"pydantic", "yaml", "starlette"}) == set()
     models = ("modelyard.inference.residence", "modelyard.inference.guests")
-    assert {name for name in imported if name.startswith(("modelyard.router.web", *models))} == set()
+    assert {
+        name for name in imported if name.startswith(("modelyard.router.web", *models))
+    } == set()
