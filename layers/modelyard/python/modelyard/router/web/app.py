@@ -133,8 +133,11 @@ def _application(
         for served in router.endpoints
         if served.route is not None
     } | {splitter.route: SplitterRoute(router, splitter).respond for splitter in splitters}
-    failures = {kind: _responding(render) for kind, render in _FAILURES.items()}
-    failures[HTTPException] = _responding(partial(_untyped_http, router.endpoints.only_name))
+    failures = {
+        HTTPException: _responding(partial(_untyped_http, router.endpoints.only_name)),
+        ClientDisconnect: _responding(_client_disconnected),
+        Exception: _responding(_internal_failure),
+    }
 
     def build() -> ASGIApp:
         from modelyard.router.web.documented import create_documented
@@ -309,9 +312,3 @@ def _rendered(request: Request, status: int, kind: str, message: str) -> HttpRes
     """Return an error in the form of the protocol to which the path belongs."""
     response = render_for(request.url.path, status, message)
     return response or render_untyped(status, kind, message)
-
-
-_FAILURES = {
-    ClientDisconnect: _client_disconnected,
-    Exception: _internal_failure,
-}
