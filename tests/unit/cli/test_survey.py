@@ -15,7 +15,7 @@ LIGHTGBM = b"tree\nversion=v4\nmax_feature_idx=2\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("notes.md", "net.h5", "old.joblib", ".hidden"):
+    for name in ("notes.md", "net.gguf", "old.joblib", ".hidden"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "big.onnx").write_bytes(b"x" * 10)
     (tmp_path / "small.lgb").write_bytes(LIGHTGBM)
@@ -30,8 +30,8 @@ def test_survey_counts_models_and_gives_a_reason_for_each_other_file(folder: Pat
     found = survey_of(folder)
 
     assert found.models == 2
-    assert [name for name, _ in found.others] == ["net.h5", "notes.md", "old.joblib"]
-    assert dict(found.others)["net.h5"].startswith("a Keras model: export it to ONNX")
+    assert [name for name, _ in found.others] == ["net.gguf", "notes.md", "old.joblib"]
+    assert dict(found.others)["net.gguf"].startswith("a language model in GGUF")
     assert "--allow-code" in dict(found.others)["old.joblib"]
 
 
