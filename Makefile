@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient catboost test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -57,6 +57,14 @@ toolkit: build/toolkit/.made
 build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
+	touch $@
+
+# CatBoost's package is 100 MB, so nothing else installs it: it says what its models predict.
+catboost: build/catboost/.made
+	$(BIN)/python -m pytest -m long tests/catboost
+build/catboost/.made: tests/catboost/requirements.txt | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		--only-binary=:all: --no-deps --upgrade --target $(@D) -r $<
 	touch $@
 
 # Triton's own client: it shares no environment with others, for it needs an older protobuf.

@@ -12,6 +12,7 @@ FRAMEWORKS = {
     "scipy",
     "onnxruntime",
     "xgboost",
+    "catboost",
     "lightgbm",
     "sklearn",
     "skops",

@@ -42,6 +42,21 @@ def test_text_is_a_model_if_lightgbm_wrote_it_and_nothing_else_is_one(tmp_path):
     assert found(tmp_path) == ("onnx", "model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("trees.cbm", b""),
+        ("model.cb", b"CBM1\x10(\0\0"),
+        ("trees.json", b'{\n"ctr_data":\n {'),
+        ("trees", b'{"features_info": {"float_features": []}}'),
+    ],
+)
+def test_catboost_is_known_by_name_or_content(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+
+    assert found(tmp_path) == ("catboost", name)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "anything.onnx"])
 def test_onnx_is_known_by_name(tmp_path, name):
     onnx_models.linear_onnx(tmp_path, 1, 0, name=name)
@@ -204,7 +219,6 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
         ("net.bin", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),
         ("net.gguf", b"GGUF\x03\0\0\0", "language model in GGUF"),
         ("net.hdf5", b"\x89HDF\r\n\x1a\n", "Keras model: call it *.h5"),
-        ("trees.cbm", b"CBM1", "CatBoost model: export it to ONNX"),
         ("score.pmml", b"<PMML>", "model in PMML"),
         ("score.xml", b'<?xml version="1.0"?>\n<PMML xmlns="x">', "model in PMML"),
         ("net.tflite", b"\x1c\0\0\0TFL3", "TensorFlow Lite"),

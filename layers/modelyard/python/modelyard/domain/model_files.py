@@ -34,6 +34,7 @@ RUNTIMES = {
     ".model": "xgboost",
     ".lgb": "lightgbm",
     ".lgbm": "lightgbm",
+    ".cbm": "catboost",
     ".onnx": "onnx",
     ".keras": "tensorflow",
     ".h5": "tensorflow",

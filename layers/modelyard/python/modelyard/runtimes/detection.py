@@ -14,6 +14,7 @@ from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 _EXPECTED = (
     "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
     "model.txt, *.lgb or *.lgbm (LightGBM), "
+    "*.cbm or *.json (CatBoost), "
     "*.onnx or <number>/model.onnx (ONNX), "
     "saved_model.pb, *.keras or *.h5 (TensorFlow), "
     "*.skops, *.joblib, *.pkl or *.pickle (scikit-learn), or code/inference.py (script)"
@@ -22,6 +23,8 @@ _RUNTIMES_BY_FORMAT = {
     Format.PICKLE: "sklearn",
     Format.ONNX: "onnx",
     Format.LIGHTGBM: "lightgbm",
+    Format.CATBOOST: "catboost",
+    Format.CATBOOST_JSON: "catboost",
 }
 _TEXT = ".txt"
 """The suffix of LightGBM models and of notes: such files count where nothing else is a model."""

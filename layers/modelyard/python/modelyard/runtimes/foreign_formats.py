@@ -13,7 +13,7 @@ from modelyard.domain import model_files
 _HEAD_BYTES = 512
 _MLFLOW_FLAVOURS = re.compile(r"^flavors:[ \t]*\n((?:[ \t]+.*\n?|\n)+)", re.M)
 _MLFLOW_FLAVOUR = re.compile(r"^(?:  |\t)([A-Za-z_]\w*):", re.M)
-_MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "lightgbm", "onnx"})
+_MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "lightgbm", "catboost", "onnx"})
 _MLFLOW_FUNCTION = "python_function"
 _MOST_DESCRIPTION_BYTES = 1024 * 1024
 
@@ -60,12 +60,6 @@ FORMATS = (
         "call it *.h5, or export it with model.export(folder)",
         (".hdf5",),
         re.compile(rb"\x89HDF\r\n\x1a\n"),
-    ),
-    ForeignFormat(
-        "a CatBoost model",
-        f"{_TO_ONNX} with save_model(path, format='onnx')",
-        (".cbm",),
-        re.compile(rb"CBM1"),
     ),
     ForeignFormat(
         "a model in PMML",

@@ -26,18 +26,19 @@ _JSON_VERSION = rb'"version"\s*:\s*\[\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*\d{1,9}\
 
 # 136 bytes of parameters, then the objective and the booster, each behind its length.
 _LEGACY_HEAD = re.compile(
-    rb".{136}[\x01-\x40]\x00{7}[!-~]+"
+    rb"binf|bs64|.{136}[\x01-\x40]\x00{7}[!-~]+"
     rb"(?:\x06\x00{7}gbtree|\x04\x00{7}dart|\x08\x00{7}gblinear)",
     re.DOTALL,
 )
-_LEGACY_PREFIXES = (b"binf", b"bs64")
-
 # The first name that a pickle imports; a pipeline names XGBoost, too, but later.
 _PICKLED_BOOSTER_HEAD = re.compile(
     rb"\x80.(?:\x95.{8})?(?:\x8c.|c)xgboost\.(?:core|sklearn)[\x94\n]", re.DOTALL
 )
 
 _LIGHTGBM_HEAD = re.compile(rb"tree\r?\nversion=")
+
+_CATBOOST_HEAD = re.compile(rb"CBM1")
+_CATBOOST_JSON_HEAD = re.compile(rb'\s*\{\s*"(?:ctr_data|features_info)"\s*:\s*[\[{]')
 
 _UBJ_HEAD = re.compile(rb"\{L\x00{7}\x07(?:learner|version)")
 # Three numbers, each behind its type (i int8, U uint8, I int16, l int32, L int64; big-endian).
@@ -59,9 +60,22 @@ class Format(StrEnum):
     XGBOOST_JSON = "XGBoost JSON"
     XGBOOST_UBJ = "XGBoost UBJSON"
     LIGHTGBM = "LightGBM text"
+    CATBOOST = "CatBoost"
+    CATBOOST_JSON = "CatBoost JSON"
     ONNX = "ONNX"
     UNKNOWN = "unknown"
 
+
+_HEADS = (
+    (Format.XGBOOST_LEGACY, _LEGACY_HEAD),
+    (Format.XGBOOST_JSON, _JSON_HEAD),
+    (Format.XGBOOST_UBJ, _UBJ_HEAD),
+    (Format.LIGHTGBM, _LIGHTGBM_HEAD),
+    (Format.CATBOOST, _CATBOOST_HEAD),
+    (Format.CATBOOST_JSON, _CATBOOST_JSON_HEAD),
+    (Format.ONNX, _ONNX_HEAD),
+)
+"""How the files of each format begin; pickles are told apart by what they import."""
 
 PICKLES = (Format.PICKLE, Format.PICKLED_BOOSTER)
 XGBOOST_FORMATS = (
@@ -90,15 +104,7 @@ class FileEdges:
         if self.head.startswith(b"\x80"):
             is_booster = _PICKLED_BOOSTER_HEAD.match(self.head)
             return Format.PICKLED_BOOSTER if is_booster else Format.PICKLE
-        if self.head.startswith(_LEGACY_PREFIXES) or _LEGACY_HEAD.match(self.head):
-            return Format.XGBOOST_LEGACY
-        if _JSON_HEAD.match(self.head):
-            return Format.XGBOOST_JSON
-        if _UBJ_HEAD.match(self.head):
-            return Format.XGBOOST_UBJ
-        if _LIGHTGBM_HEAD.match(self.head):
-            return Format.LIGHTGBM
-        return Format.ONNX if _ONNX_HEAD.match(self.head) else Format.UNKNOWN
+        return next((kind for kind, head in _HEADS if head.match(self.head)), Format.UNKNOWN)
 
     def xgboost_version(self) -> Version | None:
         """Return the (major, minor) of the XGBoost that wrote a JSON or UBJSON model.

@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 EXTRAS = {
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
+    "catboost": "catboost",
     "onnx": "onnx",
     "sklearn": "sklearn",
     "pyfunc": "mlflow",
@@ -203,7 +204,7 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
 
 def _is_unchecked(path: Path, kind: Format) -> bool:
     """Return whether compiled code would use numbers of a model that nobody checks before."""
-    if path.name == model_files.SAVED_MODEL:
+    if path.name == model_files.SAVED_MODEL or kind in (Format.CATBOOST, Format.CATBOOST_JSON):
         return True
     if path.suffix.lower() == ".skops":
         return skops_file.needs_process(path)

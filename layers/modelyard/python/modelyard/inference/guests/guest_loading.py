@@ -98,9 +98,9 @@ class GuestLoading:
 
 
 def _needs_data_packages(plan: LoadPlan) -> bool:
-    """Return whether the model will probably import scikit-learn, pandas or XGBoost."""
+    """Return whether the model will probably import scikit-learn, pandas, SciPy or XGBoost."""
     if plan.runtime != "script":
-        return plan.runtime in ("sklearn", "pyfunc")
+        return plan.runtime in ("sklearn", "pyfunc", "catboost")
     code = plan.model_dir / "code"
     if any(file for pattern in _PICKLES for file in plan.model_dir.glob(pattern)):
         return True
