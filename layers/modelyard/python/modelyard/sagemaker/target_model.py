@@ -1,9 +1,12 @@
 """Normalise the name of the target model in a request."""
 
+from functools import lru_cache
+
 from modelyard.domain.values import TargetModel
 from modelyard.sagemaker.constraints import TARGET_MODEL, violation
 
 
+@lru_cache(maxsize=1024)
 def parse_target_model(text: str) -> TargetModel:
     """Return the normalised target model: a relative name of non-empty segments joined by `/`.
 

@@ -1,6 +1,7 @@
 """Content-Type and Accept headers: what a body is and what an answer should be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from modelyard.domain.errors import UnsupportedAcceptError, UnsupportedContentTypeError
 
@@ -23,7 +24,12 @@ _ALIASES = {
 }
 
 
-def parse(header: str) -> tuple[str, dict[str, str]]:
+# Clients send the same few headers with each call.
+_remembered = lru_cache(maxsize=256)
+
+
+@_remembered
+def parse(header: str) -> tuple[str, Mapping[str, str]]:
     """Split a header value into its lower-case media type and its parameters."""
     name, *parts = header.lower().split(";")
     pairs = (part.partition("=") for part in parts)
@@ -62,13 +68,14 @@ def answer_type(accept: str | None, offered: Sequence[str]) -> str:
     raise UnsupportedAcceptError(f"{accept} is not an accepted Accept type: {', '.join(offered)}.")
 
 
-def _ranked(accept: str) -> list[str]:
+@_remembered
+def _ranked(accept: str) -> Sequence[str]:
     weighted = [parse(item) for item in accept.split(",") if item.strip()]
     ranked = sorted(weighted, key=lambda item: -_weight(item[1]))
     return [_canonical(name) for name, parameters in ranked if _weight(parameters) > 0]
 
 
-def _weight(parameters: dict[str, str]) -> float:
+def _weight(parameters: Mapping[str, str]) -> float:
     try:
         return float(parameters.get("q", "1"))
     except ValueError:
