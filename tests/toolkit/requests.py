@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.runtimes.codecs.media_types import CSV, JSON, NPY
+from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY
 
 PER_KIND = 20
 """How many bodies there are of each kind that is drawn at random."""
@@ -35,6 +35,7 @@ def bodies() -> Iterator[tuple[str, bytes, str]]:
         yield "CSV with an empty line", _csv(rows).replace(b"\n", b"\n\n", 1), CSV
         yield "CSV with rows of two lengths", _csv([[*row, 1.5], *rows]), CSV
         yield "CSV with semicolons", _csv(rows).replace(b",", b";"), CSV
+        yield "CSV with quotes", _csv([[f'"{cell}"' for cell in line] for line in rows]), CSV
         yield "JSON rows", json.dumps(rows).encode(), JSON
         yield "JSON row", json.dumps(row).encode(), JSON
         yield "JSON integers", json.dumps(counts).encode(), JSON
@@ -58,6 +59,25 @@ def bodies() -> Iterator[tuple[str, bytes, str]]:
         yield "empty CSV", body, CSV
     yield "empty JSON", b"", JSON
     yield "other content type", b"1,2", "text/plain"
+
+
+def libsvm_bodies() -> Iterator[tuple[str, bytes, str]]:
+    """Yield the kind, the body and the content type of each request with libsvm."""
+    draw = random.Random(3)
+    for _ in range(PER_KIND):
+        rows = _rows(draw, draw.randint(2, 5), draw.randint(2, 6))
+        yield "libsvm", _libsvm(rows), LIBSVM
+        yield "libsvm from 1", _libsvm(rows, first=1), LIBSVM
+        yield "libsvm with labels", _libsvm(rows, label="1 "), LIBSVM
+        yield "libsvm with gaps", _libsvm(rows, first=draw.randint(2, 9)), LIBSVM
+        yield "libsvm with CRLF", _libsvm(rows).replace(b"\n", b"\r\n"), LIBSVM
+        yield "libsvm with an empty line", _libsvm(rows).replace(b"\n", b"\n\n", 1), LIBSVM
+        yield "libsvm with groups", _libsvm(rows, label="1 qid:2 "), LIBSVM
+        yield "libsvm with a comment", _libsvm(rows).replace(b"\n", b" # one\n", 1), LIBSVM
+        yield "libsvm with two numbers in front", _libsvm(rows, label="1 2 "), LIBSVM
+        yield "libsvm with an index twice", _libsvm(rows, label="0:1.5 "), LIBSVM
+        yield "libsvm with a text value", _libsvm(rows).replace(b"\n", b" 9:red\n", 1), LIBSVM
+        yield "CSV as libsvm", _csv(rows), LIBSVM
 
 
 def predictions() -> Iterator[tuple[str, Any, str]]:
@@ -87,6 +107,11 @@ def _rows(draw: random.Random, height: int, width: int) -> list[list[float]]:
 
 def _csv(rows: list[list[Any]]) -> bytes:
     return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
+
+
+def _libsvm(rows: list[list[float]], *, first: int = 0, label: str = "") -> bytes:
+    lines = (" ".join(f"{at}:{cell}" for at, cell in enumerate(row, first)) for row in rows)
+    return "".join(f"{label}{line}\n" for line in lines).encode()
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

@@ -176,8 +176,6 @@ def test_each_requirement_is_met_or_missing(
         "./lib",
         "../lib[extra]",
         "lib/",
-        "wheels/pandas-1.0-py3-none-any.whl",
-        "pandas-1.0-py3-none-any.whl",
         "lib.tar.gz",
         "https://host.invalid/pandas.zip",
         "git+ssh://git@host.invalid/lib.git@main",
@@ -282,6 +280,9 @@ def test_line_that_pip_refuses_is_refused_in_pips_words(tmp_path: Path) -> None:
         "git+ssh://git@host.invalid/lib.git#subdirectory=python&egg=lib",
         "https://host.invalid/lib.zip#egg=lib[extra]",
         "-e git+https://host.invalid/lib.git#egg=lib",
+        "https://host.invalid/cpu/lib-1.6.0%2Bcpu-cp37-cp37m-linux_x86_64.whl",
+        "wheels/lib-1.0-py3-none-any.whl ; python_version > '3'",
+        "lib-1.0-py3-none-any.whl",
         "--editable=./lib#egg=lib  # why",
     ],
 )

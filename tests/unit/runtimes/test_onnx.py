@@ -411,6 +411,56 @@ def test_row_that_does_not_fit_a_pipeline_is_rejected(pipeline, body, content_ty
         pipeline.predict(Payload(body, content_type))
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"city,age,member\nDallas,41,true", "text/csv"),
+        (b"city,age,member\nDallas,41,true", "text/csv; header=present"),
+        (b'"member" ,"city","age"\r\nTrue,Dallas,41\r\n', "text/csv; header=present"),
+    ],
+)
+def test_csv_of_columns_may_have_a_header(tmp_path, body, content_type):
+    types = {"age": TensorProto.INT64, "city": TensorProto.STRING, "member": TensorProto.BOOL}
+    onnx_models.columns(tmp_path, types, [None])
+
+    answer = json.loads(loaded(tmp_path).predict(Payload(body, content_type)).body)
+
+    assert answer == {"age_out": [41], "city_out": ["Dallas"], "member_out": [True]}
+
+
+def test_header_of_text_columns_is_no_row(tmp_path):
+    onnx_models.columns(tmp_path, dict.fromkeys(("city", "state"), TensorProto.STRING), [None])
+    predictor = loaded(tmp_path)
+
+    named = predictor.predict(Payload(b"state,city\nTX,Dallas", "text/csv"))
+    plain = predictor.predict(Payload(b"state,city\nTX,Dallas", "text/csv; header=absent"))
+
+    assert json.loads(named.body) == {"city_out": ["Dallas"], "state_out": ["TX"]}
+    assert json.loads(plain.body)["city_out"] == ["state", "TX"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"age,town\n41,Dallas", "the header .* has 'age', 'town'; .* takes .* 'age', 'city'"),
+        (b"age,city", "a header and no row"),
+        (b"age,city\n41,Dallas\nold,Austin", "line 3, column 1"),
+    ],
+)
+def test_header_that_does_not_fit_is_refused(tmp_path, body, message):
+    types = {"age": TensorProto.INT64, "city": TensorProto.STRING}
+    onnx_models.columns(tmp_path, types, [None])
+
+    with pytest.raises(InputRejectedError, match=message):
+        loaded(tmp_path).predict(Payload(body, "text/csv; header=present"))
+
+
+def test_header_of_the_only_input_is_left_out(linear):
+    payload = Payload(b"a,b,c,d\n1,2,3,4", "text/csv; header=present")
+
+    assert linear.predict(payload).body == b"[[21.0]]"
+
+
 def test_flat_list_is_a_column_where_the_width_is_one(echo):
     assert echo(TensorProto.FLOAT, (None, 1)).predict(Payload(b"[1, 2]")).body == b"[[1.0],[2.0]]"
 
@@ -463,6 +513,44 @@ def test_classifier_answers_labels_and_scores_where_both_fit(tmp_path, accept, e
     answer = loaded(tmp_path).predict(Payload(b"[[0.25, 0.75], [1, 0]]", accept=accept))
 
     assert answer.body == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/json;output=scores", b"[[0.25,0.75],[0.5,0.125]]"),
+        ("text/csv;output=scores", b"0.25,0.75\n0.5,0.125\n"),
+        ("text/csv;output=label", b"1\n0\n"),
+        ("application/jsonlines;output=scores", b"[0.25,0.75]\n[0.5,0.125]\n"),
+    ],
+)
+def test_call_names_an_output(tmp_path, accept, expected):
+    onnx_models.classifier(tmp_path)
+    body = b"[[0.25, 0.75], [0.5, 0.125]]"
+
+    assert loaded(tmp_path).predict(Payload(body, None, accept)).body == expected
+
+
+def test_artifact_names_its_output(tmp_path):
+    onnx_models.sum_and_difference(tmp_path)
+    (tmp_path / "modelyard.json").write_text('{"output": "difference"}')
+    body = b'{"a": [[3, 4]], "b": [[1, 1]]}'
+
+    assert loaded(tmp_path).predict(Payload(body)).body == b"[[2.0,3.0]]"
+    assert loaded(tmp_path).predict(Payload(body, None, "*/*;output=sum")).body == b"[[4.0,5.0]]"
+
+
+def test_output_that_a_graph_lacks_is_refused(linear):
+    with pytest.raises(InputRejectedError, match="no output 'z'; it has y"):
+        linear.predict(Payload(b"[1, 2, 3, 4]", None, "*/*;output=z"))
+
+
+def test_maps_of_classes_are_columns_in_csv(tmp_path):
+    onnx_models.zip_map(tmp_path)
+
+    answer = loaded(tmp_path).predict(Payload(b"[[0.25, 0.75]]", None, "text/csv"))
+
+    assert answer.body == b"0.25,0.75\n"
 
 
 def test_classifier_answers_npy_with_its_labels(tmp_path):

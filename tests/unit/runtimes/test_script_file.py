@@ -30,7 +30,7 @@ def artifact(tmp_path):
         for name, source in files.items():
             path = tmp_path / name.replace("__", "/")
             path = path.with_name(f"{path.name}.py")
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(source))
         return tmp_path
 
@@ -59,6 +59,19 @@ def plan(folder):
             id="imported function",
         ),
         pytest.param({"code__serve": "predict_fn = len"}, "code/serve.py", id="assigned function"),
+        pytest.param(
+            {"code__serve": "predict_fn: object = len"}, "code/serve.py", id="annotated function"
+        ),
+        pytest.param(
+            {"code__serve": "from parts import *", "code__parts": SCRIPT},
+            "code/serve.py",
+            id="functions of a module beside it",
+        ),
+        pytest.param(
+            {"code__serve": "from parts import model_fn", "code__parts": SCRIPT},
+            "code/serve.py",
+            id="function of a module beside it",
+        ),
         pytest.param({"code__serve": "def model_fn(:"}, "code/serve.py", id="damaged"),
         pytest.param({"code__serve": "def input_handler(d, c): ..."}, "code/serve.py", id="TF's"),
         pytest.param({"code__train": HELPER}, None, id="no functions"),
@@ -76,6 +89,28 @@ def test_several_scripts_are_refused_in_words(artifact):
     with pytest.raises(
         ArtifactInvalidError, match=r"several scripts \(code/serve.py, code/train.py\).*PROGRAM"
     ):
+        plan(folder)
+
+
+@pytest.mark.parametrize("name", ["src__inference", "code__parts__serve", "Code__inference"])
+def test_script_in_another_folder_is_refused(artifact, name):
+    folder = artifact(**{name: SCRIPT})
+
+    with pytest.raises(ArtifactInvalidError, match=name.replace("__", "/") + ".py defines func"):
+        plan(folder)
+
+
+@pytest.mark.parametrize("name", ["code__lib__package__serve", ".venv__serve", "src__train"])
+def test_code_in_another_folder_that_is_no_script_is_left_alone(artifact, name):
+    folder = artifact(**{name: HELPER if "train" in name else SCRIPT})
+
+    assert script_file.find_script(folder) is None
+
+
+def test_scripts_that_import_each_other_are_refused(artifact):
+    folder = artifact(code__a="from b import *\n" + dedent(SCRIPT), code__b="from a import *")
+
+    with pytest.raises(ArtifactInvalidError, match=r"several scripts \(code/a.py, code/b.py\)"):
         plan(folder)
 
 

@@ -45,10 +45,35 @@ def answer(folder, lines, payload=Payload(b"[1, 2]")):  # noqa: B008
             [
                 "from sagemaker_containers.beta.framework import (",
                 "    content_types, encoders, env, modules, transformer, worker)",
-                "return worker.Response(encoders.encode([1], accept), mimetype=accept)",
+                "return worker.Response(encoders.encode([1], accept), accept, mimetype=accept)",
             ],
             Prediction(b"[1]", "application/json"),
-            id="the usual line of old scikit-learn scripts",
+            id="the usual lines of old scikit-learn scripts",
+        ),
+        pytest.param(
+            [
+                "from sagemaker_containers import entry_point",
+                "from sagemaker_training import environment",
+                "from sagemaker_xgboost_container import checkpointing, distributed",
+                "from sagemaker_xgboost_container.data_utils import get_dmatrix",
+                "return [entry_point.run == environment.Environment == get_dmatrix]",
+            ],
+            Prediction(b"[true]", "application/json"),
+            id="imports of a script that also trains",
+        ),
+        pytest.param(
+            [
+                "from sagemaker_inference import (content_types, decoder, encoder, errors, utils)",
+                "from sagemaker_inference.default_inference_handler import DefaultInferenceHandler",
+                "class Own(DefaultInferenceHandler):",
+                "    def default_input_fn(self, data, kind):",
+                "        return super().default_input_fn(data, kind) * 2",
+                "assert utils.parse_accept('a, b') == ['a', 'b']",
+                "own = Own()",
+                "return own.default_output_fn(own.default_input_fn(data, kind), 'a/b, ' + kind)",
+            ],
+            Prediction(b"[2, 4]", "application/json"),
+            id="a handler of their own",
         ),
     ],
 )
@@ -74,6 +99,28 @@ def test_matrix_of_the_xgboost_container(tmp_path):
 
     assert predictor.predict(Payload(b"1,2\n3,4\n", "text/csv")).body == b"[2,2]"
     assert predictor.predict(Payload(b"1 2:3\n", "text/libsvm")).body == b"[1,3]"
+
+
+def test_status_of_a_response_is_the_original_status(tmp_path):
+    lines = [
+        "from sagemaker_containers.beta.framework import worker",
+        "return worker.Response('no rows', status=400, mimetype='text/plain')",
+    ]
+
+    with pytest.raises(PredictionError, match="no rows") as failed:
+        answer(tmp_path, lines)
+
+    assert failed.value.original_status == 400
+
+
+def test_function_that_trains_says_that_it_is_not_there(tmp_path):
+    lines = [
+        "from sagemaker_xgboost_container.data_utils import get_dmatrix",
+        "return get_dmatrix('/opt/ml/input/data/train', 'libsvm')",
+    ]
+
+    with pytest.raises(PredictionError, match="exists only where models are trained"):
+        answer(tmp_path, lines)
 
 
 def test_status_of_a_toolkit_error_is_the_original_status(tmp_path):

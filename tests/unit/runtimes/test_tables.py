@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -237,3 +238,79 @@ def test_rows_without_names_are_float32_as_before(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert ask(loaded(tmp_path), [[0.1, 0, 0, 0]]) == [float(np.float32(0.1))]
+
+
+@pytest.mark.parametrize(
+    ("names", "body", "content_type"),
+    [
+        ("abcdef", "a,b,c,d,e,f\n1,2,3,4,5,6", "text/csv"),
+        ("abcdef", "f,e,d,c,b,a\n6,5,4,3,2,1", "text/csv"),
+        ("abcdef", '"f","e","d","c","b","a"\r\n6,5,4,3,2,1', "text/csv; header=present"),
+        ("", "u,v,w,x,y,z\n1,2,3,4,5,6", "text/csv; header=present"),
+        ("", "10,11,12,13,14,15\n1,2,3,4,5,6", "text/csv; header=present"),
+    ],
+)
+def test_xgboost_takes_csv_with_a_header(
+    tmp_path: Path, names: str, body: str, content_type: str
+) -> None:
+    booster = xgboost_models.trained_booster().copy()
+    booster.feature_names = list(names) or None
+    xgboost_models.save(booster, tmp_path / "model.ubj")
+    predictor = loaded(tmp_path)
+
+    expected = ask(predictor, b"1,2,3,4,5,6", "text/csv")
+
+    assert ask(predictor, body.encode(), content_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"a,b,c,d,e,x\n1,2,3,4,5,6", "input 'f' is missing"),
+        (b"a,b,c,d,e,f\n1,2,3,4,5,six", "the model takes numbers"),
+        (b"a,b,c,d,e,f", "must have a row"),
+    ],
+)
+def test_header_that_does_not_fit_xgboost_is_refused(
+    tmp_path: Path, body: bytes, words: str
+) -> None:
+    booster = xgboost_models.trained_booster().copy()
+    booster.feature_names = list("abcdef")
+    xgboost_models.save(booster, tmp_path / "model.ubj")
+
+    with pytest.raises(InputRejectedError, match=words):
+        ask(loaded(tmp_path), body, "text/csv; header=present")
+
+
+FLAT = {
+    "list": (b"[1, 2]", "application/json"),
+    "lines": (b"1\n2\n", "application/jsonlines"),
+    "CSV": (b"1\n2\n", "text/csv"),
+    "CSV with a header": (b"x\n1\n2\n", "text/csv; header=present"),
+    "records": (b'[{"x": 1}, {"x": 2}]', "application/json"),
+}
+
+
+@pytest.mark.parametrize("form", FLAT)
+def test_scikit_learn_model_of_one_feature_takes_a_column(tmp_path: Path, form: str) -> None:
+    sklearn_models.dump(tmp_path / "model.skops", sklearn_models.linear(2, 1, features=1))
+
+    assert ask(loaded(tmp_path), *FLAT[form]) == [3.0, 5.0]
+
+
+@pytest.mark.parametrize("form", FLAT)
+def test_lightgbm_model_of_one_feature_takes_a_column(tmp_path: Path, form: str) -> None:
+    rows = np.arange(40.0).reshape(-1, 1)
+    booster = lightgbm.train(
+        {"verbose": -1, "min_data_in_leaf": 1}, lightgbm.Dataset(rows, rows[:, 0]), 5
+    )
+    lightgbm_models.save(booster, tmp_path / "model.txt")
+
+    assert ask(loaded(tmp_path), *FLAT[form]) == booster.predict(rows[1:3]).tolist()
+
+
+def test_csv_that_is_sent_as_json_is_named(tmp_path: Path) -> None:
+    sklearn_models.linear_joblib(tmp_path, 1, 0)
+
+    with pytest.raises(InputRejectedError, match=r"not JSON: .*; it looks like text/csv: set Con"):
+        ask(loaded(tmp_path), b"1,2,3,4")

@@ -19,6 +19,8 @@ from modelyard.runtimes.codecs import csv_codec
         pytest.param(b"1|2.5\n3|-4e2", id="pipe"),
         pytest.param(b"1  2.5\n3 -4e2", id="blanks"),
         pytest.param(b"1 , 2.5\n 3 , -4e2 ", id="padded"),
+        pytest.param(b'"1","2.5"\n3,"-4e2"', id="quotes"),
+        pytest.param(b"1,2.5\r3,-4e2", id="carriage returns"),
         pytest.param(b"\xef\xbb\xbf1,2.5\n3,-4e2", id="byte order mark"),
     ],
 )
@@ -52,6 +54,9 @@ def test_empty_last_cell_is_nan_too():
         pytest.param(b"1 2:3", "line 1, column 2", id="libsvm"),
         pytest.param(b"1,2_0", "line 1, column 2 .* is not a number: '2_0'", id="underscore"),
         pytest.param("1,٣".encode(), "line 1, column 2", id="digits of another script"),
+        pytest.param(b"1,2\x0c3,4", "line 1, column 2", id="form feed is no line break"),
+        pytest.param(b'1,"2', "line 1, column 2", id="quote that is not closed"),
+        pytest.param(b'"1,5";"2,5"', "line 1, column 1", id="decimal commas"),
         pytest.param(b"", "no CSV row", id="empty"),
         pytest.param(b" \r\n", "no CSV row", id="blank"),
         pytest.param(b"1,\xff", "not UTF-8 at byte 2", id="not UTF-8"),

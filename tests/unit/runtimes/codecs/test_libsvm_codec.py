@@ -40,6 +40,7 @@ def test_label_is_ignored(label):
         pytest.param(b"<html>oops</html>", "'<html>oops</html>' is not index:value$", id="html"),
         pytest.param(b"1_0:1", "'1_0:1' is not index:value", id="underscore in an index"),
         pytest.param(b"0:1_0", "'0:1_0' is not index:value", id="underscore in a value"),
+        pytest.param(b"0:1\x0c1 0:2", "'1' is not index:value", id="form feed is no line break"),
         pytest.param("٣:1".encode(), "is not index:value", id="digits of another script"),
     ],
 )

@@ -34,6 +34,7 @@ Report = Callable[[str], None]
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _LOCATION = re.compile(r"\.|[^@;\[\s]*([/\\:]|\.(whl|zip|tgz|tar\.\w+)(?=[\[;\s]|$))")
 _EGG = re.compile(r"[#&]egg=([\w.-]+)", re.ASCII)
+_WHEEL = re.compile(r"(?:^|[/\\])([\w.]+)-\d[^/\\\s]*\.whl(?=[\[;\s#?]|$)", re.ASCII)
 _NESTED = re.compile(r"(-r|--requirement|-c|--constraint)[\s=]*(?!.*://)(.+)")
 _EDITABLE = re.compile(r"(-e|--editable)[\s=]+")
 _PRINT_SITE_PATHS = """import json, site, sys; bare = set(sys.path); site.main()
@@ -56,8 +57,9 @@ def missing_requirements(file: Path, search: Sequence[str] | None = None) -> lis
     """Return one line per requirement that `search` (default: `sys.path`) does not meet.
 
     Names with versions and environment markers are compared here, in the file and in those it
-    names by `-r`; a URL counts by its name or its `#egg=`. Everything else only pip can tell: a
-    path, a URL without a name, the packages of an extra. It counts as installed.
+    names by `-r`; a URL counts by its name, its `#egg=` or the name of its wheel. Everything else
+    only pip can tell: a path, a URL without a name, the packages of an extra. It counts as
+    installed.
 
     Raises:
         ConfigurationError: a file that cannot be read.
@@ -174,8 +176,8 @@ class _Asked:
     def add(self, text: str, where: str) -> None:
         if _LOCATION.match(text):
             self.needs_pip = True
-            if egg := _EGG.search(text):
-                self.named.append(Requirement(egg[1]))
+            if name := _EGG.search(text) or _WHEEL.search(text):
+                self.named.append(Requirement(name[1]))
             return
         try:
             requirement = Requirement(text)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from modelyard.cortex.environments import Environments, ignored_files, python_for
+from modelyard.cortex.environments import Environments, python_for
 from modelyard.cortex.layout_check import check_models
 from modelyard.cortex.project import ApiProject
+from modelyard.cortex.project_check import remarks
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.options import ServedApi, labelled
@@ -33,11 +34,7 @@ def prepare_api(
     findings = check_models(project, open_repository)
     if findings.problems:
         raise ConfigurationError("\n".join(labelled(project, *findings.problems)))
-    ignored = (
-        f"{name} is not used here; allowed: requirements.txt"
-        for name in ignored_files(Path(project.folder))
-    )
-    for warning in labelled(project, *findings.warnings, *ignored):
+    for warning in labelled(project, *findings.warnings, *remarks(project)):
         warn(warning)
     try:
         python = python_for(project, Environments(cache_dir), install=install, report=report)

@@ -18,7 +18,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError, PredictionError, UnsupportedAcceptError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import memory, onnx_feed, tensor_models
+from modelyard.runtimes import answer_options, memory, onnx_feed, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     array_codec,
@@ -58,6 +58,7 @@ def load(plan: LoadPlan) -> "OnnxModel":
         memory_bytes=memory.session_bytes(plan.model_file),
         needs_files=_has_external_data(plan.model_file),
         always_ends=not plan.is_sized_by_values,
+        output=answer_options.of_artifact(plan.model_dir),
     )
 
 
@@ -116,7 +117,9 @@ class OnnxModel:
         memory_bytes: int,
         needs_files: bool,
         always_ends: bool,
+        output: str | None = None,
     ) -> None:
+        """`output` is what calls get that name no output, instead of all."""
         self._session = session
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
@@ -129,6 +132,8 @@ class OnnxModel:
         ]
         outputs = session.get_outputs()
         self._outputs = [node.name for node in outputs]
+        self._usual = self._outputs if output is None else [output]
+        tensor_models.offered(self._outputs, output)
         self._output_nodes = outputs
         self._is_classifier = _is_classifier(outputs)
         self._takes_wrappers = any(one.name in _WRAPPERS for one in self._inputs)
@@ -177,7 +182,7 @@ class OnnxModel:
 
         In JSON that is the value of the only output, or an object of all outputs by name;
         numbers that are not finite become null. Other types carry one array: of a classifier,
-        which answers labels and scores, CSV and npy carry the labels.
+        which answers labels and scores, CSV and npy carry the labels. A call may name one output.
 
         Raises:
             InputRejectedError: the body does not hold the model's inputs.
@@ -189,9 +194,12 @@ class OnnxModel:
         if table_codec.is_wrapped(payload.body, kind) and not self._takes_wrappers:
             of_mlflow = replace(payload, content_type=protocol_bodies.MLFLOW)
             return tensor_models.predict(self, of_mlflow)
+        output = answer_options.of_call(payload)
+        names = self._usual if output is None else tensor_models.chosen([output], self._outputs)
         inputs = [*self._inputs, *self._optional_inputs]
-        outputs = self._run(onnx_feed.from_body(inputs, payload.body, kind))
-        return Prediction(self._encode(outputs, accept), accept)
+        has_header = table_codec.header_of(payload.content_type) if kind == CSV else None
+        feed = onnx_feed.from_body(inputs, payload.body, kind, has_header=has_header)
+        return Prediction(self._encode(names, self._run(feed, names), accept), accept)
 
     def run(self, model_input: Any) -> list[Array]:
         """Return all outputs in the order of the graph.
@@ -235,32 +243,27 @@ class OnnxModel:
             raise PredictionError(f"the model failed: {reason(error)}") from error
         return outputs
 
-    def _encode(self, outputs: list[Any], accept: str) -> bytes:
+    def _encode(self, names: Sequence[str], outputs: list[Any], accept: str) -> bytes:
         if accept == JSON:
-            return json_codec.encode(self._value(outputs))
-        if accept == JSON_LINES and self._is_classifier and len(outputs[0]) == len(outputs[1]):
+            return json_codec.encode(_value(names, outputs))
+        is_pair = self._is_classifier and len(names) > 1
+        if accept == JSON_LINES and is_pair and len(outputs[0]) == len(outputs[1]):
             rows = zip(*map(_plain, outputs), strict=True)
-            return json_codec.encode_lines(
-                dict(zip(self._outputs, row, strict=True)) for row in rows
+            return json_codec.encode_lines(dict(zip(names, row, strict=True)) for row in rows)
+        if len(names) > 1 and not is_pair:
+            raise UnsupportedAcceptError(
+                f"{accept} carries one array, the model answers {', '.join(names)}: "
+                f"accept {JSON}, or name one with output=NAME"
             )
-        array = self._only_array(outputs, accept)
+        try:
+            array = _tensor(names[0], outputs[0])
+        except PredictionError as error:
+            raise UnsupportedAcceptError(f"{error.message}: accept {JSON}") from error
         if accept == CSV and array.ndim > _CSV_DIMENSIONS:
             raise UnsupportedAcceptError(
                 f"{accept} carries rows, the output has {array.ndim} dimensions: accept {JSON}"
             )
         return array_codec.encode(array, accept)
-
-    def _value(self, outputs: list[Any]) -> Any:
-        values = [_plain(output) for output in outputs]
-        return values[0] if len(values) == 1 else dict(zip(self._outputs, values, strict=True))
-
-    def _only_array(self, outputs: list[Any], accept: str) -> Array:
-        if (len(outputs) == 1 or self._is_classifier) and isinstance(outputs[0], np.ndarray):
-            return outputs[0]
-        raise UnsupportedAcceptError(
-            f"{accept} carries one array, the model answers {', '.join(self._outputs)}: "
-            f"accept {JSON}"
-        )
 
 
 def _output_spec(node: Any) -> TensorSpec:
@@ -286,6 +289,12 @@ def _tensor(name: str, output: Any) -> Array:
 
 class _NoMemoryError(Exception):
     """ONNX Runtime got no memory for a call."""
+
+
+def _value(names: Sequence[str], outputs: list[Any]) -> Any:
+    """Return the value of the only output, or the values of several by name."""
+    values = [_plain(output) for output in outputs]
+    return values[0] if len(values) == 1 else dict(zip(names, values, strict=True))
 
 
 def _plain(output: Any) -> Any:

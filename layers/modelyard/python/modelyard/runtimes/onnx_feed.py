@@ -12,7 +12,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError, UnsupportedContentTypeError
 from modelyard.runtimes.base import reason
-from modelyard.runtimes.codecs import array_codec, csv_codec, foreign_bodies
+from modelyard.runtimes.codecs import array_codec, foreign_bodies, typed_csv
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
 
 Array = np.ndarray[Any, Any]
@@ -129,8 +129,13 @@ def is_supported(node: Any) -> bool:
     return node.type in _DTYPES
 
 
-def from_body(inputs: Sequence[OnnxInput], body: bytes, kind: str) -> dict[str, Array]:
+def from_body(
+    inputs: Sequence[OnnxInput], body: bytes, kind: str, *, has_header: bool | None = None
+) -> dict[str, Array]:
     """Return the feed of a body whose media type is one of `array_codec.TYPES`.
+
+    `has_header` is what the content type says about the first line of CSV. If it says nothing, a
+    first line with the names of all inputs of a column each is a header.
 
     An object holds arrays by input name; a list of objects, or JSON Lines of them, holds one
     record per row. Anything else is the value of the only input, or rows for a model whose
@@ -153,7 +158,8 @@ def from_body(inputs: Sequence[OnnxInput], body: bytes, kind: str) -> dict[str, 
     if kind == NPY:
         values = array_codec.decode(body, kind)
     elif kind == CSV:
-        values = _csv_rows(takers, body)
+        types = {one.name: one.dtype for one in takers}
+        values = typed_csv.decode(body, types, has_header=has_header)
     elif isinstance(values, list) and not any(isinstance(one, list) for one in values):
         values = _flat_as_rows(takers, values, kind)
     return _from_rows(takers, values)
@@ -263,42 +269,6 @@ def _require_names(inputs: Sequence[OnnxInput], names: Iterable[str]) -> None:
         f"the model takes the inputs {_listed(required) or 'none'}{more}, "
         f"got {_listed(names) or 'none'}"
     )
-
-
-def _csv_rows(takers: Sequence[OnnxInput], body: bytes) -> list[list[Any]]:
-    if len(takers) == 1 and takers[0].dtype.kind == "f":
-        return csv_codec.decode(body)
-    takes_text = any(one.dtype.hasobject for one in takers)
-    rows = csv_codec.decode_cells(body, may_split_at_spaces=not takes_text)
-    types = [one.dtype for one in takers] if len(takers) > 1 else [takers[0].dtype] * len(rows[0])
-    if len(rows[0]) != len(types):
-        raise InputRejectedError(
-            f"the CSV body has {len(rows[0])} columns, the model takes {len(types)}: "
-            f"{_listed(one.name for one in takers)}"
-        )
-    return [
-        [_parsed(cell, types[index], line, index + 1) for index, cell in enumerate(row)]
-        for line, row in enumerate(rows, start=1)
-    ]
-
-
-def _parsed(cell: str, dtype: np.dtype[Any], line: int, column: int) -> Any:
-    """Return a CSV cell as text, boolean or number: integers keep every digit."""
-    text = cell.strip()
-    if dtype.hasobject:
-        return cell
-    if dtype.kind == "b" and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return int(text) if dtype.kind in "iu" else float(text or "nan")
-    except ValueError:
-        pass
-    try:
-        return float(text or "nan")
-    except ValueError:
-        raise InputRejectedError(
-            f"line {line}, column {column} of the CSV body is not a number: {cell[:40]!r}"
-        ) from None
 
 
 def _texts(values: Any) -> Array:

@@ -116,6 +116,9 @@ class ScriptPredictor:
         context = ScriptContext(str(self._script.model_dir), payload, accept)
         with blamed(PredictionError, self._script.model_dir):
             result = self._answer(payload.body, content_type, accept, context)
+            if isinstance(result, script_toolkit.Response):
+                context.set_response_status(result.status_code)
+                result = result.data, result.mimetype
             body, answer = _body_and_type(result, context.get_response_content_type(0), accept)
         status, phrase = context.get_response_status(0)
         if not 200 <= status <= 299:

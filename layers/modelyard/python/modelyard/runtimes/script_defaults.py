@@ -45,7 +45,8 @@ def input_fn(body: bytes, content_type: str, model: Any) -> Any:
     array = script_toolkit.array_of(body, kind)
     if not _is_of(model, "sklearn.base", "BaseEstimator"):
         return array
-    return feature_rows.rows_of(array, is_text=kind != NPY)
+    width = getattr(model, "n_features_in_", None)
+    return feature_rows.rows_of(array, is_text=kind != NPY, width=width)
 
 
 def predict_fn(data: Any, model: Any) -> Any:

@@ -7,6 +7,7 @@ artifact that was made for that variable holds only the file, so the functions i
 import os
 import re
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ FOREIGN_FUNCTIONS = ("handler", "handle", "input_handler", "output_handler")
 """What the containers of TensorFlow Serving and of plain model servers call instead."""
 
 PROGRAM = "SAGEMAKER_PROGRAM"
+_MOST_SOURCES = 100
 _DEFINES = re.compile(rf"^(?:async )?def ({'|'.join((*FUNCTIONS, *FOREIGN_FUNCTIONS))})\b", re.M)
 
 
@@ -28,21 +30,29 @@ def find_script(model_dir: Path) -> str | None:
     """Return the artifact's script relative to its folder, or None when it has none.
 
     Raises:
-        ArtifactInvalidError: several files define the functions, and nothing tells which to run.
+        ArtifactInvalidError: several files define the functions and nothing tells which to run, or
+            one does in another folder, where no container looks.
     """
     if (model_dir / model_files.SCRIPT).is_file():
         return model_files.SCRIPT
     sources = _sources(model_dir)
     if named := _named_by_variable(sources):
         return named
-    found = [name for name in sources if _defines_functions(model_dir / name)]
+    found = _with_functions(model_dir, sources)
     by_name = [name for name in found if name.rpartition("/")[2] == "inference.py"] or found
     if len(by_name) > 1:
         raise ArtifactInvalidError(
             f"the artifact holds several scripts ({', '.join(by_name)}): name one "
             f"{model_files.SCRIPT}, or set {PROGRAM} to the name of one"
         )
-    return by_name[0] if by_name else None
+    if by_name:
+        return by_name[0]
+    if misplaced := _with_functions(model_dir, _sources_elsewhere(model_dir)):
+        raise ArtifactInvalidError(
+            f"{misplaced[0]} defines functions of a script, and scripts run only in code/ or at "
+            f"the root of the artifact: move it to {model_files.SCRIPT}, or leave it out"
+        )
+    return None
 
 
 def ignored(model_dir: Path, script: str | None) -> tuple[str, ...]:
@@ -80,39 +90,64 @@ def _sources(model_dir: Path) -> list[str]:
     ]
 
 
+def _sources_elsewhere(model_dir: Path) -> list[str]:
+    """Return the first Python files in other folders; those of installed packages do not count."""
+    names = (path.relative_to(model_dir).as_posix() for path in model_dir.rglob("*.py"))
+    visible = (name for name in names if not any(map(model_files.is_hidden, name.split("/"))))
+    nested = (name for name in visible if not re.match(r"(code/)?[^/]+$|code/lib/", name))
+    return sorted(islice(nested, _MOST_SOURCES))
+
+
 def _named_by_variable(sources: Iterable[str]) -> str | None:
     wanted = program().rpartition("/")[2]
     return next((name for name in sources if name.rpartition("/")[2] == wanted), None)
 
 
-def _defines_functions(path: Path) -> bool:
-    """Return whether a source binds one of the functions, without running it.
+def _with_functions(model_dir: Path, sources: Iterable[str]) -> list[str]:
+    """Return the sources that bind one of the functions, without running any.
 
-    A source that does not parse counts when it seems to define one: loading it names the error.
+    One that another of them imports from is a part of that one. A source that does not parse
+    counts when it seems to define a function: loading it names the error.
+    """
+    found: list[str] = []
+    parts: set[Path] = set()
+    for name in sources:
+        path = model_dir / name
+        imported: set[Path] = set()
+        try:
+            is_script = not _bound(path, imported).isdisjoint((*FUNCTIONS, *FOREIGN_FUNCTIONS))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            is_script = _DEFINES.search(path.read_bytes().decode(errors="replace")) is not None
+        if is_script:
+            found.append(name)
+            parts |= imported - {path}
+    return [name for name in found if model_dir / name not in parts] or found
+
+
+def _bound(path: Path, imported: set[Path]) -> set[str]:
+    """Return the names that a source binds at its top level, also below `if` and `try`.
+
+    Adds the modules beside it that it imports from to `imported`.
     """
     import ast  # milliseconds that only artifacts with code take
 
-    content = path.read_bytes()
-    try:
-        module = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _DEFINES.search(content.decode(errors="replace")) is not None
-    return not _bound(module).isdisjoint((*FUNCTIONS, *FOREIGN_FUNCTIONS))
-
-
-def _bound(module: "ast.Module") -> set[str]:
-    """Return the names that a module binds at its top level, also below `if` and `try`."""
-    import ast
-
     names: set[str] = set()
-    for node in _statements(module.body):
+    for node in _statements(ast.parse(path.read_bytes()).body):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 names.add(node.name)
-            case ast.ImportFrom():
+            case ast.ImportFrom(module=str(module)):
+                other = path.parent.joinpath(*module.split(".")).with_suffix(".py")
+                is_new = other not in imported and other.is_file()
+                if is_new:
+                    imported.add(other)
+                if is_new and node.names[0].name == "*":
+                    names |= _bound(other, imported)
                 names |= {alias.asname or alias.name for alias in node.names}
             case ast.Assign():
                 names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+                names.add(name)
     return names
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import UnsupportedContentTypeError
-from modelyard.runtimes.codecs import array_codec, json_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs import array_codec, libsvm_codec, media_types
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY
 
 _TYPES = (JSON, CSV, NPY)
@@ -57,14 +57,54 @@ class GenericInferenceToolkitError(BaseInferenceToolkitError):
         super().__init__(status_code, message, phrase)
 
 
-class Response(tuple[Any, str]):
-    """A body and its content type, in the form that output_fn returns them."""
+class Response:
+    """What an output_fn may return: a body with its content type and status."""
 
-    __slots__ = ()
+    def __init__(
+        self,
+        response: Any = b"",
+        accept: str | None = None,
+        status: int = HTTPStatus.OK,
+        headers: Any = None,
+        mimetype: str | None = None,
+        direct_passthrough: bool = False,
+    ) -> None:
+        """Keep the body, its content type (JSON if none is given) and the status.
 
-    def __new__(cls, response: Any = b"", mimetype: str = JSON, **_: Any) -> "Response":
-        """Return the pair; a status is not part of it."""
-        return super().__new__(cls, (response, mimetype))
+        `accept` has no effect in SageMaker's package either, and many scripts pass it.
+        """
+        self.data = response
+        self.mimetype = mimetype or JSON
+        self.status_code = int(status)
+
+
+class DefaultInferenceHandler:
+    """The default functions of the toolkit, for scripts that derive a class from them."""
+
+    def default_input_fn(self, input_data: Any, content_type: str, context: Any = None) -> Any:
+        """Return the array of a body."""
+        return decode(input_data, content_type)
+
+    def default_output_fn(self, prediction: Any, accept: str, context: Any = None) -> Any:
+        """Return the prediction in the first content type of `accept` that is supported."""
+        for content_type in parse_accept(accept):
+            if content_type in _TYPES:
+                return encode(prediction, content_type), content_type
+        raise UnsupportedFormatError(accept)
+
+
+def parse_accept(accept: str) -> list[str]:
+    """Return the content types in an Accept header, in the order in which they are listed."""
+    return accept.replace(" ", "").split(",")
+
+
+def training_only(*_: Any, **__: Any) -> Any:
+    """Stand for a function that scripts import and call only when they train.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError("this function of SageMaker's packages exists only where models are trained")
 
 
 def decode(body: bytes | str, content_type: str) -> np.ndarray[Any, Any]:
@@ -88,7 +128,7 @@ def array_of(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
         InputRejectedError: the body is malformed.
     """
     if media_type == JSON:
-        values = json_codec.decode(body)
+        values = array_codec.decode_values(body, JSON)
         first = values[0] if isinstance(values, list) and values else values
         if isinstance(first, dict):
             return np.array(values, dtype=object)
@@ -159,7 +199,7 @@ def matrix(body: bytes | str, content_type: str, width: int = 0) -> Any:
 
 def install() -> None:
     """Make the packages importable that scripts name and that are not installed."""
-    for package in ("sagemaker_inference", "sagemaker_xgboost_container", "sagemaker_containers"):
+    for package in {name.partition(".")[0] for name in _MODULES}:
         if package not in sys.modules and importlib.util.find_spec(package) is None:
             for name, members in _MODULES.items():
                 if name.partition(".")[0] == package:
@@ -200,25 +240,39 @@ _ERRORS = {
     "UnsupportedFormatError": UnsupportedFormatError,
 }
 _READERS = {"decode": decode}
-_WRITERS = {"encode": encode}
+_WRITERS = {"encode": encode, "SUPPORTED_CONTENT_TYPES": set(_TYPES)}
 _MATRICES = {"csv_to_dmatrix": csv_to_dmatrix, "libsvm_to_dmatrix": libsvm_to_dmatrix}
+_FRAMEWORK = "sagemaker_containers.beta.framework"
 _MODULES: dict[str, dict[str, Any]] = {
     "sagemaker_inference": {},
     "sagemaker_inference.content_types": _CONTENT_TYPES,
     "sagemaker_inference.decoder": _READERS,
+    "sagemaker_inference.default_inference_handler": {
+        "DefaultInferenceHandler": DefaultInferenceHandler
+    },
     "sagemaker_inference.encoder": _WRITERS,
     "sagemaker_inference.errors": _ERRORS,
+    "sagemaker_inference.utils": {"parse_accept": parse_accept},
     "sagemaker_xgboost_container": {},
     "sagemaker_xgboost_container.encoder": {**_MATRICES, "decode": matrix, "encode": encode},
     "sagemaker_containers": {},
     "sagemaker_containers.beta": {},
-    "sagemaker_containers.beta.framework": {},
-    "sagemaker_containers.beta.framework.content_types": _CONTENT_TYPES,
-    "sagemaker_containers.beta.framework.encoders": {**_READERS, **_WRITERS},
-    "sagemaker_containers.beta.framework.errors": _ERRORS,
-    "sagemaker_containers.beta.framework.worker": {"Response": Response},
+    _FRAMEWORK: {},
+    f"{_FRAMEWORK}.content_types": _CONTENT_TYPES,
+    f"{_FRAMEWORK}.encoders": {**_READERS, **_WRITERS},
+    f"{_FRAMEWORK}.errors": _ERRORS,
+    f"{_FRAMEWORK}.worker": {"Response": Response},
     # The usual import line of scripts names these, too, and uses nothing of them.
-    "sagemaker_containers.beta.framework.env": {},
-    "sagemaker_containers.beta.framework.modules": {},
-    "sagemaker_containers.beta.framework.transformer": {},
+    f"{_FRAMEWORK}.env": {},
+    f"{_FRAMEWORK}.modules": {},
+    f"{_FRAMEWORK}.transformer": {},
+    # The script that trained a model often serves it, too: these are for the training.
+    "sagemaker_containers.entry_point": {"run": training_only},
+    "sagemaker_training": {},
+    "sagemaker_training.environment": {"Environment": training_only},
+    "sagemaker_xgboost_container.checkpointing": dict.fromkeys(
+        ("load_checkpoint", "save_checkpoint", "train"), training_only
+    ),
+    "sagemaker_xgboost_container.data_utils": {"get_dmatrix": training_only},
+    "sagemaker_xgboost_container.distributed": {"rabit_run": training_only},
 }

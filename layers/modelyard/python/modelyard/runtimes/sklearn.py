@@ -90,10 +90,11 @@ class SklearnPredictor:
         )
         self.columns: Sequence[str] = list(getattr(estimator, "feature_names_in_", ()))
         self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
+        self._features: int | None = getattr(estimator, "n_features_in_", None)
         self._selects_columns = bool(self.columns) and sklearn_columns.selects_columns(estimator)
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer one body; a single flat row is a batch of one.
+        """Answer one body; a flat list is one row, or a column for a model of one feature.
 
         Rows without names are float32, as on SageMaker, unless the estimator selects columns by
         name: it gets a data frame.
@@ -108,15 +109,14 @@ class SklearnPredictor:
         if self._selects_columns:
             rows = self._frame(self._by_place(array))
         else:
-            rows = feature_rows.rows_of(array, is_text=kind != NPY)
+            rows = feature_rows.rows_of(array, is_text=kind != NPY, width=self._features)
         return Prediction(array_codec.encode(self._labels(rows, name), answer), answer)
 
     @property
     def signature(self) -> Signature:
         """One input of rows, and an output for each method that the estimator has."""
-        columns = getattr(self._estimator, "n_features_in_", None)
         outputs = (self._output_spec(name) for name in self._offered)
-        return tensor_models.rows_signature("sklearn_estimator", columns, "FP64", outputs)
+        return tensor_models.rows_signature("sklearn_estimator", self._features, "FP64", outputs)
 
     def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         """Return the results of the wanted methods by their names; `predict` if none is named.
@@ -157,7 +157,7 @@ class SklearnPredictor:
             if self._selects_columns:
                 return self._frame(self._by_place(array))
             is_text = array.dtype.kind == "O"
-            if is_text and not hasattr(self._estimator, "n_features_in_"):
+            if is_text and self._features is None:
                 return array.reshape(-1)  # vectorizers take one text per row
             return array.reshape(1, -1) if array.ndim == 1 else array
         if not self.columns:

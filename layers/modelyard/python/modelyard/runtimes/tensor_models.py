@@ -122,6 +122,8 @@ def predict_table(
     )
     if columns is None:
         return None
+    if len(columns) == 1:  # a flat array could also be one row
+        columns = {name: column.reshape(len(column), -1) for name, column in columns.items()}
     output = answer_options.of_call(payload)
     (found,) = model.infer(columns, [] if output is None else [output]).values()
     return Prediction(array_codec.encode(found, answer), answer)

@@ -39,10 +39,18 @@ def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
 
 
 def decode_values(body: bytes, media_type: str) -> Any:
-    """Return the plain Python value of a body of one of `TYPES` but npy."""
+    """Return the plain Python value of a body of one of `TYPES` but npy.
+
+    Raises:
+        InputRejectedError: the body is malformed; the message of JSON says if it looks like CSV.
+    """
     if media_type == CSV:
         return csv_codec.decode(body)
-    return json_codec.decode_lines(body) if media_type == JSON_LINES else json_codec.decode(body)
+    try:
+        is_lines = media_type == JSON_LINES
+        return json_codec.decode_lines(body) if is_lines else json_codec.decode(body)
+    except InputRejectedError as error:
+        raise InputRejectedError(error.message + csv_codec.hint(body)) from error
 
 
 def from_values(values: Any) -> np.ndarray[Any, Any]:

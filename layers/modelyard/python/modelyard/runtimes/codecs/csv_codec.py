@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Sized
 
 from modelyard.domain.errors import InputRejectedError
 from modelyard.runtimes.codecs import text
+from modelyard.runtimes.codecs.media_types import CSV
 
 _DELIMITERS = (",", ";", "\t", "|", " ")
 
@@ -19,15 +20,19 @@ Row = list[float]
 def decode(body: bytes) -> list[Row]:
     """Return rows of equal length; an empty cell is NaN, the delimiter is read off line 1.
 
+    A cell may be in double quotes.
+
     Raises:
         InputRejectedError: a cell is no number or a row has another length, with its place.
     """
-    lines = text.decode(body).strip("\r\n").splitlines()
-    if not any(line.strip() for line in lines):
+    content = text.decode(body).strip("\r\n")
+    if not content.strip():
         raise InputRejectedError("the body holds no CSV row")
+    lines = text.lines(content)
     delimiter = delimiter_of(lines[0])
-    read = float_or_nan if is_plain("".join(lines)) else _strict
-    rows = [_row(line, delimiter, number, read) for number, line in enumerate(lines, start=1)]
+    split = _quoted_cells if '"' in content else _cells
+    read = float_or_nan if is_plain(content) else _strict
+    rows = [_row(split(line, delimiter), at, read) for at, line in enumerate(lines, start=1)]
     _require_rectangle(rows)
     return rows
 
@@ -41,9 +46,10 @@ def decode_cells(body: bytes, *, may_split_at_spaces: bool) -> list[list[str]]:
     content = text.decode(body).strip("\r\n")
     if not content.strip():
         raise InputRejectedError("the body holds no CSV row")
-    delimiter = delimiter_of(content.splitlines()[0])
+    lines = text.lines(content)
+    delimiter = delimiter_of(lines[0])
     if delimiter == " " and may_split_at_spaces:
-        rows = [line.split() for line in content.splitlines()]
+        rows = [line.split() for line in lines]
     else:
         try:
             reader = csv.reader(
@@ -54,6 +60,15 @@ def decode_cells(body: bytes, *, may_split_at_spaces: bool) -> list[list[str]]:
             raise InputRejectedError(f"the body is not CSV: {error}") from error
     _require_rectangle(rows)
     return rows
+
+
+def hint(body: bytes) -> str:
+    """Return the end of a message about a body of another content type: whether it is CSV."""
+    try:
+        decode(body)
+    except InputRejectedError:
+        return ""
+    return f"; it looks like {CSV}: set ContentType"
 
 
 def encode(rows: Iterable[object]) -> bytes:
@@ -70,8 +85,18 @@ def delimiter_of(line: str) -> str:
     return next((delimiter for delimiter in _DELIMITERS if delimiter in head), ",")
 
 
-def _row(line: str, delimiter: str, number: int, read: Callable[[str], float]) -> Row:
-    cells = line.split() if delimiter == " " else line.split(delimiter)
+def _cells(line: str, delimiter: str) -> list[str]:
+    return line.split() if delimiter == " " else line.split(delimiter)
+
+
+def _quoted_cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True), [""])
+    except csv.Error:  # the quotes are part of a cell, which is no number then
+        return _cells(line, delimiter)
+
+
+def _row(cells: list[str], number: int, read: Callable[[str], float]) -> Row:
     try:
         return [read(cell) for cell in cells]
     except ValueError:

@@ -39,8 +39,8 @@ def decode(body: bytes) -> SparseRows:
 
 
 def _decode(content: str) -> SparseRows:
-    lines = content.strip().splitlines()
-    if not lines:
+    lines = text.lines(content.strip())
+    if lines == [""]:
         raise InputRejectedError("the body holds no libsvm row")
     is_plain = csv_codec.is_plain(content)
     rows = SparseRows()
@@ -98,9 +98,5 @@ def _bad_token(token: str, number: int) -> InputRejectedError:
 
 def _hint(body: bytes) -> str:
     """Return which content type the body seems to be of, as the end of a message."""
-    try:
-        csv_codec.decode(body)
-    except InputRejectedError:
-        looks_like_json = body.lstrip()[:1] in (b"[", b"{")
-        return "; it looks like application/json" if looks_like_json else ""
-    return "; it looks like text/csv: set ContentType"
+    is_json = body.lstrip()[:1] in (b"[", b"{")
+    return "; it looks like application/json" if is_json else csv_codec.hint(body)

@@ -41,7 +41,7 @@ def decode(
         InputRejectedError: the body is malformed.
     """
     if kind == CSV:
-        return _csv(body, _header_of(content_type), names, texts)
+        return _csv(body, header_of(content_type), names, texts)
     if kind not in (JSON, JSON_LINES):
         return None
     if _OBJECTS.match(body):
@@ -53,6 +53,25 @@ def decode(
             json_codec.decode_lines(body) if kind == JSON_LINES else json_codec.decode(body), names
         )
     return None
+
+
+def with_header(
+    body: bytes, content_type: str | None, names: Sequence[str]
+) -> Mapping[str, Array] | None:
+    """Return the columns of a CSV body by the names in its header; None for rows alone.
+
+    There is a header if the content type says so. If it says nothing, the first line is one where
+    it has all the `names`.
+
+    Raises:
+        InputRejectedError: the body is malformed, or the header names a column twice.
+    """
+    has_header = header_of(content_type)
+    if has_header is None and names:
+        start = body.lstrip()
+        cells = csv_codec.decode_cells(start[: start.find(b"\n")], may_split_at_spaces=False)
+        has_header = _has_all([cell.strip() for cell in cells[0]], names)
+    return _csv(body, True, names, ()) if has_header else None
 
 
 def _objects(values: Any) -> Mapping[str, Array]:
@@ -71,8 +90,12 @@ def _rows_with_text(values: Any, names: Sequence[str]) -> Mapping[str, Array] | 
     return row_codec.named(names, rows)
 
 
-def _header_of(content_type: str | None) -> bool | None:
-    """Return whether a CSV body has a header, as its content type says; None if it does not say."""
+def header_of(content_type: str | None) -> bool | None:
+    """Return whether a CSV body has a header, as its content type says; None if it does not say.
+
+    Raises:
+        InputRejectedError: it says neither `present` nor `absent`.
+    """
     stated = media_types.parse(content_type or "")[1].get("header")
     if stated not in (None, "present", "absent"):
         raise InputRejectedError(f"header={stated[:40]}; allowed: present, absent")

@@ -148,9 +148,13 @@ class LightGBMPredictor:
         return tensor_models.rows_of({"rows": np.column_stack(list(columns.values()))}, None)
 
     def _rows(self, array: Array) -> Array:
-        """Return an array as rows of the model's features; a single flat row is a batch of one."""
+        """Return an array as rows of the model's features.
+
+        A flat array is one row, or a column for a model of one feature.
+        """
         rows = array_codec.cast(array, np.dtype(np.float64))
-        rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+        if rows.ndim == 1:
+            rows = rows.reshape(-1, 1) if len(self._names) == 1 else rows.reshape(1, -1)
         if rows.ndim != 2 or rows.shape[1] != len(self._names):
             raise InputRejectedError(
                 f"the model takes rows of {len(self._names)} values, got an array of the shape "

@@ -19,7 +19,14 @@ from modelyard.domain.errors import (
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import answer_size, csv_codec, json_codec, libsvm_codec, media_types
+from modelyard.runtimes.codecs import (
+    answer_size,
+    csv_codec,
+    json_codec,
+    libsvm_codec,
+    media_types,
+    table_codec,
+)
 from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
@@ -90,6 +97,7 @@ class XGBoostPredictor:
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._features = booster.features
+        self._names = booster.feature_names
         self._output = output
         if output is not None:
             tensor_models.offered(self._offered, output)
@@ -105,9 +113,7 @@ class XGBoostPredictor:
         kind = _body_type(payload.content_type)
         answer = media_types.answer_type(payload.accept, (JSON, CSV))
         scores = (
-            self._scores_of(self._dense(payload.body))
-            if kind == CSV
-            else self._of_sparse(payload.body)
+            self._scores_of(self._dense(payload)) if kind == CSV else self._of_sparse(payload.body)
         )
         if (output := answer_options.of_call(payload) or self._output) is not None:
             names = tensor_models.chosen([output], self._offered)
@@ -131,7 +137,7 @@ class XGBoostPredictor:
         """
         usual = [self._output] if self._output is not None else [PREDICT]
         names = tensor_models.chosen(wanted or usual, self._offered)
-        feature_names = self._booster.feature_names if len(inputs) > 1 else []
+        feature_names = self._names if len(inputs) > 1 else []
         rows = tensor_models.rows_of(inputs, feature_names or None)
         if rows.shape[1] != self._features:
             raise InputRejectedError(
@@ -180,8 +186,13 @@ class XGBoostPredictor:
         cells = rows.row_starts, rows.columns, rows.values
         return self._scores(sparse_matrix(*cells, width=self._features))
 
-    def _dense(self, body: bytes) -> Any:
-        rows = np.array(csv_codec.decode(body))
+    def _dense(self, payload: Payload) -> Array:
+        columns = table_codec.with_header(payload.body, payload.content_type, self._names)
+        if columns is None:
+            rows = np.array(csv_codec.decode(payload.body))
+        else:
+            inputs = {name: column.reshape(-1, 1) for name, column in columns.items()}
+            rows = tensor_models.rows_of(inputs, self._names or None)
         if rows.shape[1] != self._features:
             raise InputRejectedError(
                 f"Feature size of csv inference data {rows.shape[1]} is not consistent "
