@@ -145,16 +145,8 @@ build/checkov/.made: .ci/checkov-requirements.txt
 
 # What the functions that are zip files carry, for their processor; pip needs no Docker for it.
 ARCHITECTURE ?= arm64
-WHEELS := build/layers/dependencies-$(ARCHITECTURE)
-MACHINE := $(subst arm64,aarch64,$(ARCHITECTURE))
-layers: $(WHEELS)/.made
-$(WHEELS)/.made: layers/dependencies/requirements.txt | $(STAMP)
-	rm -rf $(WHEELS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
-		--only-binary=:all: --implementation cp --python-version 3.13 --platform manylinux_2_28_$(MACHINE) \
-		--platform manylinux_2_17_$(MACHINE) --platform manylinux2014_$(MACHINE) \
-		--target $(WHEELS)/python -r $<
-	cp $< $@
+layers: $(STAMP)
+	$(BIN)/python -m infra.wheels $(ARCHITECTURE)
 
 # Templates and assets of `cdk deploy` into cdk.out; no Docker, no credentials.
 # CONFIG=modelyard.yaml names what to deploy; without it, infra/example.yaml is.

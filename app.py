@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "layers/modelyard/python"))  # if it is not installed
+sys.path.insert(0, str(Path(__file__).parent / "layers/modelyard/python"))  # of this checkout
 
 from infra.app import build_app
 from modelyard.domain.errors import ConfigurationError

@@ -15,13 +15,13 @@ from aws_cdk import aws_lambda as lambda_
 from infra.image_context import DOCKERFILE, build_arguments, lay_out
 from infra.package_parts import OF_LAYER, ROOT, copy_package
 from infra.settings import PlannedEndpoint
+from infra.wheels import PINS, are_wheels_made, wheels_folder
 from modelyard.aws.function_table import FunctionTable, render_function_table
 
 PYTHON = lambda_.Runtime.PYTHON_3_13
 """Of the zip functions; the image of the inference functions and `make layers` have the same."""
 BUILD = ROOT / "build"
 IMAGES = BUILD / "images"
-PINS = ROOT / "layers" / "dependencies" / "requirements.txt"
 ENDPOINTS_FILE = "/opt/modelyard/endpoints.json"
 
 
@@ -42,25 +42,15 @@ def dependencies_code(architecture: str) -> lambda_.Code:
 
     `make layers` makes them. Without them a template can be synthesised, but not deployed.
     """
-    folder = _wheels(architecture)
+    folder = wheels_folder(architecture)
     (folder / "python").mkdir(parents=True, exist_ok=True)
-    is_made = "made" if are_dependencies_made(architecture) else "not made"
+    is_made = "made" if are_wheels_made(architecture) else "not made"
     what = f"{architecture} {is_made}\n".encode() + PINS.read_bytes()
     return lambda_.Code.from_asset(
         str(folder),
         asset_hash=hashlib.sha256(what).hexdigest(),
         asset_hash_type=AssetHashType.CUSTOM,
     )
-
-
-def are_dependencies_made(architecture: str) -> bool:
-    """Return whether the packages of that layer are present in the pinned versions."""
-    made = _wheels(architecture) / ".made"
-    return made.is_file() and made.read_bytes() == PINS.read_bytes()
-
-
-def _wheels(architecture: str) -> Path:
-    return BUILD / "layers" / f"dependencies-{architecture}"
 
 
 def function_table_code(table: FunctionTable) -> lambda_.Code:

@@ -7,7 +7,7 @@ from modelyard.aws.deployed import MAX_TIMEOUT_S
 from modelyard.aws.function_table import NO_SHADOWS_ON_LAMBDA
 from modelyard.config.endpoint_config import Config, EndpointConfig, RequestedCompute
 from modelyard.config.schema import Deployment
-from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation
+from modelyard.cortex.project import ApiProject
 
 MAX_WINDOW_S = 26.0
 """API Gateway closes a request after 29 s: the window, 2 s for the answer, and overhead."""
@@ -64,16 +64,6 @@ def refusals(deployment: Deployment, config: Config) -> Iterator[str]:
         )
 
 
-def locations(project: ApiProject) -> Iterator[ModelLocation]:
-    """Yield the locations of an API's models; one without a key is a whole folder."""
-    models = project.models or ApiModels()
-    yield from models.paths.values()
-    if models.single is not None:
-        yield models.single
-    if models.directory is not None:
-        yield ModelLocation(models.directory, "")
-
-
 def _of_deployment(deployment: Deployment) -> Iterator[str]:
     if _STACK_NAME.fullmatch(deployment.name) is None:
         yield "name: allowed: a name that begins with a letter, as those of stacks do"
@@ -116,7 +106,7 @@ def _of_compute(compute: RequestedCompute) -> Iterator[str]:
 
 
 def _of_project(project: ApiProject) -> Iterator[str]:
-    for location in locations(project):
+    for location in project.locations:
         yield from _of_repository("models", location.repository)
     for name in project.env:
         if _OF_LAMBDA.fullmatch(name):

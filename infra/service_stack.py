@@ -6,7 +6,6 @@ from constructs import Construct
 
 from infra.assets import (
     PYTHON,
-    are_dependencies_made,
     dependencies_code,
     function_table_code,
     package_code,
@@ -18,6 +17,7 @@ from infra.outputs import Outputs
 from infra.router import RouterApi
 from infra.settings import DeploySettings
 from infra.warming import Warming
+from infra.wheels import are_wheels_made
 
 MISSING = "The layer of third-party packages is missing or has other versions. Run:"
 
@@ -75,7 +75,7 @@ class ServiceStack(Stack):
             "Endpoints": function_table_code(settings.function_table),
         }
         is_to_be_deployed = not self.node.try_get_context("without_wheels")
-        if is_to_be_deployed and not are_dependencies_made(architecture):
+        if is_to_be_deployed and not are_wheels_made(architecture):
             Annotations.of(self).add_error(f"{MISSING} make layers ARCHITECTURE={architecture}")
         return [
             lambda_.LayerVersion(self, name, code=code, compatible_runtimes=[PYTHON])

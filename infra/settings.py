@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.refusals import locations, refusals, warnings
+from infra.refusals import refusals, warnings
 from modelyard.aws.deployed import RUNTIME_BYTES
 from modelyard.aws.function_table import ApiRepository, EndpointFunctions, FunctionTable
 from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.files import load_config
-from modelyard.config.schema import Deployment, validated
+from modelyard.config.schema import Deployment, default_deployment, validated
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
@@ -61,7 +61,7 @@ class PlannedEndpoint:
         """
         if self.project is None:
             return (_location(self.config.endpoint.repository),)
-        return tuple(_location(item.repository + item.key) for item in locations(self.project))
+        return tuple(_location(item.repository + item.key) for item in self.project.locations)
 
     @property
     def _compute(self) -> RequestedCompute:
@@ -104,8 +104,7 @@ def load_settings(path: Path, overrides: Mapping[str, str]) -> DeploySettings:
         ConfigurationError: one line per problem, each with the key and what is allowed.
     """
     config = load_config(path)
-    defaults = validated(Deployment, {"name": "modelyard", "kind": "Deployment"}, path.parent)
-    deployment = _overridden(config.deployment or defaults, overrides, path)
+    deployment = _overridden(config.deployment or default_deployment(), overrides, path)
     problems = [*refusals(deployment, config)]
     if problems:
         raise ConfigurationError("\n".join(f"{path.name}: {problem}" for problem in problems))

@@ -9,6 +9,7 @@ import pytest
 
 from infra.assets import PYTHON
 from infra.settings import load_settings
+from infra.wheels import PYTHON_VERSION
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
 from modelyard.aws.function_table import parse_function_table
 from modelyard.cortex.settings import ApiSettings
@@ -181,12 +182,10 @@ def test_zip_functions_have_the_layers_of_their_packages(plain: Synthesis) -> No
 
 def test_all_functions_have_one_python() -> None:
     dockerfile = (ROOT / "functions/inference/Dockerfile").read_text()
-    makefile = (ROOT / "Makefile").read_text()
 
-    versions = re.findall(r"lambda/python:(3\.\d+)", dockerfile)
-    versions += re.findall(r"--implementation cp --python-version (3\.\d+)", makefile)
+    (of_images,) = re.findall(r"lambda/python:(3\.\d+)", dockerfile)
 
-    assert [f"python{version}" for version in versions] == [PYTHON.name] * 2
+    assert {f"python{of_images}", f"python{PYTHON_VERSION}"} == {PYTHON.name}
 
 
 def test_image_has_the_base_of_the_config(plain: Synthesis, changed: Synthesis) -> None:

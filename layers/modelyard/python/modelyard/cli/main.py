@@ -19,7 +19,9 @@ from modelyard.cli.access import client_setup, keys
 from modelyard.cli.cost import cost
 from modelyard.cli.dead_letters import dead_letters
 from modelyard.cli.demo import demo
+from modelyard.cli.deploy import deploy, destroy, diff
 from modelyard.cli.options import DEFAULT_URL, AllowCode, Json, Url, duration
+from modelyard.cli.push import push
 from modelyard.cli.serve import serve
 from modelyard.domain.errors import ConfigurationError
 
@@ -72,6 +74,10 @@ app.command()(demo)
 app.command()(client_setup)
 app.command()(cost)
 app.command()(dead_letters)
+app.command()(deploy)
+app.command()(diff)
+app.command()(destroy)
+app.command()(push)
 app.add_typer(keys, name="keys")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 from rich.tree import Tree
 
@@ -78,6 +78,15 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=err(), transient=True, disable=not err().is_terminal) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def bytes_progress(label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error; yield a function that advances it by bytes."""
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err(), transient=True, disable=not err().is_terminal) as bar:
+        task = bar.add_task(label, total=total_bytes)
+        yield lambda count: bar.advance(task, count)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -167,6 +167,11 @@ class Deployment(Section):
     flow_logs: StrictBool = Field(default=False, description="true or false")
 
 
+def default_deployment() -> Deployment:
+    """Return how the endpoints of a file are deployed that does not say it."""
+    return Deployment.model_validate({"name": "modelyard", "kind": "Deployment"})
+
+
 def validated(
     schema: type[_Shape],
     document: Mapping[str, Any],

@@ -97,6 +97,14 @@ class ApiProject:
         """The start of every message about the API."""
         return f"{self.config_file}: {self.name} (RealtimeAPI)"
 
+    @property
+    def locations(self) -> tuple[ModelLocation, ...]:
+        """The locations of the API's models; one without a key is a whole folder."""
+        models = self.models or ApiModels()
+        single = () if models.single is None else (models.single,)
+        folder = () if models.directory is None else (ModelLocation(models.directory, ""),)
+        return (*models.paths.values(), *single, *folder)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the project whose fields arrive as JSON values."""
