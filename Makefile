@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient catboost test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -59,10 +59,10 @@ build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
 	touch $@
 
-# CatBoost's package is 100 MB, so nothing else installs it: it says what its models predict.
-catboost: build/catboost/.made
-	$(BIN)/python -m pytest -m long tests/catboost
-build/catboost/.made: tests/catboost/requirements.txt | $(STAMP)
+# Packages that little else needs, CatBoost's of 100 MB for one, say what their models predict.
+formats: build/formats/.made
+	$(BIN)/python -m pytest -m long tests/formats
+build/formats/.made: tests/formats/requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		--only-binary=:all: --no-deps --upgrade --target $(@D) -r $<
 	touch $@

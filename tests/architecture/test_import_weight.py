@@ -18,6 +18,7 @@ FRAMEWORKS = {
     "skops",
     "joblib",
     "tensorflow",
+    "tokenizers",
     "keras",
 }
 AWS = {"boto3", "botocore", "urllib3"}

@@ -28,7 +28,7 @@ OTHERS = table("Other formats")
 NAMED = [
     (name, quoted(runtime)[0])
     for files, _, runtime, *_ in SERVED
-    for name in quoted(re.sub(r"flavour.*", "", files))
+    for name in quoted(re.sub(r"(flavour|beside).*", "", files))
     if quoted(runtime)
 ]
 BY_CONTENT = ("m.json", "model.txt", "lightgbm.txt")

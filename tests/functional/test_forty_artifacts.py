@@ -137,7 +137,7 @@ def artifacts() -> Iterator[tuple[str, str, Mapping[str, bytes]]]:
     yield REFUSED, "two", {"two/model.onnx": net(), "two/model.skops": skops()}
     two = archives.zip_of({"a.onnx": net(), "b.onnx": net()})
     yield REFUSED, "two.zip", one("two.zip", two)
-    yield REFUSED, "saved", one("saved/1/saved_model.pb", b"graph")
+    yield REFUSED, "saved", one("saved/1/saved_model.pb", b"")
     failing = script("def model_fn(where):\n    raise ValueError('no')")
     yield REFUSED, "failing.tar.gz", one("failing.tar.gz", failing)
     ending = script("import os\ndef model_fn(where):\n    raise SystemExit")

@@ -86,6 +86,10 @@ def test_file_of_such_a_name_is_no_archive_whatever_it_contains(name: str) -> No
         (["churn/xgboost-model"], ["churn"]),
         (["churn/model.txt", "churn/notes.txt"], ["churn"]),
         (["net/1/model.onnx", "net/config.pbtxt"], ["net"]),
+        (
+            ["mood/config.json", "mood/tokenizer.json", "mood/onnx/model.onnx", "a/onnx/b.onnx"],
+            ["mood", "a/onnx/b.onnx"],
+        ),
         (["net/1/saved_model.pb", "net/1/variables/variables.index"], ["net"]),
         (["flow/MLmodel", "flow/model.xgb"], ["flow"]),
         (["script/code/inference.py", "script/data/m.onnx"], ["script"]),

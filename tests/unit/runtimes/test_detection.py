@@ -64,6 +64,15 @@ def test_onnx_is_known_by_name(tmp_path, name):
     assert found(tmp_path) == ("onnx", name)
 
 
+@pytest.mark.parametrize("file", ["model.onnx", "onnx/model.onnx", "onnx/model_quantized.onnx"])
+def test_onnx_beside_its_tokenizer_takes_text(tmp_path, file):
+    for name in (file, "onnx/model_fp16.onnx", "tokenizer.json", "config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert found(tmp_path) == ("huggingface", file)
+
+
 @pytest.mark.parametrize("name", ["model.joblib", "m.pkl", "m.pickle"])
 def test_sklearn_pickle_is_known_by_name(tmp_path, name):
     sklearn_models.linear_joblib(tmp_path, 1, 0, name=name)

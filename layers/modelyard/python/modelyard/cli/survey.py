@@ -148,8 +148,8 @@ def _refusal(name: TargetModel, endpoint: Endpoint) -> str | None:
     foreign = foreign_formats.refusal_by_name(name)
     if foreign is not None:
         return foreign
-    if model_files.is_pickle(name) and not endpoint.allow_code:
-        return "a pickle can run code: --allow-code"
+    if model_files.may_run_code(name) and not endpoint.allow_code:
+        return "loading it can run code: --allow-code"
     return None
 
 

@@ -98,6 +98,9 @@ _COMPANION_SUFFIXES = frozenset(
 )
 
 _MODEL_SUFFIXES = (*RUNTIMES, ".json")
+OF_TEXT_MODELS = ("config.json", "tokenizer.json")
+"""The files beside an ONNX model of Hugging Face that takes text."""
+ONNX_FOLDER = "onnx"
 _VERSIONED_MODEL = "model.onnx"
 SAVED_MODEL = "saved_model.pb"
 _MARKS = ("MLmodel", _XGBOOST_MODEL, SAVED_MODEL, "model.txt")
@@ -214,6 +217,7 @@ def targets(keys: Iterable[str]) -> dict[str, list[str]]:
     """
     visible = [key for key in keys if _is_visible(key)]
     folders = {folder for key in visible if (folder := _marked_folder(key)) is not None}
+    folders |= _text_model_folders(visible)
     found: dict[str, list[str]] = {}
     for key in visible:
         folder = next((parent for parent in _parents(key) if parent in folders), None)
@@ -235,6 +239,19 @@ def _marked_folder(key: str) -> str | None:
         return outer
     is_mark = name in _MARKS or _is_plain_model(name)
     return folder or None if is_mark else None
+
+
+def _text_model_folders(keys: Iterable[str]) -> set[str]:
+    """Return the folders of Hugging Face, whose models lie in a folder `onnx` beside the others."""
+    folders: dict[str, set[str]] = {}
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        folders.setdefault(folder, set()).add(name)
+    return {
+        folder
+        for folder, names in folders.items()
+        if folder and names.issuperset(OF_TEXT_MODELS) and f"{folder}/{ONNX_FOLDER}" in folders
+    }
 
 
 def _is_plain_model(name: str) -> bool:

@@ -30,6 +30,7 @@ _TEXT = ".txt"
 """The suffix of LightGBM models and of notes: such files count where nothing else is a model."""
 
 _SAVED_MODEL_DEPTH = 3
+_TEXT_MODELS = ("model.onnx", "model_quantized.onnx")
 _NAMED_FILES = 5
 _EXAMINED_FILES = 20
 _NAMED_FOREIGN = 2
@@ -55,6 +56,8 @@ def find_model(model_dir: Path) -> Candidate:
         return Candidate("pyfunc", model_dir / "MLmodel")
     if why := foreign_formats.mlflow_refusal(flavours):
         raise ArtifactInvalidError(f"the artifact cannot be loaded: {why}")
+    if text_model := _text_model(model_dir):
+        return Candidate("huggingface", text_model)
     candidates = find_candidates(model_dir)
     if len(candidates) == 1:
         return candidates[0]
@@ -121,6 +124,18 @@ def _highest_version(folder: Path) -> Path | None:
     models = [path / "model.onnx" for path in _children(folder) if path.name.isdecimal()]
     found = [path for path in models if path.is_file()]
     return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
+def _text_model(model_dir: Path) -> Path | None:
+    """Return the ONNX model of a folder of Hugging Face with a tokenizer, or None.
+
+    Beside `model.onnx` there may be the same model in other precisions.
+    """
+    if not all((model_dir / name).is_file() for name in model_files.OF_TEXT_MODELS):
+        return None
+    folders = (model_dir, model_dir / model_files.ONNX_FOLDER)
+    models = [folder / name for folder in folders for name in _TEXT_MODELS]
+    return next((path for path in models if path.is_file()), None)
 
 
 def _saved_models(folder: Path, depth: int = 0) -> list[Path]:

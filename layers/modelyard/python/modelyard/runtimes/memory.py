@@ -72,7 +72,7 @@ def estimate(
     if runtime in _PEAK_OF_TREES:
         factor = _PEAK.get(kind, _PEAK_OF_TREES[runtime])
         return FIXED_BYTES + int(factor * model_file.stat().st_size)
-    if runtime == "onnx":
+    if runtime in ("onnx", "huggingface"):
         return FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
     return FIXED_BYTES + _sklearn_peak(model_file, kind)
 

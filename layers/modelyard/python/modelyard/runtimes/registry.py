@@ -52,6 +52,7 @@ EXTRAS = {
     "lightgbm": "lightgbm",
     "catboost": "catboost",
     "onnx": "onnx",
+    "huggingface": "huggingface",
     "sklearn": "sklearn",
     "pyfunc": "mlflow",
     "tensorflow": "tensorflow",
@@ -62,7 +63,7 @@ EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "7"
+_PLANS_VERSION = "8"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -186,7 +187,8 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
     is_function = found.runtime == "pyfunc"
     runs_code = is_function or _runs_code(found.path, kind)
     is_pickled = runs_code and found.runtime == "sklearn"
-    graph = onnx_graph.examine(found.path) if found.runtime == "onnx" else None
+    is_graph = found.runtime in ("onnx", "huggingface")
+    graph = onnx_graph.examine(found.path) if is_graph else None
     return ArtifactPlan(
         runtime=found.runtime,
         file=found.path.relative_to(model_dir).as_posix(),
@@ -197,9 +199,17 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         runs_code=runs_code,
         basis=_basis(found.runtime),
         warnings=sklearn_versions.warnings(found.path) if is_pickled else (),
-        needs_process=graph.needs_process if graph else _is_unchecked(found.path, kind),
+        needs_process=_needs_process(found, kind, graph),
         is_sized_by_values=graph is not None and graph.is_sized_by_values,
     )
+
+
+def _needs_process(
+    found: detection.Candidate, kind: Format, graph: onnx_graph.GraphFacts | None
+) -> bool:
+    if found.runtime == "huggingface":  # the patterns of a tokenizer may take for ever
+        return True
+    return graph.needs_process if graph else _is_unchecked(found.path, kind)
 
 
 def _is_unchecked(path: Path, kind: Format) -> bool:

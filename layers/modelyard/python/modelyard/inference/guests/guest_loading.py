@@ -15,7 +15,7 @@ from modelyard.inference.quarantine import RunningModels
 from modelyard.runtimes import registry
 from modelyard.runtimes.base import LoadPlan
 
-_NOT_FORKED = ("tensorflow", "onnx")
+_NOT_FORKED = ("tensorflow", "onnx", "huggingface")
 """Runtimes whose frameworks have threads once they are imported, so they do not survive a fork."""
 
 _LIGHT = ("modelyard.runtimes.script", "modelyard.runtimes.script_toolkit:install")

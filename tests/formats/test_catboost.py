@@ -1,4 +1,4 @@
-"""CatBoost models are answered as its own package answers; `make catboost` installs it."""
+"""CatBoost models are answered as its own package answers; `make formats` installs it."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ from tests.models import archives
 from tests.properties import examples
 from tests.serving import Server, body
 
-FOLDER = Path("build/catboost")
+FOLDER = Path("build/formats")
 ROWS = np.random.default_rng(5).normal(size=(1000, 4))
 CITIES = np.where(ROWS[:, 1] > 0, "Austin", "Dallas")
 pytestmark = pytest.mark.long
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 @pytest.fixture(scope="module")
 def catboost():
     if not (FOLDER / "catboost").is_dir():
-        pytest.skip("make catboost installs the package")
+        pytest.skip("make formats installs the package")
     sys.path.insert(0, str(FOLDER.resolve()))
     yield importlib.import_module("catboost")
     sys.path.remove(str(FOLDER.resolve()))
