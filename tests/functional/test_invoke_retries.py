@@ -13,7 +13,7 @@ import pytest
 
 from tests.functional import artifacts
 from tests.functional.served import Served
-from tests.serving import body
+from tests.serving import body, eventually
 
 # Retrying does not depend on where models lie, and it takes its time.
 
@@ -48,6 +48,19 @@ def on_send(client: Any, act: Callable[[int], object]) -> list[int]:
     return sent
 
 
+def loaded_before(
+    attempt: int, served: Served, endpoint: str, target: str, gate: Path
+) -> Callable[[int], None]:
+    """Return what opens the gate of a model, and waits until it is loaded, before an attempt."""
+
+    def act(number: int) -> None:
+        if number == attempt:
+            gate.touch()
+            eventually(lambda: served.server.models(endpoint)[target]["status"] == "LOADED")
+
+    return act
+
+
 @pytest.mark.local_door(OTHER_ENVIRONMENT)
 @pytest.mark.parametrize(
     ("mode", "endpoint", "attempts"),
@@ -60,7 +73,7 @@ def test_row04_05_a_retry_finds_the_model_loaded(
     gate = tmp_path / "gate"
     target = served.publish(artifacts.gated(gate))
     client = served.server.client(mode)
-    on_send(client, lambda number: number == attempts and gate.touch())
+    on_send(client, loaded_before(attempts, served, endpoint, target, gate))
 
     answer = client.invoke_endpoint(EndpointName=endpoint, TargetModel=target, Body=b"")
 
@@ -123,7 +136,7 @@ def test_an_older_sdk_that_names_no_mode_retries_in_every_mode(
 
     client.meta.events.register("before-send.sagemaker-runtime.InvokeEndpoint", send_older_agent)
     client.meta.events.register_first("needs-retry.sagemaker-runtime.InvokeEndpoint", note_status)
-    on_send(client, lambda number: number == 2 and gate.touch())
+    on_send(client, loaded_before(2, served, "brisk", target, gate))
 
     answer = client.invoke_endpoint(EndpointName="brisk", TargetModel=target, Body=b"")
 
@@ -147,7 +160,7 @@ def test_row06_with_the_overlay_a_plain_429_is_retried(
     gate = tmp_path / "gate"
     target = served.publish(artifacts.gated(gate))
     client = served.server.client(mode)
-    on_send(client, lambda number: number == 2 and gate.touch())
+    on_send(client, loaded_before(2, served, "brisk-429", target, gate))
 
     answer = client.invoke_endpoint(EndpointName="brisk-429", TargetModel=target, Body=b"")
 
