@@ -430,6 +430,48 @@ ROWS = [
         autoscaling={"window": "5"},
     ),
     row(
+        "configreader.must_be_greater_than_or_equal_to",
+        "autoscaling: window",
+        "found '5s'; allowed: a multiple of 10s",
+        autoscaling={"window": "5s"},
+    ),
+    row(
+        "configreader.is_not_multiple",
+        "autoscaling: window",
+        "found '1m5s'; allowed: a multiple of 10s",
+        autoscaling={"window": "1m5s"},
+    ),
+    row(
+        "spec.min_replicas_greater_than_max",
+        "autoscaling: min_replicas",
+        "found 5; allowed: at most max_replicas, 3",
+        autoscaling={"min_replicas": 5, "max_replicas": 3},
+    ),
+    row(
+        "spec.init_replicas_greater_than_max",
+        "autoscaling: init_replicas",
+        "found 5; allowed: at most max_replicas, 3",
+        autoscaling={"init_replicas": 5, "max_replicas": 3},
+    ),
+    row(
+        "spec.init_replicas_less_than_min",
+        "autoscaling: init_replicas",
+        "found 1; allowed: at least min_replicas, 2",
+        autoscaling={"init_replicas": 1, "min_replicas": 2},
+    ),
+    row(
+        "spec.config_greater_than_other_config",
+        "autoscaling: target_replica_concurrency",
+        "found 5; allowed: at most max_replica_concurrency, 4",
+        autoscaling={"target_replica_concurrency": 5, "max_replica_concurrency": 4},
+    ),
+    row(
+        "spec.surge_and_unavailable_both_zero",
+        "update_strategy",
+        "found max_surge and max_unavailable of zero",
+        update_strategy={"max_surge": 0, "max_unavailable": "0%"},
+    ),
+    row(
         "configreader.must_be_greater_than",
         "predictor: server_side_batching: batch_interval",
         "found '0s'",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas
 import pytest
 import xgboost
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.domain.errors import InputRejectedError
@@ -22,6 +22,7 @@ from modelyard.runtimes.codecs import array_codec, csv_codec, libsvm_codec, npy_
 from modelyard.runtimes.codecs.media_types import JSON, JSON_LINES
 from tests.unit.runtimes.codecs.test_libsvm_codec import TABLES
 
+DTYPES = ["f4", "f8", ">f8", "i4", "u8"]
 DAMAGE = " ,;:|\t\n\"'#_-+.eExXnaif0123456789[]{}\\"
 
 
@@ -51,8 +52,7 @@ def accepted(read, body):
         return read(body)
 
 
-@given(damaged(TABLES.map(csv_of)))
-def test_csv_has_the_numbers_of_pandas(body):
+def csv_has_the_numbers_of_pandas(body, _):
     ours = accepted(csv_codec.decode, body.encode())
     if ours is None:
         return
@@ -70,13 +70,7 @@ def test_csv_has_the_numbers_of_pandas(body):
             np.testing.assert_allclose(np.array(ours), theirs.to_numpy(float), rtol=1e-12)
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return tmp_path_factory.mktemp("rows") / "body.svm"
-
-
-@given(body=damaged(TABLES.map(libsvm_of)))
-def test_libsvm_has_the_numbers_of_xgboost(file: Path, body):
+def libsvm_has_the_numbers_of_xgboost(body, file: Path):
     ours = accepted(libsvm_codec.decode, body.encode())
     # XGBoost's reader makes numbers of its own beyond single precision: 1e42 becomes 1e38.
     sizes = [abs(value) for value in ours.values if value] if ours else []
@@ -98,15 +92,13 @@ def test_libsvm_has_the_numbers_of_xgboost(file: Path, body):
             )
 
 
-@given(damaged(TABLES.map(json.dumps)))
-def test_json_has_the_numbers_of_python(body):
+def json_has_the_numbers_of_python(body, _):
     ours = accepted(lambda sent: array_codec.decode(sent, JSON), body.encode())
     if ours is not None and ours.dtype.kind in "fiub":
         np.testing.assert_array_equal(ours, np.array(json.loads(body), dtype=ours.dtype))
 
 
-@given(damaged(TABLES.map(lambda rows: "\n".join(map(json.dumps, rows)))))
-def test_json_lines_have_the_rows_of_python(body):
+def json_lines_have_the_rows_of_python(body, _):
     ours = accepted(lambda sent: array_codec.decode(sent, JSON_LINES), body.encode())
     if ours is not None and ours.dtype.kind in "fiub":
         lines = [json.loads(line) for line in body.splitlines() if line.strip()]
@@ -114,18 +106,60 @@ def test_json_lines_have_the_rows_of_python(body):
         np.testing.assert_array_equal(ours.ravel(), np.array(lines, dtype=ours.dtype).ravel())
 
 
-@given(TABLES, st.sampled_from(["f4", "f8", ">f8", "i4", "u8"]), st.data())
-def test_npy_has_the_numbers_of_numpy(rows, dtype, data):
+@st.composite
+def npy_of(draw, tables):
+    """Return an array as NumPy saves it, in most cases with a byte or two changed."""
     with np.errstate(all="ignore"):
-        array = np.array(rows, float).astype(dtype)
+        array = np.array(draw(tables), float).astype(draw(st.sampled_from(DTYPES)))
     sink = io.BytesIO()
     np.save(sink, array)
     body = bytearray(sink.getvalue())
-    for _ in range(data.draw(st.integers(0, 2))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    ours = accepted(npy_codec.decode, bytes(body))
+    for _ in range(draw(st.integers(0, 2))):
+        body[draw(st.integers(0, len(body) - 1))] = draw(st.integers(0, 255))
+    return bytes(body)
+
+
+def npy_has_the_numbers_of_numpy(body, _):
+    ours = accepted(npy_codec.decode, body)
     theirs = None
     with suppress(Exception):  # NumPy reports damaged headers in many ways
         theirs = np.load(io.BytesIO(body), allow_pickle=False)
     if ours is not None and theirs is not None:
         np.testing.assert_array_equal(ours, theirs)
+
+
+FORMS = {
+    "csv": (damaged(TABLES.map(csv_of)), csv_has_the_numbers_of_pandas),
+    "libsvm": (damaged(TABLES.map(libsvm_of)), libsvm_has_the_numbers_of_xgboost),
+    "json": (damaged(TABLES.map(json.dumps)), json_has_the_numbers_of_python),
+    "json lines": (
+        damaged(TABLES.map(lambda rows: "\n".join(map(json.dumps, rows)))),
+        json_lines_have_the_rows_of_python,
+    ),
+    "npy": (npy_of(TABLES), npy_has_the_numbers_of_numpy),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_accepted_has_the_numbers_of_other_readers(form, tmp_path):
+    bodies, check = FORMS[form]
+
+    @given(bodies)
+    def holds(body):
+        check(body, tmp_path / "body.svm")
+
+    holds()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("form", FORMS)
+def test_twenty_thousand_bodies_have_the_numbers_of_other_readers(form, tmp_path):
+    bodies, check = FORMS[form]
+
+    @settings(max_examples=20_000 // len(FORMS))
+    @given(bodies)
+    def holds(body):
+        check(body, tmp_path / "body.svm")
+
+    holds()

@@ -5,9 +5,9 @@ value of either. Each section checks the rules between its keys.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, StrictInt, StrictStr, model_validator
+from pydantic import Field, StrictInt, StrictStr
 from pydantic_core import InitErrorDetails
 
 from modelyard.config.cortex.cluster import (
@@ -17,7 +17,7 @@ from modelyard.config.cortex.cluster import (
     Monitoring,
     UpdateStrategy,
 )
-from modelyard.config.cortex.problems import problem_at, refuse
+from modelyard.config.cortex.problems import RuledSection, problem_at
 from modelyard.config.cortex.values import (
     NOT_NULL,
     ApiName,
@@ -42,21 +42,6 @@ _LATER_KEYS = {"dependencies", "log_level", "multi_model_reloading", "protobuf_p
 
 _T = TypeVar("_T")
 _Given = Annotated[_T | None, NOT_NULL]
-
-
-class RuledSection(Section):
-    """A section that checks the rules between its keys."""
-
-    def _problems(self) -> Iterator[InitErrorDetails]:
-        raise NotImplementedError
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        refuse(self._problems())
-        return self
-
-    def _given(self, *keys: str) -> list[str]:
-        return [key for key in keys if getattr(self, key)]
 
 
 class ModelEntry(RuledSection):

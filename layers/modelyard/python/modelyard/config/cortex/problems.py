@@ -1,10 +1,12 @@
 """Problems of a Cortex config, with the error codes of Cortex v0.24."""
 
 from collections.abc import Iterator
-from typing import LiteralString
+from typing import LiteralString, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from modelyard.config.schema import Section
 
 _CODES = {
     "missing": "configreader.must_be_defined",
@@ -49,3 +51,18 @@ def refuse(problems: Iterator[InitErrorDetails]) -> None:
     """
     if details := list(problems):
         raise ValidationError.from_exception_data("problems", details)
+
+
+class RuledSection(Section):
+    """A section that checks the rules between its keys."""
+
+    def _problems(self) -> Iterator[InitErrorDetails]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse(self._problems())
+        return self
+
+    def _given(self, *keys: str) -> list[str]:
+        return [key for key in keys if getattr(self, key)]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictInt
 from pydantic_core import InitErrorDetails
 
-from modelyard.config.cortex.api import Networking, RuledSection, route_problems
-from modelyard.config.cortex.problems import problem_at
+from modelyard.config.cortex.api import Networking, route_problems
+from modelyard.config.cortex.problems import RuledSection, problem_at
 from modelyard.config.cortex.values import ApiName
 from modelyard.config.schema import Section
 from modelyard.domain.endpoints import SplitTarget, Splitter
