@@ -3,7 +3,8 @@ import logging
 
 import pytest
 
-from modelyard.local.logs import FieldFormatter, JsonFormatter, LogFormat, LogLevel, LogOptions
+from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
+from modelyard.local.logs import FieldFormatter, JsonFormatter
 
 
 def line(event: str, exc_info: BaseException | None = None, **fields: object) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelyard.cli.options import AllowCode, duration, size
-from modelyard.local.logs import LogFormat, LogLevel, LogOptions
+from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
 
 if TYPE_CHECKING:
     from modelyard.cli.survey import Survey

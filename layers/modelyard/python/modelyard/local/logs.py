@@ -8,13 +8,11 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import IO, Self
+from typing import IO
 
 from modelyard.domain.requests import REQUEST_ID
+from modelyard.local.log_options import LogFormat, LogOptions
 
 _PLAIN = re.compile("""[^ "'=]+""")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -79,46 +77,6 @@ class JsonFormatter(FieldFormatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
-
-
-class LogFormat(StrEnum):
-    """The values of `--log-format`."""
-
-    TEXT = "text"
-    JSON = "json"
-    OFF = "off"
-
-
-class LogLevel(StrEnum):
-    """The values of `--log-level`."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """Which events are logged, and how."""
-
-    format: LogFormat = LogFormat.TEXT
-    level: LogLevel = LogLevel.INFO
-
-    def to_environ(self) -> dict[str, str]:
-        """Return the environment variables that tell a child process."""
-        return {_FORMAT_VARIABLE: self.format.value, _LEVEL_VARIABLE: self.level.value}
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Return what `to_environ` of the parent process wrote; the defaults without it."""
-        return cls(
-            LogFormat(environ.get(_FORMAT_VARIABLE, LogFormat.TEXT)),
-            LogLevel(environ.get(_LEVEL_VARIABLE, LogLevel.INFO)),
-        )
-
-
-_FORMAT_VARIABLE, _LEVEL_VARIABLE = "MODELYARD_LOG_FORMAT", "MODELYARD_LOG_LEVEL"
 
 
 def configure_logging(process_name: str, options: LogOptions | None = None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
-from modelyard.local.logs import LogOptions
+from modelyard.local.log_options import LogOptions
 
 SHUTDOWN_GRACE_S = 5
 MAX_IN_FLIGHT = 256

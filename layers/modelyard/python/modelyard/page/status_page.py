@@ -246,7 +246,9 @@ class StatusPage:
             )
 
         after = query.get("after", "")
-        page = await self._catalog.page(endpoint.name, after=after, limit=ROWS, may_see=may_see)
+        page = await self._catalog.page(
+            endpoint.name, after=after, limit=ROWS, may_see=may_see, may_be_kept=bool(words)
+        )
         rows = [_row(endpoint, entry, history) for entry in page.entries]
         return {"rows": rows, "next": rows[-1].name if page.has_more else ""}
 

@@ -115,10 +115,12 @@ class Catalog:
         after: str = "",
         limit: int | None = None,
         may_see: MaySee = lambda name, files: True,
+        may_be_kept: bool = False,
     ) -> CatalogPage:
         """Return the models by name that come after one and that `may_see` lets through.
 
-        `limit` is how many are returned at most. All pages that follow each other within
+        `limit` is how many are returned at most. `may_be_kept` allows a first page from a listing
+        that was kept for later pages. All pages that follow each other within
         `LISTING_TTL_S` come from one listing of the repository.
 
         Raises:
@@ -127,7 +129,7 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        listing = self._listings.get(endpoint.name) if after else None
+        listing = self._listings.get(endpoint.name) if after or may_be_kept else None
         if listing is None:
             resident = [model_id.target_model for model_id in residences]
             listing = await self._run(self._list, endpoint, resident)
