@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modelyard.cli.survey import Survey
     from modelyard.config.endpoint_config import Config, EndpointConfig
     from modelyard.domain.endpoints import Endpoint
-    from modelyard.local.options import ServedApi
+    from modelyard.local.options import ServedApi, TlsFiles
 
 
 MAX_DEFAULT_WORKERS = 4
@@ -165,6 +165,20 @@ def serve(
     page: Annotated[
         bool, typer.Option("--page/--no-page", help="Show a page to browsers at /.")
     ] = True,
+    certfile: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, show_default="plain HTTP", help="Certificate chain for HTTPS, as PEM."
+        ),
+    ] = None,
+    keyfile: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            show_default="that in --certfile",
+            help="Key of the certificate, as PEM.",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(help="Format of the log on standard error; off: no log.")
     ] = LogFormat.TEXT,
@@ -216,6 +230,7 @@ def serve(
             keys_folder,
             tuple(cors_origin or ()),
             page,
+            _tls(certfile, keyfile, as_lambda=as_lambda),
             log,
         )
         surveys = _surveys(endpoints)
@@ -235,6 +250,18 @@ def serve(
             )
         else:
             local.serve(options, ready)
+
+
+def _tls(certfile: Path | None, keyfile: Path | None, *, as_lambda: bool) -> "TlsFiles | None":
+    from modelyard.local.options import TlsFiles
+
+    if certfile is None and keyfile is None:
+        return None
+    if certfile is None:
+        raise typer.BadParameter("It needs --certfile.", param_hint="--keyfile")
+    if as_lambda:
+        raise typer.BadParameter("It cannot be used with --lambda.", param_hint="--certfile")
+    return TlsFiles(certfile.absolute(), (keyfile or certfile).absolute())
 
 
 def _surveys(endpoints: "tuple[Endpoint, ...]") -> "list[Survey]":

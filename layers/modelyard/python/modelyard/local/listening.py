@@ -37,10 +37,11 @@ def bound_sockets(host: str, port: int, option: str = "--port") -> list[socket.s
     return sockets
 
 
-def url_of(bound: socket.socket) -> str:
+def url_of(bound: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a server that listens on the socket."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"http://{host}:{port}"
+    name = f"[{host}]" if bound.family == socket.AF_INET6 else host
+    return f"{scheme}://{name}:{port}"
 
 
 def _bound(family: int, address: tuple[object, ...]) -> socket.socket | None:

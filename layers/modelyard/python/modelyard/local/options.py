@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.endpoints import Endpoint, Splitter
+from modelyard.domain.errors import ConfigurationError
 from modelyard.local.log_options import LogOptions
+
+if TYPE_CHECKING:
+    import ssl
 
 SHUTDOWN_GRACE_S = 5
 MAX_IN_FLIGHT = 256
@@ -42,6 +47,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The certificate of the server and its key, in PEM files."""
+
+    certificate: Path
+    key: Path
+
+    def context(self) -> "ssl.SSLContext":
+        """Return what makes TLS connections of accepted ones.
+
+        Raises:
+            ConfigurationError: the files cannot be read, or do not belong together.
+        """
+        import ssl  # processes without TLS do not need it
+
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            made.load_cert_chain(self.certificate, self.key, password=_no_password)
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(
+                f"--certfile {self.certificate} and --keyfile {self.key} cannot be used: {reason}"
+            ) from error
+        return made
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted; decrypt it first")
+
+
+@dataclass(frozen=True, slots=True)
 class ServeOptions:
     """All options of `modelyard serve`."""
 
@@ -59,7 +94,14 @@ class ServeOptions:
     """The origins whose web pages may call the server; `*` stands for all."""
     has_page: bool = True
     """Whether `GET /` shows a page to browsers."""
+    tls: TlsFiles | None = None
+    """None for plain HTTP."""
     log: LogOptions = field(default_factory=LogOptions)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the server's URL."""
+        return "http" if self.tls is None else "https"
 
     @property
     def grace_s(self) -> int:

@@ -29,6 +29,8 @@ def serve(options: ServeOptions, on_ready: Callable[[str], None] = announce) -> 
         ConfigurationError: the port is taken, or the constructor of an API's class fails.
     """
     configure_logging(SUPERVISOR, options.log)
+    if options.tls is not None:
+        options.tls.context()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         uvloop.run(_serve(options, Path(folder), on_ready))
 

@@ -110,7 +110,12 @@ class ServingWorker:
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
         limiting = asyncio.create_task(connections.enforce_time_limits())
         states = ConnectionStates.open(self._layout.connections_file)
-        receiver = Receiver(line, states, lambda state: HttpConnection(site, connections, state))
+        receiver = Receiver(
+            line,
+            states,
+            lambda state: HttpConnection(site, connections, state),
+            None if options.tls is None else options.tls.context(),
+        )
         receiver.start()
         telling = asyncio.create_task(self._tell_history())
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -167,7 +172,7 @@ class ServingWorker:
             return ()
         options, names = self._layout.options, self._layout.workers
         facts = FactsOfServer(options.limits, names, self._health.missing, totals)
-        return StatusPage(router, catalog, self._history, facts).routes
+        return StatusPage(router, catalog, self._history, facts, options.scheme).routes
 
     def _workers(self, threads: CallThreads, pulse: Pulse) -> ServingWorkers:
         layout, max_calls = self._layout, self._layout.options.limits.max_in_flight

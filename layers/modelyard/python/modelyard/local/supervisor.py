@@ -53,7 +53,9 @@ class Supervisor:
         self._listeners = listeners
         self._health = Health.create(layout.health_file, layout.names)
         states = ConnectionStates.create(layout.connections_file)
-        self._acceptor = Acceptor(listeners, states, _raised_descriptor_limit())
+        self._acceptor = Acceptor(
+            listeners, states, _raised_descriptor_limit(), is_tls=layout.options.tls is not None
+        )
         self._stopping = asyncio.Event()
         self._workers = [self._worker(name) for name in layout.workers]
         self._apis = [self._api(name, api) for name, api in layout.apis.items()]
@@ -70,7 +72,7 @@ class Supervisor:
             await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
             if not stopping.is_set():
                 self._listen()
-                on_ready(url_of(self._listeners[0]))
+                on_ready(url_of(self._listeners[0], self._options.scheme))
             await stopping.wait()
             logger.info("shutting down")
             self._acceptor.stop()

@@ -78,7 +78,10 @@ class StatusPage:
         catalog: Catalog,
         history: CallHistory,
         facts: Callable[[], ServerFacts],
+        scheme: str,
     ) -> None:
+        """`scheme` is that of the server's URL."""
+        self._scheme = scheme
         self._router = router
         self._catalog = catalog
         self._history = history
@@ -97,7 +100,8 @@ class StatusPage:
 
     async def show(self, request: Request) -> Response:
         """`GET /?endpoint=&q=&after=&model=`; `part=overview` leaves the table out."""
-        if "text/html" not in request.headers.get("accept", ""):
+        is_browser = "text/html" in request.headers.get("accept", "")
+        if not is_browser and "hx-request" not in request.headers:  # htmx accepts anything
             raise HTTPException(404)  # what the API answers where it has no route
         return await self._render(request)
 
@@ -247,7 +251,7 @@ class StatusPage:
 
         after = query.get("after", "")
         page = await self._catalog.page(
-            endpoint.name, after=after, limit=ROWS, may_see=may_see, may_be_kept=bool(words)
+            endpoint.name, after=after, limit=ROWS, may_see=may_see, may_be_kept=True
         )
         rows = [_row(endpoint, entry, history) for entry in page.entries]
         return {"rows": rows, "next": rows[-1].name if page.has_more else ""}
@@ -263,7 +267,7 @@ class StatusPage:
         if not fields:
             raise InvalidRequestError(f"{name} does not say what its inputs are")
         host = request.headers.get("host", "127.0.0.1:8080")
-        base_url = f"{request.url.scheme}://{host}"
+        base_url = f"{self._scheme}://{host}"
         values: dict[str, Any] = {"tried": name, "fields": fields, "snippets": {}}
         try:
             values["snippets"] = try_it.snippets(base_url, endpoint.name, name, fields)

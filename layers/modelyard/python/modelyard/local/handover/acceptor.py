@@ -64,8 +64,14 @@ class Acceptor:
         states: ConnectionStates,
         max_descriptors: int,
         now: Callable[[], float] | None = None,
+        *,
+        is_tls: bool = False,
     ) -> None:
-        """`now` returns the time in seconds; by default that of the event loop."""
+        """`now` returns the time in seconds; by default that of the event loop.
+
+        Clients of TLS cannot read what this process sends, so with `is_tls` it refuses by closing.
+        """
+        self._is_tls = is_tls
         self._listeners = listeners
         self._states = states
         self._limit = max(1, min(MAX_CONNECTIONS, max_descriptors - _RESERVED_DESCRIPTORS))
@@ -185,7 +191,7 @@ class Acceptor:
             accepted, _ = listener.accept()
             with accepted:
                 accepted.setblocking(False)
-                _send_refusal(accepted, _TOO_MANY)
+                self._send_refusal(accepted, _TOO_MANY)
         with suppress(OSError):  # another part of the process may have taken it
             self._spare = os.open(os.devnull, os.O_RDONLY)
 
@@ -266,7 +272,7 @@ class Acceptor:
 
     def _refuse(self, connection: socket.socket, reason: str) -> None:
         """Answer for a worker that cannot, and close the connection."""
-        _send_refusal(connection, reason)
+        self._send_refusal(connection, reason)
         if len(self._refusing) >= MAX_LINGERING:
             connection.close()
             return
@@ -288,7 +294,8 @@ class Acceptor:
             self._logs_again_at = self._now() + LOG_EVERY_S
             logger.error("connections refused", extra={"reason": reason})
 
-
-def _send_refusal(connection: socket.socket, reason: str) -> None:
-    with suppress(OSError):
-        connection.send(rendered(unavailable(reason), date_line(), closes=True))
+    def _send_refusal(self, connection: socket.socket, reason: str) -> None:
+        if self._is_tls:
+            return
+        with suppress(OSError):
+            connection.send(rendered(unavailable(reason), date_line(), closes=True))

@@ -4,13 +4,18 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from modelyard.local.handover.messages import NOT_TAKEN, NUMBER_BYTES, to_bytes
-from modelyard.local.handover.states import ConnectionStates, SharedState
+from modelyard.local.handover.states import ConnectionStates, SharedState, TiedState
 from modelyard.local.http.connection import HttpConnection
+
+if TYPE_CHECKING:
+    import ssl
 
 logger = logging.getLogger(__name__)
 
+HANDSHAKE_TIMEOUT_S = 10.0
 _RETRY_S = 0.02
 
 
@@ -22,7 +27,10 @@ class Receiver:
         line: socket.socket,
         states: ConnectionStates,
         connect: Callable[[SharedState], HttpConnection],
+        tls: "ssl.SSLContext | None" = None,
     ) -> None:
+        """With `tls`, the connections are those of TLS clients."""
+        self._tls = tls
         self._line = line
         self._states = states
         self._connect = connect
@@ -69,9 +77,17 @@ class Receiver:
 
     async def _open(self, number: int, connection: socket.socket) -> None:
         connection.setblocking(False)
-        state = SharedState(number, connection, self._states, self.ended)
+        kind = SharedState if self._tls is None else TiedState
+        state = kind(number, connection, self._states, self.ended)
+        state.waits()
+        timeout_s = None if self._tls is None else HANDSHAKE_TIMEOUT_S
         try:
-            await self._loop.connect_accepted_socket(lambda: self._connect(state), connection)
+            await self._loop.connect_accepted_socket(
+                lambda: self._connect(state),
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=timeout_s,
+            )
         except OSError as error:
             logger.warning("connection not opened", extra={"reason": error.strerror})
             state.closed()

@@ -90,3 +90,17 @@ class SharedState:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._ended(self._number)
+
+
+class TiedState(SharedState):
+    """The state of a TLS connection: only this process knows its keys, so it ends with it."""
+
+    __slots__ = ()
+
+    def waits(self) -> None:
+        """Say that nobody else can go on with the connection."""
+        self.is_answering()
+
+    def is_called(self) -> None:
+        """Say that nobody else can answer."""
+        self.is_answering()

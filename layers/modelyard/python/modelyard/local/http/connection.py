@@ -125,7 +125,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.close()
         else:
             self._advance()
-        return not self._transport.is_closing()
+        return self._transport.can_write_eof() and not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """The system did not take the whole response (asyncio callback)."""
@@ -338,7 +338,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._phase = Phase.LINGERS
         self._received.clear()
         self._deadline = self._connections.now() + LINGER_S
-        if self._is_ended:
+        if self._is_ended or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._transport.is_closing():
             self._transport.write_eof()
