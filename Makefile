@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -71,6 +71,12 @@ build/formats/.made: tests/formats/requirements.txt | $(STAMP)
 tritonclient: $(STAMP) build/tritonclient/.made
 	$(BIN)/python -m pytest -m long tests/tritonclient tests/docs/test_protocols_page.py
 build/tritonclient/.made: tests/tritonclient/requirements.txt
+	$(TOOL)
+
+# The page in Debian's Chromium, which axe and Playwright drive; its pictures are in build/page.
+page: $(STAMP) build/page/.made
+	$(BIN)/python -m tests.page
+build/page/.made: tests/page/requirements.txt
 	$(TOOL)
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
@@ -197,6 +203,7 @@ requirements:
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
 	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt
+	$(PIN) --group page -o tests/page/requirements.txt
 	$(PIN) --group audit -o .ci/audit-requirements.txt
 	$(PIN) --group checkov -o .ci/checkov-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt

@@ -1,0 +1,41 @@
+"""`make page`: opens the page with 10,000 models in Chromium, uses it, and takes pictures of it.
+
+Debian's package `chromium` is enough; CHROMIUM names another program. The pictures are in
+`build/page`. It exits with 1 if a step does not give the expected result, if the console of the
+browser has an error, or if axe finds a fault that a reader of the page would notice.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.functional import artifacts
+from tests.serving import Server
+
+MODELS = 10_000
+BUILD = Path("build/page")
+
+
+def main() -> int:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        print("chromium is missing: apt-get install chromium, or set CHROMIUM")  # noqa: T201
+        return 1
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "shop"
+        folder.mkdir()
+        model = artifacts.booster()
+        for number in range(MODELS):
+            (folder / f"model-{number:05}.ubj").write_bytes(model)
+        with Server(folder) as server:
+            python = BUILD / "venv" / "bin" / "python"
+            script = Path(__file__).with_name("browse.py")
+            command = [python, script, server.url, chromium, BUILD]
+            return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
