@@ -207,6 +207,19 @@ def test_keras_export_needs_no_allow_code(folder_of):
     predictor.close()
 
 
+def test_graphs_that_tensorflow_would_run_themselves_count_as_a_whole(folder_of, tmp_path):
+    from modelyard.runtimes import saved_model_operators
+
+    proto = saved_model_operators.saved_model_pb2.SavedModel()
+    proto.ParseFromString((folder_of("two") / "saved_model.pb").read_bytes())
+    assert saved_model_operators.reaching_out(folder_of("two")) == []
+
+    proto.meta_graphs.append(proto.meta_graphs[0])
+    (tmp_path / "saved_model.pb").write_bytes(proto.SerializeToString())
+
+    assert "SaveV2" in saved_model_operators.reaching_out(tmp_path)
+
+
 @given(where=st.floats(0, 1), junk=st.binary(max_size=40))
 @settings(max_examples=examples(20))
 def test_damaged_graph_is_a_typed_error_or_read(folder_of, tmp_path_factory, where, junk):

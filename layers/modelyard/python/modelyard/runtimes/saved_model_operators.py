@@ -34,16 +34,25 @@ def reaching_out(folder: Path) -> list[str]:
         saved_model.ParseFromString((folder / "saved_model.pb").read_bytes())
     except DecodeError as error:
         raise ModelLoadError("saved_model.pb is damaged: it is not protobuf") from error
-    found = {name for graph in saved_model.meta_graphs for name in _operators(graph)}
+    graphs = saved_model.meta_graphs
+    # Only then does TensorFlow load objects; otherwise it runs the graphs themselves.
+    has_objects = len(graphs) == 1 and len(graphs[0].object_graph_def.nodes) > 0
+    found = set(
+        _of_objects(graphs[0]) if has_objects else (name for one in graphs for name in _all_of(one))
+    )
     return sorted(filter(_REACHES_OUT.search, found))
 
 
-def _operators(meta_graph: Any) -> set[str]:
+def _all_of(meta_graph: Any) -> Iterator[str]:
+    """Yield the operators of a graph and of all its functions."""
+    graph = meta_graph.graph_def
+    for nodes in (graph.node, *(one.node_def for one in graph.library.function)):
+        yield from (node.op for node in nodes)
+
+
+def _of_objects(meta_graph: Any) -> set[str]:
+    """Return the operators of the functions that objects have, and of those that these call."""
     library = {one.signature.name: one.node_def for one in meta_graph.graph_def.library.function}
-    if not meta_graph.object_graph_def.nodes:
-        return {
-            node.op for nodes in (meta_graph.graph_def.node, *library.values()) for node in nodes
-        }
     waiting = list(meta_graph.object_graph_def.concrete_functions)
     seen: set[str] = set()
     operators: set[str] = set()
