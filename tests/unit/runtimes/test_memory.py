@@ -72,6 +72,16 @@ def test_script_counts_all_its_files(tmp_path):
     assert memory.estimate("script", tmp_path, None) == FIXED_BYTES + 2 * MIB
 
 
+def test_text_model_counts_its_own_weights_but_no_other_precision(tmp_path):
+    sizes = {"model.onnx": MIB, "model.onnx_data": 2 * MIB, "model_fp16.onnx": 64 * MIB}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(size))
+
+    found = estimate("huggingface", tmp_path, tmp_path / "model.onnx")
+
+    assert found == FIXED_BYTES + 6 * MIB
+
+
 def test_debris_costs_nothing(tmp_path):
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "big").write_bytes(bytes(1000))

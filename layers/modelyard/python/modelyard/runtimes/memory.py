@@ -72,7 +72,9 @@ def estimate(
     if runtime in _PEAK_OF_TREES:
         factor = _PEAK.get(kind, _PEAK_OF_TREES[runtime])
         return FIXED_BYTES + int(factor * model_file.stat().st_size)
-    if runtime in ("onnx", "huggingface"):
+    if runtime == "huggingface":
+        return FIXED_BYTES + int(_SESSION_PEAK * _with_data_bytes(model_file))
+    if runtime == "onnx":
         return FIXED_BYTES + int(_SESSION_PEAK * folder_bytes(model_file.parent))
     return FIXED_BYTES + _sklearn_peak(model_file, kind)
 
@@ -91,6 +93,12 @@ def trees_bytes(model_file: Path) -> int:
 def session_bytes(model_file: Path) -> int:
     """Return the memory that an ONNX session keeps, in bytes; weights may be in other files."""
     return FIXED_BYTES + int(_SESSION_PER_FILE_BYTE * folder_bytes(model_file.parent))
+
+
+def _with_data_bytes(model_file: Path) -> int:
+    """Return the size of an ONNX file and its weights, `model.onnx_data`, without other models."""
+    parts = model_file.parent.glob(f"{model_file.name}*")
+    return sum(path.stat().st_size for path in parts)
 
 
 def _saved_model_bytes(model_dir: Path) -> int:
