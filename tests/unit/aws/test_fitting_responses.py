@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from awslambdaric.lambda_runtime_marshaller import Encoder
-from mangum import Mangum
 from starlette.responses import Response
 
 from modelyard.aws.fitting_responses import fitting_members, fitting_response
@@ -14,6 +13,7 @@ from modelyard.domain.errors import ModelError
 from modelyard.domain.requests import Answer
 from modelyard.domain.values import Prediction
 from modelyard.local.emulation.gateway import HttpRequest, RestApi, build_event, parse_answer
+from tests.gateway import function_response
 
 EVENT = build_event(
     HttpRequest("GET", "/", "", (("accept", "*/*"),), b"", "127.0.0.1", "id"), RestApi()
@@ -49,7 +49,7 @@ def through_the_router(body: bytes, media_type: str) -> dict[str, Any]:
             scope, receive, send
         )
 
-    return fitting_response(Mangum(app, lifespan="off")(EVENT, None))  # type: ignore[arg-type]
+    return fitting_response(function_response(app, EVENT))
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)

@@ -1,11 +1,9 @@
 """The principal of a request, as the events of API Gateway and keys tell it."""
 
-import asyncio
 import json
 from typing import Any, cast
 
 import pytest
-from mangum import Mangum
 
 from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable, ServerLocation
 from modelyard.domain.errors import DependencyError
@@ -28,6 +26,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.memory_queue import MemoryQueue
 from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
+from tests.gateway import function_response
 
 ACCOUNT = "111122223333"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/team-a"
@@ -89,13 +88,7 @@ def answer(
         "body": "1",
         "isBase64Encoded": False,
     }
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        found = Mangum(app, lifespan="off")(event, cast(Any, None))
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+    found = function_response(app, event)
     return found["statusCode"], json.loads(found["body"])
 
 
