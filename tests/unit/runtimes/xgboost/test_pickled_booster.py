@@ -1,8 +1,10 @@
 import collections
+import io
 import os
 import pickle
 import struct
 
+import joblib
 import numpy as np
 import pytest
 import xgboost
@@ -68,6 +70,42 @@ def test_estimator_is_read_as_its_booster(kind, protocol):
     found = read(model, protocol)
 
     assert found.content == bytes(model.get_booster().__getstate__()["handle"])
+
+
+CLASSES = [
+    np.array([0, 1, 2]),
+    np.array(["no", "yes"]),
+    np.zeros((3, 2), np.float32),
+    np.zeros(0),
+]
+
+
+@pytest.mark.parametrize("classes", CLASSES, ids=str)
+@pytest.mark.parametrize("alignment", [None, 16])
+def test_classifier_that_joblib_wrote_is_read(monkeypatch, classes, alignment):
+    wrapper = joblib.numpy_pickle.NumpyArrayWrapper
+    monkeypatch.setattr(wrapper.__init__, "__defaults__", (False, alignment))
+    state = {"classes_": classes, "_Booster": booster(), "other_": classes[:1]}
+    sink = io.BytesIO()
+    joblib.dump(Assembled(xgboost.XGBClassifier, state), sink)
+
+    assert pickled_booster.read(sink.getvalue()).content == bytes(MODEL)
+
+
+def test_array_that_is_longer_than_the_pickle_is_refused():
+    wrapper = joblib.numpy_pickle.NumpyArrayWrapper
+    described = wrapper(np.ndarray, (2**62, 2**62), "C", np.dtype("i8"))
+
+    with pytest.raises(UnreadablePickleError, match="damaged"):
+        read(Assembled(xgboost.XGBClassifier, {"classes_": described}))
+
+
+def test_array_of_objects_that_joblib_wrote_is_refused():
+    sink = io.BytesIO()
+    joblib.dump(Assembled(xgboost.XGBClassifier, {"classes_": np.array([{}], object)}), sink)
+
+    with pytest.raises(UnreadablePickleError, match="array of objects"):
+        pickled_booster.read(sink.getvalue())
 
 
 def test_bytes_in_place_of_a_booster_are_the_model():

@@ -2,13 +2,14 @@
 
 A pickle is a program for a small stack machine. This one knows the instructions that a pickled
 `xgboost.Booster` or `XGBModel` is made of. It imports nothing and calls nothing: a name stands for
-itself, and a call is kept as a value that is never carried out. Every other instruction or name
-is refused.
+itself, and a call is kept as a value that is never carried out. The values of arrays, which
+joblib writes between the instructions, are skipped. Every other instruction or name is refused.
 """
 
 import io
 import math
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,9 @@ _BYTEARRAYS = (("builtins", "bytearray"), ("__builtin__", "bytearray"))
 _ENCODE = ("_codecs", "encode")
 """Protocol 2 knows no bytes: it stores text and asks for its encoding in Latin-1."""
 
+_JOBLIB_ARRAY = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+_ARRAY_TYPE = re.compile(r"([biufSU])(\d{1,4})")
+
 # What the settings and classes of an estimator are made of.
 _ARRAYS = frozenset(
     (f"numpy{core}.{module}", name)
@@ -36,7 +40,7 @@ _ARRAYS = frozenset(
 )
 _KNOWN = frozenset(
     (
-        *(_BOOSTER, _ENCODE, *_BYTEARRAYS, *_ESTIMATORS, *_ARRAYS),
+        *(_BOOSTER, _ENCODE, *_BYTEARRAYS, *_ESTIMATORS, *_ARRAYS, _JOBLIB_ARRAY),
         *(("numpy", "ndarray"), ("numpy", "dtype"), ("collections", "OrderedDict")),
         ("xgboost.compat", "XGBoostLabelEncoder"),
         ("sklearn.preprocessing.label", "LabelEncoder"),
@@ -159,11 +163,13 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._stream = io.BytesIO()
 
     def run(self, content: bytes) -> Any:
         """Return what the pickle holds."""
+        self._stream = io.BytesIO(content)
         try:
-            for count, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(content))):
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(self._stream)):
                 if count >= _MOST_INSTRUCTIONS:
                     raise UnreadablePickleError(f"it has over {_MOST_INSTRUCTIONS} instructions")
                 self._step(opcode.name, argument)
@@ -266,6 +272,25 @@ class _Machine:
         state = self._pop()
         if isinstance(self._stack[-1], _Call) and isinstance(state, dict):
             self._stack[-1].state = state
+            if self._stack[-1].name == _JOBLIB_ARRAY:
+                self._skip_array(state)
+
+    def _skip_array(self, described: dict[str, Any]) -> None:
+        """Skip the values of an array, which follow its description and bytes that align them."""
+        match described.get("shape"), described.get("dtype"):
+            case tuple(shape), _Call(name=("numpy", "dtype"), arguments=(str(kind), *_)):
+                known = _ARRAY_TYPE.fullmatch(kind)
+            case _:
+                known = None
+        if known is None or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise UnreadablePickleError("it has an array of objects, which boosters lack")
+        item_bytes = int(known[2]) * (4 if known[1] == "U" else 1)
+        size_bytes = math.prod(shape) * item_bytes
+        if described.get("numpy_array_alignment_bytes") is not None:
+            size_bytes += int.from_bytes(self._stream.read(1), "little")
+        if size_bytes > self._stream.getbuffer().nbytes - self._stream.tell():
+            raise UnreadablePickleError("it is damaged")
+        self._stream.seek(size_bytes, io.SEEK_CUR)
 
 
 _IGNORED = ("PROTO", "FRAME", "STOP")
