@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App
+from aws_cdk import App, Tags
 
 from infra.compliance import acknowledge, check
 from infra.data_stack import DataStack
@@ -39,6 +39,7 @@ def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = No
     settings = load_settings(Path(config) if config else EXAMPLE, overrides)
     data = DataStack(app, f"{settings.name}-data", settings)
     service = ServiceStack(app, settings.name, settings=settings, data=data)
+    Tags.of(app).add("modelyard:deployment", settings.name)
     for warning in settings.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     if not app.node.try_get_context("without_reasons"):

@@ -19,6 +19,8 @@ _EVERYWHERE = {
     "AwsSolutions-APIG3": "calls are signed or have keys, and are throttled; a WAF is optional",
     "AwsSolutions-APIG4": "GET /ping and OPTIONS need no authentication; with auth: key the"
     " router checks keys; auth: none requires a private API",
+    "AwsSolutions-L1": "all functions have the Python of the inference images, for whose frameworks"
+    " there are wheels",
     "AwsSolutions-COG4": "callers are AWS identities or have keys; there is no user pool",
     "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish": "the API calls an alias of a"
     " published version",

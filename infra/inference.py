@@ -1,20 +1,21 @@
 """The inference functions of an endpoint: one for each shard, all with one image."""
 
-from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import Duration, Size, Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.assets import image_code
 from infra.data_stack import DataStack
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
+from infra.log_groups import log_group
 from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
 from infra.settings import DeploySettings, PlannedEndpoint
 from modelyard.aws.function_settings import InferenceSettings
 
 MOUNT = "/mnt/models"
+ENDPOINT_TAG = "modelyard:endpoint"
 TMP_BYTES = 10 << 30
 ARCHITECTURES = {
     "arm64": (lambda_.Architecture.ARM_64, ecr_assets.Platform.LINUX_ARM64),
@@ -42,12 +43,8 @@ class InferenceFunctions(Construct):
         self._settings = settings
         self._endpoint = endpoint
         self._data = data
-        self.log_group = logs.LogGroup(
-            self,
-            "Logs",
-            retention=logs.RetentionDays.ONE_MONTH,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        self.log_group = log_group(self, "Logs", settings.deployment)
+        Tags.of(self).add(ENDPOINT_TAG, endpoint.name)
         self.role = service_role(self, "Role", self.log_group)
         may_attach_to_network(self.role)
         may_read(self.role, endpoint.locations)

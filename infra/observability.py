@@ -103,6 +103,7 @@ class Observability(Construct):
 
     def _dashboard(self, endpoint_names: list[str]) -> None:
         dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        self.dashboard_name = dashboard.dashboard_name
         for endpoint_name in endpoint_names:
             counts = [_metric(endpoint_name, metric, "Sum") for metric in PER_INVOCATION]
             times = [_metric(endpoint_name, metric, "p99") for metric in _SHOWN_TIMES]

@@ -1,8 +1,10 @@
 """The outputs of a deployment: its URL, and commands to paste that fit its `auth`."""
 
 import json
+from collections.abc import Iterable
 
 from aws_cdk import Aws, CfnOutput
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.router import RouterApi
@@ -42,6 +44,13 @@ class Outputs(Construct):
         dead_letters_url = warming.dead_letters.queue_url
         self._print("DeadLetters", f"modelyard dead-letters --queue-url {dead_letters_url}")
         self._print_calls(settings, f"{router.function.function_name}:live")
+
+    def print_observability(
+        self, dashboard_name: str, log_groups: Iterable[logs.ILogGroup]
+    ) -> None:
+        """Print the names of the dashboard and of the log groups."""
+        self._print("Dashboard", dashboard_name)
+        self._print("LogGroups", " ".join(group.log_group_name for group in log_groups))
 
     def _print_calls(self, settings: DeploySettings, function: str) -> None:
         """Print how to call the first multi-model endpoint and the first Cortex API."""

@@ -2,16 +2,16 @@
 
 import json
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
 from infra.inference import ARCHITECTURES
+from infra.log_groups import log_group
 from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
 from modelyard.aws.deployed import GATEWAY_ERRORS, ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S
@@ -56,8 +56,8 @@ class RouterApi(Construct):
         queue: sqs.Queue,
     ) -> lambda_.Function:
         deployment = self._settings.deployment
-        log_group = self._log_group("Logs")
-        role = service_role(self, "Role", log_group)
+        self.log_group = log_group(self, "Logs", deployment)
+        role = service_role(self, "Role", self.log_group)
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn])
         may_list(role, self._settings.locations)  # callers may ask for the list of models
@@ -76,7 +76,7 @@ class RouterApi(Construct):
             timeout=Duration.seconds(ROUTER_TIMEOUT_S),
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS,
             role=role,
-            log_group=log_group,
+            log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             environment=RouterSettings(
                 endpoints_file=ENDPOINTS_FILE,
@@ -111,7 +111,7 @@ class RouterApi(Construct):
                 throttling_burst_limit=deployment.throttle.burst,
                 logging_level=apigateway.MethodLoggingLevel.ERROR,
                 access_log_destination=apigateway.LogGroupLogDestination(
-                    self._log_group("AccessLogs")
+                    log_group(self, "AccessLogs", deployment)
                 ),
                 access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
                     caller=False,
@@ -168,14 +168,6 @@ class RouterApi(Construct):
             templates={
                 "application/json": body.replace('"MESSAGE"', "$context.error.messageString")
             },
-        )
-
-    def _log_group(self, name: str) -> logs.LogGroup:
-        return logs.LogGroup(
-            self,
-            name,
-            retention=logs.RetentionDays.ONE_MONTH,
-            removal_policy=RemovalPolicy.DESTROY,
         )
 
 

@@ -51,7 +51,7 @@ class ServiceStack(Stack):
             functions=functions,
             queue=warming.queue,
         )
-        Observability(
+        observability = Observability(
             self,
             "Observability",
             settings=settings,
@@ -65,7 +65,15 @@ class ServiceStack(Stack):
             },
             file_system=data.file_system,
         )
-        Outputs(self, "Outputs", settings=settings, router=router, warming=warming)
+        outputs = Outputs(self, "Outputs", settings=settings, router=router, warming=warming)
+        outputs.print_observability(
+            observability.dashboard_name,
+            [
+                router.log_group,
+                warming.log_group,
+                *(group.log_group for group in inference.values()),
+            ],
+        )
 
     def _layers(self, settings: DeploySettings) -> list[lambda_.LayerVersion]:
         architecture = settings.deployment.architecture

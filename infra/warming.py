@@ -1,26 +1,25 @@
 """The warm queue, its dead-letter queue and the warmer function."""
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
 from infra.inference import ARCHITECTURES
+from infra.log_groups import log_group
 from infra.permissions import allow, may_invoke, service_role
 from infra.settings import DeploySettings
 from modelyard.aws.deployed import (
     MAX_RECEIVES,
     MAX_WARMERS,
+    WARM_BATCH_SIZE,
     WARMER_MEMORY_MB,
+    warm_visibility_s,
     warmer_timeout_s,
 )
 from modelyard.aws.function_settings import WarmerSettings
-
-VISIBILITY_FACTOR = 6
-"""AWS advises six times the function's timeout; the warmer shortens it for each message."""
 
 
 class Warming(Construct):
@@ -34,7 +33,7 @@ class Warming(Construct):
         self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))
         self.queue = self._queue(
             "Queue",
-            visibility_timeout=Duration.seconds(VISIBILITY_FACTOR * self._timeout_s),
+            visibility_timeout=Duration.seconds(warm_visibility_s(longest_s)),
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letters, max_receive_count=MAX_RECEIVES
             ),
@@ -44,13 +43,8 @@ class Warming(Construct):
         self, layers: list[lambda_.LayerVersion], functions: list[lambda_.DockerImageFunction]
     ) -> lambda_.Function:
         """Return the warmer, which is triggered by the queue and invokes these functions."""
-        log_group = logs.LogGroup(
-            self,
-            "Logs",
-            retention=logs.RetentionDays.ONE_MONTH,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        role = service_role(self, "Role", log_group)
+        self.log_group = log_group(self, "Logs", self._settings.deployment)
+        role = service_role(self, "Role", self.log_group)
         may_invoke(role, functions)
         allow(
             role,
@@ -71,14 +65,14 @@ class Warming(Construct):
             memory_size=WARMER_MEMORY_MB,
             timeout=Duration.seconds(self._timeout_s),
             role=role.without_policy_updates(),  # the event source would add its own permissions
-            log_group=log_group,
+            log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             environment=WarmerSettings(ENDPOINTS_FILE, self.queue.queue_url).to_environ(),
         )
         warmer.add_event_source(
             event_sources.SqsEventSource(
                 self.queue,
-                batch_size=1,
+                batch_size=WARM_BATCH_SIZE,
                 report_batch_item_failures=True,
                 max_concurrency=MAX_WARMERS,
             )

@@ -162,6 +162,7 @@ def test_printed_helpers_are_those_that_callers_need(
     }
 
     everywhere = {"EndpointUrl", "RouterFunction", "Bucket1", "DeadLetters"}
+    everywhere |= {"Dashboard", "LogGroups"}
     calls = {"Upload", "Invoke", "Cli", "Lambda"}
     assert printed == {
         "iam": everywhere | calls | {"Bucket2", "ClientSetup"},

@@ -1,6 +1,8 @@
 """Large answers on their way to the client: from the inference function through the router."""
 
+import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,9 +33,17 @@ SIZES = (4_000_000, 4_700_000, 5_000_000, 6_291_000, 6_400_000)
 
 
 @pytest.fixture(autouse=True)
-def _deployed_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime writes other characters than ASCII as they are from Python 3.12 on."""
+def _deployed_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The runtime writes other characters than ASCII as they are from Python 3.12 on.
+
+    The router sets an event loop before it calls Mangum, which from 3.12 on warns without one.
+    """
     monkeypatch.setenv("AWS_EXECUTION_ENV", "AWS_Lambda_python3.13")
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def sent(members: dict[str, Any]) -> bytes:

@@ -8,6 +8,8 @@ WARMER_GRACE_S = 20.0
 """Time of the warmer in addition to the longest load."""
 MAX_WARMERS = 10
 """How many warm messages are processed at the same time."""
+WARM_BATCH_SIZE = 1
+"""Messages that one invocation of the warmer gets."""
 MAX_RECEIVES = 5
 """How often a warm message is received before it becomes a dead letter."""
 MAX_TIMEOUT_S = 900.0
@@ -33,6 +35,15 @@ GATEWAY_ERRORS: dict[str, tuple[int | None, str]] = {
 
 None keeps the status that API Gateway gives each error without a row of its own.
 """
+
+
+WARMERS_PER_VISIBILITY = 6
+"""AWS advises six times the function's timeout; the warmer shortens it for each message."""
+
+
+def warm_visibility_s(longest_load_s: float) -> float:
+    """Return how long a received warm message is hidden from other warmers."""
+    return WARMERS_PER_VISIBILITY * warmer_timeout_s(longest_load_s)
 
 
 def warmer_timeout_s(longest_load_s: float) -> float:

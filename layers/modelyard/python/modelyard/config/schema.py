@@ -164,6 +164,9 @@ class Deployment(Section):
     base_image: str | None = Field(None, description="an image with its digest, or null")
     throttle: Throttle = Throttle()
     alarm_topic: str | None = Field(None, description="the ARN of an SNS topic")
+    log_retention: Literal[1, 7, 14, 30, 90, 365] = Field(
+        30, description="1, 7, 14, 30, 90 or 365 days"
+    )
     flow_logs: StrictBool = Field(default=False, description="true or false")
 
 

@@ -18,6 +18,7 @@ from modelyard.aws.deployed import (
     ROUTER_MEMORY_MB,
     ROUTER_TIMEOUT_S,
     WARMER_MEMORY_MB,
+    warm_visibility_s,
     warmer_timeout_s,
 )
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
@@ -99,7 +100,7 @@ async def _serve(
         for bound in (*sockets, *lambda_sockets):
             stack.enter_context(bound)
         sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
-        visibility_s = int(warmer_timeout_s(INFERENCE_TIMEOUT_S))
+        visibility_s = int(warm_visibility_s(INFERENCE_TIMEOUT_S))
         queue = create_queue(account, sqs_url, QUEUE, visibility_s)
         callers = Callers(secrets.token_urlsafe(), public=ROUTER)
         control_plane = create_control_plane(functions, callers)

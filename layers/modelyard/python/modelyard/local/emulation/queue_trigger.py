@@ -5,7 +5,7 @@ import json
 import logging
 from typing import Any
 
-from modelyard.aws.deployed import MAX_WARMERS
+from modelyard.aws.deployed import MAX_WARMERS, WARM_BATCH_SIZE
 from modelyard.local.emulation.definitions import FunctionCall, Outcome
 from modelyard.local.emulation.functions import Functions, ThrottledError
 
@@ -45,7 +45,7 @@ class QueueTrigger:
             answer = await asyncio.to_thread(
                 self._client.receive_message,
                 QueueUrl=self._url,
-                MaxNumberOfMessages=1,
+                MaxNumberOfMessages=WARM_BATCH_SIZE,
                 WaitTimeSeconds=POLL_S,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
