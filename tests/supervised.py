@@ -81,7 +81,7 @@ class Models:
         await ready.wait()
         try:
             health = Health.open(layout.health_file, layout.names)
-            yield backends_from_outside(layout, health)[ENDPOINT]
+            yield backends_from_outside(layout, health)(ENDPOINT)
         finally:
             supervisor.stop()
             await running

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelyard.cli.options import AllowCode, duration, size
+from modelyard.domain.errors import ConfigurationError
 from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
 
 if TYPE_CHECKING:
     from modelyard.cli.survey import Survey
     from modelyard.config.endpoint_config import Config, EndpointConfig
     from modelyard.domain.endpoints import Endpoint
-    from modelyard.local.options import ServedApi, TlsFiles
+    from modelyard.local.options import ServedApi, ServeOptions, TlsFiles
 
 
 MAX_DEFAULT_WORKERS = 4
@@ -200,10 +201,15 @@ def serve(
         given: dict[str, Any] = {name: value for name, value in rules if value is not None}
         if not_ready_status is not None:
             given["not_ready_status"] = _status(not_ready_status)
-        config = _config(path, endpoint)
-        resources = [
-            replace(found, endpoint=replace(found.endpoint, **given)) for found in config.endpoints
-        ]
+
+        def read() -> tuple["Config", list["EndpointConfig"]]:
+            config = _config(path, endpoint)
+            return config, [
+                replace(found, endpoint=replace(found.endpoint, **given))
+                for found in config.endpoints
+            ]
+
+        config, resources = read()
         for warning in config.warnings:
             print_warning(warning)
 
@@ -249,7 +255,26 @@ def serve(
                 ready,
             )
         else:
-            local.serve(options, ready)
+            local.serve(options, ready, lambda: _endpoints_again(options, *read()))
+
+
+def _endpoints_again(
+    options: "ServeOptions", config: "Config", resources: list["EndpointConfig"]
+) -> list["Endpoint"]:
+    """Return the multi-model endpoints of a config that was read again.
+
+    Raises:
+        ConfigurationError: it has other Cortex APIs or splitters than before.
+    """
+    apis = [(found.endpoint, found.project) for found in resources if found.project is not None]
+    if apis != [(api.endpoint, api.project) for api in options.apis] or (
+        tuple(config.splitters) != tuple(options.splitters)
+    ):
+        raise ConfigurationError("a change of Cortex APIs or traffic splitters needs a restart")
+    endpoints = [found.endpoint for found in resources if not found.endpoint.is_api]
+    if bool(endpoints) != bool(options.endpoints):
+        raise ConfigurationError("the first or the last multi-model endpoint needs a restart")
+    return endpoints
 
 
 def _tls(certfile: Path | None, keyfile: Path | None, *, as_lambda: bool) -> "TlsFiles | None":

@@ -140,10 +140,20 @@ class EndpointTable:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._by_name: dict[str, Endpoint] = {}
+        self.replace(endpoints)
+
+    def replace(self, endpoints: Iterable[Endpoint]) -> None:
+        """Have these endpoints from now on; running calls keep the ones that they have found.
+
+        Raises:
+            ConfigurationError: two have the same name.
+        """
+        by_name: dict[str, Endpoint] = {}
         for endpoint in endpoints:
-            if endpoint.name in self._by_name:
+            if endpoint.name in by_name:
                 raise ConfigurationError(f"two endpoints are named {endpoint.name!r}")
-            self._by_name[endpoint.name] = endpoint
+            by_name[endpoint.name] = endpoint
+        self._by_name = by_name
 
     def find(self, name: str) -> Endpoint:
         """Return the endpoint of this name.

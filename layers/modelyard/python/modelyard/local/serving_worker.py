@@ -14,13 +14,15 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 import uvloop
 from starlette.routing import Route
 
 from modelyard.cortex.project import ApiModels
 from modelyard.cortex.versioned_repository import opening
-from modelyard.domain.endpoints import EndpointTable, ServerLocation
+from modelyard.domain.endpoints import Endpoint, EndpointTable, ServerLocation
 from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.requests import InferenceBackend
 from modelyard.domain.system_clock import SystemClock
@@ -60,6 +62,8 @@ from modelyard.router.web.authentication import (
 from modelyard.router.web.known_keys import KnownKeys
 from modelyard.router.web.site import WebSite
 
+logger = logging.getLogger(__name__)
+
 KEYS_TTL_S = 1.0
 """How long a deleted key may still work."""
 SWITCH_INTERVAL_S = 0.001
@@ -89,6 +93,7 @@ class ServingWorker:
         self._name = name
         self._layout = layout
         self._clock = SystemClock()
+        self._endpoints = EndpointTable(layout.options.all_endpoints)
         settings = layout.worker_settings(name)
         quarantine = Quarantine(layout.quarantine_file)
         running = RunningModels(open_running(layout.running_file(name)))
@@ -104,7 +109,7 @@ class ServingWorker:
         pulse = Pulse(heartbeats, self._clock)
         threads = CallThreads(options.limits.max_in_flight)
         backend = self._workers(threads, pulse)
-        site = self._site(backend)
+        catalog, site = self._site(backend)
         envelopes = EnvelopeServer(backend.respond, backend.respond_now)
         accepting = await envelopes.listen(listener)
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
@@ -122,7 +127,7 @@ class ServingWorker:
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
         pulse.start()
-        await _end_of_input()
+        await _end_of_input(lambda endpoints: self._reload(endpoints, catalog))
         receiver.stop()
         accepting.close()
         limiting.cancel()
@@ -136,14 +141,14 @@ class ServingWorker:
             await asyncio.sleep(HISTORY_EVERY_S)
             self._history.write()
 
-    def _site(self, workers: ServingWorkers) -> WebSite:
+    def _site(self, workers: ServingWorkers) -> tuple[Catalog, WebSite]:
         options, clock, layout = self._layout.options, self._clock, self._layout
-        endpoints = EndpointTable(options.all_endpoints)
+        endpoints = self._endpoints
         totals = ProcessTotals(layout.folder, self._name, layout.endpoint_names)
-        backends = self._backends(workers)
+        backend_of = self._backend_of(workers)
         router = Router(
             endpoints=endpoints,
-            backend_of=backends.__getitem__,
+            backend_of=backend_of,
             warm_queue=SqliteQueue(queue_path(options), clock),
             metrics=totals,
             clock=clock,
@@ -151,11 +156,11 @@ class ServingWorker:
         )
         catalog = Catalog(
             endpoints=endpoints,
-            backend_of=backends.__getitem__,
+            backend_of=backend_of,
             open_repository=_repositories(options),
             metrics=totals,
         )
-        return create_site(
+        site = create_site(
             router,
             catalog,
             _metrics_renderer(catalog, PrometheusMetrics(totals)),
@@ -166,6 +171,7 @@ class ServingWorker:
             options.origins,
             self._pages(router, catalog, totals),
         )
+        return catalog, site
 
     def _pages(self, router: Router, catalog: Catalog, totals: ProcessTotals) -> Sequence[Route]:
         if self._history is None:
@@ -187,23 +193,35 @@ class ServingWorker:
             self._clock,
         )
 
-    def _backends(self, workers: ServingWorkers) -> dict[str, InferenceBackend]:
+    def _backend_of(self, workers: ServingWorkers) -> Callable[[str], InferenceBackend]:
         layout, max_calls = self._layout, self._layout.options.limits.max_in_flight
-        backends: dict[str, InferenceBackend] = dict.fromkeys(
-            (endpoint.name for endpoint in layout.options.endpoints), workers
-        )
-        for name, api in layout.apis.items():
-            process = RemoteProcess(layout.address(name), max_calls)
-            backends[api.endpoint.name] = ApiProcess(name, process, self._health)
-        return backends
+        apis = {
+            api.endpoint.name: ApiProcess(
+                name, RemoteProcess(layout.address(name), max_calls), self._health
+            )
+            for name, api in layout.apis.items()
+        }
+        return lambda endpoint_name: apis.get(endpoint_name, workers)
+
+    def _reload(self, endpoints: Sequence[Endpoint], catalog: Catalog) -> None:
+        """Serve these endpoints from now on."""
+        self._endpoints.replace(endpoints)
+        catalog.forget_listings()
+        logger.info("config reloaded", extra={"endpoints": len(endpoints)})
 
 
-async def _end_of_input() -> None:
-    """Return when the supervisor closes standard input, or has ended."""
+async def _end_of_input(on_message: Callable[[Any], None]) -> None:
+    """Return when the supervisor closes standard input, or has ended.
+
+    `on_message` gets what the supervisor sends until then.
+    """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def read() -> None:
-        sys.stdin.buffer.read()
+        with suppress(EOFError, pickle.UnpicklingError):  # the supervisor may end within a message
+            while True:
+                message = pickle.load(sys.stdin.buffer)  # noqa: S301  (the supervisor wrote it)
+                loop.call_soon_threadsafe(on_message, message)
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, daemon=True).start()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
-from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import ConfigurationError, ModelCrashedError, ModelyardError
 from modelyard.domain.requests import DescribeApi, InferenceBackend
 from modelyard.domain.system_clock import SystemClock
@@ -56,6 +56,7 @@ class Supervisor:
         self._acceptor = Acceptor(
             listeners, states, _raised_descriptor_limit(), is_tls=layout.options.tls is not None
         )
+        self._endpoints = EndpointTable(self._options.all_endpoints)
         self._stopping = asyncio.Event()
         self._workers = [self._worker(name) for name in layout.workers]
         self._apis = [self._api(name, api) for name, api in layout.apis.items()]
@@ -76,6 +77,13 @@ class Supervisor:
             await stopping.wait()
             logger.info("shutting down")
             self._acceptor.stop()
+
+    def reload(self, endpoints: Sequence[Endpoint]) -> None:
+        """Serve these multi-model endpoints from now on, and the same Cortex APIs as before."""
+        served = (*endpoints, *(api.endpoint for api in self._options.apis))
+        self._endpoints.replace(served)
+        for worker in self._workers:
+            worker.tell(pickle.dumps(served))
 
     def stop(self) -> None:
         """Stop to serve."""
@@ -116,8 +124,8 @@ class Supervisor:
         with closing(SqliteQueue(queue_path(self._options), clock)) as queue:
             queue.release_all()
             warmer = Warmer(
-                endpoints=EndpointTable(self._options.all_endpoints),
-                backend_of=backends_from_outside(layout, self._health).__getitem__,
+                endpoints=self._endpoints,
+                backend_of=backends_from_outside(layout, self._health),
                 queue=queue,
                 metrics=totals,
             )
@@ -185,18 +193,16 @@ class Supervisor:
         return ChildProcess(command, self._health, Watcher())
 
 
-def backends_from_outside(layout: Layout, health: Health) -> dict[str, InferenceBackend]:
-    """Return the backend of each endpoint for a process that has no models itself."""
+def backends_from_outside(layout: Layout, health: Health) -> Callable[[str], InferenceBackend]:
+    """Return what finds an endpoint's backend for a process that has no models itself."""
     max_calls = layout.options.limits.max_in_flight
     processes = [RemoteProcess(layout.address(name), max_calls) for name in layout.workers]
     workers = RemoteWorkers(layout.workers, processes, health)
-    backends: dict[str, InferenceBackend] = dict.fromkeys(
-        (endpoint.name for endpoint in layout.options.endpoints), workers
-    )
-    for name, api in layout.apis.items():
-        process = RemoteProcess(layout.address(name), max_calls)
-        backends[api.endpoint.name] = ApiProcess(name, process, health)
-    return backends
+    apis = {
+        api.endpoint.name: ApiProcess(name, RemoteProcess(layout.address(name), max_calls), health)
+        for name, api in layout.apis.items()
+    }
+    return lambda endpoint_name: apis.get(endpoint_name, workers)
 
 
 class _WorkerWatcher(Watcher):

@@ -23,6 +23,8 @@ _Files = tuple[StoredObject, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
+    endpoint: Endpoint
+    """Whose rules were applied: after a change of the rules there is another object."""
     is_allowed: bool
     depends_on_files: bool
     good_until: float
@@ -51,8 +53,12 @@ class Authorizer:
         if not endpoint.access:
             return True
         verdict = self._verdicts.get((endpoint.name, principal.names, target_model))
-        is_good = verdict is not None and verdict.good_until > self._monotonic()
-        return is_good and verdict is not None and verdict.is_allowed
+        return (
+            verdict is not None
+            and verdict.endpoint is endpoint
+            and verdict.good_until > self._monotonic()
+            and verdict.is_allowed
+        )
 
     async def authorize(
         self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
@@ -68,6 +74,8 @@ class Authorizer:
         asked_at = self._monotonic()
         question = endpoint.name, principal.names, target_model
         verdict = self._verdicts.get(question)
+        if verdict is not None and verdict.endpoint is not endpoint:
+            verdict = None
         if verdict is None or verdict.good_until <= asked_at:
             verdict = await self._judge(endpoint, principal, target_model, verdict)
             self._remember(question, verdict)
@@ -85,14 +93,14 @@ class Authorizer:
         older: _Verdict | None,
     ) -> _Verdict:
         if not is_allowed(endpoint, principal, target_model):
-            return _Verdict(False, False, float("inf"))
+            return _Verdict(endpoint, False, False, float("inf"))
         if not depends_on_files(endpoint, principal, target_model):
-            return _Verdict(True, False, float("inf"))
+            return _Verdict(endpoint, True, False, float("inf"))
         now = self._monotonic()
         has_older = older is not None and older.is_allowed and now < older.good_until + OLDEST_S
         repository = self._open_repository(endpoint.repository)
         found = await self._lookups.find(
-            (endpoint.name, target_model),
+            (endpoint.repository, target_model),
             lambda: tuple(repository.objects(target_model)),
             has_older=has_older,
         )
@@ -102,7 +110,7 @@ class Authorizer:
         files, asked_at = found
         may = may_open(endpoint, principal, target_model, files)
         ttl_s = endpoint.revalidate_s if may else max(endpoint.revalidate_s, _LEAST_TTL_S)
-        return _Verdict(may, True, asked_at + ttl_s)
+        return _Verdict(endpoint, may, True, asked_at + ttl_s)
 
     def _remember(self, question: _Question, verdict: _Verdict) -> None:
         self._verdicts[question] = verdict

@@ -97,6 +97,10 @@ class Catalog:
         self._threads = ThreadPoolExecutor(_LISTING_THREADS, thread_name_prefix="listing")
         self._listings: dict[str, _Listing] = {}
 
+    def forget_listings(self) -> None:
+        """Keep no listing for later pages: endpoints may have other repositories now."""
+        self._listings.clear()
+
     async def page_for(
         self, endpoint: Endpoint, principal: Principal, *, after: str = "", limit: int | None = None
     ) -> CatalogPage:

@@ -80,6 +80,7 @@ class ChildProcess:
         self._health = health
         self._watcher = watcher
         self._process: asyncio.subprocess.Process | None = None
+        self._message = b""
         self._heartbeats = -1
         """The reading end of the pipe for the heartbeats of the process."""
         self._up_since_s: float | None = None
@@ -129,6 +130,16 @@ class ChildProcess:
             pause_s = 0.0 if is_healthy else min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 
+    def tell(self, message: bytes) -> None:
+        """Send a message to the process; the processes that replace it get it after the settings.
+
+        It replaces earlier messages for them.
+        """
+        self._message = message
+        process = self._process
+        if process is not None and process.returncode is None and process.stdin is not None:
+            process.stdin.write(message)
+
     async def stop(self, timeout_s: float) -> None:
         """Stop the process. After `timeout_s` for its running calls it is killed."""
         process = self._process
@@ -173,7 +184,7 @@ class ChildProcess:
                 os.close(self._heartbeats)
                 raise
         assert self._process.stdin is not None
-        self._process.stdin.write(command.settings)
+        self._process.stdin.write(command.settings + self._message)
         prefer_for_oom_killer(self._process.pid)
 
     async def _guarded(self, process: asyncio.subprocess.Process) -> int:

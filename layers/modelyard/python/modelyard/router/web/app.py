@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard.domain.endpoints import ServerLocation, Splitter
+from modelyard.domain.endpoints import EndpointTable, ServerLocation, Splitter
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
@@ -134,7 +134,7 @@ def _application(
         if served.route is not None
     } | {splitter.route: SplitterRoute(router, splitter).respond for splitter in splitters}
     failures = {
-        HTTPException: _responding(partial(_untyped_http, router.endpoints.only_name)),
+        HTTPException: _responding(partial(_untyped_http, router.endpoints)),
         ClientDisconnect: _responding(_client_disconnected),
         Exception: _responding(_internal_failure),
     }
@@ -288,14 +288,14 @@ def _responding(
     return respond
 
 
-def _untyped_http(endpoint_name: str | None, request: Request, error: Exception) -> HttpResponse:
-    """Return the response for a wrong path or method; `endpoint_name` is the only endpoint's."""
+def _untyped_http(endpoints: EndpointTable, request: Request, error: Exception) -> HttpResponse:
+    """Return the response for a wrong path or method."""
     assert isinstance(error, HTTPException)
     method, path = request.method, request.url.path
     message = f"{error.detail}: {method} {path}"
     if error.status_code != 404:
         return _rendered(request, error.status_code, "ValidationError", message)
-    message += route_hint(method, path, endpoint_name)
+    message += route_hint(method, path, endpoints.only_name)
     return _rendered(request, 404, "UnknownOperationException", message)
 
 

@@ -94,7 +94,6 @@ class ModelCalls:
         self._api_paths = api_paths
         self.paths = tuple(path for route in routes for path in route.paths)
         """The paths of all routes, without a stage."""
-        self._only_endpoint = router.endpoints.only_name or ""
         self._patterns = [
             (re.compile(compile_path(stage + path)[0].pattern, re.DOTALL), route)
             for route in routes
@@ -118,9 +117,12 @@ class ModelCalls:
     ) -> "ModelCall":
         """Return the call that a request begins; its `headers` have no API key."""
         route, names = found
+        endpoint_name = names.get("endpoint")
+        if endpoint_name is None:
+            endpoint_name = self._router.endpoints.only_name or ""
         head = CallHead(
             route,
-            names.get("endpoint", self._only_endpoint),
+            endpoint_name,
             names.get("model", ""),
             names.get("version", ""),
             {name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
