@@ -266,15 +266,15 @@ def test_a_stored_plan_says_what_the_files_say(tmp_path, build):
     stored = orjson.loads(orjson.dumps(registry.prepare(tmp_path)))
 
     planned = registry.plan_load(tmp_path, allow_code=True, known=stored)
-    assert replace(planned, is_checked=False) == registry.plan_load(tmp_path, allow_code=True)
+    assert replace(planned, findings=None) == registry.plan_load(tmp_path, allow_code=True)
 
 
 def test_numbers_that_were_checked_are_not_checked_again(tmp_path):
     xgboost_models.ubj(tmp_path, 1.0)
     stored = registry.prepare(tmp_path)
 
-    assert registry.plan_load(tmp_path, allow_code=False, known=stored).is_checked
-    assert not registry.plan_load(tmp_path, allow_code=False).is_checked
+    assert registry.plan_load(tmp_path, allow_code=False, known=stored).findings is not None
+    assert registry.plan_load(tmp_path, allow_code=False).findings is None
 
 
 @pytest.mark.parametrize("build", BUILDS)

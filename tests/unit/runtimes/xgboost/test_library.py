@@ -18,7 +18,13 @@ from scipy.sparse import csr_matrix
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.runtimes.codecs import answer_size
-from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
+from modelyard.runtimes.xgboost.library import (
+    Booster,
+    LibraryError,
+    dense_matrix,
+    facts_of,
+    sparse_matrix,
+)
 from tests.models import xgboost_models
 from tests.properties import examples
 
@@ -136,15 +142,17 @@ def test_kind_is_told_in_every_form(form: str) -> None:
     linear = xgboost_models.linear_booster(2.0, 1.0)
     dart = xgboost_models.trained_booster(booster="dart")
 
-    assert Booster(bytes(linear.save_raw(form))).kind == "gblinear"
-    assert Booster(bytes(dart.save_raw(form))).kind == "dart"
+    for kind, booster in (("gblinear", linear), ("dart", dart)):
+        content = bytes(booster.save_raw(form))
+        assert Booster(content).kind == Booster(content, facts_of(content)).kind == kind
 
 
 def test_kind_is_told_whatever_else_a_model_speaks_of() -> None:
     booster = xgboost_models.trained_booster().copy()
     booster.set_attr(note="gblinear or dart")
 
-    assert Booster(bytes(booster.save_raw("ubj"))).kind == "gbtree"
+    content = bytes(booster.save_raw("ubj"))
+    assert Booster(content).kind == Booster(content, facts_of(content)).kind == "gbtree"
 
 
 def test_the_package_is_not_imported_to_serve(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ class LoadPlan:
     """The format of `model_file`, detected from its first bytes."""
     warnings: tuple[str, ...] = ()
     """What people should know of the artifact, such as code that is not run."""
-    is_checked: bool = False
-    """Whether the numbers in the model were checked when the artifact was staged."""
+    findings: Mapping[str, Any] | None = None
+    """What the check of the numbers in the model found when the artifact was staged; None: they
+    were not checked."""
     own_process: bool = False
     """Whether it needs a process of its own: it runs code, may never end, or was not checked."""
     is_sized_by_values: bool = False
@@ -64,8 +65,9 @@ class ArtifactPlan:
     numbers that nobody checked."""
     is_sized_by_values: bool = False
     """Whether a small body may ask for a large computation."""
-    is_checked: bool = False
-    """Whether the numbers in the model were checked. A load relies on that."""
+    findings: Mapping[str, Any] | None = None
+    """What the check of the numbers in the model found, or None: they were not checked. A load
+    relies on it."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:
@@ -86,7 +88,7 @@ class ArtifactPlan:
             allow_code=allow_code,
             format=self.format,
             warnings=self.warnings,
-            is_checked=self.is_checked,
+            findings=self.findings,
             own_process=self.runs_code or self.needs_process,
             is_sized_by_values=self.is_sized_by_values,
         )

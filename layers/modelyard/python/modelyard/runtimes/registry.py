@@ -63,7 +63,7 @@ EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "8"
+_PLANS_VERSION = "9"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -101,31 +101,33 @@ def prepare(model_dir: Path) -> dict[str, Any] | None:
     """
     try:
         plan = plan_artifact(model_dir)
-        if _rewrite(plan, model_dir):
-            plan = replace(plan_artifact(model_dir), is_checked=True)
+        findings = _rewrite(plan, model_dir)
+        if findings is not None:
+            plan = plan_artifact(model_dir)
         elif plan.format in _CHECKED and plan.file is not None:
-            _runtime(plan.runtime).check(model_dir / plan.file, plan.format)
-            plan = replace(plan, is_checked=True)
+            findings = _runtime(plan.runtime).check(model_dir / plan.file, plan.format)
     except (ModelError, ConfigurationError):
         return None
-    return asdict(plan)
+    return asdict(replace(plan, findings=findings))
 
 
-def _rewrite(plan: ArtifactPlan, model_dir: Path) -> bool:
-    """Rewrite the model as UBJSON if that makes it faster to load; returns whether it was."""
+def _rewrite(plan: ArtifactPlan, model_dir: Path) -> Mapping[str, Any] | None:
+    """Rewrite the model as UBJSON if that makes it faster to load.
+
+    Returns what was found in the new file, or None when there is none.
+    """
     if plan.file is None or plan.format not in _REWRITTEN:
-        return False
+        return None
     path = model_dir / plan.file
     if path.stat().st_size > _LARGEST_REWRITTEN_BYTES:
-        return False
+        return None
     try:
-        _runtime("xgboost").rewrite_as_ubjson(path, plan.format)
+        return cast("Mapping[str, Any] | None", _runtime("xgboost").rewrite(path, plan.format))
     except OSError:
         raise
     except Exception as error:
         logger.info("not rewritten", extra={"file": path.name, "reason": reason(error)})
-        return False
-    return True
+        return None
 
 
 def plan_artifact(model_dir: Path) -> ArtifactPlan:

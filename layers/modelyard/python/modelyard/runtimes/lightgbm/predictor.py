@@ -33,7 +33,7 @@ _OUTPUTS = {
 def load(plan: LoadPlan) -> "LightGBMPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    model = model_text.read(plan.model_file.read_bytes(), is_checked=plan.is_checked)
+    model = model_text.read(plan.model_file.read_bytes(), is_checked=plan.findings is not None)
     try:
         booster = Booster(model.content)
     except LibraryError as error:
@@ -53,13 +53,14 @@ def load_native(plan: LoadPlan) -> Any:
     return lightgbm.Booster(model_str=model.content.decode())
 
 
-def check(path: Path, kind: Format) -> None:
-    """Return if the library can rely on the numbers in a model.
+def check(path: Path, kind: Format) -> Mapping[str, Any]:
+    """Return nothing more if the library can rely on the numbers in a model.
 
     Raises:
         ModelLoadError: it cannot.
     """
     model_text.read(path.read_bytes())
+    return {}
 
 
 class LightGBMPredictor:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from ctypes import c_void_p
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
 from modelyard.runtimes.xgboost import model_content
-from modelyard.runtimes.xgboost.library import Booster, LibraryError, dense_matrix, sparse_matrix
+from modelyard.runtimes.xgboost.library import (
+    Booster,
+    Facts,
+    LibraryError,
+    dense_matrix,
+    facts_of,
+    sparse_matrix,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -43,8 +51,9 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
+    facts = None if plan.findings is None else Facts(**plan.findings)
     try:
-        content = model_content.read(plan.model_file, plan.format, is_checked=plan.is_checked)
+        content = model_content.read(plan.model_file, plan.format, is_checked=facts is not None)
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise
@@ -52,7 +61,7 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
 
         content = bytes(package.unpickled(plan).save_raw("ubj"))
     output = answer_options.of_artifact(plan.model_dir)
-    return XGBoostPredictor(Booster(content), kept_bytes, output)
+    return XGBoostPredictor(Booster(content, facts), kept_bytes, output)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -62,17 +71,19 @@ def load_native(plan: LoadPlan) -> Any:
     return package.load_native(plan)
 
 
-def check(path: Path, kind: Format) -> None:
-    """Return if the library can rely on the numbers in a model.
+def check(path: Path, kind: Format) -> Mapping[str, Any]:
+    """Return the facts about a model if the library can rely on the numbers in it.
 
     Raises:
         ModelError: it cannot.
     """
-    model_content.read(path, kind)
+    return asdict(facts_of(model_content.read(path, kind)))
 
 
-def rewrite_as_ubjson(path: Path, kind: Format) -> None:
+def rewrite(path: Path, kind: Format) -> Mapping[str, Any] | None:
     """Put UBJSON in place of a model in another format, which takes longer to read.
+
+    Returns the facts about the model, or None when another file has the name of the new one.
 
     Raises:
         ModelError: it is damaged, or more than a model; nothing has changed then.
@@ -80,10 +91,11 @@ def rewrite_as_ubjson(path: Path, kind: Format) -> None:
     """
     target = path.with_suffix(".ubj") if path.suffix in _RENAMED else path
     if target != path and target.exists():
-        return
+        return None
     content = Booster(model_content.read(path, kind)).saved()
     path.unlink()
     target.write_bytes(content)
+    return asdict(facts_of(content))
 
 
 class XGBoostPredictor:
