@@ -263,6 +263,15 @@ def test_xgboost_takes_csv_with_a_header(
     assert ask(predictor, body.encode(), content_type) == expected
 
 
+@pytest.mark.parametrize("body", [b"5", b"x\n5", b'"x"\n5\n'])
+def test_xgboost_model_of_one_named_feature_takes_one_cell(tmp_path: Path, body: bytes) -> None:
+    booster = xgboost_models.constant_booster(7.5, features=1)
+    booster.feature_names = ["x"]
+    xgboost_models.save(booster, tmp_path / "model.ubj")
+
+    assert ask(loaded(tmp_path), body, "text/csv") == [7.5]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

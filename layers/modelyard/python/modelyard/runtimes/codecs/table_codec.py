@@ -68,8 +68,8 @@ def with_header(
     """
     has_header = header_of(content_type)
     if has_header is None and names:
-        start = body.lstrip()
-        cells = csv_codec.decode_cells(start[: start.find(b"\n")], may_split_at_spaces=False)
+        first = body.lstrip().partition(b"\n")[0]
+        cells = csv_codec.decode_cells(first, may_split_at_spaces=False)
         has_header = _has_all([cell.strip() for cell in cells[0]], names)
     return _csv(body, True, names, ()) if has_header else None
 
