@@ -82,6 +82,14 @@ def test_text_model_counts_its_own_weights_but_no_other_precision(tmp_path):
     assert found == FIXED_BYTES + 6 * MIB
 
 
+def test_saved_model_counts_the_framework_if_its_process_is_its_own(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+
+    own = estimate("tensorflow", tmp_path, tmp_path / "saved_model.pb")
+
+    assert own - memory.estimate("saved_model", tmp_path, None) == 560 * MIB
+
+
 def test_debris_costs_nothing(tmp_path):
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX" / "big").write_bytes(bytes(1000))
