@@ -287,7 +287,7 @@ def test_a_payload_file_that_is_not_there_is_one_line() -> None:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeOptions]:
     """What would have been served: only starting the processes is left out."""
     options: list[ServeOptions] = []
-    monkeypatch.setattr(local, "serve", lambda given, on_ready: options.append(given))
+    monkeypatch.setattr(local, "serve", lambda given, *_: options.append(given))
     return options
 
 
@@ -337,3 +337,13 @@ def test_cache_folder_is_known_by_its_whole_path(folder: Path, served: list[Serv
 
 def test_version() -> None:
     assert run("--version").stdout == f"modelyard {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "exit_code"), [("tcp://10.0.0.1:8080", 1), ("0", 1), ("many", 2)], ids=str
+)
+def test_options_come_from_the_environment(value: str, exit_code: int) -> None:
+    """Kubernetes sets MODELYARD_PORT, too; the folder that is not there ends with 1."""
+    environment = {"MODELYARD_PORT": value}
+
+    assert CliRunner(env=environment).invoke(app, ["serve", "nowhere"]).exit_code == exit_code

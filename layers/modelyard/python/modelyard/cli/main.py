@@ -1,6 +1,7 @@
 """The command line `modelyard`. Each command imports what it needs, so that `--help` is fast."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -67,6 +68,9 @@ def main(
     ] = False,
 ) -> None:
     """Serve thousands of models behind one endpoint."""
+    # Kubernetes sets it to the address of a service that is called modelyard.
+    if os.environ.get("MODELYARD_PORT", "").startswith("tcp://"):
+        del os.environ["MODELYARD_PORT"]
 
 
 app.command(context_settings={"auto_envvar_prefix": "MODELYARD"})(serve)
