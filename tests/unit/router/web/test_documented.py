@@ -10,9 +10,13 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from mangum import Mangum
+from starlette.types import ASGIApp
 
 from modelyard.domain.endpoints import EndpointTable, ServerLocation, Splitter
 from modelyard.domain.values import HttpRequest, HttpResponse
+from modelyard.local.emulation.gateway import HttpRequest as GatewayRequest
+from modelyard.local.emulation.gateway import RestApi, build_event
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_app
 from modelyard.router.web.asgi import response_of
@@ -30,7 +34,7 @@ async def no_metrics() -> bytes:
     return b""
 
 
-def answer(path: str, method: str = "GET") -> HttpResponse:
+def application() -> ASGIApp:
     clock = FakeClock()
     router = Router(
         endpoints=EndpointTable([]),
@@ -40,8 +44,13 @@ def answer(path: str, method: str = "GET") -> HttpResponse:
         clock=clock,
     )
     splitters = [Splitter("mpg", "/mpg", ())]
-    app = create_app(router, cast(Any, None), no_metrics, ServerLocation(), splitters=splitters)
-    return asyncio.run(response_of(app, HttpRequest(method, path.encode(), (), b"")))
+    nobody = cast(Any, None)
+    return create_app(router, nobody, no_metrics, ServerLocation(), splitters=splitters)
+
+
+def answer(path: str, method: str = "GET") -> HttpResponse:
+    request = HttpRequest(method, path.encode(), (), b"")
+    return asyncio.run(response_of(application(), request))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +107,20 @@ def test_every_reference_has_its_schema_and_every_schema_a_reference(
 
 def test_paths_of_cortex_apis_are_described(document: dict[str, Any]) -> None:
     assert set(document["paths"]["/mpg"]) == {"get", "post"}
+
+
+def test_router_on_lambda_has_the_same_document(document: dict[str, Any]) -> None:
+    arrived = GatewayRequest("GET", "/openapi.json", "", (), b"", "127.0.0.1", "id")
+    event = build_event(arrived, RestApi())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+
+    response = Mangum(cast(Any, application()), lifespan="off")(cast(Any, event), cast(Any, None))
+
+    asyncio.set_event_loop(None)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert json.loads(response["body"]) == document
 
 
 @pytest.mark.parametrize("stage", ["", "/prod"])
