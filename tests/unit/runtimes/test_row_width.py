@@ -32,14 +32,15 @@ FEATURES = b'{"n_features_in_": {"__class__": "str", "content": "5", "is_json": 
 @pytest.mark.parametrize(
     ("name", "content", "width"),
     [
-        ("m.ubj", UBJ, 12),
-        ("m.json", b'{"learner": {"learner_model_param": {"num_feature": "6"}}}', 6),
-        ("model.txt", LIGHTGBM, 4),
-        ("m.skops", skops(FEATURES), 5),
-        ("m.tar.gz", archive("./xgboost-model", UBJ), 12),
-        ("m.tar", archive("model.lgb", LIGHTGBM, "w"), 4),
+        pytest.param("m.ubj", UBJ, 12, id="ubj"),
+        pytest.param(
+            "m.json", b'{"learner": {"learner_model_param": {"num_feature": "6"}}}', 6, id="json"
+        ),
+        pytest.param("model.txt", LIGHTGBM, 4, id="LightGBM"),
+        pytest.param("m.skops", skops(FEATURES), 5, id="skops"),
+        pytest.param("m.tar.gz", archive("./xgboost-model", UBJ), 12, id="tar.gz"),
+        pytest.param("m.tar", archive("model.lgb", LIGHTGBM, "w"), 4, id="tar"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_width_is_what_the_file_says(name: str, content: bytes, width: int) -> None:
     assert row_width(name, content) == width
@@ -48,14 +49,15 @@ def test_width_is_what_the_file_says(name: str, content: bytes, width: int) -> N
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("m.onnx", b"\x08\x07"),
-        ("m.skops", skops(FEATURES + b'"feature_names_in_"')),
-        ("m.skops", b"PK damaged"),
-        ("m.tar.gz", b"\x1f\x8bdamaged"),
-        ("m.zip", b""),
-        ("m.json", b'{"num_feature": "100000"}'),
+        pytest.param("m.onnx", b"\x08\x07", id="onnx"),
+        pytest.param(
+            "m.skops", skops(FEATURES + b'"feature_names_in_"'), id="skops with two numbers"
+        ),
+        pytest.param("m.skops", b"PK damaged", id="damaged skops"),
+        pytest.param("m.tar.gz", b"\x1f\x8bdamaged", id="damaged archive"),
+        pytest.param("m.zip", b"", id="empty"),
+        pytest.param("m.json", b'{"num_feature": "100000"}', id="too wide"),
     ],
-    ids=str,
 )
 def test_no_width_where_the_file_does_not_say_it(name: str, content: bytes) -> None:
     assert row_width(name, content) is None
