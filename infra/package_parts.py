@@ -38,6 +38,7 @@ OF_LAYER = (
     "aws/ssm_keys.py",
     "aws/warmer.py",
     "clients/__init__.py",
+    "clients/endpoint_error.py",
     "clients/sdk.py",
     "cortex/__init__.py",
     "cortex/layouts.py",

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from modelyard.cli.main import app
+from modelyard.clients.endpoint_error import EndpointError
 from modelyard.clients.management import ManagementClient, warm
-from modelyard.clients.plain_call import EndpointError, invoke_plainly
+from modelyard.clients.plain_call import invoke_plainly
 
 Reply = tuple[int, dict[str, str], bytes]
 

@@ -5,7 +5,6 @@ Rich is imported when the first message is printed: a server has started its wor
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _SHOWN_FILES = 5
 
 
-@cache
 def out() -> "Console":
     """Return the console for standard output."""
     from rich.console import Console
@@ -29,7 +27,6 @@ def out() -> "Console":
     return Console(highlight=False)
 
 
-@cache
 def err() -> "Console":
     """Return the console for standard error."""
     from rich.console import Console

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from modelyard.clients import sdk
-from modelyard.clients.plain_call import EndpointError
+from modelyard.clients.endpoint_error import EndpointError
 from modelyard.clients.sdk import SIGNING_NAME, region_of
 
 _POLL_S = 1.0

@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import BaseHandler, Request, build_opener
 
-from modelyard.domain.errors import ModelyardError
+from modelyard.clients.endpoint_error import EndpointError
 
 ATTEMPTS = 5
 """As many as boto3 makes for a model that is not ready."""
@@ -23,16 +23,6 @@ _HEADERS = {
     "Accept": "Accept",
     "CustomAttributes": f"{_PREFIX}Custom-Attributes",
 }
-
-
-class EndpointError(ModelyardError):
-    """The endpoint responded with an error, or not at all (`status` is 0 then)."""
-
-    def __init__(self, message: str, kind: str, status: int, retry_after_s: float = 1.0) -> None:
-        super().__init__(f"{kind} ({status}): {message}" if status else message)
-        self.kind = kind
-        self.status = status
-        self.retry_after_s = retry_after_s
 
 
 def invoke_plainly(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelyard.clients.plain_call import EndpointError
+from modelyard.clients.endpoint_error import EndpointError
 from modelyard.domain.errors import ConfigurationError
 
 SIGNING_NAME = "execute-api"

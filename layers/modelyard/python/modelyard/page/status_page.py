@@ -46,6 +46,7 @@ ROWS = 50
 MAX_FORM_BYTES = 1 << 20
 PREFIX = browser_keys.PAGE_PREFIX.rstrip("/")
 _FOLDER = Path(__file__).parent
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _STATIC = {"htmx.min.js": "text/javascript", "page.css": "text/css"}
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
@@ -91,7 +92,7 @@ class StatusPage:
     def routes(self) -> list[Route]:
         """The page, its files, and the targets of its forms."""
         return [
-            Route("/", self.show, methods=["GET"]),
+            Route("/", self.show, methods=_METHODS),
             Route(f"{PREFIX}/warm", self.warm, methods=["POST"]),
             Route(f"{PREFIX}/unload", self.unload, methods=["POST"]),
             Route(f"{PREFIX}/call", self.call, methods=["POST"]),
