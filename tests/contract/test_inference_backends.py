@@ -36,8 +36,9 @@ class Processes:
         models.add("killer", AT_PREDICT, "os._exit(3)")
 
     async def open(self, stack: AsyncExitStack) -> InferenceBackend:
-        stack.callback(self._gate.touch)  # or else the silent model would be waited for
-        return await stack.enter_async_context(self.models.served(SHARDS))
+        backend = await stack.enter_async_context(self.models.served(SHARDS))
+        stack.callback(self._gate.touch)  # or else the workers would wait for the silent model
+        return backend
 
     def source(self, name: str) -> ModelSource:
         return self.models.source(name)

@@ -449,6 +449,7 @@ ABOUT_THE_PROCESSOR = re.compile(
 )
 
 
+@pytest.mark.long
 def test_import_is_silent():
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("TF_")}
 

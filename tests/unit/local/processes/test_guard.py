@@ -71,6 +71,7 @@ async def kept(
     then: str = "",
     limits: ProcessLimits | None = None,
     python: str = sys.executable,
+    grace_s: float = 10.0,
 ) -> AsyncIterator[Kept]:
     scene = Kept(folder, then, limits or ProcessLimits(), python)
     running = asyncio.create_task(scene.child.keep_running())
@@ -79,7 +80,7 @@ async def kept(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await scene.child.stop(10.0)
+        await scene.child.stop(grace_s)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ async def kept(
 )
 def test_process_is_replaced(tmp_path: Path, then: str, limits: ProcessLimits) -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(60), kept(tmp_path, then, limits) as scene:
+        async with asyncio.timeout(60), kept(tmp_path, then, limits, grace_s=0.5) as scene:
             await scene.child.is_up.wait()
             before = scene.child.pid
             await until(lambda: scene.child.pid not in (before, None))
