@@ -574,12 +574,10 @@ def test_installed_environment_is_found_without_install(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("line", ["./wheels/tinypkg-1.0-py3-none-any.whl", "pytest[some-extra]"])
 def test_what_only_pip_can_tell_is_taken_for_installed_until_asked_to_install(
-    tmp_path: Path, line: str
+    tmp_path: Path,
 ) -> None:
-    write_wheel(tmp_path / "wheels", "tinypkg", "1.0")
-    write_requirements(tmp_path, f"--no-index\n{line}\n")
+    write_requirements(tmp_path, "--no-index\npytest[some-extra]\n")
     environments = Environments(tmp_path / "cache")
 
     before = python_for(project(tmp_path), environments, install=False, report=no_report)
@@ -589,3 +587,16 @@ def test_what_only_pip_can_tell_is_taken_for_installed_until_asked_to_install(
     assert before == Path(sys.executable)
     assert made == after
     assert made.is_relative_to(tmp_path / "cache")
+
+
+@pytest.mark.long
+def test_a_wheel_of_the_project_is_known_by_its_name(tmp_path: Path) -> None:
+    write_wheel(tmp_path / "wheels", "tinypkg", "1.0")
+    write_requirements(tmp_path, "--no-index\n./wheels/tinypkg-1.0-py3-none-any.whl\n")
+    environments = Environments(tmp_path / "cache")
+
+    with pytest.raises(ConfigurationError, match="tinypkg: not installed"):
+        python_for(project(tmp_path), environments, install=False, report=no_report)
+    made = python_for(project(tmp_path), environments, install=True, report=lambda line: None)
+
+    assert python_for(project(tmp_path), environments, install=False, report=no_report) == made
