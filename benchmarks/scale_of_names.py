@@ -114,7 +114,9 @@ class Known:
         """Evict a model to make room for another one, and add that one."""
         room = self.models.reserve(source.model_id, WEIGHT_BYTES, timeout_s=0)
         artifact = _artifact(source.target_model)
-        self.models.put(LoadedModel(source.model_id, artifact, SimulatedModel(WEIGHT_BYTES)), room)
+        resident = SimulatedModel(WEIGHT_BYTES)
+        loaded = LoadedModel(source.model_id, artifact, resident, rules=source.rules)
+        self.models.put(loaded, room)
 
     def _source(self, number: int) -> ModelSource:
         return ENDPOINT.source(TargetModel(f"m{number}"))

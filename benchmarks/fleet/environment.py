@@ -3,7 +3,7 @@
 from benchmarks.fleet.platform import Platform
 from benchmarks.fleet.storage import ArtifactStore
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import ModelArtifact, ModelId, Payload, Prediction, Sample
+from modelyard.domain.values import ModelArtifact, ModelSource, Payload, Prediction, Sample
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
 
 Pool = tuple[int, int]
@@ -65,13 +65,13 @@ class Environment:
         self.is_busy = self.is_new = False
         self.idle_since = now
 
-    def load(self, model: ModelId, artifact_bytes: int) -> None:
+    def load(self, source: ModelSource, artifact_bytes: int) -> None:
         """Load a model as `residence.loading` does: reserve the peak memory first."""
         platform = self._platform
-        room = self.models.reserve(model, timeout_s=0)
+        room = self.models.reserve(source.model_id, timeout_s=0)
         self.models.grow(room, int(artifact_bytes * platform.peak_factor), timeout_s=0)
         resident = SimulatedModel(int(artifact_bytes * platform.resident_factor))
-        artifact = ModelArtifact("s3://simulated/", model.target_model, "1", artifact_bytes)
-        loaded = LoadedModel(model, artifact, resident)
+        artifact = ModelArtifact(source.repository, source.target_model, "1", artifact_bytes)
+        loaded = LoadedModel(source.model_id, artifact, resident, rules=source.rules)
         self.models.put(loaded, room)
         self.models.release(loaded)  # `put` leases it; a call of the simulation does so itself

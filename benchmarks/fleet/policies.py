@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelyard.domain.values import ModelId, TargetModel
+from modelyard.domain.values import ModelId, ModelSource, TargetModel
 from modelyard.router.rendezvous import rank_shards
 
 ENDPOINT = "fleet"
@@ -42,9 +42,14 @@ def per_tenant(shards: int) -> Policy:
     return Policy("tenant", shards, per_tenant=True)
 
 
+def source_of(number: int) -> ModelSource:
+    """Return where a model is, 0 being the most popular."""
+    return ModelSource(ENDPOINT, TargetModel(f"m{number}.tar.gz"), "s3://simulated/")
+
+
 def model_id(number: int) -> ModelId:
-    """Return the identity of a model, 0 being the most popular."""
-    return ModelId(ENDPOINT, TargetModel(f"m{number}.tar.gz"))
+    """Return the identity of a model."""
+    return source_of(number).model_id
 
 
 class Routes:

@@ -8,7 +8,7 @@ from benchmarks.fleet.events import Agenda
 from benchmarks.fleet.fleet import Fleet
 from benchmarks.fleet.measures import Served
 from benchmarks.fleet.platform import Platform
-from benchmarks.fleet.policies import Policy, Routes, model_id
+from benchmarks.fleet.policies import Policy, Routes, model_id, source_of
 from benchmarks.fleet.storage import ArtifactStore, Link
 from benchmarks.fleet.tally import Outcome, Tally
 from benchmarks.fleet.warm_queue import SimulatedWarmQueue
@@ -133,7 +133,7 @@ class Simulation:
             self._queue.send(invocation.model)
 
     def _loaded(self, environment: Environment, invocation: Invocation, source: Served) -> None:
-        environment.load(model_id(invocation.model), self._sizes[invocation.model])
+        environment.load(source_of(invocation.model), self._sizes[invocation.model])
         if invocation.when_loaded is None and not invocation.is_answered:
             self._predict(environment, invocation, source)
             return
@@ -146,7 +146,7 @@ class Simulation:
             self.fleet.give_back(environment)
             self.agenda.at(self.agenda.now, invocation.when_loaded, True)
             return
-        lease = environment.models.lease(model_id(invocation.model))
+        lease = environment.models.lease(source_of(invocation.model))
         assert lease is not None
         ends_at = self.agenda.now + self.platform.predict_s
         self.agenda.at(ends_at, self._end, environment, invocation, source, lease)

@@ -108,3 +108,36 @@ def test_a_worker_that_is_replaced_has_the_new_config(server: Server, config: Pa
     wait_for_log(server, "config reloaded", count=4)
 
     assert call(server.http, "second") == 200
+
+
+RULES = """
+- name: first
+  kind: MultiModelEndpoint
+  models: {{path: {path}, allow_code: {allow_code}, revalidate: 1h}}
+"""
+
+
+def test_loaded_models_follow_the_new_rules_of_their_endpoint(config: Path) -> None:
+    for folder, answer in (("models", 5.0), ("others", 7.0)):
+        (config.parent / folder).mkdir(exist_ok=True)
+        (config.parent / folder / "house.tar.gz").write_bytes(artifacts.house(answer))
+        (config.parent / folder / "script.tar.gz").write_bytes(artifacts.script(artifacts.ECHO))
+    config.write_text(RULES.format(path="models", allow_code="true"))
+    with Server(config, "--workers", "1") as server:
+        before = answer_of(server), call(server.http, model="script.tar.gz")
+        config.write_text(RULES.format(path="others", allow_code="false"))
+        server.process.send_signal(signal.SIGHUP)
+        wait_for_log(server, "config reloaded")
+        after = answer_of(server), call(server.http, model="script.tar.gz")
+
+    assert before == ([5.0], 200)
+    assert after == ([7.0], 424)
+
+
+def answer_of(server: Server) -> object:
+    answer = server.http.post(
+        "/endpoints/first/invocations",
+        content=artifacts.ROW,
+        headers=HEADERS | {"accept": "application/json"},
+    )
+    return answer.json()

@@ -5,7 +5,14 @@ import threading
 import pytest
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
-from modelyard.domain.values import ModelArtifact, ModelId, Payload, Prediction, TargetModel
+from modelyard.domain.values import (
+    ModelArtifact,
+    ModelId,
+    ModelSource,
+    Payload,
+    Prediction,
+    TargetModel,
+)
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
 from tests.fakes.clock import FakeClock
 from tests.fakes.metrics import RecordingMetrics
@@ -27,14 +34,18 @@ class Weight:
         self.is_closed = True
 
 
+def source(name: str) -> ModelSource:
+    return ModelSource("e", TargetModel(name), "memory:")
+
+
 def identity(name: str) -> ModelId:
-    return ModelId("e", TargetModel(name))
+    return source(name).model_id
 
 
 def load(cache: ModelCache, name: str, memory_bytes: int = 40, tag: str = "1") -> LoadedModel:
     room = cache.reserve(identity(name), memory_bytes, timeout_s=0)
     artifact = ModelArtifact("memory:", name, tag, 1)
-    model = LoadedModel(identity(name), artifact, Weight(memory_bytes))
+    model = LoadedModel(identity(name), artifact, Weight(memory_bytes), rules=source(name).rules)
     cache.put(model, room)
     cache.release(model)
     return model
@@ -57,7 +68,7 @@ def names(cache: ModelCache) -> list[str]:
 def test_least_recently_leased_model_is_evicted_first(cache: ModelCache) -> None:
     load(cache, "a")
     load(cache, "b")
-    leased = cache.lease(identity("a"))
+    leased = cache.lease(source("a"))
     assert leased is not None
     cache.release(leased)
 
@@ -81,7 +92,7 @@ def test_eviction_closes_the_model_and_tells_the_metrics(
 
 def test_leased_models_are_never_evicted(cache: ModelCache) -> None:
     load(cache, "a", 80)
-    cache.lease(identity("a"))
+    cache.lease(source("a"))
 
     with pytest.raises(CapacityError):
         load(cache, "b", 80)
@@ -125,7 +136,7 @@ def test_old_version_answers_until_the_new_one_is_put(cache: ModelCache) -> None
 
 def test_replaced_version_closes_when_its_last_call_ends(cache: ModelCache) -> None:
     old = load(cache, "a", 40, "1")
-    cache.lease(identity("a"))
+    cache.lease(source("a"))
     new = load(cache, "a", 40, "2")
     assert isinstance(old.resident, Weight)
 
@@ -158,7 +169,7 @@ def test_old_version_of_the_new_model_is_evicted_last(cache: ModelCache) -> None
 def test_reservation_waits_for_a_running_call(metrics: RecordingMetrics) -> None:
     cache = ModelCache(100, FakeClock(), metrics)
     load(cache, "a", 80)
-    leased = cache.lease(identity("a"))
+    leased = cache.lease(source("a"))
     assert leased is not None
     waiter = threading.Thread(
         target=cache.reserve, args=(identity("b"), 80), kwargs={"timeout_s": 30}
@@ -184,7 +195,9 @@ def test_waiting_reservation_gets_the_place_of_a_model_that_is_never_leased(
 
     waiter.start()
     waits.wait(30)
-    model = LoadedModel(identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1))
+    model = LoadedModel(
+        identity("a"), ModelArtifact("m:", "a", "1", 1), Weight(1), rules=source("a").rules
+    )
     cache.put(model, room)
     cache.release(model)
     waiter.join(10)
@@ -195,11 +208,11 @@ def test_waiting_reservation_gets_the_place_of_a_model_that_is_never_leased(
 
 def test_unload_of_a_leased_model_waits_for_its_call(cache: ModelCache) -> None:
     model = load(cache, "a")
-    cache.lease(identity("a"))
+    cache.lease(source("a"))
     assert isinstance(model.resident, Weight)
 
     assert cache.unload(identity("a"))
-    assert cache.lease(identity("a")) is None
+    assert cache.lease(source("a")) is None
     assert not model.resident.is_closed
     cache.release(model)
     assert model.resident.is_closed
@@ -224,7 +237,7 @@ def test_limit_of_models_holds_while_the_next_one_is_loaded(pair: ModelCache) ->
 def test_leased_models_keep_their_places(pair: ModelCache) -> None:
     for name in ("a", "b"):
         load(pair, name)
-        pair.lease(identity(name))
+        pair.lease(source(name))
 
     with pytest.raises(CapacityError, match="2 models"):
         pair.reserve(identity("c"), timeout_s=0)
@@ -267,7 +280,7 @@ class Stubborn(Weight):
 def test_model_that_fails_to_close_frees_its_memory(cache: ModelCache) -> None:
     room = cache.reserve(identity("a"), 80, timeout_s=0)
     artifact = ModelArtifact("memory:", "a", "1", 1)
-    model = LoadedModel(identity("a"), artifact, Stubborn(80))
+    model = LoadedModel(identity("a"), artifact, Stubborn(80), rules=source("a").rules)
     cache.put(model, room)
     cache.release(model)
 
@@ -280,7 +293,7 @@ def test_model_that_fails_to_close_frees_its_memory(cache: ModelCache) -> None:
 def test_model_that_grew_evicts_idle_ones(cache: ModelCache) -> None:
     load(cache, "idle")
     grown = load(cache, "grown")
-    assert cache.lease(identity("grown")) is grown
+    assert cache.lease(source("grown")) is grown
 
     grown.resident = Weight(70)
     cache.measure(grown)

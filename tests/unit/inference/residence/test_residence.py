@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -177,6 +177,18 @@ def test_first_call_loads_the_second_hits(scene: Scene) -> None:
     assert scene.loads == [b"v1"]
 
 
+def test_a_model_is_loaded_anew_when_its_endpoint_has_other_rules(scene: Scene) -> None:
+    scene.ask("m")
+    before = scene.source("m")
+    for after in (replace(before, allow_code=True), replace(before, repository="memory:other")):
+        assert scene.residence.lease_loaded(after) is None
+        with scene.residence.lease(after, window_s=PATIENT_S, patience_s=PATIENT_S) as (_, is_hit):
+            assert not is_hit
+
+        assert scene.residence.lease_loaded(before) is None
+        assert not scene.outcome("m")[1]
+
+
 def test_fifty_first_calls_share_one_fetch_one_load(scene: Scene) -> None:
     answers: list[bytes] = []
     callers = [threading.Thread(target=lambda: answers.append(scene.ask("m"))) for _ in range(50)]
@@ -227,7 +239,7 @@ def test_model_that_is_not_loaded_in_time_is_not_ready(scene: Scene) -> None:
 
 def test_call_does_not_wait_when_the_load_is_known_to_exceed_the_patience(scene: Scene) -> None:
     scene.ask("m")
-    slot = scene.residence._slots.of(scene.source("m").model_id)
+    slot = scene.residence._slots.of(scene.source("m"))
     assert slot.artifact is not None
     slot.last_load = (slot.artifact.tag, 100.0)
     scene.models.unload(scene.source("m").model_id)

@@ -136,7 +136,7 @@ def test_model_deleted_during_its_load_does_not_answer_when_the_repository_is_do
 ) -> None:
     source = scene.source("m")
     with scene.closed_gate():
-        slot = scene.residence._slots.of(source.model_id)
+        slot = scene.residence._slots.of(source)
         scene.residence._revalidate(slot, source)
         scene.residence._ensure_loading(slot, source)
         scene.repository.delete("m")

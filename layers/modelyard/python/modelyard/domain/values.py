@@ -154,6 +154,11 @@ class ModelSource:
         """The id of the model; it is the same for all versions."""
         return ModelId(self.endpoint_name, self.target_model)
 
+    @property
+    def rules(self) -> tuple[str, bool]:
+        """What a loaded model depends on besides its artifact; a new config may change it."""
+        return self.repository, self.allow_code
+
 
 @dataclass(frozen=True, slots=True)
 class ModelId:

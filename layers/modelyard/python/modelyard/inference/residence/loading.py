@@ -177,6 +177,7 @@ class Loader(Generic[R]):
             source.model_id,
             artifact,
             resident,
+            rules=source.rules,
             warnings=warnings,
             files=staged if resident.needs_files else None,
             is_copy=reservation.is_copy,

@@ -10,7 +10,14 @@ from typing import Generic, TypeVar
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.domain.metrics import MODEL_UNLOADING_TIME
 from modelyard.domain.ports import Clock, Metrics, Resident
-from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus, Sample
+from modelyard.domain.values import (
+    ModelArtifact,
+    ModelId,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+    Sample,
+)
 from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.speed import Speed
 
@@ -28,11 +35,16 @@ class LoadedModel(Generic[R]):
         artifact: ModelArtifact,
         resident: R,
         *,
+        rules: tuple[str, bool],
         warnings: tuple[str, ...] = (),
         files: DiskLease | None = None,
         is_copy: bool = False,
     ) -> None:
-        """`is_copy` says that the model belongs to another worker: it gives way to all others."""
+        """`rules` are those of the source by which it was loaded.
+
+        `is_copy` says that the model belongs to another worker: it gives way to all others.
+        """
+        self.rules = rules
         self.is_copy = is_copy
         self.model_id = model_id
         self.artifact = artifact
@@ -99,10 +111,16 @@ class ModelCache(Generic[R]):
         """How many models are loaded, loading or closing."""
         return self._used_places
 
-    def lease(self, model_id: ModelId) -> LoadedModel[R] | None:
-        """Return the loaded model, not evicted until `release`, or None when it is not loaded."""
+    def lease(self, source: ModelSource) -> LoadedModel[R] | None:
+        """Return the loaded model, not evicted until `release`.
+
+        None when it is not loaded, or was loaded by other rules of its endpoint.
+        """
+        model_id = source.model_id
         with self._changed:
             model = self._models.get(model_id)
+            if model is not None and model.rules != source.rules:
+                return None
             if model is not None:
                 self._models.move_to_end(model_id)
                 model.leases += 1

@@ -111,8 +111,8 @@ class Residence(Generic[R]):
 
         The caller has to release it.
         """
-        is_due = self._is_check_due(self._slots.of(source.model_id), source)
-        return None if is_due or not source.keep_loaded else self._models.lease(source.model_id)
+        is_due = self._is_check_due(self._slots.of(source), source)
+        return None if is_due or not source.keep_loaded else self._models.lease(source)
 
     def release(self, model: LoadedModel[R], source: ModelSource) -> None:
         """End a lease. Without `keep_loaded`, the model's last call unloads it."""
@@ -145,12 +145,12 @@ class Residence(Generic[R]):
         self, source: ModelSource, window_s: float, patience_s: float, *, as_copy: bool
     ) -> tuple[LoadedModel[R], bool]:
         started_at = self._clock.monotonic()
-        slot = self._slots.of(source.model_id)
+        slot = self._slots.of(source)
         is_overdue = started_at - slot.checked_at > max(PAUSE_S, 2 * source.revalidate_s)
         self._revalidate(slot, source)
         if is_overdue and self.is_loaded(source.model_id) and (load := slot.load) is not None:
             load.ended.wait(max(0.0, started_at + window_s - self._clock.monotonic()))
-        model = self._models.lease(source.model_id)
+        model = self._models.lease(source)
         if model is not None:
             return model, True
         while model is None:
@@ -158,7 +158,7 @@ class Residence(Generic[R]):
             try:
                 if load is not None:
                     self._wait(load, slot, started_at, window_s, patience_s)
-                model = self._models.lease(source.model_id)
+                model = self._models.lease(source)
             finally:
                 if load is not None:
                     self._leave(load, source)

@@ -8,7 +8,13 @@ from typing import Any
 
 from modelyard.domain.errors import ModelError, ModelyardError, TargetModelNotFoundError
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import ModelArtifact, ModelId, ModelResidence, ModelStatus
+from modelyard.domain.values import (
+    ModelArtifact,
+    ModelId,
+    ModelResidence,
+    ModelSource,
+    ModelStatus,
+)
 from modelyard.inference.residence.model_cache import LoadedModel
 
 FAILURE_TTL_S = 5.0
@@ -58,6 +64,8 @@ class PendingLoad:
 class Slot:
     """What is known of one model besides the loaded copy itself."""
 
+    rules: tuple[str, bool]
+    """Those of the source by which it is known."""
     checking: threading.Lock = field(default_factory=threading.Lock)
     """Held by the one call that asks the repository."""
     artifact: ModelArtifact | None = None
@@ -105,12 +113,16 @@ class Slots:
         self._lock = threading.Lock()
         self._slots: OrderedDict[ModelId, Slot] = OrderedDict()
 
-    def of(self, model_id: ModelId) -> Slot:
-        """Return the slot of a model. A new slot may remove the least recently used idle ones."""
+    def of(self, source: ModelSource) -> Slot:
+        """Return the slot of a model; a new one, if its endpoint has other rules than before.
+
+        A new slot may remove the least recently used idle ones.
+        """
+        model_id = source.model_id
         with self._lock:
             slot = self._slots.get(model_id)
-            if slot is None:
-                slot = self._slots[model_id] = Slot()
+            if slot is None or slot.rules != source.rules:
+                slot = self._slots[model_id] = Slot(source.rules)
                 self._remove_idle()
             self._slots.move_to_end(model_id)
             return slot
