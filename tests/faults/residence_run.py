@@ -176,7 +176,7 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
     real = [(module, module.threading) for module in MODULES if hasattr(module, "threading")]
     for module, _ in real:
         module.threading = fake  # type: ignore[attr-defined]
-    slots.Slot = lambda: make_slot(checking=Lock(run.scheduler))  # type: ignore
+    slots.Slot = lambda rules: make_slot(rules, checking=Lock(run.scheduler))  # type: ignore
     residence.PendingLoad = lambda *facts, **more: make_load(  # type: ignore
         *facts, ended=Event(run.scheduler), **more
     )
