@@ -12,7 +12,6 @@ os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 if shutil.which("node") is None:
     raise RuntimeError("tests/infra need Node 20 or newer on the path: jsii runs the CDK with it")
 
-from infra.app import build_app
 from infra.settings import DeploySettings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +52,8 @@ class Synthesis:
 
 def synthesise(config: Path, folder: Path, **context: Any) -> Synthesis:
     """Write the assembly of a config file into a folder."""
+    from infra.app import build_app  # seconds, and a Node process: only for those who ask
+
     build_app(FLAGS | LOOKED_AT | {"config": str(config)} | context, folder).synth()
     return Synthesis(folder, load_settings(config, {}))
 

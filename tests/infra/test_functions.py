@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from infra.assets import PYTHON
 from infra.settings import load_settings
 from infra.wheels import PYTHON_VERSION
 from modelyard.aws.function_settings import InferenceSettings, RouterSettings, WarmerSettings
@@ -181,6 +180,8 @@ def test_zip_functions_have_the_layers_of_their_packages(plain: Synthesis) -> No
 
 
 def test_all_functions_have_one_python() -> None:
+    from infra.assets import PYTHON  # imports the CDK
+
     dockerfile = (ROOT / "functions/inference/Dockerfile").read_text()
 
     (of_images,) = re.findall(r"lambda/python:(3\.\d+)", dockerfile)

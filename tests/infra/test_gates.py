@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.compliance import reasons_of_data, reasons_of_service
 from infra.settings import load_settings
 from tests.infra.synthesis import PROJECTS, Synthesis, synthesise
 
@@ -31,6 +30,8 @@ def found_by_stack(config: Path, folder: Path) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_finding_has_a_reason_and_every_reason_a_finding(name: str, tmp_path: Path) -> None:
+    from infra.compliance import reasons_of_data, reasons_of_service  # imports the CDK
+
     settings = load_settings(PROJECTS / name, {})
 
     found = found_by_stack(PROJECTS / name, tmp_path)

@@ -1,13 +1,12 @@
 """MLflow models of the flavour python_function: what MLflow's own server answers."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
 import pytest
-from mlflow.models import infer_signature
 
 from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import CodeNotAllowedError, InputRejectedError, PredictionError
@@ -21,18 +20,21 @@ SPLIT = {"columns": ["area", "city"], "data": [[1.5, "Houston"], [2, "Dallas"]]}
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
 
 
-class Prices(mlflow.pyfunc.PythonModel):
-    """Answers the area times `factor`, twice that in Houston."""
-
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        if (model_input["area"] < 0).any():
-            raise ValueError("an area is negative")
-        places = model_input["city"].map({"Houston": 2.0}).fillna(1.0)
-        return (model_input["area"] * places * params["factor"]).to_numpy()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a saved model that answers the area times `factor`, twice that in Houston."""
+    import mlflow.pyfunc  # two seconds, which only the process that runs these tests spends
+    from mlflow.models import infer_signature
+
+    warnings.simplefilter("ignore", UserWarning)  # which importing MLflow has undone
+
+    class Prices(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            if (model_input["area"] < 0).any():
+                raise ValueError("an area is negative")
+            places = model_input["city"].map({"Houston": 2.0}).fillna(1.0)
+            return (model_input["area"] * places * params["factor"]).to_numpy()
+
     path = tmp_path_factory.mktemp("mlflow") / "model"
     signature = infer_signature(FRAME, pd.Series([1.0]), params={"factor": 10.0})
     mlflow.pyfunc.save_model(path, python_model=Prices(), signature=signature, pip_requirements=[])
