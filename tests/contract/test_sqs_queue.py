@@ -10,7 +10,7 @@ import pytest
 from modelyard.aws.dead_letters import SqsDeadLetters
 from modelyard.aws.sqs_queue import DEDUPLICATION_BUCKET_S, SqsQueue
 from modelyard.domain.errors import DependencyError
-from modelyard.domain.values import TargetModel, WarmDelivery, WarmRequest
+from modelyard.domain.values import Delivery, TargetModel, WarmDelivery, WarmRequest
 from modelyard.domain.warm_message import parse_warm_message
 from modelyard.router.warming import RETRY_DELAY_S
 from tests.fakes.clock import FakeClock
@@ -56,7 +56,7 @@ class Scene:
         for message in answer.get("Messages", []):
             attempt = int(message["Attributes"]["ApproximateReceiveCount"])
             request = parse_warm_message(message["Body"])
-            return WarmDelivery(request, message["ReceiptHandle"], attempt)
+            return Delivery(request, message["ReceiptHandle"], attempt)
         return None
 
     def take(self) -> WarmDelivery:

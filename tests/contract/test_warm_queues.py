@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.values import DeadLetter, TargetModel, WarmDelivery, WarmRequest
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.local import sqlite_queue
 from modelyard.local.sqlite_queue import SqliteQueue
 from tests.fakes.clock import FakeClock
@@ -33,7 +34,9 @@ def open_queue(tmp_path: Path, clock: FakeClock):
 
     def open_file() -> SqliteQueue:
         path = tmp_path / "not there yet" / "warm.sqlite3"
-        queue = SqliteQueue(path, clock, visibility_s=VISIBILITY_S, max_attempts=MAX_ATTEMPTS)
+        queue = SqliteQueue(
+            path, clock, WARM_MESSAGES, visibility_s=VISIBILITY_S, max_attempts=MAX_ATTEMPTS
+        )
         opened.append(queue)
         return queue
 

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import DeadLetter, WarmDelivery, WarmRequest
+from modelyard.domain.values import DeadLetter, Delivery, WarmDelivery, WarmRequest
 
 
 @dataclass
@@ -15,7 +15,7 @@ class _Message:
 
 
 class MemoryQueue:
-    """`WarmQueue`, `WarmDeliveries` and `DeadLetters` without a file."""
+    """`WarmQueue`, `Deliveries` and `DeadLetters` without a file."""
 
     def __init__(self, clock: Clock, *, visibility_s: float = 400.0, max_attempts: int = 5) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class MemoryQueue:
         self._max_attempts = max_attempts
         self._receipts = itertools.count(1)
         self._messages: dict[str, _Message] = {}
-        self._dead: list[DeadLetter] = []
+        self._dead: list[DeadLetter[WarmRequest]] = []
 
     def send(self, request: WarmRequest) -> None:
         if request not in self.waiting():
@@ -36,7 +36,7 @@ class MemoryQueue:
             if message.visible_at <= now:
                 message.attempts += 1
                 message.visible_at = now + self._visibility_s
-                return WarmDelivery(message.request, receipt, message.attempts)
+                return Delivery(message.request, receipt, message.attempts)
         return None
 
     def delete(self, delivery: WarmDelivery) -> None:
@@ -49,7 +49,10 @@ class MemoryQueue:
             request = self._messages.pop(delivery.receipt).request
             self._dead.append(DeadLetter(request, self._clock.time()))
 
-    def all(self) -> list[DeadLetter]:
+    def hide(self, delivery: WarmDelivery, hidden_s: float) -> None:
+        self._messages[delivery.receipt].visible_at = self._clock.monotonic() + hidden_s
+
+    def all(self) -> list[DeadLetter[WarmRequest]]:
         return list(self._dead)
 
     def redrive(self) -> int:

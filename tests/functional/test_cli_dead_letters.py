@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from modelyard.cli.main import app
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import TargetModel, WarmRequest
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.local.sqlite_queue import SqliteQueue
 from tests.fakes.clock import FakeClock
 
@@ -22,7 +23,9 @@ def cache_dir(tmp_path: Path) -> str:
     """A cache folder in which two servers have given up one model each."""
     clock = FakeClock()
     for number, endpoint in enumerate(("housing", "churn")):
-        queue = SqliteQueue(tmp_path / f"warm-{number}.sqlite3", clock, max_attempts=1)
+        queue = SqliteQueue(
+            tmp_path / f"warm-{number}.sqlite3", clock, WARM_MESSAGES, max_attempts=1
+        )
         queue.send(WarmRequest(endpoint, TargetModel("m.onnx")))
         delivery = queue.receive()
         assert delivery is not None
@@ -50,7 +53,7 @@ def test_redriven_models_are_on_the_queue_again(cache_dir: str) -> None:
 
     assert result.output == "2 dead letters go back to the warm queue\n"
     assert run("--cache-dir", cache_dir).output == "no dead letters\n"
-    queue = SqliteQueue(Path(cache_dir) / "warm-0.sqlite3", SystemClock())
+    queue = SqliteQueue(Path(cache_dir) / "warm-0.sqlite3", SystemClock(), WARM_MESSAGES)
     delivery = queue.receive()
     queue.close()
     assert delivery is not None

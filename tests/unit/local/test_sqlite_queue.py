@@ -1,4 +1,4 @@
-"""The warm queue's file: damaged, deleted, out of reach, used by many processes."""
+"""A local queue's file: damaged, deleted, out of reach, used by many processes."""
 
 import shutil
 import sqlite3
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.values import TargetModel, WarmRequest
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.local.sqlite_queue import DAMAGED, FILE_PATTERN, SqliteQueue
 from tests.fakes.clock import FakeClock
 from tests.properties import examples
@@ -40,7 +41,7 @@ def all_closed() -> Iterator[None]:
 
 
 def queue_at(path: Path) -> SqliteQueue:
-    _opened.append(SqliteQueue(path, FakeClock()))
+    _opened.append(SqliteQueue(path, FakeClock(), WARM_MESSAGES))
     return _opened[-1]
 
 
@@ -85,7 +86,7 @@ def test_damaged_file_is_set_aside_at_the_start(
     assert received(queue) == [HOUSTON]
     assert path.with_name(path.name + DAMAGED).read_bytes() == content
     assert [item.name for item in path.parent.glob(FILE_PATTERN)] == [path.name]
-    assert [record.message for record in caplog.records] == ["damaged warm queue set aside"]
+    assert [record.message for record in caplog.records] == ["damaged queue set aside"]
     assert caplog.records[0].exc_info is None
 
 
@@ -149,7 +150,7 @@ def test_file_that_cannot_be_opened_is_a_typed_error_until_it_can(
 
     queue.send(HOUSTON)
     assert received(queue) == [HOUSTON]
-    assert [record.message for record in caplog.records] == ["no warm queue"]
+    assert [record.message for record in caplog.records] == ["no queue"]
     assert caplog.records[0].exc_info is None
 
 
@@ -190,6 +191,7 @@ import sys
 from pathlib import Path
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import TargetModel, WarmRequest
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.local.sqlite_queue import SqliteQueue
 
 queue = SqliteQueue(Path(sys.argv[1]), SystemClock())

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
 from modelyard.domain.errors import ConfigurationError, DependencyError
-from modelyard.domain.values import DeadLetter
+from modelyard.domain.values import DeadLetter, WarmRequest
 from modelyard.domain.warm_message import parse_warm_message
 
 HIDDEN_S = 30
@@ -58,7 +58,7 @@ class SqsDeadLetters:
         self._url = queue_url
         self._client = client
 
-    def all(self) -> list[DeadLetter]:
+    def all(self) -> list[DeadLetter[WarmRequest]]:
         """Return the dead letters, oldest first.
 
         SQS has no request that only lists. The messages are received and then shown again; for
@@ -117,7 +117,7 @@ class SqsDeadLetters:
             )
 
 
-def _letter(message: dict[str, Any]) -> DeadLetter:
+def _letter(message: dict[str, Any]) -> DeadLetter[WarmRequest]:
     """Return the dead letter; SQS sets the time when it moves the message to this queue."""
     failed_at = int(message["Attributes"]["SentTimestamp"]) / 1000
     return DeadLetter(parse_warm_message(message["Body"]), failed_at)

@@ -38,7 +38,7 @@ def build_client() -> Any:
 
 
 class SqsQueue:
-    """`WarmQueue` and `WarmDeliveries` over SQS; Lambda receives the messages."""
+    """`WarmQueue` and `Deliveries` over SQS; Lambda receives the messages."""
 
     def __init__(self, url: str, client: Callable[[], Any], clock: Clock) -> None:
         """`client` is called when it is first needed: it takes 0.2 s, which few calls need."""
@@ -87,7 +87,7 @@ class SqsQueue:
                 QueueUrl=self._url, **members
             )
         except (ClientError, BotoCoreError) as error:
-            raise DependencyError(messages.warm_queue_unusable(error)) from error
+            raise DependencyError(messages.queue_unusable("warm", error)) from error
         return answer
 
 

@@ -16,7 +16,7 @@ from modelyard.aws.sqs_queue import SqsQueue
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.system_clock import SystemClock
-from modelyard.domain.values import WarmDelivery
+from modelyard.domain.values import Delivery, WarmDelivery
 from modelyard.domain.warm_message import parse_warm_message
 from modelyard.router.warming import Warmer
 
@@ -58,12 +58,9 @@ class WarmerFunction:
             self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
         except DependencyError as error:  # a second delivery is possible; loading twice is harmless
             logger.warning("message not hidden", extra={"reason": error.message})
-        failure = asyncio.run(self._warmer.warm(delivery))
         try:
-            return self._warmer.settle(delivery, failure)
-        except (
-            DependencyError
-        ) as error:  # it is delivered again, and a loaded model answers quickly
+            return asyncio.run(self._warmer.process(delivery))
+        except DependencyError as error:  # it is delivered again; a loaded model answers quickly
             logger.warning("message not settled", extra={"reason": error.message})
             return False
 
@@ -95,4 +92,4 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
 
 def _delivery(record: Event) -> WarmDelivery:
     attempt = int(record["attributes"]["ApproximateReceiveCount"])
-    return WarmDelivery(parse_warm_message(record["body"]), record["receiptHandle"], attempt)
+    return Delivery(parse_warm_message(record["body"]), record["receiptHandle"], attempt)

@@ -13,7 +13,7 @@ from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from modelyard.domain.ports import DeadLetters
-    from modelyard.domain.values import DeadLetter
+    from modelyard.domain.values import DeadLetter, WarmRequest
 
 
 def dead_letters(
@@ -80,18 +80,20 @@ def _local_queues(cache_dir: Path | None, stack: ExitStack) -> list["DeadLetters
     """Return the queue of every local server that used the cache folder; it may be running."""
     from modelyard.cli.serve import user_cache_dir
     from modelyard.domain.system_clock import SystemClock
+    from modelyard.domain.warm_message import WARM_MESSAGES
     from modelyard.local.sqlite_queue import FILE_PATTERN, SqliteQueue
 
     files = sorted((cache_dir or user_cache_dir()).glob(FILE_PATTERN))
     clock = SystemClock()
-    return [stack.enter_context(closing(SqliteQueue(file, clock, mends=False))) for file in files]
+    queues = (SqliteQueue(file, clock, WARM_MESSAGES, mends=False) for file in files)
+    return [stack.enter_context(closing(queue)) for queue in queues]
 
 
 def _redriven(count: int) -> str:
     return f"{count} dead letters go back to the warm queue" if count else "no dead letters"
 
 
-def _print(letters: list["DeadLetter"]) -> None:
+def _print(letters: list["DeadLetter[WarmRequest]"]) -> None:
     from modelyard.domain.keys import render_moment
 
     if not letters:

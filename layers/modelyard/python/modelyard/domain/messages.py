@@ -27,6 +27,6 @@ def wrong_aws_settings(error: Exception) -> str:
     return f"the AWS settings are wrong: {error}"
 
 
-def warm_queue_unusable(error: Exception) -> str:
-    """Return the message of a DependencyError about the warm queue."""
-    return f"the warm queue cannot be used: {error}"
+def queue_unusable(queue: str, error: Exception) -> str:
+    """Return the message of a DependencyError about the queue of this name."""
+    return f"the {queue} queue cannot be used: {error}"

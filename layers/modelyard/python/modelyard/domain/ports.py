@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from modelyard.domain.values import (
     DeadLetter,
+    Delivery,
     ModelArtifact,
     Payload,
     Prediction,
@@ -13,9 +14,11 @@ from modelyard.domain.values import (
     Signature,
     StoredKey,
     StoredObject,
-    WarmDelivery,
     WarmRequest,
 )
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Clock(Protocol):
@@ -110,24 +113,31 @@ class Predictor(Resident, Protocol):
         ...
 
 
-class WarmQueue(Protocol):
-    """The sending side of a durable queue of warm requests with at-least-once delivery."""
+class MessageQueue(Protocol[T_contra]):
+    """The sending side of a durable queue of requests with at-least-once delivery."""
 
-    def send(self, request: WarmRequest) -> None:
-        """Store a request, unless one for the same model is waiting already."""
+    def send(self, request: T_contra) -> None:
+        """Store a request, unless an equal one is waiting already."""
         ...
 
 
-class WarmDeliveries(Protocol):
-    """The receiving side of the warm queue: what becomes of a message that was delivered."""
+class Deliveries(Protocol[T]):
+    """The receiving side of a queue: what becomes of a message that was delivered."""
 
-    def delete(self, delivery: WarmDelivery) -> None:
+    def delete(self, delivery: Delivery[T]) -> None:
         """Delete the message: its work is done."""
         ...
 
-    def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
+    def retry(self, delivery: Delivery[T], delay_s: float) -> None:
         """Deliver the message again after `delay_s`; after the last attempt it is a dead letter."""
         ...
+
+    def hide(self, delivery: Delivery[T], hidden_s: float) -> None:
+        """Hide the message from other receivers for `hidden_s` from now on."""
+        ...
+
+
+WarmQueue = MessageQueue[WarmRequest]
 
 
 class DeadLetters(Protocol):
@@ -136,7 +146,7 @@ class DeadLetters(Protocol):
     Every method may raise DependencyError: the queue cannot be used.
     """
 
-    def all(self) -> list[DeadLetter]:
+    def all(self) -> list[DeadLetter[WarmRequest]]:
         """Return the dead letters, oldest first."""
         ...
 

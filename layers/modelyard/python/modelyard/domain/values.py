@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Generic, NewType, TypeVar
+
+T = TypeVar("T")
 
 TargetModel = NewType("TargetModel", str)
 """The normalised name of a model, relative to its repository; see `sagemaker.target_model`."""
@@ -238,19 +240,22 @@ class WarmRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class WarmDelivery:
-    """One delivery of a warm message; `attempt` starts at 1."""
+class Delivery(Generic[T]):
+    """One delivery of a message of a queue; `attempt` starts at 1."""
 
-    request: WarmRequest
+    request: T
     receipt: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A warm request that was given up after its last attempt."""
+WarmDelivery = Delivery[WarmRequest]
 
-    request: WarmRequest
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Generic[T]):
+    """A message of a queue that was given up after its last attempt."""
+
+    request: T
     failed_at: float
     """When it was given up, in seconds since the epoch."""
 

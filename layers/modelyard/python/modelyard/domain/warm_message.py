@@ -3,6 +3,7 @@
 import orjson
 
 from modelyard.domain.damage import reading, typed
+from modelyard.domain.message_form import MessageForm
 from modelyard.domain.values import TargetModel, WarmRequest
 
 
@@ -23,3 +24,6 @@ def parse_warm_message(text: str) -> WarmRequest:
         data = orjson.loads(text)
         target_model = TargetModel(typed(data["target_model"], str))
         return WarmRequest(typed(data["endpoint"], str), target_model)
+
+
+WARM_MESSAGES = MessageForm("warm", render_warm_message, parse_warm_message)

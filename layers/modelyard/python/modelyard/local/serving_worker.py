@@ -27,6 +27,7 @@ from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.requests import InferenceBackend
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelStatus
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.inference.assembly import build_service
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.quarantine import Quarantine, RunningModels, open_running
@@ -149,7 +150,7 @@ class ServingWorker:
         router = Router(
             endpoints=endpoints,
             backend_of=backend_of,
-            warm_queue=SqliteQueue(queue_path(options), clock),
+            warm_queue=SqliteQueue(queue_path(options), clock, WARM_MESSAGES),
             metrics=totals,
             clock=clock,
             note_call=None if self._history is None else self._history.note,

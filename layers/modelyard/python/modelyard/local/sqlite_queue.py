@@ -1,4 +1,4 @@
-"""The local warm queue and its dead letters: one SQLite table that survives a restart."""
+"""A local queue and its dead letters: one SQLite table that survives a restart."""
 
 import fcntl
 import hashlib
@@ -8,19 +8,19 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from modelyard.domain import messages
 from modelyard.domain.errors import DependencyError, ModelyardError
+from modelyard.domain.message_form import MessageForm
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import DeadLetter, WarmDelivery, WarmRequest
-from modelyard.domain.warm_message import parse_warm_message, render_warm_message
+from modelyard.domain.values import DeadLetter, Delivery
 from modelyard.local.options import ServeOptions
 
 logger = logging.getLogger(__name__)
 
 FILE_PATTERN = "warm-*.sqlite3"
-"""The names of queue files in a cache folder: one for each set of endpoints."""
+"""The names of warm queues in a cache folder: one for each set of endpoints."""
 MAX_DEAD_LETTERS = 1000
 """How many dead letters are kept; the oldest are deleted first."""
 
@@ -31,6 +31,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _TRIES = 3
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # `visible_at` is in seconds of the monotonic clock, which all processes of a machine share; a
 # message with 0 is visible. Nothing waits by the time of day, which people and programs set.
@@ -48,14 +49,14 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_waiting ON messages (body) WHERE buried = 
 
 
 def queue_path(options: ServeOptions) -> Path:
-    """Return the file of the queue for the endpoints that these options serve."""
+    """Return the file of the warm queue for the endpoints that these options serve."""
     served = "\n".join(f"{item.name} {item.repository}" for item in options.all_endpoints)
     digest = hashlib.blake2b(served.encode(), digest_size=8).hexdigest()
     return options.limits.cache_dir / f"warm-{digest}.sqlite3"
 
 
-class SqliteQueue:
-    """`WarmQueue`, `WarmDeliveries` and `DeadLetters` in one SQLite file.
+class SqliteQueue(Generic[T]):
+    """`MessageQueue`, `Deliveries` and `DeadLetters` in one SQLite file.
 
     A message is a dead letter after `max_attempts` deliveries. Other processes may use the file
     at the same time; only one of them may receive. The file is opened when it is needed: one that
@@ -67,6 +68,7 @@ class SqliteQueue:
         self,
         path: Path,
         clock: Clock,
+        form: MessageForm[T],
         *,
         visibility_s: float = 400.0,
         max_attempts: int = 5,
@@ -76,6 +78,7 @@ class SqliteQueue:
         self._path = path
         self._mends = mends
         self._clock = clock
+        self._form = form
         self._visibility_s = visibility_s
         self._max_attempts = max_attempts
         self._lock = threading.Lock()
@@ -84,15 +87,15 @@ class SqliteQueue:
         self._is_closed = False
         self._is_start = False
 
-    def send(self, request: WarmRequest) -> None:
-        """Store the request unless one for the same model is on the queue already."""
+    def send(self, request: T) -> None:
+        """Store the request unless an equal one is on the queue already."""
         self._run(
             "INSERT OR IGNORE INTO messages (body, visible_at) VALUES (?, ?)",
-            render_warm_message(request),
+            self._form.render(request),
             0.0,
         )
 
-    def receive(self) -> WarmDelivery | None:
+    def receive(self) -> Delivery[T] | None:
         """Return the oldest visible message and hide it from others for the visibility time."""
         self._bury_what_was_tried_too_often()
         now = self._clock.monotonic()
@@ -104,9 +107,9 @@ class SqliteQueue:
             now,
         ):
             identity, body, attempts = rows[0]
-            request = _parsed(body)
+            request = self._parsed(body)
             if request is not None:
-                return WarmDelivery(request, str(identity), attempts)
+                return Delivery(request, str(identity), attempts)
             self._run("DELETE FROM messages WHERE id = ?", identity)
         return None
 
@@ -122,11 +125,11 @@ class SqliteQueue:
         if buried:
             self._delete_oldest_dead_letters()
 
-    def delete(self, delivery: WarmDelivery) -> None:
+    def delete(self, delivery: Delivery[T]) -> None:
         """Delete the message: its work is done."""
         self._run("DELETE FROM messages WHERE id = ?", int(delivery.receipt))
 
-    def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
+    def retry(self, delivery: Delivery[T], delay_s: float) -> None:
         """Deliver the message again after `delay_s`; after the last attempt it is a dead letter."""
         rows = self._run(
             "UPDATE messages SET buried = attempts >= ?,"
@@ -141,12 +144,20 @@ class SqliteQueue:
         if rows == [(1,)]:
             self._delete_oldest_dead_letters()
 
-    def all(self) -> list[DeadLetter]:
+    def hide(self, delivery: Delivery[T], hidden_s: float) -> None:
+        """Hide the message from other receivers for `hidden_s` from now on."""
+        self._run(
+            "UPDATE messages SET visible_at = ? WHERE id = ? AND buried = 0",
+            self._clock.monotonic() + hidden_s,
+            int(delivery.receipt),
+        )
+
+    def all(self) -> list[DeadLetter[T]]:
         """Return the dead letters, oldest first."""
         rows = self._run(
             "SELECT body, visible_at FROM messages WHERE buried = 1 ORDER BY visible_at, id"
         )
-        letters = ((_parsed(body), failed_at) for body, failed_at in rows)
+        letters = ((self._parsed(body), failed_at) for body, failed_at in rows)
         return [DeadLetter(request, failed_at) for request, failed_at in letters if request]
 
     def redrive(self) -> int:
@@ -165,7 +176,7 @@ class SqliteQueue:
         try:
             self._run("SELECT 1")
         except DependencyError as error:
-            logger.warning("no warm queue", extra={"reason": error.message})
+            logger.warning("no queue", extra={"queue": self._form.queue, "reason": error.message})
 
     def close(self) -> None:
         """Close the file. Every later use is a DependencyError."""
@@ -195,7 +206,7 @@ class SqliteQueue:
             db.execute("DELETE FROM messages WHERE buried = 1")
         return count
 
-    def _with_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _with_file(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Return what `work` returns; a damaged file is set aside, and a new one used.
 
         Raises:
@@ -209,7 +220,8 @@ class SqliteQueue:
                     self._disconnect()
                     is_away = self._mends and _code(error) in _DAMAGE and self._set_aside()
                     if self._is_closed or not tries_left or not is_away:
-                        raise DependencyError(messages.warm_queue_unusable(error)) from error
+                        text = messages.queue_unusable(self._form.queue, error)
+                        raise DependencyError(text) from error
             raise AssertionError("the last try returns or raises")
 
     def _connection(self) -> sqlite3.Connection:
@@ -249,12 +261,20 @@ class SqliteQueue:
                     for suffix in ("-wal", "-shm"):
                         Path(f"{self._path}{suffix}").unlink(missing_ok=True)
                     self._path.replace(f"{self._path}{DAMAGED}")
-                    logger.error("damaged warm queue set aside", extra={"file": self._path.name})
+                    logger.error("damaged queue set aside", extra={"file": self._path.name})
         except FileNotFoundError:
             return True
         except OSError:
             return False
         return True
+
+    def _parsed(self, body: object) -> T | None:
+        """Return the request of a message, or None for a body that is damaged."""
+        try:
+            return self._form.parse(str(body))
+        except ModelyardError:
+            logger.warning("damaged message", extra={"queue": self._form.queue})
+            return None
 
     def _is_damaged(self) -> bool:
         try:
@@ -265,15 +285,6 @@ class SqliteQueue:
         except sqlite3.Error as error:
             return _code(error) in _DAMAGE
         return rows != [("ok",)]
-
-
-def _parsed(body: object) -> WarmRequest | None:
-    """Return the request of a message, or None for a body that is damaged."""
-    try:
-        return parse_warm_message(str(body))
-    except ModelyardError:
-        logger.warning("damaged warm message")
-        return None
 
 
 def _code(error: Exception) -> int | None:

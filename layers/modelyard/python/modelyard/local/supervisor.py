@@ -17,6 +17,7 @@ from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import ConfigurationError, ModelCrashedError, ModelyardError
 from modelyard.domain.requests import DescribeApi, InferenceBackend
 from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.inference.quarantine import Quarantine, take_running
 from modelyard.local.backends import ApiProcess, RemoteWorkers
 from modelyard.local.envelopes.remote import RemoteProcess
@@ -28,8 +29,8 @@ from modelyard.local.options import ServedApi, labelled
 from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
 from modelyard.local.processes.health import Health
 from modelyard.local.prometheus_metrics import ProcessTotals
+from modelyard.local.queue_poller import QueuePoller
 from modelyard.local.sqlite_queue import SqliteQueue, queue_path
-from modelyard.local.warm_poller import WarmPoller
 from modelyard.router.warming import Warmer
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Supervisor:
         """Load the models of the warm queue, in the workers."""
         clock, layout = SystemClock(), self._layout
         totals = ProcessTotals(layout.folder, SUPERVISOR, layout.endpoint_names)
-        with closing(SqliteQueue(queue_path(self._options), clock)) as queue:
+        with closing(SqliteQueue(queue_path(self._options), clock, WARM_MESSAGES)) as queue:
             queue.release_all()
             warmer = Warmer(
                 endpoints=self._endpoints,
@@ -129,7 +130,7 @@ class Supervisor:
                 queue=queue,
                 metrics=totals,
             )
-            async with _in_background(WarmPoller(queue, warmer).run()):
+            async with _in_background(QueuePoller(queue, warmer.process).run()):
                 yield
 
     async def _made_classes(self) -> None:

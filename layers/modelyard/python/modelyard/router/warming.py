@@ -1,13 +1,15 @@
 """Load the models of warm messages, each on the shard that serves it."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 from modelyard.domain.endpoints import EndpointTable
 from modelyard.domain.errors import InvalidRequestError, ModelyardError
-from modelyard.domain.ports import Metrics, WarmDeliveries
+from modelyard.domain.messages import INTERNAL_ERROR
+from modelyard.domain.ports import Deliveries, Metrics
 from modelyard.domain.requests import InferenceBackend, Load
-from modelyard.domain.values import WarmDelivery
+from modelyard.domain.values import WarmDelivery, WarmRequest
 from modelyard.router.rendezvous import rank_shards
 
 logger = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ class Warmer:
         *,
         endpoints: EndpointTable,
         backend_of: Callable[[str], InferenceBackend],
-        queue: WarmDeliveries,
+        queue: Deliveries[WarmRequest],
         metrics: Metrics,
         window_of: Callable[[str], float] = lambda _: LOAD_WINDOW_S,
     ) -> None:
@@ -35,9 +37,20 @@ class Warmer:
         self._backend_of = backend_of
         self._queue = queue
 
-    async def warm(self, delivery: WarmDelivery) -> ModelyardError | None:
-        """Load the model; return the error if that failed. Call `settle` with the result."""
-        request = delivery.request
+    async def process(self, delivery: WarmDelivery) -> bool:
+        """Load the model; delete the message or retry it. Return whether it was deleted.
+
+        Raises:
+            DependencyError: the queue cannot be used; the message is delivered again.
+        """
+        try:
+            error = await self._load(delivery.request)
+        except Exception:
+            logger.exception("warming failed", extra={"target": delivery.request.target_model})
+            error = ModelyardError(INTERNAL_ERROR)
+        return await asyncio.to_thread(self._settle, delivery, error)
+
+    async def _load(self, request: WarmRequest) -> ModelyardError | None:
         try:
             source = self._endpoints.find(request.endpoint_name).source(request.target_model)
             backend = self._backend_of(source.endpoint_name)
@@ -51,7 +64,7 @@ class Warmer:
         self._metrics.record(*answer.samples)
         return answer.error
 
-    def settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
+    def _settle(self, delivery: WarmDelivery, error: ModelyardError | None) -> bool:
         """Delete a message if its model was loaded or can never be loaded; else retry it later.
 
         Return whether the message was deleted.
