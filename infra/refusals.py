@@ -89,6 +89,8 @@ def _of_endpoint(config: EndpointConfig) -> Iterator[str]:
             f"sync_window: found {window_s:g} s; allowed: up to {MAX_WINDOW_S:g} s, because API"
             " Gateway closes a request after 29 s"
         )
+    if config.endpoint.async_places is not None:
+        yield "async_invocations: allowed: null, because functions do not have them yet"
     if config.compute is not None:
         yield from _of_compute(config.compute)
     if config.project is None:

@@ -71,12 +71,14 @@ def serving(folder: Path) -> Iterator[Guarded]:
         path = folder / "models" / f"{name}.tar.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(artifacts.script(SHOW_ATTRIBUTES))
+    (folder / "results").mkdir()
     (folder / "predictor.py").write_text(textwrap.dedent(SHOW_HEADERS))
     housing = {
         "name": "housing",
         "kind": "MultiModelEndpoint",
         "models": {"path": "models", "allow_code": True},
         "access": RULES,
+        "async_invocations": {"output": "results"},
     }
     api = {
         "name": "headers",

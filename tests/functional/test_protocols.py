@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+from modelyard.sagemaker.async_invocations import MAX_ASYNC_BODY_BYTES
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
 from tests.functional import artifacts
 from tests.functional.guarded import WRONG, Guarded
@@ -36,6 +37,7 @@ class Protocol:
     too_large: int = 413
     message: str = "error"
     """The member of an error that has its message."""
+    max_body_bytes: int = MAX_BODY_BYTES
 
     def call(
         self,
@@ -143,6 +145,20 @@ PROTOCOLS = [
         }.items()
     ),
 ]
+ASYNCHRONOUS = Protocol(
+    "InvokeEndpointAsync",
+    "/async-invocations",
+    {"x-amzn-sagemaker-custom-attributes": "modelyard.target_model={model}"},
+    artifacts.ROW,
+    lambda response: response.headers["x-amzn-sagemaker-outputlocation"],
+    unknown_model=202,
+    too_large=400,
+    message="Message",
+    max_body_bytes=MAX_ASYNC_BODY_BYTES,
+)
+over_each_door = pytest.mark.parametrize(
+    "protocol", [*PROTOCOLS, ASYNCHRONOUS], ids=lambda one: one.name
+)
 over_each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.name)
 guarded_locally = pytest.mark.local_door("its keys are in a folder, those of functions in SSM")
 
@@ -212,14 +228,14 @@ def test_errors_have_their_status(served: Served, protocol: Protocol) -> None:
 
 
 @pytest.mark.local_door("Lambda's own limit of an event is lower")
-@over_each_protocol
+@over_each_door
 def test_a_body_has_the_same_limit(served: Served, protocol: Protocol) -> None:
     response = protocol.call(
-        served.server.http, served.good_model, body=b" " * (MAX_BODY_BYTES + 1)
+        served.server.http, served.good_model, body=b" " * (protocol.max_body_bytes + 1)
     )
 
     assert response.status_code == protocol.too_large
-    assert str(MAX_BODY_BYTES) in protocol.error(response)
+    assert str(protocol.max_body_bytes) in protocol.error(response)
 
 
 def spellings(name: str) -> list[str]:
@@ -228,7 +244,7 @@ def spellings(name: str) -> list[str]:
 
 
 @guarded_locally
-@over_each_protocol
+@over_each_door
 def test_a_key_is_needed(guarded: Guarded, protocol: Protocol) -> None:
     for key in (None, WRONG, "myk_nonsense"):
         response = protocol.call(
@@ -240,13 +256,13 @@ def test_a_key_is_needed(guarded: Guarded, protocol: Protocol) -> None:
 
 
 @guarded_locally
-@over_each_protocol
+@over_each_door
 def test_rules_hold_under_any_spelling(guarded: Guarded, protocol: Protocol) -> None:
     def status(model: str, key: str) -> int:
         found = protocol.call(guarded.server.http, model, endpoint="housing", key=key)
         return found.status_code
 
-    plain = protocol.name == "InvokeEndpoint"  # its header is not decoded
+    plain = "{model}" not in protocol.path  # a header is not decoded
     for model in ("company_b/one.tar.gz", "company_a/secret.tar.gz", "company_b/nothing"):
         for spelled in [model, f"/{model}"] if plain else spellings(model):
             assert status(spelled, guarded.tenant_key) == 403

@@ -7,14 +7,6 @@ from tests.functional.served import Served
 from tests.serving import body
 
 
-def test_async_invocations_are_refused_with_a_type(served: Served) -> None:
-    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
-        served.sdk.invoke_endpoint_async(EndpointName="safe", InputLocation="s3://bucket/input")
-
-    message = caught.value.response["Message"]
-    assert message == "Endpoint safe does not support async-invocations: call invocations instead."
-
-
 def test_response_streams_are_refused_with_a_type(served: Served) -> None:
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
         served.sdk.invoke_endpoint_with_response_stream(EndpointName="safe", Body=b"1,2")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from modelyard.domain.endpoints import AccessRule, Endpoint, SplitTarget, Splitter
+from modelyard.domain.endpoints import AccessRule, AsyncPlaces, Endpoint, SplitTarget, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
         AccessRule(rule["principal"], tuple(rule["allow"]), tuple(rule["deny"]))
         for rule in item["access"]
     )
-    return Endpoint(**(item | {"access": tuple(rules)}))
+    places = item["async_places"]
+    if places is not None:
+        places = AsyncPlaces(**(places | {"inputs": tuple(places["inputs"])}))
+    return Endpoint(**(item | {"access": tuple(rules), "async_places": places}))
 
 
 def _splitter(item: dict[str, Any]) -> Splitter:

@@ -13,6 +13,11 @@ from modelyard.domain.errors import ConfigurationError
 
 DEFAULT_PROFILE = "default"
 _OVERLAY = Path("sagemaker-runtime/2017-05-13/service-2.sdk-extras.json")
+_TARGET_MODEL = {
+    "shape": "TargetModelHeader",
+    "location": "header",
+    "locationName": "X-Amzn-SageMaker-Target-Model",
+}
 _EXTRAS = {
     "version": 1.0,
     "merge": {
@@ -30,15 +35,8 @@ _EXTRAS = {
                     }
                 }
             },
-            "InvokeEndpointWithResponseStreamInput": {
-                "members": {
-                    "TargetModel": {
-                        "shape": "TargetModelHeader",
-                        "location": "header",
-                        "locationName": "X-Amzn-SageMaker-Target-Model",
-                    }
-                }
-            },
+            "InvokeEndpointAsyncInput": {"members": {"TargetModel": _TARGET_MODEL}},
+            "InvokeEndpointWithResponseStreamInput": {"members": {"TargetModel": _TARGET_MODEL}},
         },
     },
 }

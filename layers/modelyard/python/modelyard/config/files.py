@@ -15,12 +15,13 @@ from modelyard.config.cortex.splitter import TrafficSplitter
 from modelyard.config.endpoint_config import Config, EndpointConfig, RequestedCompute, found
 from modelyard.config.schema import (
     Access,
+    AsyncInvocations,
     Compute,
     Deployment,
     MultiModelEndpoint,
     validated,
 )
-from modelyard.domain.endpoints import AccessRule, Endpoint, Splitter
+from modelyard.domain.endpoints import AccessRule, AsyncPlaces, Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.suggestions import did_you_mean
 
@@ -247,9 +248,16 @@ def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
             not_ready_status=None if status == "auto" else status,
             access=tuple(map(_access_rule, resource.access or ())),
             components=resource.components,
+            async_places=_async_places(resource.async_invocations),
         ),
         compute=_compute(resource.compute),
     )
+
+
+def _async_places(section: AsyncInvocations | None) -> AsyncPlaces | None:
+    if section is None:
+        return None
+    return AsyncPlaces(section.output, section.failure or section.output, tuple(section.inputs))
 
 
 def _access_rule(rule: Access) -> AccessRule:

@@ -61,6 +61,7 @@ def _name(name: str) -> str:
 
 
 _Duration = Annotated[float, _by(parse_duration), Field(description=DURATION_FORMS)]
+_Place = Annotated[str, AfterValidator(_locate)]
 _Size = Annotated[int, _by(parse_size), Field(description=SIZE_FORMS)]
 
 
@@ -73,7 +74,7 @@ class Section(BaseModel):
 class Models(Section):
     """Where the models are and how they are loaded."""
 
-    path: Annotated[str, AfterValidator(_locate)] = Field(description=PATH_FORMS)
+    path: _Place = Field(description=PATH_FORMS)
     allow_code: StrictBool = Field(default=False, description="true or false")
     revalidate: _Duration = 10.0
     caching: Literal["Enabled", "Disabled"] = Field("Enabled", description="Enabled or Disabled")
@@ -107,6 +108,14 @@ class Compute(Section):
     )
 
 
+class AsyncInvocations(Section):
+    """Where asynchronous invocations read their input and write their results."""
+
+    output: _Place = Field(description=PATH_FORMS)
+    failure: _Place | None = Field(default=None, description=PATH_FORMS)
+    inputs: list[_Place] = Field(default=[], description=f"a list; each is {PATH_FORMS}")
+
+
 _Glob = Annotated[StrictStr, Field(min_length=1)]
 _GLOBS = "a list of texts, in which * is any run of characters and ? any one"
 
@@ -132,6 +141,9 @@ class MultiModelEndpoint(Section):
         Annotated[StrictStr, AfterValidator(_component)],
         Annotated[StrictStr, AfterValidator(_target)],
     ] = Field(default={}, description="a mapping of names of inference components to models")
+    async_invocations: AsyncInvocations | None = Field(
+        default=None, description="null, or a mapping with output, failure, inputs"
+    )
     access: list[Access] | None = Field(
         default=None, min_length=1, description="null, or a list of one rule or more"
     )

@@ -51,6 +51,16 @@ class ServerLocation:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AsyncPlaces:
+    """Where asynchronous invocations read and write; each place is a URI ending in `/`."""
+
+    output: str
+    failure: str
+    inputs: tuple[str, ...] = ()
+    """The places of objects that callers may name as input."""
+
+
 VARIANT = "AllTraffic"
 """The only production variant of an endpoint, with SageMaker's usual name."""
 
@@ -73,9 +83,10 @@ class Endpoint:
     """Path of a Cortex API, with its leading slash; None for a multi-model endpoint."""
     access: tuple[AccessRule, ...] = ()
     """Who may call which models; without rules, every authenticated caller may call all models."""
-
     components: Mapping[str, str] = field(default_factory=dict)
     """Names of SageMaker's inference components, each with the target model that it stands for."""
+    async_places: AsyncPlaces | None = None
+    """None if the endpoint takes no asynchronous invocations."""
 
     @property
     def is_api(self) -> bool:

@@ -45,13 +45,16 @@ from modelyard.local.options import ServeOptions
 from modelyard.local.processes.health import Health
 from modelyard.local.processes.pulse import Pulse
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
+from modelyard.local.queue_poller import QueuePoller
 from modelyard.local.server_facts import FactsOfServer
 from modelyard.local.serving_workers import ServingWorkers
-from modelyard.local.sqlite_queue import SqliteQueue, queue_path
+from modelyard.local.sqlite_queue import SqliteQueue, open_async_queue, queue_path
 from modelyard.local.threads import CallThreads
 from modelyard.page.history import CallHistory
 from modelyard.page.status_page import StatusPage
+from modelyard.repositories.objects import Objects
 from modelyard.repositories.opening import open_repository
+from modelyard.router.async_calls import AsyncInvoker
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_site
@@ -73,6 +76,8 @@ SWITCH_INTERVAL_S = 0.001
 """
 HISTORY_EVERY_S = 2.0
 """How old the page's counts of another worker's calls may be."""
+ASYNC_CONFIG_EVERY_S = 2.0
+"""How soon asynchronous invocations are made that a new config allows."""
 MAX_REQUEST_BYTES = 512 << 20
 """Bytes of request bodies in the memory of all workers together; more are refused."""
 
@@ -100,6 +105,7 @@ class ServingWorker:
         running = RunningModels(open_running(layout.running_file(name)))
         loading = GuestLoading(settings.memory_bytes, quarantine.holds, running)
         self._service = build_service(settings, loading)
+        self._async_queue = open_async_queue(layout.options, self._clock)
         self._health = Health.open(layout.health_file, layout.names)
         has_page = layout.options.has_page
         self._history = CallHistory(layout.folder, name, self._clock.time) if has_page else None
@@ -110,7 +116,7 @@ class ServingWorker:
         pulse = Pulse(heartbeats, self._clock)
         threads = CallThreads(options.limits.max_in_flight)
         backend = self._workers(threads, pulse)
-        catalog, site = self._site(backend)
+        catalog, router, site = self._site(backend)
         envelopes = EnvelopeServer(backend.respond, backend.respond_now)
         accepting = await envelopes.listen(listener)
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
@@ -124,6 +130,7 @@ class ServingWorker:
         )
         receiver.start()
         telling = asyncio.create_task(self._tell_history())
+        async_calls = asyncio.create_task(self._process_async_calls(router))
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
@@ -133,6 +140,7 @@ class ServingWorker:
         accepting.close()
         limiting.cancel()
         telling.cancel()
+        async_calls.cancel()
         await connections.drain(options.grace_s)
         await envelopes.finish(options.grace_s)
 
@@ -142,7 +150,20 @@ class ServingWorker:
             await asyncio.sleep(HISTORY_EVERY_S)
             self._history.write()
 
-    def _site(self, workers: ServingWorkers) -> tuple[Catalog, WebSite]:
+    async def _process_async_calls(self, router: Router) -> None:
+        """Make the asynchronous invocations on the queue, as soon as an endpoint takes some."""
+        while not any(endpoint.async_places for endpoint in self._endpoints):
+            await asyncio.sleep(ASYNC_CONFIG_EVERY_S)
+        invoker = AsyncInvoker(
+            router=router,
+            queue=self._async_queue,
+            objects=Objects(),
+            location=ServerLocation(),
+            clock=self._clock,
+        )
+        await QueuePoller(self._async_queue, invoker.process).run()
+
+    def _site(self, workers: ServingWorkers) -> tuple[Catalog, Router, WebSite]:
         options, clock, layout = self._layout.options, self._clock, self._layout
         endpoints = self._endpoints
         totals = ProcessTotals(layout.folder, self._name, layout.endpoint_names)
@@ -171,8 +192,9 @@ class ServingWorker:
             self._health.missing,
             options.origins,
             self._pages(router, catalog, totals),
+            self._async_queue,
         )
-        return catalog, site
+        return catalog, router, site
 
     def _pages(self, router: Router, catalog: Catalog, totals: ProcessTotals) -> Sequence[Route]:
         if self._history is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from modelyard.domain import messages
+from modelyard.domain.async_call import ASYNC_CALLS, HIDDEN_S, AsyncCall
 from modelyard.domain.errors import DependencyError, ModelyardError
 from modelyard.domain.message_form import MessageForm
 from modelyard.domain.ports import Clock
@@ -298,3 +299,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def open_async_queue(options: ServeOptions, clock: Clock) -> SqliteQueue[AsyncCall]:
+    """Return the queue of asynchronous invocations, one for all servers with this cache folder.
+
+    Unlike warm messages, they must be found again after the config has changed. Calls end by
+    themselves when they expire, so the number of attempts is only a last limit.
+    """
+    path = options.limits.cache_dir / "async.sqlite3"
+    return SqliteQueue(path, clock, ASYNC_CALLS, visibility_s=HIDDEN_S, max_attempts=1000)

@@ -30,7 +30,7 @@ from modelyard.local.processes.child_process import ChildCommand, ChildProcess, 
 from modelyard.local.processes.health import Health
 from modelyard.local.prometheus_metrics import ProcessTotals
 from modelyard.local.queue_poller import QueuePoller
-from modelyard.local.sqlite_queue import SqliteQueue, queue_path
+from modelyard.local.sqlite_queue import SqliteQueue, open_async_queue, queue_path
 from modelyard.router.warming import Warmer
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Supervisor:
             ConfigurationError: the constructor of an API's class fails, or the port is taken.
         """
         stopping = self._stopping
+        self._release_async_calls()
         async with self._children(), self._warming():
             await self._made_classes()
             await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
@@ -116,6 +117,12 @@ class Supervisor:
             await asyncio.gather(*(worker.stop(grace_s) for worker in self._workers))
             await asyncio.gather(*(api.stop(grace_s) for api in self._apis))
             self._acceptor.close()
+
+    def _release_async_calls(self) -> None:
+        """Let the workers receive the calls that the last run of the server did not end."""
+        if any(endpoint.async_places for endpoint in self._endpoints):
+            with closing(open_async_queue(self._options, SystemClock())) as queue:
+                queue.release_all()
 
     @asynccontextmanager
     async def _warming(self) -> AsyncIterator[None]:

@@ -94,8 +94,8 @@ class Router:
             raise answer.error
         return answer.prediction
 
-    async def invoke(self, invocation: Invocation) -> Prediction:
-        """Return the model's prediction.
+    async def invoke(self, invocation: Invocation, timeout_s: float | None = None) -> Prediction:
+        """Return the model's prediction, within `timeout_s` if it is given.
 
         Raises:
             UnknownEndpointError: no endpoint has this name.
@@ -104,8 +104,9 @@ class Router:
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
-        request = _invoke(endpoint, invocation)
-        answer = await self._call(request.source, request, answer_timeout_s(request.window_s))
+        request = _invoke(endpoint, invocation, timeout_s)
+        limit_s = timeout_s or answer_timeout_s(request.window_s)
+        answer = await self._call(request.source, request, limit_s)
         self._note(invocation, answer, started_at)
         await self._raise_error(request.source, answer)
         assert answer.prediction is not None
@@ -247,9 +248,9 @@ class Router:
         )
 
 
-def _invoke(endpoint: Endpoint, invocation: Invocation) -> Invoke:
+def _invoke(endpoint: Endpoint, invocation: Invocation, window_s: float | None = None) -> Invoke:
     source = endpoint.source(invocation.target_model)
-    window_s = endpoint.sync_window_s
+    window_s = window_s or endpoint.sync_window_s
     patience_s = window_s * invocation.retry.attempts_left
     return Invoke(source, invocation.payload, window_s, patience_s, invocation.request_id)
 

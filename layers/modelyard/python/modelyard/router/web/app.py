@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.domain.endpoints import EndpointTable, ServerLocation, Splitter
 from modelyard.domain.messages import INTERNAL_ERROR
+from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
+from modelyard.router.web.async_invoking import AsyncInvocations, AsyncQueue
 from modelyard.router.web.authentication import (
     AnonymousAuthenticator,
     Authentication,
@@ -59,13 +61,18 @@ def create_app(
     authenticator: Authenticator | None = None,
     splitters: Sequence[Splitter] = (),
     missing: Callable[[], Sequence[str]] = tuple,
+    async_queue: AsyncQueue | None = None,
 ) -> ASGIApp:
     """Return the ASGI application. Without an authenticator it accepts every caller.
+
+    Without `async_queue` it refuses asynchronous invocations.
 
     `missing` returns the names of processes that do not run: `/ping` then answers 503.
     """
     calls = _model_calls(router, catalog, location, splitters)
-    app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
+    app = _application(
+        calls, router, catalog, render_metrics, location, splitters, missing, async_queue
+    )
     fast_path = ModelCallsFastPath(app, calls)
     return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
 
@@ -80,6 +87,7 @@ def create_site(
     missing: Callable[[], Sequence[str]] = tuple,
     origins: Sequence[str] = (),
     pages: Sequence[Route] = (),
+    async_queue: AsyncQueue | None = None,
 ) -> WebSite:
     """Return the same application for a server that reads requests as a whole.
 
@@ -87,7 +95,9 @@ def create_site(
     are the routes of the page for browsers.
     """
     calls = _model_calls(router, catalog, location, splitters)
-    app = _application(calls, router, catalog, render_metrics, location, splitters, missing)
+    app = _application(
+        calls, router, catalog, render_metrics, location, splitters, missing, async_queue
+    )
     app.router.routes += pages  # the routes of Cortex APIs come first
     api_paths = _api_paths(router, splitters)
     allowed = CrossOrigin(frozenset(origins))
@@ -115,6 +125,7 @@ def _application(
     location: ServerLocation,
     splitters: Sequence[Splitter],
     missing: Callable[[], Sequence[str]],
+    async_queue: AsyncQueue | None,
 ) -> Starlette:
     """Return the application for authenticated requests.
 
@@ -123,7 +134,7 @@ def _application(
     open_inference = OpenInferenceRoutes(router, catalog, missing)
     described: Routes = (
         *(("POST", path, ModelCallsApp(calls).respond) for path in calls.paths),
-        *_management_routes(router, catalog, location),
+        *_management_routes(router, catalog, location, async_queue),
         *open_inference.routes,
         *TensorFlowServingRoutes(router, catalog).routes,
     )
@@ -162,14 +173,17 @@ def _application(
     return app
 
 
-def _management_routes(router: Router, catalog: Catalog, location: ServerLocation) -> Routes:
+def _management_routes(
+    router: Router, catalog: Catalog, location: ServerLocation, async_queue: AsyncQueue | None
+) -> Routes:
     refusing = UnsupportedInvocations(location)
+    accepting = AsyncInvocations(router, catalog, async_queue, location, SystemClock())
     managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
     models = "/endpoints/{endpoint}/models"  # no slash: names of models may contain `/models/`
     one_model = f"{models}/{{model:path}}"
     return (
-        ("POST", f"{endpoint}/async-invocations", refusing.refuse),
+        ("POST", f"{endpoint}/async-invocations", accepting.accept),
         ("POST", f"{endpoint}/invocations-response-stream", refusing.refuse),
         ("GET", "/endpoints", managing.list_endpoints),
         ("GET", models, managing.guarded(managing.list_models)),

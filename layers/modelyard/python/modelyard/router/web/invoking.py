@@ -56,13 +56,13 @@ class InvokeEndpointRoute:
 
 
 class UnsupportedInvocations:
-    """Refuses InvokeEndpointAsync and InvokeEndpointWithResponseStream."""
+    """Refuses InvokeEndpointWithResponseStream."""
 
     def __init__(self, location: ServerLocation) -> None:
         self._location = location
 
     async def refuse(self, request: Request) -> HttpResponse:
-        """Return the error for one of them."""
+        """Return the error."""
         name, operation = request.path_params["endpoint"], request.url.path.rsplit("/", 1)[1]
         error: ModelyardError = UnsupportedOperationError(
             f"Endpoint {name} does not support {operation}: call invocations instead."

@@ -76,6 +76,7 @@ SCHEMAS: Mapping[str, Json] = {
         detail={"type": ["string", "null"]},
     ),
     "ModelPage": _object("models", models=_list(_ref("Model")), nextPageToken=_TEXT),
+    "Accepted": _object("InferenceId", InferenceId=_TEXT),
     "LoadModel": _object("model_name", model_name=_TEXT),
     "Done": _object("status", status=_TEXT),
     "Error": _object("error", error=_TEXT),
@@ -212,8 +213,25 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
     ),
     ("POST", f"{_ENDPOINT}/async-invocations"): _told(
         _TAG_SAGEMAKER,
-        "InvokeEndpointAsync: not supported",
-        _UNSUPPORTED,
+        "InvokeEndpointAsync: put a call on the queue; its result becomes an object",
+        {"202": {"description": "the call is on the queue", **_json("Accepted")}}
+        | {
+            status: {"description": _WORDS[int(status)], **_json("TypedError")}
+            for status in ("400", "403", "404", "405", "530")
+        },
+        body=_content(_BYTES, "*/*"),
+        parameters=(
+            _header("X-Amzn-SageMaker-Target-Model", "the model; or in CustomAttributes"),
+            _header("X-Amzn-SageMaker-Custom-Attributes", "modelyard.target_model=MODEL"),
+            _header("X-Amzn-SageMaker-Content-Type", "the type of the body or of the object"),
+            _header("X-Amzn-SageMaker-Accept", "the wanted type of the prediction"),
+            _header("X-Amzn-SageMaker-InputLocation", "the object with the body"),
+            _header("X-Amzn-SageMaker-Inference-Id", "returned; made if it is missing"),
+            _header("X-Amzn-SageMaker-RequestTTLSeconds", "from 60 to 21600, which is the default"),
+            _header("X-Amzn-SageMaker-InvocationTimeoutSeconds", "from 1 to 3600; 900"),
+            _header("X-Amzn-SageMaker-S3OutputPathExtension", "a folder below that of the output"),
+            _header("X-Amzn-SageMaker-Filename", "the name of the object of the output"),
+        ),
     ),
     ("POST", f"{_ENDPOINT}/invocations-response-stream"): _told(
         _TAG_SAGEMAKER,

@@ -1,0 +1,144 @@
+"""Parse the requests of SageMaker's InvokeEndpointAsync, and render its response."""
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+import orjson
+
+from modelyard.domain.async_call import AsyncCall
+from modelyard.domain.endpoints import AsyncPlaces, Endpoint
+from modelyard.domain.errors import InvalidRequestError, UnsupportedOperationError
+from modelyard.domain.values import HttpResponse
+from modelyard.sagemaker import constraints
+from modelyard.sagemaker.constraints import Constraint, violation
+from modelyard.sagemaker.invocations import parse_invocation
+
+MAX_ASYNC_BODY_BYTES = 128_000
+_PREFIX = "x-amzn-sagemaker-"
+_TARGET = "modelyard.target_model="
+"""Names the model in CustomAttributes: InvokeEndpointAsync itself has no TargetModel."""
+_LONGEST_WAIT_S = 21_600
+_TIMEOUT_S = 900
+_INPUT_LOCATION = Constraint("inputLocation", 1024, r"(?:s3|file)://[!-~]+")
+_EXTENSION = Constraint("s3OutputPathExtension", 512, r"(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+")
+_FILENAME = Constraint("filename", 32, r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+
+
+def parse_async_call(
+    endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, request_id: str, now: float
+) -> AsyncCall:
+    """Return the validated call. Names in `headers` must be in lower case.
+
+    `now` is the time in seconds since the epoch.
+
+    Raises:
+        UnsupportedOperationError: the endpoint takes no asynchronous invocations.
+        InvalidRequestError: a member violates its constraint, or the input is not allowed.
+    """
+    places = endpoint.async_places
+    if places is None:
+        raise UnsupportedOperationError(
+            f"Endpoint {endpoint.name} takes no asynchronous invocations: its config has no"
+            " async_invocations."
+        )
+    invocation = parse_invocation(
+        endpoint.name,
+        _as_synchronous(headers),
+        body,
+        request_id=request_id,
+        components=endpoint.components,
+    )
+    input_location = _optional(headers, "inputlocation", _INPUT_LOCATION)
+    if bool(input_location) == bool(body):
+        raise InvalidRequestError("Body and InputLocation: send exactly one of them")
+    if input_location:
+        input_place(places, input_location)
+    extension = _extension(_optional(headers, "s3outputpathextension", _EXTENSION))
+    name = _optional(headers, "filename", _FILENAME) or f"{request_id}.out"
+    waits_s = _number(headers, "requestttlseconds", "requestTTLSeconds", 60, _LONGEST_WAIT_S)
+    timeout_s = _number(headers, "invocationtimeoutseconds", "invocationTimeoutSeconds", 1, 3600)
+    return AsyncCall(
+        invocation=invocation,
+        input_location=input_location,
+        output_location=f"{places.output}{extension}{name}",
+        failure_location=f"{places.failure}{extension}{request_id}-error.out",
+        expires_at=now + (waits_s or _LONGEST_WAIT_S),
+        timeout_s=float(timeout_s or _TIMEOUT_S),
+    )
+
+
+def input_place(places: AsyncPlaces, location: str) -> str:
+    """Return the place of an endpoint that has the object at a location.
+
+    Raises:
+        InvalidRequestError: no place has it.
+    """
+    for place in places.inputs:
+        rest = unquote(location.removeprefix(place))
+        if location.startswith(place) and rest and not _DOTS.intersection(rest.split("/")):
+            return place
+    raise InvalidRequestError(
+        f"InputLocation {location} is in none of the places that the endpoint reads: see"
+        " async_invocations.inputs of its config"
+    )
+
+
+_DOTS = frozenset((".", ".."))
+
+
+def render_accepted(call: AsyncCall, headers: Mapping[str, str]) -> HttpResponse:
+    """Return the response 202 to an accepted call."""
+    inference_id = headers.get(_PREFIX + "inference-id", call.invocation.request_id)
+    answer = {
+        "content-type": "application/json",
+        _PREFIX + "outputlocation": call.output_location,
+        _PREFIX + "failurelocation": call.failure_location,
+    }
+    return HttpResponse(202, tuple(answer.items()), orjson.dumps({"InferenceId": inference_id}))
+
+
+def _as_synchronous(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers as those of InvokeEndpoint, whose names differ."""
+    found = {
+        name: value for name, value in headers.items() if name not in ("content-type", "accept")
+    }
+    for name in ("content-type", "accept"):
+        if _PREFIX + name in headers:
+            found[name] = headers[_PREFIX + name]
+    attributes = found.pop(_PREFIX + "custom-attributes", None)
+    if attributes is None:
+        return found
+    parts = constraints.CUSTOM_ATTRIBUTES.check(attributes).split(";")
+    own = [part for part in parts if part.strip().startswith(_TARGET)]
+    if len(own) > 1:
+        raise InvalidRequestError(f"CustomAttributes has {_TARGET} {len(own)} times")
+    if own:
+        found.setdefault(_PREFIX + "target-model", own[0].strip().removeprefix(_TARGET))
+        parts.remove(own[0])
+    if any(part.strip() for part in parts):
+        found[_PREFIX + "custom-attributes"] = ";".join(parts)
+    return found
+
+
+def _optional(headers: Mapping[str, str], suffix: str, constraint: Constraint) -> str:
+    value = headers.get(_PREFIX + suffix)
+    return "" if value is None else constraint.check(value)
+
+
+def _extension(text: str) -> str:
+    """Return the folder of the results below the endpoint's place, ending in `/` or empty."""
+    parts = [part for part in text.split("/") if part]
+    if _DOTS.intersection(parts):
+        raise violation("s3OutputPathExtension", "Member must not have the segments . and ..")
+    return "".join(f"{part}/" for part in parts)
+
+
+def _number(headers: Mapping[str, str], suffix: str, member: str, least: int, most: int) -> int:
+    """Return the value of a header that is a whole number, or 0 without it."""
+    text = headers.get(_PREFIX + suffix)
+    if text is None:
+        return 0
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    if not least <= number <= most:
+        raise violation(member, f"Member must be a whole number from {least} to {most}")
+    return number
