@@ -9,14 +9,20 @@ from modelyard.domain.ports import ArtifactFile
 from modelyard.domain.values import ModelArtifact, ModelSource, TargetModel
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.tree import CacheTree
-from modelyard.inference.residence import loading, model_cache, residence, slots
+from modelyard.inference.residence import (
+    loading,
+    model_cache,
+    residence,
+    slots,
+    thread_pool,
+)
 from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.runtimes.base import LoadPlan
 from tests.fakes.memory_repository import MemoryRepository
 from tests.fakes.metrics import RecordingMetrics
 from tests.faults.schedules import Event, Lock, Schedule, Scheduler
 
-MODULES = (model_cache, loading, residence, slots)
+MODULES = (model_cache, loading, residence, slots, thread_pool)
 MODEL_BYTES, MEMORY_BYTES = 40, 100
 REVALIDATE_S = 10.0
 SAID_GONE = b"gone"
@@ -173,6 +179,7 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
     run = ResidenceRun(root, schedule)
     fake = run.scheduler.threading()
     make_slot, make_load = slots.Slot, residence.PendingLoad
+    idle_s, thread_pool.IDLE_S = thread_pool.IDLE_S, 0.0  # each run ends, and takes no time
     real = [(module, module.threading) for module in MODULES if hasattr(module, "threading")]
     for module, _ in real:
         module.threading = fake  # type: ignore[attr-defined]
@@ -185,6 +192,7 @@ def stepped(root: Path, schedule: Schedule) -> Iterator[ResidenceRun]:
         yield run
     finally:
         slots.Slot, residence.PendingLoad = make_slot, make_load  # type: ignore[misc]
+        thread_pool.IDLE_S = idle_s
         for module, threads in real:
             module.threading = threads  # type: ignore[attr-defined]
 

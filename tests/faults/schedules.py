@@ -205,6 +205,14 @@ class Condition(Lock):
     def notify_all(self) -> None:
         self._round += 1
 
+    notify = notify_all  # a waiter may wake without a reason, too
+
+    def wait_for(self, condition: Callable[[], object], timeout: float) -> bool:
+        until = self._scheduler.clock.monotonic() + timeout
+        while not condition() and (left_s := until - self._scheduler.clock.monotonic()) > 0:
+            self.wait(left_s)
+        return bool(condition())
+
     def wait(self, timeout: float | None = None) -> bool:
         before = self._round
         self.release()

@@ -37,9 +37,6 @@ class S3Scene:
         self.scene.clock.advance(seconds)
 
     def settle(self) -> None:
-        for thread in threading.enumerate():
-            if thread.name == "check":
-                thread.join(30)
         self.scene.settle()
 
 

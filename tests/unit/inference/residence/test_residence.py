@@ -145,7 +145,10 @@ class Scene:
             self.settle()
 
     def settle(self) -> None:
-        """Wait until the loads in progress have ended."""
+        """Wait until the checks of the repository and the loads in progress have ended."""
+        for _, slot in self.residence._slots.all():
+            with slot.checking:
+                pass
         self.residence.wait_for_loads(PATIENT_S)
 
     def _plan(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:

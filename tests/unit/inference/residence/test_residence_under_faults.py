@@ -15,6 +15,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.residence import residence
+from modelyard.inference.residence.thread_pool import CachedThreadPool
 from tests.unit.inference.residence.test_residence import REVALIDATE_S, Scene
 
 
@@ -60,9 +61,6 @@ def test_late_answer_of_a_slow_repository_is_used(
     assert scene.ask("m") == b"v1"
 
     slow_repository.set()
-    for thread in threading.enumerate():
-        if thread.name == "check":
-            thread.join(30)
     scene.settle()
 
     assert scene.ask("m") == b"v2"
@@ -81,14 +79,15 @@ def test_failing_check_of_a_loaded_model_fails_no_call(
     assert scene.ask("m") == b"v1"
 
 
+def refuse_to_start(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_load_is_tried_again_when_no_thread_could_start(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(CachedThreadPool, "start", refuse_to_start)
         with pytest.raises(CapacityError):
             scene.ask("m")
 
@@ -98,14 +97,11 @@ def test_load_is_tried_again_when_no_thread_could_start(
 def test_check_is_made_later_when_no_thread_could_start(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     scene.ask("m")
     scene.repository.put("m", b"v2")
     scene.clock.advance(REVALIDATE_S)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(CachedThreadPool, "start", refuse_to_start)
         assert scene.ask("m") == b"v1"
 
     scene.ask("m")

@@ -3,7 +3,7 @@
 When the repository was not asked for `revalidate_s`, one call asks it for all others. A changed
 artifact is loaded beside the old copy, which answers until the new one is there; only the first
 calls after a pause wait for it, since the old copy may be much older than its window. A model that
-is not loaded is loaded in a thread of its own, once for all callers, who wait no longer than their
+is not loaded is loaded in another thread, once for all callers, who wait no longer than their
 window.
 """
 
@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic
 
 from modelyard.domain import messages
@@ -38,6 +39,7 @@ from modelyard.inference.residence.slots import (
     next_failure,
 )
 from modelyard.inference.residence.survey import survey
+from modelyard.inference.residence.thread_pool import CachedThreadPool
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ class Residence(Generic[R]):
         self._clock = clock
         self._failure_ttl_s = failure_ttl_s
         self._slots = Slots(self.is_loaded)
+        self._threads = CachedThreadPool("residence")
         self._lock = threading.Lock()
         """Guards the members of the slots that change together."""
 
@@ -191,17 +194,14 @@ class Residence(Generic[R]):
             self._check(slot, source)
 
     def _check_in_thread(self, slot: Slot, source: ModelSource) -> None:
-        """Ask the repository in a new thread, and wait `CHECK_PATIENCE_S` for it at most."""
-        check = threading.Thread(
-            target=self._check_and_log, args=(slot, source), name="check", daemon=True
-        )
+        """Ask the repository in another thread, and wait `CHECK_PATIENCE_S` for it at most."""
         try:
-            check.start()
+            ended = self._threads.start(partial(self._check_and_log, slot, source))
         except RuntimeError:
             slot.checking.release()
             logger.warning("revalidation failed", extra={"reason": "cannot start a thread"})
         else:
-            check.join(CHECK_PATIENCE_S)
+            ended.wait(CHECK_PATIENCE_S)
 
     def _check_and_log(self, slot: Slot, source: ModelSource) -> None:
         try:
@@ -291,7 +291,7 @@ class Residence(Generic[R]):
         callers: int = 0,
         as_copy: bool = False,
     ) -> PendingLoad:
-        """Start a load in a new thread, or return the one already in progress."""
+        """Start a load in another thread, or return the one already in progress."""
         with self._lock:
             if slot.load is not None:
                 slot.load.users += callers
@@ -300,12 +300,7 @@ class Residence(Generic[R]):
             now = self._clock.monotonic()
             load = slot.load = PendingLoad(artifact, now, estimate_s, as_copy, users=1 + callers)
         try:
-            threading.Thread(
-                target=self._run_load,
-                args=(slot, source, load),
-                name=f"load {artifact.key}",
-                daemon=True,
-            ).start()
+            self._threads.start(partial(self._run_load, slot, source, load))
         except RuntimeError as error:
             self._end_load(slot, source, load, None)
             raise CapacityError("cannot start a thread to load the model") from error

@@ -1,0 +1,56 @@
+"""Works start at once; a thread that has ended its work takes the next one."""
+
+import threading
+
+import pytest
+
+from modelyard.inference.residence import thread_pool
+from modelyard.inference.residence.thread_pool import CachedThreadPool
+
+PATIENT_S = 30.0
+
+
+def run(pool: CachedThreadPool) -> int:
+    """Run one work to its end; return the thread that it ran in."""
+    threads: list[int] = []
+    assert pool.start(lambda: threads.append(threading.get_native_id())).wait(PATIENT_S)
+    return threads[0]
+
+
+def wait_until_idle(pool: CachedThreadPool, idle: int) -> None:
+    with pool._changed:
+        while pool._idle != idle:
+            pool._changed.wait(0.01)
+
+
+def test_a_thread_is_used_again() -> None:
+    pool = CachedThreadPool("test")
+    first = run(pool)
+    wait_until_idle(pool, 1)
+
+    assert run(pool) == first != threading.get_native_id()
+
+
+def test_no_work_waits_for_another_one() -> None:
+    pool = CachedThreadPool("test")
+    run(pool)
+    wait_until_idle(pool, 1)
+    together = threading.Barrier(4)
+
+    works = [pool.start(lambda: together.wait(PATIENT_S) and None) for _ in range(4)]
+
+    assert all(work.wait(PATIENT_S) for work in works)
+    assert not together.broken
+
+
+def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_pool, "IDLE_S", 0.0)
+    pool = CachedThreadPool("ends")
+    thread: list[threading.Thread] = []
+
+    pool.start(lambda: thread.append(threading.current_thread())).wait(PATIENT_S)
+    thread[0].join(PATIENT_S)
+
+    assert not thread[0].is_alive()
+    assert pool._idle == 0
+    assert run(pool)
