@@ -126,7 +126,6 @@ def test_artifact_that_changed_since_it_was_described_is_not_staged(
 def test_entry_that_is_not_complete_is_staged_again(
     cache: ArtifactCache, tmp_path: Path, damage: str
 ) -> None:
-    """A power failure can leave such an entry, in spite of fsync."""
     repository = MemoryRepository({"net/a": b"1234", "net/b": b"5678"})
     cache.ensure_staged(repository.describe("net"), repository).release()
     (entry,) = (tmp_path / "entries").iterdir()

@@ -190,7 +190,7 @@ def named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]
         (tmp_path / "machine-id").write_text(machine_id + "\n")
         monkeypatch.setattr(ownership, "_MACHINE_ID", tmp_path / "machine-id")
         monkeypatch.setattr(ownership.socket, "gethostname", lambda: host)
-        monkeypatch.setattr(ownership, "_boot", lambda: boot)
+        monkeypatch.setattr(ownership, "boot", lambda: boot)
         monkeypatch.setattr(ownership, "_read_link", lambda _: process_ids)
         return ownership.machine_name()
 

@@ -1,6 +1,7 @@
-"""One entry of the artifact cache: its manifest, its lease, and how it is flushed to disk."""
+"""One entry of the artifact cache: its manifest, its lease, and how it is verified."""
 
 import contextlib
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -11,12 +12,15 @@ from typing import Any, Self
 import orjson
 
 from modelyard.inference.disk.marks import Mark
+from modelyard.inference.disk.ownership import UNKNOWN_BOOT, boot
 from modelyard.inference.disk.space import usage_of
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 MODEL = "model"
+VERIFIED = "verified"
+"""An empty file of an entry: its files were read back after a start of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Manifest:
     """How the model is loaded, as the runtimes found it; None when a load has to find out."""
     disk_bytes: int = 0
     """What the entry takes on the disk, with its folders; 0 in manifests of older versions."""
+    boot: str = ""
+    """The start of the machine after which it was written. Older versions wrote no boot, and
+    flushed all files to the disk before the manifest."""
+    content: str = ""
+    """`content_digest` of the model's files."""
 
     @classmethod
     def read(cls, entry: Path) -> Self | None:
@@ -44,13 +53,28 @@ class Manifest:
 
     @classmethod
     def read_complete(cls, entry: Path) -> Self | None:
-        """Return the manifest if the files have the size that it states, or else None.
+        """Return the manifest if the files are those that were written, or else None.
 
-        They may be shorter after a power failure.
+        Files that were not yet on the disk when the power failed may be shorter, or hold zeros. So
+        the files of an entry are read once before they are used after another start of the machine,
+        or on another machine: what can be read there is on the disk.
         """
         manifest = cls.read(entry)
-        is_complete = manifest is not None and size_of(entry / MODEL) == manifest.model_bytes
-        return manifest if is_complete else None
+        if manifest is None or size_of(entry / MODEL) != manifest.model_bytes:
+            return None
+        if manifest.is_of_this_boot or (entry / VERIFIED).exists():
+            return manifest
+        if content_digest(entry / MODEL) != manifest.content:
+            return None
+        if boot() != UNKNOWN_BOOT:
+            with contextlib.suppress(OSError):  # without the mark they are verified once more
+                (entry / VERIFIED).touch()
+        return manifest
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Whether nothing that was written can have been lost."""
+        return not self.boot or self.boot == boot() != UNKNOWN_BOOT
 
     def bytes_on_disk(self, entry: Path) -> int:
         """Return what the entry takes on the disk."""
@@ -61,11 +85,9 @@ class Manifest:
         return orjson.dumps(self)
 
     def write(self, entry: Path) -> None:
-        """Write and flush the manifest. Its empty file must exist."""
+        """Write the manifest. Its empty file must exist."""
         with (entry / MANIFEST).open("r+b") as file:
             file.write(self.to_json())
-            file.flush()
-            os.fsync(file.fileno())
 
 
 class DiskLease:
@@ -119,22 +141,15 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def flush(folder: Path) -> None:
-    """Call fsync for a folder and for every file and directory below it."""
-    for path, _, names in os.walk(folder):
-        for name in names:
-            descriptor = os.open(os.path.join(path, name), os.O_RDONLY)  # noqa: PTH118
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        flush_directory(Path(path))
+def content_digest(folder: Path) -> str:
+    """Return a SHA-256 of the names and contents of all files below a folder.
 
-
-def flush_directory(folder: Path) -> None:
-    """Call fsync for one directory, so that the names in it survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    Raises:
+        OSError: one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").digest()
+        digest.update(os.fsencode(file.relative_to(folder)) + b"\0" + content)
+    return digest.hexdigest()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+UNKNOWN_BOOT = "0"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PROCESS_IDS = Path("/proc/self/ns/pid")
 _FIRST_PROCESS_IDS = "pid:[4026531836]"
@@ -44,7 +45,7 @@ class Owner:
         is made. With equal names, running processes would seem to have ended.
         """
         host = _digest(machine or machine_name())
-        return cls(host, _boot(), os.getpid(), int(_started_s(os.getpid())))
+        return cls(host, boot(), os.getpid(), int(_started_s(os.getpid())))
 
     @classmethod
     def parse(cls, text: str) -> "Owner | None":
@@ -76,7 +77,14 @@ def machine_name() -> str:
     """
     process_ids = _read_link(_PROCESS_IDS)
     own = _read(_MACHINE_ID) if process_ids == _FIRST_PROCESS_IDS else ""
-    return " ".join((socket.gethostname(), process_ids, own or _boot()))
+    return " ".join((socket.gethostname(), process_ids, own or boot()))
+
+
+@functools.cache
+def boot() -> str:
+    """Return a digest that changes with each start of this host, or `UNKNOWN_BOOT`."""
+    boot_id = _read(_BOOT_ID)
+    return _digest(boot_id) if boot_id else UNKNOWN_BOOT
 
 
 def _read(path: Path) -> str:
@@ -95,13 +103,6 @@ def _read_link(path: Path) -> str:
 
 def _started_s(pid: int) -> float:
     return max(0.0, psutil.Process(pid).create_time() - psutil.boot_time())
-
-
-@functools.cache
-def _boot() -> str:
-    """Return a digest that changes with each start of this host; "0" where it is not known."""
-    boot_id = _read(_BOOT_ID)
-    return _digest(boot_id) if boot_id else "0"
 
 
 @functools.cache

@@ -10,10 +10,10 @@ from modelyard.inference.disk.entry import (
     MANIFEST,
     MODEL,
     Manifest,
-    flush,
-    flush_directory,
+    content_digest,
     touch,
 )
+from modelyard.inference.disk.ownership import boot
 from modelyard.inference.disk.space import FOLDER_BYTES, cost_of, usage_of
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _DIGITS = 20
 """The most characters that a size adds to a manifest."""
-_FRAME_BYTES = 2 * FOLDER_BYTES + cost_of(1)
-"""What an entry takes besides the artifact: two folders and the manifest."""
+_FRAME_BYTES = 2 * FOLDER_BYTES + cost_of(1) + cost_of(0)
+"""What an entry takes besides the artifact: two folders, the manifest and the verified mark."""
 
 
 class Staging:
@@ -82,12 +82,14 @@ class Staging:
         self._reservations.append(made)
 
     def publish(self, digest: str, manifest: Manifest) -> None:
-        """Flush everything and make it visible under `digest` in one step."""
-        used_bytes = usage_of(self.path) + cost_of(len(manifest.to_json()) + _DIGITS)
+        """Write the manifest and make all visible under `digest` in one step.
+
+        Nothing waits for the disk: the manifest says how to tell what a power failure damaged.
+        """
+        manifest = replace(manifest, boot=boot(), content=content_digest(self.model_dir))
+        used_bytes = usage_of(self.path) + cost_of(len(manifest.to_json()) + _DIGITS) + cost_of(0)
         self._reserve(used_bytes)
-        flush(self.model_dir)
         replace(manifest, disk_bytes=used_bytes).write(self.path)
-        flush_directory(self.path)
         self._tree.publish(self.path, digest)
 
     def discard(self) -> None:

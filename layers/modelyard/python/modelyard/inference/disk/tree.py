@@ -1,8 +1,9 @@
 """The directory tree of the artifact cache. Many processes share it; nothing coordinates them.
 
-    entries/<digest>/              published by rename, so always complete; never changed after
+    entries/<digest>/              published by rename, so always complete; its files never change
         manifest.json              what the entry is and how large
         model/...                  the artifact's files
+        verified                   they were read back after another start of the machine
     staging/<owner>.<id>/          being written, or hidden and being deleted
     reserved/<owner>.<id>.<bytes>  the bytes a staging folder may take, in the file's name
     leases/<digest>@<owner>.<id>   forbids eviction while it exists
@@ -31,12 +32,7 @@ from pathlib import Path
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.claims import Claims
-from modelyard.inference.disk.entry import (
-    DiskLease,
-    Manifest,
-    flush_directory,
-    touch,
-)
+from modelyard.inference.disk.entry import DiskLease, Manifest, touch
 from modelyard.inference.disk.marks import Mark, Marks, Names, names_in
 from modelyard.inference.disk.reservations import Reservations
 from modelyard.inference.disk.space import blocks_of, usage_of
@@ -126,7 +122,6 @@ class CacheTree:
             logger.warning("incomplete entry", extra={"entry": digest})
             self.evict(digest)
             self._rename(staged, digest)
-        flush_directory(self._entries)
 
     def evict(self, digest: str) -> None:
         """Remove an entry unless it is leased."""
