@@ -214,18 +214,24 @@ def test_request_is_refused_in_words(sdk: Any, members: dict[str, Any], words: s
 
 @pytest.mark.long
 def test_call_survives_a_restart(tmp_path: Path) -> None:
-    models, gate = DirectoryModels(tmp_path / "models"), tmp_path / "gate"
-    models.put("slow.tar.gz", artifacts.slow_to_predict(gate))
-    (tmp_path / "results").mkdir()
+    DirectoryModels(tmp_path / "models").put("house.tar.gz", artifacts.house(7.5))
+    results = tmp_path / "results"
+    results.mkdir()
     config = tmp_path / "modelyard.yaml"
     config.write_text(yaml.safe_dump([resource("files", tmp_path, output="results")]))
     cache = tmp_path / "cache"
 
     with Server(config, cache_dir=cache) as first:
+        results.rmdir()
+        results.touch()
         accepted = first.client().invoke_endpoint_async(
-            EndpointName="files", CustomAttributes="modelyard.target_model=slow.tar.gz", Body=b"1"
+            EndpointName="files",
+            CustomAttributes="modelyard.target_model=house.tar.gz",
+            Body=artifacts.ROW,
+            **CSV,
         )
-        eventually(Path(f"{gate}.began").exists)
-    gate.touch()
+        eventually(lambda: "outcome=" in first.log)  # the prediction, which cannot be written
+    results.unlink()
+    results.mkdir()
     with Server(config, cache_dir=cache):
-        assert content(accepted["OutputLocation"]) == b'"finished"'
+        assert json.loads(content(accepted["OutputLocation"])) == [7.5]

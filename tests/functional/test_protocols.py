@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
+from botocore.eventstream import EventStreamBuffer
 
 from modelyard.sagemaker.async_invocations import MAX_ASYNC_BODY_BYTES
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
@@ -81,6 +82,12 @@ def binary_scores(response: httpx.Response) -> list[float]:
     return values
 
 
+def streamed_scores(response: httpx.Response) -> Any:
+    buffer = EventStreamBuffer()
+    buffer.add_data(response.content)
+    return json.loads(b"".join(event.payload for event in buffer))
+
+
 PROTOCOLS = [
     Protocol(
         "InvokeEndpoint",
@@ -88,6 +95,17 @@ PROTOCOLS = [
         {"x-amzn-sagemaker-target-model": "{model}", "content-type": "text/csv"},
         artifacts.ROW,
         lambda response: response.json(),
+        not_ready=(429, 503),
+        unknown_model=400,
+        too_large=400,
+        message="Message",
+    ),
+    Protocol(
+        "InvokeEndpointWithResponseStream",
+        "/invocations-response-stream",
+        {"x-amzn-sagemaker-target-model": "{model}", "content-type": "text/csv"},
+        artifacts.ROW,
+        streamed_scores,
         not_ready=(429, 503),
         unknown_model=400,
         too_large=400,

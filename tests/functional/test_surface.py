@@ -7,15 +7,34 @@ from tests.functional.served import Served
 from tests.serving import body
 
 
-def test_response_streams_are_refused_with_a_type(served: Served) -> None:
-    with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
-        served.sdk.invoke_endpoint_with_response_stream(EndpointName="safe", Body=b"1,2")
+def test_prediction_is_streamed_as_the_stock_sdk_reads_it(served: Served) -> None:
+    target = served.publish(artifacts.house(7.5))
 
-    assert "does not support invocations-response-stream" in caught.value.response["Message"]
+    answer = served.sdk.invoke_endpoint_with_response_stream(
+        EndpointName="safe",
+        CustomAttributes=f"modelyard.target_model={target}",
+        ContentType="text/csv",
+        Accept="application/json",
+        Body=artifacts.ROW,
+    )
+    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+
+    assert b"".join(parts) == b"[7.5]"
+    assert answer["ContentType"] == "application/json"
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+
+
+def test_error_before_a_stream_is_the_error_of_the_call(served: Served) -> None:
+    target = f"modelyard.target_model={served.good_model}"
+
+    with pytest.raises(served.sdk.exceptions.ModelError):
+        served.sdk.invoke_endpoint_with_response_stream(
+            EndpointName="safe", CustomAttributes=target, ContentType="text/csv", Body=b"one,two"
+        )
 
 
 @pytest.mark.parametrize("operation", ["async-invocations", "invocations-response-stream"])
-def test_what_is_refused_is_refused_below_a_stage_too(served: Served, operation: str) -> None:
+def test_errors_below_a_stage_have_a_type_too(served: Served, operation: str) -> None:
     answer = served.server.http.post(f"/prod/endpoints/safe/{operation}", content=b"1")
 
     assert answer.status_code == 400

@@ -71,6 +71,7 @@ def test_text_that_is_not_utf8_is_rejected(tmp_path):
         ('"text"', Prediction(b"text", "application/json")),
         ('b"bytes"', Prediction(b"bytes", "application/json")),
         ('bytearray(b"x")', Prediction(b"x", "application/json")),
+        ('(part for part in ["a", b"b"])', Prediction(b"ab", "application/json")),
         ('("pair", "text/plain")', Prediction(b"pair", "text/plain")),
     ],
 )

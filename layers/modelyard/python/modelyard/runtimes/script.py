@@ -5,9 +5,9 @@
     predict_fn(value, model) -> prediction      output_fn(prediction, accept) -> body
     transform_fn(model, data, content_type, accept) -> body      instead of the last three
 
-Each may take one more argument, a `ScriptContext`. A body is bytes, text, or any value, which is
-then sent as JSON; or a pair of one of them and its content type. JSON and CSV arrive as text,
-everything else as bytes.
+Each may take one more argument, a `ScriptContext`. A body is bytes, text, a generator of them, or
+any value, which is then sent as JSON; or a pair of one of them and its content type. JSON and CSV
+arrive as text, everything else as bytes.
 """
 
 import inspect
@@ -172,11 +172,14 @@ def _data(body: bytes, content_type: str) -> str | bytes:
 def _body_and_type(result: Any, chosen: str | None, accept: str) -> tuple[bytes, str]:
     """Return what a function returned as a body, as SageMaker's model server does.
 
-    Bytes and text are sent as they are, anything else as JSON; arrays in the content type of the
-    answer where that is CSV, npy or JSON Lines.
+    Bytes and text are sent as they are, also those that a generator yields, and anything else as
+    JSON; arrays in the content type of the answer where that is CSV, npy or JSON Lines.
     """
     is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str)
     body, answer = result if is_pair else (result, chosen or _first_type(accept))
+    if inspect.isgenerator(body):
+        parts: list[Any] = [part.encode() if isinstance(part, str) else part for part in body]
+        return b"".join(parts), answer
     if isinstance(body, str):
         return body.encode(), answer
     if isinstance(body, (bytes, bytearray, memoryview)):

@@ -9,14 +9,12 @@ from modelyard.domain.async_call import AsyncCall
 from modelyard.domain.endpoints import AsyncPlaces, Endpoint
 from modelyard.domain.errors import InvalidRequestError, UnsupportedOperationError
 from modelyard.domain.values import HttpResponse
-from modelyard.sagemaker import constraints
 from modelyard.sagemaker.constraints import Constraint, violation
 from modelyard.sagemaker.invocations import parse_invocation
+from modelyard.sagemaker.invoke_headers import as_invoke_endpoint
 
 MAX_ASYNC_BODY_BYTES = 128_000
 _PREFIX = "x-amzn-sagemaker-"
-_TARGET = "modelyard.target_model="
-"""Names the model in CustomAttributes: InvokeEndpointAsync itself has no TargetModel."""
 _LONGEST_WAIT_S = 21_600
 _TIMEOUT_S = 900
 _INPUT_LOCATION = Constraint("inputLocation", 1024, r"(?:s3|file)://[!-~]+")
@@ -43,7 +41,7 @@ def parse_async_call(
         )
     invocation = parse_invocation(
         endpoint.name,
-        _as_synchronous(headers),
+        as_invoke_endpoint(headers, ("content-type", "accept")),
         body,
         request_id=request_id,
         components=endpoint.components,
@@ -95,29 +93,6 @@ def render_accepted(call: AsyncCall, headers: Mapping[str, str]) -> HttpResponse
         _PREFIX + "failurelocation": call.failure_location,
     }
     return HttpResponse(202, tuple(answer.items()), orjson.dumps({"InferenceId": inference_id}))
-
-
-def _as_synchronous(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers as those of InvokeEndpoint, whose names differ."""
-    found = {
-        name: value for name, value in headers.items() if name not in ("content-type", "accept")
-    }
-    for name in ("content-type", "accept"):
-        if _PREFIX + name in headers:
-            found[name] = headers[_PREFIX + name]
-    attributes = found.pop(_PREFIX + "custom-attributes", None)
-    if attributes is None:
-        return found
-    parts = constraints.CUSTOM_ATTRIBUTES.check(attributes).split(";")
-    own = [part for part in parts if part.strip().startswith(_TARGET)]
-    if len(own) > 1:
-        raise InvalidRequestError(f"CustomAttributes has {_TARGET} {len(own)} times")
-    if own:
-        found.setdefault(_PREFIX + "target-model", own[0].strip().removeprefix(_TARGET))
-        parts.remove(own[0])
-    if any(part.strip() for part in parts):
-        found[_PREFIX + "custom-attributes"] = ";".join(parts)
-    return found
 
 
 def _optional(headers: Mapping[str, str], suffix: str, constraint: Constraint) -> str:

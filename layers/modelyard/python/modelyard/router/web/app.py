@@ -37,7 +37,7 @@ from modelyard.router.web.exchange import (
     send_response,
     starlette_response,
 )
-from modelyard.router.web.invoking import InvokeEndpointRoute, UnsupportedInvocations
+from modelyard.router.web.invoking import InvokeEndpointRoute, InvokeStreamRoute
 from modelyard.router.web.managing import ManagementRoutes
 from modelyard.router.web.mlflow_scoring import ScoringRoute
 from modelyard.router.web.model_calls import STAGES, ModelCalls, ModelCallsApp
@@ -113,7 +113,13 @@ def _model_calls(
     router: Router, catalog: Catalog, location: ServerLocation, splitters: Sequence[Splitter]
 ) -> ModelCalls:
     # The path of MLflow looks like that of an endpoint with slashes in its name.
-    routes = (InferRoute(), PredictRoute(), ScoringRoute(), InvokeEndpointRoute(location))
+    routes = (
+        InferRoute(),
+        PredictRoute(),
+        ScoringRoute(),
+        InvokeEndpointRoute(location),
+        InvokeStreamRoute(location),
+    )
     return ModelCalls(router, catalog, routes, _api_paths(router, splitters))
 
 
@@ -176,7 +182,6 @@ def _application(
 def _management_routes(
     router: Router, catalog: Catalog, location: ServerLocation, async_queue: AsyncQueue | None
 ) -> Routes:
-    refusing = UnsupportedInvocations(location)
     accepting = AsyncInvocations(router, catalog, async_queue, location, SystemClock())
     managing = ManagementRoutes(router, catalog, location)
     endpoint = "/endpoints/{endpoint:path}"
@@ -184,7 +189,6 @@ def _management_routes(
     one_model = f"{models}/{{model:path}}"
     return (
         ("POST", f"{endpoint}/async-invocations", accepting.accept),
-        ("POST", f"{endpoint}/invocations-response-stream", refusing.refuse),
         ("GET", "/endpoints", managing.list_endpoints),
         ("GET", models, managing.guarded(managing.list_models)),
         ("POST", models, managing.guarded(managing.load)),

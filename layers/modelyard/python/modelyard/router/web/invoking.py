@@ -1,13 +1,12 @@
-"""The routes of SageMaker InvokeEndpoint, its asynchronous and its streaming form."""
-
-from starlette.requests import Request
+"""The routes of SageMaker InvokeEndpoint and InvokeEndpointWithResponseStream."""
 
 from modelyard.domain.endpoints import Endpoint, ServerLocation
-from modelyard.domain.errors import ModelyardError, UnsupportedOperationError
+from modelyard.domain.errors import ModelyardError
 from modelyard.domain.values import HttpResponse, Invocation, Prediction
-from modelyard.router.web.exchange import body_of
 from modelyard.router.web.model_calls import CallHead
+from modelyard.sagemaker.event_stream import render_stream
 from modelyard.sagemaker.invocations import parse_invocation, parse_retry_policy
+from modelyard.sagemaker.invoke_headers import as_invoke_endpoint
 from modelyard.sagemaker.responses import ErrorContext, render_error, render_prediction
 
 
@@ -55,20 +54,24 @@ class InvokeEndpointRoute:
         return render_error(error, context)
 
 
-class UnsupportedInvocations:
-    """Refuses InvokeEndpointWithResponseStream."""
+class InvokeStreamRoute(InvokeEndpointRoute):
+    """`POST /endpoints/{endpoint}/invocations-response-stream` (`ModelRoute`)."""
 
-    def __init__(self, location: ServerLocation) -> None:
-        self._location = location
+    paths = ("/endpoints/{endpoint:path}/invocations-response-stream",)
 
-    async def refuse(self, request: Request) -> HttpResponse:
-        """Return the error."""
-        name, operation = request.path_params["endpoint"], request.url.path.rsplit("/", 1)[1]
-        error: ModelyardError = UnsupportedOperationError(
-            f"Endpoint {name} does not support {operation}: call invocations instead."
-        )
-        try:
-            await body_of(request)
-        except ModelyardError as too_large:
-            error = too_large
-        return render_error(error, ErrorContext(name, self._location))
+    def invocation(self, head: CallHead, body: bytes, endpoint: Endpoint | None) -> Invocation:
+        """Return the invocation.
+
+        Raises:
+            ModelyardError: a member of the request is not valid.
+        """
+        headers = as_invoke_endpoint(head.headers, ("accept",))
+        return super().invocation(head._replace(headers=headers), body, endpoint)
+
+    def render(self, head: CallHead, prediction: Prediction) -> HttpResponse:
+        """Return the response: the whole prediction, as an event stream.
+
+        Raises:
+            ModelError: the model set a header value that HTTP does not allow.
+        """
+        return render_stream(prediction)

@@ -183,28 +183,29 @@ _CALLED = "400 403 404 413 500 503"
 _BYTES: Json = {"type": "string", "format": "binary"}
 _ROWS: Json = {"anyOf": [_list(_list({"type": "number"})), _ANY]}
 _CORTEX = "Cortex"
-_UNSUPPORTED = {
-    "400": {"description": "the operation is not supported", **_json("TypedError")},
-    "404": {"description": _WORDS[404], **_json("TypedError")},
+_BODY: Json = {
+    "content": {
+        "application/json": {"schema": _ROWS},
+        "text/csv": {"schema": _TEXT},
+        "text/libsvm": {"schema": _TEXT},
+        "application/x-npy": {"schema": _BYTES},
+        "application/octet-stream": {"schema": _BYTES},
+    }
 }
+_MODEL = (
+    _header("X-Amzn-SageMaker-Target-Model", "the model, below the endpoint's repository"),
+    _header("X-Amzn-SageMaker-Inference-Component", "a name that the config gives a model"),
+)
+_INVOKED = "400 403 404 405 424 429 503 530"
 
 _OPERATIONS: dict[tuple[str, str], Json] = {
     ("POST", f"{_ENDPOINT}/invocations"): _told(
         _TAG_SAGEMAKER,
         "InvokeEndpoint: call a model",
-        _responses(_content(_ANY, "*/*"), "TypedError", "400 403 404 405 424 429 503 530"),
-        body={
-            "content": {
-                "application/json": {"schema": _ROWS},
-                "text/csv": {"schema": _TEXT},
-                "text/libsvm": {"schema": _TEXT},
-                "application/x-npy": {"schema": _BYTES},
-                "application/octet-stream": {"schema": _BYTES},
-            }
-        },
+        _responses(_content(_ANY, "*/*"), "TypedError", _INVOKED),
+        body=_BODY,
         parameters=(
-            _header("X-Amzn-SageMaker-Target-Model", "the model, below the endpoint's repository"),
-            _header("X-Amzn-SageMaker-Inference-Component", "a name that the config gives a model"),
+            *_MODEL,
             _header("X-Amzn-SageMaker-Custom-Attributes", "text for scripts"),
             _header("X-Amzn-SageMaker-Inference-Id", "checked, otherwise ignored"),
             _header("X-Amzn-SageMaker-Session-Id", "accepted, not used"),
@@ -235,8 +236,10 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
     ),
     ("POST", f"{_ENDPOINT}/invocations-response-stream"): _told(
         _TAG_SAGEMAKER,
-        "InvokeEndpointWithResponseStream: not supported",
-        _UNSUPPORTED,
+        "InvokeEndpointWithResponseStream: call a model, whose prediction becomes an event stream",
+        _responses(_content(_BYTES, "application/vnd.amazon.eventstream"), "TypedError", _INVOKED),
+        body=_BODY,
+        parameters=(*_MODEL, _header("X-Amzn-SageMaker-Accept", "the type of the prediction")),
     ),
     ("GET", "/endpoints"): _told(
         _TAG_MODELS,
