@@ -51,19 +51,40 @@ def test_xgboost_reads_what_is_encoded():
     assert again.predict(xgboost.DMatrix(np.zeros((1, 6)))).tolist() == [3.0]
 
 
+def test_each_number_and_constant_is_read():
+    values = {
+        b"i\x80": -128,
+        b"U\xff": 255,
+        b"I\x80\0": -32768,
+        b"l\xff\xff\xff\xff": -1,
+        b"L" + struct.pack(">q", 1 << 40): 1 << 40,
+        b"d" + struct.pack(">f", 0.5): 0.5,
+        b"D" + struct.pack(">d", 1e300): 1e300,
+        b"T": True,
+        b"F": False,
+        b"Z": None,
+    }
+
+    for content, value in values.items():
+        assert ubjson.decode(b"[#" + length(2) + content * 2) == [value, value]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"", "does not begin with an object"),
         (b"[", "does not begin with an object"),
         (b"{}", "has no member 'x'"),
-        (b"{", "a text without a length"),
-        (b"{" + length(1) + b"yq", "unknown type b'q'"),
+        (b"{", "ends after 1 bytes"),
+        (b"{y", "a text without a length"),
+        (b"{" + length(1) + b"y[$d#" + length(-1) + b"}", "negative length"),
+        (b"{" + length(1) + b"y[$", "ends after"),
+        (b"{" + length(1) + b"yq", "unknown type 'q'"),
         (b"{" + length(5) + b"y", "ends after"),
         (b"{" + length(-5) + b"y", "negative length"),
         (b"{" + length(1) + b"y[1]}", "an array without a count"),
         (b"{" + length(1) + b"y[$d#" + length(2**60) + b"}", "ends after"),
-        (b"{" + length(1) + b"y[$q#" + length(1) + b"}", "unknown type b'q' of an array"),
+        (b"{" + length(1) + b"y[$q#" + length(1) + b"}", "unknown type 'q' of an array"),
         (b"{" + length(1) + b"y[#" + length(2**60) + b"}", "unknown type"),
         (b"{" + length(1) + b"y" + (b"[#" + length(1)) * 5000, "nested more than 64 levels"),
         (b"{" + length(1) + b"y" + (b"{" + length(1) + b"z") * 5000, "nested more than 64 levels"),

@@ -23,6 +23,7 @@ _MOST_OUTPUTS = 1 << 20
 _MOST_NODES = (1 << 31) - 1
 _DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _LEAF = -1
+_BY_CATEGORY = 1
 _NO_PARENT = (-1, (1 << 31) - 1)
 _OF_NODES = (
     "left_children",
@@ -105,7 +106,7 @@ def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets:
     for tree in trees:
         _check_sizes(tree, targets)
     _check_nodes(trees, features)
-    bits = sum(_check_categories(tree) for tree in trees)
+    bits = sum(_check_categories(tree) for tree in trees if _has_categories(tree))
     _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
@@ -128,7 +129,7 @@ def _check_sizes(tree: Mapping[str, Any], targets: int) -> None:
 def _check_nodes(trees: Sequence[Mapping[str, Any]], features: int) -> None:
     """Check children, parents and features in the nodes of all trees at once."""
     left, right, parents, splits = (
-        np.concatenate([_integers(tree[name]) for tree in trees])
+        _integers(np.concatenate([tree[name] for tree in trees]))
         for name in ("left_children", "right_children", "parents", "split_indices")
     )
     sizes = np.array([len(tree["left_children"]) for tree in trees])
@@ -154,13 +155,16 @@ def _check_nodes(trees: Sequence[Mapping[str, Any]], features: int) -> None:
     _require(_all_in(splits[inner], 0, features), "a split by a feature that there is not")
 
 
+def _has_categories(tree: Mapping[str, Any]) -> bool:
+    return _BY_CATEGORY in tree.get("split_type", ()) or any(
+        len(tree.get(name, ())) for name in _OF_CATEGORIES
+    )
+
+
 def _check_categories(tree: Mapping[str, Any]) -> int:
     """Check the categories of one tree; return how many bits they take."""
     nodes = len(tree["left_children"])
-    by_category = np.flatnonzero(_integers(tree.get("split_type", [])) == 1)
-    if not any(len(tree.get(name, ())) for name in _OF_CATEGORIES):
-        _require(by_category.size == 0, "a split by categories without them")
-        return 0
+    by_category = np.flatnonzero(_integers(tree.get("split_type", [])) == _BY_CATEGORY)
     values = _integers(tree["categories"])
     owners = _integers(tree["categories_nodes"])
     starts, sizes = _integers(tree["categories_segments"]), _integers(tree["categories_sizes"])

@@ -5,17 +5,19 @@ arrays `[$d#L`, texts `SL` and big-endian numbers.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 _TYPED = {"f": (b"d", ">f4"), "i": (b"l", ">i4"), "u": (b"U", "u1")}
 """How an array of floats, integers and unsigned integers is written: marker and NumPy's type."""
-_NUMBER_BYTES = {b"i": 1, b"U": 1, b"I": 2, b"l": 4, b"L": 8, b"d": 4, b"D": 8}
-_CONSTANTS = b"ZTFN"
-_DTYPES = {b"i": "i1", b"U": "u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8"}
-_VALUES = {b"Z": None, b"T": True, b"F": False, b"N": None}
+_FORMS = {"i": ">b", "U": ">B", "I": ">h", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}
+_DTYPES = {ord(marker): np.dtype(form) for marker, form in _FORMS.items()}
+_NUMBERS = {ord(marker): struct.Struct(form) for marker, form in _FORMS.items()}
+_CONSTANTS = {ord("Z"): None, ord("T"): True, ord("F"): False, ord("N"): None}
+_OBJECT, _END, _ARRAY, _TYPE, _TEXT, _LONG = b"{}[$SL"
 _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
 _DEEPEST = 64
@@ -72,83 +74,20 @@ def _text(text: str | bytes) -> bytes:
 def member(content: bytes, name: str) -> bytes:
     """Return the encoded value of one member of the top-level object.
 
-    The other members are skipped: nothing is built from them.
-
     Raises:
         UbjsonError: the content is damaged, or has no such member.
     """
-    if content[:1] != b"{":
-        raise UbjsonError("it does not begin with an object")
-    place = 1
-    while content[place : place + 1] != b"}":
-        key, place = _key(content, place)
-        end = _end(content, place, depth=1)
-        if key == name.encode():
-            return content[place:end]
-        place = end
+    with _damages(content):
+        if content[:1] != b"{":
+            raise UbjsonError("it does not begin with an object")
+        place = 1
+        while content[place] != _END:
+            key, place = _text_at(content, place)
+            _, end = _value(content, place, 1)
+            if key == name.encode():
+                return content[place:end]
+            place = end
     raise UbjsonError(f"it has no member {name!r}")
-
-
-def _end(content: bytes, place: int, depth: int) -> int:
-    """Return where the value that begins at `place` ends."""
-    if depth > _DEEPEST:
-        raise UbjsonError(f"it is nested more than {_DEEPEST} levels deep")
-    marker, place = content[place : place + 1], place + 1
-    if marker == b"{":
-        while content[place : place + 1] != b"}":
-            _, place = _key(content, place)
-            place = _end(content, place, depth + 1)
-        return place + 1
-    if marker == b"[":
-        return _end_of_array(content, place, depth)
-    if marker == b"S":
-        return _key(content, place)[1]
-    if marker in _NUMBER_BYTES:
-        return _within(content, place + _NUMBER_BYTES[marker])
-    if marker and marker in _CONSTANTS:
-        return place
-    raise UbjsonError(f"unknown type {marker!r} at byte {place - 1}")
-
-
-def _end_of_array(content: bytes, place: int, depth: int) -> int:
-    if content[place : place + 1] == b"$":
-        kind, place = content[place + 1 : place + 2], place + 2
-        count, place = _count(content, place)
-        if kind not in _NUMBER_BYTES:
-            raise UbjsonError(f"unknown type {kind!r} of an array at byte {place}")
-        return _within(content, place + count * _NUMBER_BYTES[kind])
-    count, place = _count(content, place)
-    for _ in range(count):  # each takes a byte or more, and the end of the content ends it
-        place = _end(content, place, depth + 1)
-    return place
-
-
-def _count(content: bytes, place: int) -> tuple[int, int]:
-    if content[place : place + 2] != b"#L":
-        raise UbjsonError(f"an array without a count at byte {place}")
-    return _length(content, place + 2)
-
-
-def _key(content: bytes, place: int) -> tuple[bytes, int]:
-    if content[place : place + 1] != b"L":
-        raise UbjsonError(f"a text without a length at byte {place}")
-    length, place = _length(content, place + 1)
-    end = _within(content, place + length)
-    return content[place:end], end
-
-
-def _length(content: bytes, place: int) -> tuple[int, int]:
-    end = _within(content, place + _LENGTH.size)
-    (length,) = _LENGTH.unpack_from(content, place)
-    if length < 0:
-        raise UbjsonError(f"a negative length at byte {place}")
-    return length, end
-
-
-def _within(content: bytes, end: int) -> int:
-    if end > len(content):
-        raise UbjsonError(f"it ends after {len(content)} bytes, in the middle of a value")
-    return end
 
 
 def decode(content: bytes) -> Any:
@@ -157,44 +96,88 @@ def decode(content: bytes) -> Any:
     Raises:
         UbjsonError: the content is damaged.
     """
-    value, _ = _value(content, 0, depth=1)
+    with _damages(content):
+        value, _ = _value(content, 0, 0)
     return value
 
 
+@contextmanager
+def _damages(content: bytes) -> Iterator[None]:
+    """Report a read behind the last byte: so no single read has to look where the content ends."""
+    try:
+        yield
+    except (IndexError, struct.error) as error:
+        raise UbjsonError(
+            f"it ends after {len(content)} bytes, in the middle of a value"
+        ) from error
+
+
+# A model has thousands of values, and is not loaded before all are read: each function here
+# returns what begins at `place`, and where the next value begins.
+
+
 def _value(content: bytes, place: int, depth: int) -> tuple[Any, int]:
-    if depth > _DEEPEST:
-        raise UbjsonError(f"it is nested more than {_DEEPEST} levels deep")
-    marker, place = content[place : place + 1], place + 1
-    if marker == b"{":
-        members = {}
-        while content[place : place + 1] != b"}":
-            key, place = _key(content, place)
-            members[key.decode(errors="replace")], place = _value(content, place, depth + 1)
-        return members, place + 1
-    if marker == b"[":
-        return _array(content, place, depth)
-    if marker == b"S":
-        text, place = _key(content, place)
+    marker, place = content[place], place + 1
+    if marker == _ARRAY:
+        return _array(content, place, depth + 1)
+    if marker == _TEXT:
+        text, place = _text_at(content, place)
         return text.decode(errors="replace"), place
-    if marker in _NUMBER_BYTES:
-        end = _within(content, place + _NUMBER_BYTES[marker])
-        return np.frombuffer(content, _DTYPES[marker], 1, place)[0].item(), end
-    if marker and marker in _CONSTANTS:
-        return _VALUES[marker], place
-    raise UbjsonError(f"unknown type {marker!r} at byte {place - 1}")
+    if marker == _OBJECT:
+        return _object(content, place, depth + 1)
+    if marker in _NUMBERS:
+        form = _NUMBERS[marker]
+        return form.unpack_from(content, place)[0], place + form.size
+    if marker in _CONSTANTS:
+        return _CONSTANTS[marker], place
+    raise UbjsonError(f"unknown type {chr(marker)!r} at byte {place - 1}")
+
+
+def _object(content: bytes, place: int, depth: int) -> tuple[dict[str, Any], int]:
+    _refuse_deeper(depth)
+    members = {}
+    while content[place] != _END:
+        key, place = _text_at(content, place)
+        members[key.decode(errors="replace")], place = _value(content, place, depth)
+    return members, place + 1
 
 
 def _array(content: bytes, place: int, depth: int) -> tuple[Any, int]:
-    if content[place : place + 1] == b"$":
-        kind, place = content[place + 1 : place + 2], place + 2
-        count, place = _count(content, place)
-        if kind not in _NUMBER_BYTES:
-            raise UbjsonError(f"unknown type {kind!r} of an array at byte {place}")
-        end = _within(content, place + count * _NUMBER_BYTES[kind])
-        return np.frombuffer(content, _DTYPES[kind], count, place), end
-    count, place = _count(content, place)
+    dtype = None
+    if content[place] == _TYPE:
+        dtype, place = _DTYPES.get(content[place + 1]), place + 2
+        if dtype is None:
+            marker = chr(content[place - 1])
+            raise UbjsonError(f"unknown type {marker!r} of an array at byte {place - 1}")
+    if content[place : place + 2] != b"#L":
+        raise UbjsonError(f"an array without a count at byte {place}")
+    (count,), place = _LENGTH.unpack_from(content, place + 2), place + 2 + _LENGTH.size
+    if count < 0:
+        raise UbjsonError(f"a negative length at byte {place}")
+    if dtype is not None:
+        end = place + count * dtype.itemsize
+        if end > len(content):
+            raise IndexError
+        return np.frombuffer(content, dtype, count, place), end
+    _refuse_deeper(depth)
     values = []
-    for _ in range(count):
-        value, place = _value(content, place, depth + 1)
+    for _ in range(count):  # each takes a byte or more, and the end of the content ends it
+        value, place = _value(content, place, depth)
         values.append(value)
     return values, place
+
+
+def _text_at(content: bytes, place: int) -> tuple[bytes, int]:
+    if content[place] != _LONG:
+        raise UbjsonError(f"a text without a length at byte {place}")
+    (length,), start = _LENGTH.unpack_from(content, place + 1), place + 1 + _LENGTH.size
+    if length < 0:
+        raise UbjsonError(f"a negative length at byte {place}")
+    if start + length > len(content):
+        raise IndexError
+    return content[start : start + length], start + length
+
+
+def _refuse_deeper(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise UbjsonError(f"it is nested more than {_DEEPEST} levels deep")
