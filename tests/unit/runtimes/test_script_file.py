@@ -143,12 +143,10 @@ def test_script_needs_allow_code_whatever_it_is_called(artifact, name):
 
 def test_code_that_does_not_run_is_told(artifact):
     folder = artifact(code__train=HELPER, setup=HELPER)
-    (folder / "code/requirements.txt").write_text("pandas")
 
     assert plan(folder).warnings == (
         "code/train.py, setup.py does not run: it defines none of "
         "model_fn, input_fn, predict_fn, output_fn, transform_fn",
-        "the packages of code/requirements.txt are not installed by Modelyard",
     )
 
 

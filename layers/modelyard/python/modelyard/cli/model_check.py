@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
@@ -204,16 +205,19 @@ def _received(connection: Connection) -> Iterator[ModelSource]:
 def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
     import psutil
 
+    from modelyard.cli.serve import user_cache_dir
     from modelyard.domain.system_clock import SystemClock
     from modelyard.inference.disk.artifact_cache import ArtifactCache
     from modelyard.inference.disk.tree import CacheTree
+    from modelyard.inference.environments.model_environments import ModelEnvironments
     from modelyard.inference.guests.guest_loading import GuestLoading
     from modelyard.repositories.opening import open_repository
     from modelyard.runtimes import registry
 
     tree = CacheTree(folder, shutil.disk_usage(folder).free)
     artifacts = ArtifactCache(tree, SystemClock(), prepare=registry.prepare)
-    loading = GuestLoading(psutil.virtual_memory().total)
+    environments = ModelEnvironments(user_cache_dir(), sys.maxsize, install=False)
+    loading = GuestLoading(psutil.virtual_memory().total, environments=environments)
 
     def load(source: ModelSource) -> _Trial:
         kind = "unknown"
@@ -225,7 +229,7 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
             try:
                 known = staged.manifest.plan
                 kind = kind if known is None else known["runtime"]
-                plan = registry.plan_load(
+                plan = loading.plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=known
                 )
                 notes = (*staged.manifest.warnings, *plan.warnings)

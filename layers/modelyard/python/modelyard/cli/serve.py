@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelyard.cli.survey import Survey
     from modelyard.config.endpoint_config import Config, EndpointConfig
     from modelyard.domain.endpoints import Endpoint
+    from modelyard.inference.environments.environments import Environments
     from modelyard.local.options import ServedApi, ServeOptions, TlsFiles
 
 
@@ -72,7 +73,8 @@ def serve(
             parser=size,
             metavar="SIZE",
             show_default="10GiB",
-            help="Disk space for staged artifacts, such as 512MB or 4GiB.",
+            help="Disk space for staged artifacts, such as 512MB or 4GiB; environments may take as"
+            " much again.",
         ),
     ] = 10 * 1024**3,
     max_in_flight: Annotated[
@@ -132,7 +134,8 @@ def serve(
         typer.Option(
             "--install",
             show_default="no",
-            help="Install the requirements.txt of Cortex projects, in environments of their own.",
+            help="Install what Cortex projects and models with code require, in separate"
+            " environments.",
         ),
     ] = False,
     as_lambda: Annotated[
@@ -213,6 +216,7 @@ def serve(
         for warning in config.warnings:
             print_warning(warning)
 
+        from modelyard.inference.environments.environments import Environments
         from modelyard.local import server as local
         from modelyard.local.options import Limits, ServeOptions
 
@@ -222,7 +226,9 @@ def serve(
         limits = Limits(
             workers or _default_workers(), memory, disk, folder, max_in_flight, machine_id
         )
-        apis = _prepared(resources, folder, install=install)
+        environments = Environments(folder, disk)  # those of APIs are in use until the server ends
+        environments.clean()
+        apis = _prepared(resources, environments, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         splitters = config.splitters
         log = LogOptions(log_format, log_level)
@@ -238,6 +244,7 @@ def serve(
             page,
             _tls(certfile, keyfile, as_lambda=as_lambda),
             log,
+            install,
         )
         surveys = _surveys(endpoints)
         served = [found.endpoint for found in resources]
@@ -302,7 +309,7 @@ def _surveys(endpoints: "tuple[Endpoint, ...]") -> "list[Survey]":
 
 
 def _prepared(
-    resources: list["EndpointConfig"], cache_dir: Path, *, install: bool
+    resources: list["EndpointConfig"], environments: "Environments", *, install: bool
 ) -> tuple["ServedApi", ...]:
     """Return the Cortex APIs of the resources, with the Python interpreter of each worker."""
     projects = [(found.endpoint, found.project) for found in resources if found.project is not None]
@@ -313,7 +320,7 @@ def _prepared(
 
     return tuple(
         prepare_api(
-            endpoint, project, cache_dir, install=install, warn=print_warning, report=print_step
+            endpoint, project, environments, install=install, warn=print_warning, report=print_step
         )
         for endpoint, project in projects
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from modelyard.cortex.environments import Environments, ignored_files, python_for
+from modelyard.cortex.interpreter import ignored_files, python_for
 from modelyard.cortex.layout_check import Findings, check_models
 from modelyard.cortex.project import ApiProject
 from modelyard.domain.errors import ConfigurationError
+from modelyard.inference.environments.environments import Environments
 from modelyard.repositories.opening import open_repository
 
 CLASS_TIMEOUT_S = 300.0

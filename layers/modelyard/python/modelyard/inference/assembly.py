@@ -30,7 +30,7 @@ def build_service(
         models=models,
         artifacts=artifacts,
         open_repository=open_repository,
-        plan_load=registry.plan_load,
+        plan_load=loading.plan_load,
         load=loading.load,
         metrics=metrics,
         clock=clock,

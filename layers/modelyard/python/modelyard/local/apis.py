@@ -1,14 +1,14 @@
 """Prepares the start of a Cortex API: checks its models, finds an interpreter for its worker."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-from modelyard.cortex.environments import Environments, python_for
+from modelyard.cortex.interpreter import python_for
 from modelyard.cortex.layout_check import check_models
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.project_check import remarks
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
+from modelyard.inference.environments.environments import Environments
 from modelyard.local.options import ServedApi, labelled
 from modelyard.repositories.opening import open_repository
 
@@ -16,7 +16,7 @@ from modelyard.repositories.opening import open_repository
 def prepare_api(
     endpoint: Endpoint,
     project: ApiProject,
-    cache_dir: Path,
+    environments: Environments,
     *,
     install: bool,
     warn: Callable[[str], None],
@@ -37,7 +37,7 @@ def prepare_api(
     for warning in labelled(project, *findings.warnings, *remarks(project)):
         warn(warning)
     try:
-        python = python_for(project, Environments(cache_dir), install=install, report=report)
+        python = python_for(project, environments, install=install, report=report)
     except ConfigurationError as error:
         raise ConfigurationError("\n".join(labelled(project, error.message))) from error
     return ServedApi(endpoint, project, str(python))

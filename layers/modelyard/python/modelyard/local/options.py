@@ -97,6 +97,8 @@ class ServeOptions:
     tls: TlsFiles | None = None
     """None for plain HTTP."""
     log: LogOptions = field(default_factory=LogOptions)
+    install: bool = False
+    """Whether pip installs what models with code require."""
 
     @property
     def scheme(self) -> str:

@@ -29,6 +29,7 @@ from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelStatus
 from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.inference.assembly import build_service
+from modelyard.inference.environments.model_environments import ModelEnvironments
 from modelyard.inference.guests.guest_loading import GuestLoading
 from modelyard.inference.quarantine import Quarantine, RunningModels, open_running
 from modelyard.local.backends import ApiProcess, RemoteWorkers
@@ -103,7 +104,11 @@ class ServingWorker:
         settings = layout.worker_settings(name)
         quarantine = Quarantine(layout.quarantine_file)
         running = RunningModels(open_running(layout.running_file(name)))
-        loading = GuestLoading(settings.memory_bytes, quarantine.holds, running)
+        limits = layout.options.limits
+        environments = ModelEnvironments(
+            limits.cache_dir, limits.disk_bytes, install=layout.options.install
+        )
+        loading = GuestLoading(settings.memory_bytes, quarantine.holds, running, environments)
         self._service = build_service(settings, loading)
         self._async_queue = open_async_queue(layout.options, self._clock)
         self._health = Health.open(layout.health_file, layout.names)

@@ -4,9 +4,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from modelyard.runtimes.model_format import Format
+
+if TYPE_CHECKING:
+    from modelyard.runtimes.requirements import Requirements
 
 _ABSOLUTE_PATH = re.compile(
     r"(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:'\"()]+[\\/])+([^\s\\/:'\"()]*)"
@@ -41,6 +44,10 @@ class LoadPlan:
     """Whether a small body may ask for a large computation."""
     call_memory_bytes: int | None = None
     """What all calls of ONNX Runtime in this process may use together; None: there is no limit."""
+    saved_with: str | None = None
+    """The scikit-learn that saved a pickle, if it is not the installed one."""
+    requirements: "Requirements | None" = None
+    """What the model requires of pip, if the server's packages do not meet it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class ArtifactPlan:
     findings: Mapping[str, Any] | None = None
     """What the check of the numbers in the model found, or None: they were not checked. A load
     relies on it."""
+    saved_with: str | None = None
+    """The scikit-learn that saved a pickle, if it is not the installed one."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, Any]) -> Self | None:
@@ -91,6 +100,7 @@ class ArtifactPlan:
             findings=self.findings,
             own_process=self.runs_code or self.needs_process,
             is_sized_by_values=self.is_sized_by_values,
+            saved_with=self.saved_with,
         )
 
 

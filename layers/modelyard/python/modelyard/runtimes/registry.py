@@ -63,7 +63,7 @@ EXTRAS = {
 # Where the functions of a runtime are, when its module is not named after it.
 _MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
 
-_PLANS_VERSION = "9"
+_PLANS_VERSION = "10"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2
@@ -189,6 +189,7 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
     is_function = found.runtime == "pyfunc"
     runs_code = is_function or _runs_code(found.path, kind)
     is_pickled = runs_code and found.runtime == "sklearn"
+    saved_with = sklearn_versions.other_version(found.path) if is_pickled else None
     is_graph = found.runtime in ("onnx", "huggingface")
     graph = onnx_graph.examine(found.path) if is_graph else None
     return ArtifactPlan(
@@ -200,9 +201,10 @@ def _plan_file(model_dir: Path) -> ArtifactPlan:
         ),
         runs_code=runs_code,
         basis=_basis(found.runtime),
-        warnings=sklearn_versions.warnings(found.path) if is_pickled else (),
+        warnings=sklearn_versions.warnings(found.path, saved_with),
         needs_process=_needs_process(found, kind, graph),
         is_sized_by_values=graph is not None and graph.is_sized_by_values,
+        saved_with=saved_with,
     )
 
 

@@ -185,7 +185,7 @@ def _described(error: BaseException, model_dir: Path) -> str:
     what = without_folders(text.removesuffix(": "))
     requirements = script_file.find_requirements(model_dir)
     if isinstance(error, ModuleNotFoundError) and requirements is not None:
-        what += f" (the packages of {requirements} are not installed: install them for the server)"
+        what += f" (the packages of {requirements} are not installed)"
     return "\n".join([what, *lines])
 
 

@@ -63,8 +63,6 @@ def ignored(model_dir: Path, script: str | None) -> tuple[str, ...]:
         warnings.append(
             f"{', '.join(sources)} does not run: it defines none of {', '.join(FUNCTIONS)}"
         )
-    if requirements := find_requirements(model_dir):
-        warnings.append(f"the packages of {requirements} are not installed by Modelyard")
     return tuple(warnings)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import joblib
 import numpy as np
-import skops.io
 
 from modelyard.domain.errors import (
     CodeNotAllowedError,
@@ -240,14 +239,15 @@ def _is_skops(path: Path) -> bool:
 
 
 def _read_skops(path: Path, *, allow_code: bool) -> Any:
-    unknown = skops.io.get_untrusted_types(file=path)
+    skops_io = importlib.import_module("skops.io")  # an environment of a pickle may not have it
+    unknown = skops_io.get_untrusted_types(file=path)
     risky = [name for name in unknown if name not in skops_file.DATA_TYPES]
     if risky and not allow_code:
         raise CodeNotAllowedError(
             f"{path.name} holds types that may run code ({', '.join(risky[:_NAMED_TYPES])}): "
             "serve the endpoint with --allow-code or set allow_code: true, if you trust it"
         )
-    return skops.io.load(path, trusted=unknown)
+    return skops_io.load(path, trusted=unknown)
 
 
 class _CountingSink(io.RawIOBase):

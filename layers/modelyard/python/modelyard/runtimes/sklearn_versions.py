@@ -73,10 +73,10 @@ def other_version(path: Path) -> str | None:
     return saved if saved != installed_version() else None
 
 
-def warnings(path: Path) -> tuple[str, ...]:
+def warnings(path: Path | None, saved: str | None) -> tuple[str, ...]:
     """Return a sentence for people about a pickle that another scikit-learn saved."""
-    saved, installed = other_version(path), installed_version()
-    if saved is None or installed is None:
+    installed = installed_version()
+    if path is None or saved is None or installed is None:
         return ()
     return (
         f"{path.name} was saved with scikit-learn {saved}, {installed} is installed: "

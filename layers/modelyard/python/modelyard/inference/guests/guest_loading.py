@@ -1,13 +1,15 @@
 """Decides which models are guests, and loads a model as a guest or in this process."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from modelyard.domain.errors import CapacityError, CodeNotAllowedError
+from modelyard.domain.errors import CapacityError, CodeNotAllowedError, ModelLoadError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.values import ModelId
+from modelyard.inference.environments.model_environments import ModelEnvironments
 from modelyard.inference.guests.guest_output import GuestOutput
 from modelyard.inference.guests.guest_predictor import GuestPredictor
 from modelyard.inference.guests.nursery_client import NurseryClient
@@ -41,15 +43,18 @@ class GuestLoading:
         limit_bytes: int,
         is_quarantined: Callable[[Path], bool] = _never,
         running: RunningModels | None = None,
+        environments: ModelEnvironments | None = None,
     ) -> None:
         """`limit_bytes` is the memory that one guest may use.
 
         `is_quarantined` says of the folder of an artifact's files whether it must be a guest
         although its runtime is trusted. `running` is told which models run in this process.
+        Without `environments`, all guests have the packages of the server.
         """
         self._limit_bytes = limit_bytes
         self._is_quarantined = is_quarantined
         self._running = running or RunningModels()
+        self._environments = environments
         self._output = GuestOutput()
         self._light, self._data = NurseryClient(_LIGHT), NurseryClient(_DATA)
 
@@ -61,6 +66,17 @@ class GuestLoading:
         """End all guests; a later load starts anew."""
         for nursery in (self._light, self._data):
             nursery.close()
+
+    def plan_load(
+        self, model_dir: Path, *, allow_code: bool, known: Mapping[str, Any] | None = None
+    ) -> LoadPlan:
+        """Return what loading an artifact takes, and which packages it requires.
+
+        Raises:
+            As `registry.plan_load`; ModelLoadError: its requirements cannot be read.
+        """
+        plan = registry.plan_load(model_dir, allow_code=allow_code, known=known)
+        return plan if self._environments is None else self._environments.plan(plan)
 
     def load(self, plan: LoadPlan, model_id: ModelId) -> Predictor:
         """Return the loaded model.
@@ -81,16 +97,23 @@ class GuestLoading:
             return self._load_guest(plan, model_id)
 
     def _load_guest(self, plan: LoadPlan, model_id: ModelId) -> Predictor:
+        environment = None if self._environments is None else self._environments.environment(plan)
         nursery = self._data if _needs_data_packages(plan) else self._light
         try:
             return GuestPredictor(
-                plan,
+                replace(plan, requirements=None),
                 model_id,
                 nursery,
                 self._output,
                 limit_bytes=self._limit_bytes,
                 fresh=plan.runtime in _NOT_FORKED,
+                environment=environment,
             )
+        except ModelLoadError as error:
+            if environment is not None or plan.requirements is None:
+                raise
+            unmet = plan.requirements.unmet()
+            raise ModelLoadError(f"{error.message}\n{unmet}", error.original_status) from error
         except OSError as error:
             raise CapacityError(
                 f"no process can be started for the model: {error.strerror}"

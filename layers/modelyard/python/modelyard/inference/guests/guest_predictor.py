@@ -9,7 +9,8 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import orjson
 
@@ -31,6 +32,9 @@ from modelyard.inference.guests.guest_output import GuestOutput, Printer
 from modelyard.inference.guests.nursery_client import NurseryClient, StartedGuest
 from modelyard.inference.guests.turns import Turns
 from modelyard.runtimes.base import LoadPlan
+
+if TYPE_CHECKING:
+    from modelyard.inference.environments.environments import Environment
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +69,12 @@ class GuestPredictor:
         *,
         limit_bytes: int,
         fresh: bool,
+        environment: "Environment | None" = None,
         load_limit_s: float = LOAD_LIMIT_S,
     ) -> None:
         """Start the process and load the model in it.
+
+        Its packages are those of `environment`, which is released when the process ended.
 
         Raises:
             ModelError: the model cannot be loaded, or its process ended.
@@ -88,8 +95,16 @@ class GuestPredictor:
         self._arrived = select.poll()
         self._arrived.register(self._connection, select.POLLIN)
         self._frames = FrameSocket(self._connection, MAX_ANSWER_BYTES + _MAX_HEAD_BYTES)
-        with theirs:
-            self._guest, self._printer = _start(nursery, output, theirs, self._name, fresh=fresh)
+        self._environment = environment
+        python = None if environment is None else environment.python
+        try:
+            with theirs:
+                self._guest, self._printer = _start(
+                    nursery, output, theirs, self._name, fresh=fresh, python=python
+                )
+        except BaseException:
+            self._release_environment()
+            raise
         try:
             self.needs_files, self.signature = self._load(plan, load_limit_s)
             self._measured_at = time.monotonic()
@@ -261,7 +276,13 @@ class GuestPredictor:
             return None
         self._is_ended = True
         self.memory_bytes = 0
-        return self._nursery.end_guest(self._guest)
+        status = self._nursery.end_guest(self._guest)
+        self._release_environment()
+        return status
+
+    def _release_environment(self) -> None:
+        if self._environment is not None:
+            self._environment.release()
 
 
 class GuestCall:
@@ -288,13 +309,19 @@ def _told(status: int) -> str:
 
 
 def _start(
-    nursery: NurseryClient, output: GuestOutput, theirs: socket.socket, model: str, *, fresh: bool
+    nursery: NurseryClient,
+    output: GuestOutput,
+    theirs: socket.socket,
+    model: str,
+    *,
+    fresh: bool,
+    python: Path | None,
 ) -> tuple[StartedGuest, Printer]:
     """Start a guest whose output is logged under the model's name."""
     read_end, write_end = os.pipe()
     printer = Printer(model, read_end)
     try:
-        guest = nursery.start_guest(theirs.fileno(), write_end, fresh=fresh)
+        guest = nursery.start_guest(theirs.fileno(), write_end, fresh=fresh, python=python)
     except BaseException:
         os.close(read_end)
         raise

@@ -21,7 +21,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
@@ -30,7 +30,7 @@ from modelyard.inference.guests import guest, process_tree
 MODULE = "modelyard.inference.guests.nursery"
 CONTROL = 3
 """The descriptor of the socket to the inference process."""
-MAX_REQUEST_BYTES = 4096
+MAX_REQUEST_BYTES = 1 << 16
 FORK, FRESH = "fork", "fresh"
 
 ONE_THREAD = "OPENBLAS_NUM_THREADS"
@@ -89,17 +89,21 @@ class Nursery:
         request = orjson.loads(data)
         if request["op"] == "start":
             connection, output = descriptors
-            answer = self._start(request["guest"], request["how"], connection, output)
+            answer = self._start(request, connection, output)
         else:
             answer = {"ended": self._end(self._guests.pop(request["guest"]))}
         with contextlib.suppress(OSError):  # the inference process has ended: the next read says so
             self._control.sendall(orjson.dumps(answer))
         return True
 
-    def _start(self, number: int, how: str, connection: int, output: int) -> dict[str, object]:
-        is_forked = how == FORK and process_tree.is_single_threaded()
+    def _start(self, request: dict[str, Any], connection: int, output: int) -> dict[str, object]:
+        number = request["guest"]
+        is_forked = request["how"] == FORK and process_tree.is_single_threaded()
         try:
-            pid = self._fork(connection, output) if is_forked else _spawn(connection, output)
+            if is_forked:
+                pid = self._fork(connection, output)
+            else:
+                pid = _spawn(connection, output, request.get("python"), request.get("path", ""))
         except OSError as error:
             os.close(connection)
             return {"error": error.strerror}
@@ -172,15 +176,17 @@ def _shut_down(descriptor: int) -> None:
     connection.detach()
 
 
-def _spawn(connection: int, output: int) -> int:
-    """Start a guest in a fresh process."""
-    command = [sys.executable, "-P", "-m", MODULE, str(os.getpid())]
+def _spawn(connection: int, output: int, python: str | None, path: str) -> int:
+    """Start a guest in a fresh process; `python` is that of an environment, and `path` its path."""
+    environment = dict(os.environ) if python is None else os.environ | {"PYTHONPATH": path}
+    python = python or sys.executable
+    command = [python, "-P", "-m", MODULE, str(os.getpid())]
     actions = [
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
         (os.POSIX_SPAWN_DUP2, connection, CONTROL),
     ]
-    return os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
+    return os.posix_spawn(python, command, environment, file_actions=actions)
 
 
 def become_guest(connection: int, parent: int) -> NoReturn:

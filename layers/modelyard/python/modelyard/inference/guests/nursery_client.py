@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 
@@ -55,16 +56,23 @@ class NurseryClient:
         with self._lock:
             self._running()
 
-    def start_guest(self, connection: int, output: int, *, fresh: bool = False) -> StartedGuest:
+    def start_guest(
+        self, connection: int, output: int, *, fresh: bool = False, python: Path | None = None
+    ) -> StartedGuest:
         """Start a guest with these descriptors; they are duplicated.
+
+        `python` is the interpreter of an environment; None stands for that of the server.
 
         Raises:
             CapacityError: no process can be started.
         """
-        how = FRESH if fresh else self._how
+        how = FRESH if fresh or python is not None else self._how
         with self._lock:
             self._numbers += 1
-            request = {"op": "start", "guest": self._numbers, "how": how}
+            request: dict[str, object] = {"op": "start", "guest": self._numbers, "how": how}
+            if python is not None:  # not where this process finds modules: its packages come first
+                path = os.environ.get("PYTHONPATH", "")
+                request |= {"python": str(python), "path": path}
             try:
                 nursery, answer = self._ask(request, connection, output)
             except OSError:  # it has died since the last guest

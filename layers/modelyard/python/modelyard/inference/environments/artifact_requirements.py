@@ -1,0 +1,69 @@
+"""What the files of a model with code ask pip for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from packaging.version import Version
+
+from modelyard.domain.errors import ConfigurationError
+from modelyard.runtimes.base import LoadPlan
+from modelyard.runtimes.requirements import Requirements, logical_lines, text_of
+
+_FILES = ("code/requirements.txt", "requirements.txt")
+_MLFLOW_FILES = ("python_env.yaml", "conda.yaml")
+_NUMPY_2_SINCE = Version("1.4.2")
+"""The first scikit-learn whose packages work with NumPy 2; the older ones do not refuse it."""
+
+
+def requirements_of(plan: LoadPlan) -> Requirements | None:
+    """Return what a model with code asks for, or None if it asks for nothing.
+
+    That is in `code/requirements.txt` or `requirements.txt`, else in MLflow's `python_env.yaml`
+    or, its part for pip, `conda.yaml`. A pickle without these asks for the scikit-learn that
+    saved it.
+
+    Raises:
+        ConfigurationError: a file that cannot be read.
+    """
+    folder = plan.model_dir
+    drops_mlflow = plan.runtime != "pyfunc" and (folder / "MLmodel").is_file()
+    for name in _FILES:
+        if (file := folder / name).is_file():
+            if not drops_mlflow:
+                return Requirements.of_file(file, name)
+            return _without_mlflow(name, folder, [line for _, line in logical_lines(text_of(file))])
+    for name in _MLFLOW_FILES:
+        if (file := folder / name).is_file():
+            lines = list(_yaml_lines(file))
+            if not drops_mlflow:
+                return Requirements.of_lines(name, folder, lines)
+            return _without_mlflow(name, folder, lines)
+    if plan.saved_with is None or plan.model_file is None:
+        return None
+    lines = [f"scikit-learn=={plan.saved_with}"]
+    if Version(plan.saved_with) < _NUMPY_2_SINCE:
+        lines.append("numpy<2")
+    return Requirements.of_lines(plan.model_file.name, folder, lines)
+
+
+def _without_mlflow(name: str, folder: Path, lines: list[str]) -> Requirements:
+    """Return the requirements of a model that is loaded without MLflow's package."""
+    return Requirements.of_lines(
+        name, folder, [line for line in lines if not line.startswith("mlflow")]
+    )
+
+
+def _yaml_lines(file: Path) -> Iterator[str]:
+    """Yield the lines for pip of an environment file of MLflow or conda."""
+    try:
+        found = yaml.safe_load(text_of(file))
+        listed = found.get("dependencies") or []
+        for entry in listed:
+            nested = entry.get("pip") if isinstance(entry, dict) else None
+            if file.name == "conda.yaml":
+                yield from map(str, nested or [])
+            elif isinstance(entry, str):
+                yield entry
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise ConfigurationError(f"{file.name}: it does not list `dependencies`") from error
