@@ -38,7 +38,7 @@ import joblib, sys
 from sklearn.linear_model import LogisticRegression
 model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
 joblib.dump(model, sys.argv[1])
-print(model.predict_proba([[0.3]]).tolist()[0])
+print(model.predict_proba([[0.25]]).tolist()[0])
 """
 
 
@@ -115,7 +115,7 @@ def test_pickles_of_two_versions_of_scikit_learn_side_by_side_on_two_servers(
             called = client.invoke_endpoint(
                 EndpointName="e",
                 TargetModel=name,
-                Body=b"[[0.3]]",
+                Body=b"[[0.25]]",
                 ContentType="application/json",
                 CustomAttributes="output=predict_proba",
             )
@@ -128,6 +128,6 @@ def test_pickles_of_two_versions_of_scikit_learn_side_by_side_on_two_servers(
             servers[0].models("e")[name].get("detail") for name in ("old.joblib", "new.joblib")
         ]
 
-    assert answers == [[expected_old], new.predict_proba([[0.3]]).tolist()] * 2
+    assert answers == [[expected_old], new.predict_proba([[0.25]]).tolist()] * 2
     assert details == [None, None]
     assert pip_log.read_text().count("Successfully installed") == 1
