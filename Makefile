@@ -193,8 +193,9 @@ bench-requirements:
 	done
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
-PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" pyproject.toml
+PIN := $(COMPILE) --python-version 3.11
 IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,auto onnx xgboost sklearn tensorflow python))
 requirements:
 	$(PIN) --extra all --group build -o requirements-serve.txt
@@ -209,9 +210,10 @@ requirements:
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt
 	$(MAKE) $(IMAGE_PINS)
 
-# What the image of each runtime carries, in the versions that are tested. `python` has no framework.
+# What the image of each runtime carries, in the versions that are tested, for the Python of its
+# Dockerfile. `python` has no framework.
 $(IMAGE_PINS): functions/inference/requirements/%.txt: requirements-dev.txt
-	$(PIN) --extra image $(if $(filter-out python,$*),--extra $*) -c $< -o $@
+	$(COMPILE) --python-version 3.13 --extra image $(if $(filter-out python,$*),--extra $*) -c $< -o $@
 
 clean:
 	rm -rf .venv examples/*/models

@@ -48,6 +48,7 @@ def _attack_once(target: Target, seed: int, verdict: Verdict) -> None:
             with suppress(ConnectionError):  # it may be refused before it is sent
                 for piece in pieces:
                     connection.sendall(piece)
+            with suppress(OSError):  # or the server has closed it already
                 connection.shutdown(socket.SHUT_WR)
             with suppress(ConnectionError):
                 while part := connection.recv(1 << 16):

@@ -24,6 +24,10 @@ KINDS: dict[str, tuple[dict[str, Any], Any]] = {
     "linear": ({"booster": "gblinear"}, DICE.random(200)),
     "classes": ({"objective": "multi:softprob", "num_class": 3}, DICE.integers(0, 3, 200)),
     "a tree for each target": ({}, DICE.random((200, 3))),
+    "trees of all classes": (
+        {"objective": "multi:softprob", "num_class": 3, "multi_strategy": "multi_output_tree"},
+        DICE.integers(0, 3, 200),
+    ),
     "trees of all targets": ({"multi_strategy": "multi_output_tree"}, DICE.random((200, 3))),
 }
 
@@ -98,7 +102,7 @@ def test_tree_that_leads_nowhere_is_refused(change: Any) -> None:
         structure.check(forged(change))
 
 
-@pytest.mark.parametrize("kind", ["trees", "trees of all targets"])
+@pytest.mark.parametrize("kind", ["trees", "trees of all classes", "trees of all targets"])
 @pytest.mark.parametrize(
     ("name", "stated"),
     [

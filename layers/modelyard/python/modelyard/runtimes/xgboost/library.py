@@ -153,7 +153,9 @@ class Booster:
 
     def _config(self) -> dict[str, Any]:
         length, config = ctypes.c_uint64(), ctypes.c_char_p()
-        _call("XGBoosterSaveJsonConfig", self.handle, ctypes.byref(length), ctypes.byref(config))
+        places = ctypes.byref(length), ctypes.byref(config)
+        with _quiet():  # 3.4 warns of each linear model
+            _call("XGBoosterSaveJsonConfig", self.handle, *places)
         found: dict[str, Any] = json.loads(config.value or b"")
         return found
 

@@ -104,23 +104,27 @@ def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets:
     places = sorted(tree["id"] for tree in trees)
     _require(places == list(range(count)), "two trees in one place")
     for tree in trees:
-        _check_sizes(tree, targets)
+        _check_sizes(tree, groups if min(classes, targets) <= 1 else 1)
     _check_nodes(trees, features)
     bits = sum(_check_categories(tree) for tree in trees if _has_categories(tree))
     _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
-def _check_sizes(tree: Mapping[str, Any], targets: int) -> None:
-    """Check that all arrays of a tree have as many members as it states nodes."""
+def _check_sizes(tree: Mapping[str, Any], groups: int) -> None:
+    """Check that all arrays of a tree have as many members as it states nodes.
+
+    A leaf has one number, or one for each of the model's `groups`, which are its classes or its
+    targets. No model has both.
+    """
     stated = tree["tree_param"]
     nodes = _size(stated["num_nodes"], _MOST_NODES)
     width = _size(stated.get("size_leaf_vector", "1"), _MOST_OUTPUTS)
     _require(nodes > 0, "nodes that there are not")
     for name in _OF_NODES:
         _require(len(tree[name]) == nodes, f"{name} of other nodes")
-    _require(width <= 1 or width == targets, "leaves of other targets")
+    _require(width <= 1 or width == groups, "leaves of other classes or targets")
     _require(len(tree["base_weights"]) == nodes * max(width, 1), "weights of other nodes")
-    if width > 1 and "leaf_weights" in tree:  # trees of several targets keep their leaves apart
+    if width > 1 and "leaf_weights" in tree:  # trees of several outputs keep their leaves apart
         leaf, right = _integers(tree["left_children"]) == _LEAF, _integers(tree["right_children"])
         leaves = len(tree["leaf_weights"]) // width
         _require(_all_in(right[leaf], 0, leaves), "leaves that there are not")
