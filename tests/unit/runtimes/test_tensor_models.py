@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from onnx import TensorProto
 from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -200,6 +201,83 @@ def test_maps_of_a_converted_classifier_are_columns(tmp_path: Path) -> None:
     assert (maps["datatype"], maps["shape"][0]) == ("FP32", 3)
 
 
+COLUMNS = {
+    "year": TensorProto.FLOAT,
+    "city": TensorProto.STRING,
+    "rooms": TensorProto.INT64,
+    "new": TensorProto.BOOL,
+}
+TABLE = [[1990.5, "007", 3, True], [2001.0, "Rome, Italy", -1, False]]
+
+
+@pytest.mark.parametrize("dimensions", [[None], [None, 1]])
+def test_a_graph_with_an_input_for_each_column_takes_rows_of_every_protocol(
+    tmp_path: Path, dimensions: list[int | None]
+) -> None:
+    onnx_models.columns(tmp_path, COLUMNS, dimensions)
+    predictor = loaded(tmp_path)
+    records = [dict(zip(COLUMNS, row, strict=True)) for row in TABLE]
+    names = [one.name for one in predictor.signature.outputs]
+    answered = [[value if len(dimensions) == 1 else [value] for value in row] for row in TABLE]
+    expected = [dict(zip(names, row, strict=True)) for row in answered]
+    lines = "\n".join([",".join(COLUMNS), "1990.5,007,3,True", '2001.0,"Rome, Italy",-1,false'])
+    frame = {"columns": list(COLUMNS), "data": TABLE}
+
+    found = [
+        predictions(predictor, kind, instances=rows)
+        for kind in (protocol_bodies.MLFLOW, protocol_bodies.TENSORFLOW_SERVING)
+        for rows in (TABLE, records)
+    ]
+    found.append(predictions(predictor, protocol_bodies.MLFLOW, dataframe_split=frame))
+    csv = tensor_calls.predict(predictor, Payload(lines.encode(), protocol_bodies.MLFLOW_CSV))
+    found.append(json.loads(csv.body)["predictions"])
+
+    assert found == [expected] * len(found)
+
+
+@pytest.mark.parametrize("kind", [protocol_bodies.MLFLOW, protocol_bodies.TENSORFLOW_SERVING])
+def test_each_instance_stays_a_row_where_a_graph_takes_any_number_of_columns(
+    tmp_path: Path, kind: str
+) -> None:
+    onnx_models.echo(tmp_path, TensorProto.FLOAT, [None, None])
+    predictor = loaded(tmp_path)
+    [declared] = predictor.signature.inputs
+
+    records = [{declared.name: 1.0}, {declared.name: 2.0}]
+
+    assert predictions(predictor, kind, instances=records) == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("value", [42, None, True])
+@pytest.mark.parametrize("kind", [protocol_bodies.MLFLOW, protocol_bodies.TENSORFLOW_SERVING])
+def test_no_value_becomes_text(tmp_path: Path, kind: str, value: Any) -> None:
+    onnx_models.echo(tmp_path, TensorProto.STRING, [None, 1])
+    predictor = loaded(tmp_path)
+    [declared] = predictor.signature.inputs
+
+    for instances in (
+        ["a", value],
+        [["a"], [value]],
+        [{declared.name: "a"}, {declared.name: value}],
+    ):
+        with pytest.raises(InputRejectedError, match="all text"):
+            predictions(predictor, kind, instances=instances)
+
+
+def test_rows_of_different_lengths_are_rejected(tmp_path: Path) -> None:
+    onnx_models.echo(tmp_path, TensorProto.FLOAT, [None, None])
+
+    with pytest.raises(InputRejectedError, match="not an array"):
+        predictions(loaded(tmp_path), protocol_bodies.MLFLOW, instances=[[1], [1, 2]])
+
+
+def test_rows_for_inputs_that_are_no_columns_are_rejected(tmp_path: Path) -> None:
+    onnx_models.columns(tmp_path, {"a": TensorProto.FLOAT, "b": TensorProto.FLOAT}, [None, 3])
+
+    with pytest.raises(InputRejectedError, match="2 inputs: send objects with their names"):
+        predictions(loaded(tmp_path), protocol_bodies.MLFLOW, instances=[[1, 2], [3, 4]])
+
+
 class JsonModel:
     """A model that takes bodies only, as one with a script."""
 
@@ -224,6 +302,14 @@ def test_a_model_of_bodies_gets_and_returns_json() -> None:
 
     assert model.payloads[0].body == b"[[1.0,2.0]]"
     assert (found["score"]["shape"], found["score"]["data"]) == ([1, 2], [0.5, 0.25])
+
+
+@pytest.mark.parametrize("kind", [protocol_bodies.MLFLOW, protocol_bodies.TENSORFLOW_SERVING])
+def test_a_model_of_bodies_gets_rows_as_they_are(kind: str) -> None:
+    model, rows = JsonModel(b"[1, 2]"), [["a", 1, None], ["b", 2.5, [True]]]
+
+    assert predictions(model, kind, instances=rows) == [1, 2]
+    assert json.loads(model.payloads[0].body) == rows
 
 
 def test_several_inputs_are_an_object_by_name() -> None:

@@ -9,7 +9,7 @@ import pytest
 from modelyard.domain.errors import InputRejectedError, PredictionError
 from modelyard.domain.protocol_bodies import MLFLOW, TENSORFLOW_SERVING
 from modelyard.runtimes.codecs import row_codec
-from modelyard.runtimes.codecs.row_codec import UNNAMED, RowRequest
+from modelyard.runtimes.codecs.row_codec import RowRequest
 
 BOTH = pytest.mark.parametrize("kind", [TENSORFLOW_SERVING, MLFLOW])
 
@@ -18,21 +18,21 @@ def read(body: Any, kind: str = MLFLOW) -> RowRequest:
     return row_codec.decode(json.dumps(body).encode(), kind)
 
 
-def listed(request: RowRequest) -> dict[str, Any]:
-    return {name: array.tolist() for name, array in request.inputs.items()}
+def listed(request: RowRequest) -> Any:
+    return request.rows or {name: array.tolist() for name, array in request.inputs.items()}
 
 
 @BOTH
 @pytest.mark.parametrize(
     ("instances", "inputs"),
     [
-        ([[1, 2], [3, 4]], {UNNAMED: [[1, 2], [3, 4]]}),
-        ([1, 2], {UNNAMED: [[1], [2]]}),
+        ([[1, 2], [3, "x"]], [[1, 2], [3, "x"]]),
+        ([1, 2], [[1], [2]]),
         ([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], {"a": [1, 2], "b": ["x", "y"]}),
         ([{"a": [1, 2]}, {"a": [3, 4]}], {"a": [[1, 2], [3, 4]]}),
     ],
 )
-def test_instances_are_rows(kind: str, instances: Any, inputs: dict[str, Any]) -> None:
+def test_instances_are_rows(kind: str, instances: Any, inputs: Any) -> None:
     assert listed(read({"instances": instances}, kind)) == inputs
 
 
@@ -40,11 +40,11 @@ def test_instances_are_rows(kind: str, instances: Any, inputs: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("value", "inputs"),
     [
-        ([[1, 2], [3, 4]], {UNNAMED: [[1, 2], [3, 4]]}),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]]),
         ({"a": [1, 2], "b": [[3], [4]]}, {"a": [1, 2], "b": [[3], [4]]}),
     ],
 )
-def test_inputs_are_columns(kind: str, value: Any, inputs: dict[str, Any]) -> None:
+def test_inputs_are_columns(kind: str, value: Any, inputs: Any) -> None:
     found = read({"inputs": value}, kind)
 
     assert listed(found) == inputs
@@ -79,7 +79,6 @@ def test_a_missing_number_is_nan() -> None:
         ({"instances": [{"a": 1}, {"b": 1}]}, MLFLOW, "the same keys"),
         ({"instances": [{"a": 1}, 2]}, MLFLOW, "the same keys"),
         ({"instances": [{}]}, MLFLOW, "the same keys"),
-        ({"instances": [[1], [1, 2]]}, MLFLOW, "not an array"),
         ({"instances": [[1]], "params": {"t": 1}}, MLFLOW, "params are not supported"),
         ({"instances": [[1]], "signature_name": "x"}, TENSORFLOW_SERVING, "serving_default"),
         ({"dataframe_split": {"columns": ["a"]}}, MLFLOW, "columns and data"),

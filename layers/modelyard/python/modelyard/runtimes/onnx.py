@@ -156,6 +156,11 @@ class OnnxModel:
         }
 
     @property
+    def text_columns(self) -> list[str]:
+        """The inputs that take text: numbers in CSV stay text there."""
+        return [one.name for one in self._inputs if one.dtype.hasobject]
+
+    @property
     def signature(self) -> Signature:
         """The inputs without an initializer, and the outputs."""
         inputs = tuple(

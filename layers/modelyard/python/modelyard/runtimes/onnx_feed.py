@@ -87,7 +87,7 @@ class OnnxInput:
             InputRejectedError: wrong dimensions, or values that the type cannot hold.
         """
         try:
-            array = self._batch(values if isinstance(values, np.ndarray) else self._array(values))
+            array = self._batch(self._array(values))
             if not self._has_shape_of(array):
                 raise InputRejectedError(f"takes {self.declared}, got {_drawn(array.shape)}")
             return np.asarray(self._cast(array), order="C")
@@ -96,8 +96,10 @@ class OnnxInput:
             raise InputRejectedError(f"input {self.name!r}{colon} {error.message}") from error
 
     def _array(self, values: Any) -> Array:
+        if isinstance(values, np.ndarray) and not (self.dtype.hasobject and values.dtype.hasobject):
+            return values
         if self.dtype.hasobject:
-            return _texts(values)
+            return _texts(values)  # ONNX Runtime would make text of numbers
         array = array_codec.from_values(values)
         return _exact(array, values) if self.dtype.kind in "iu" else array
 

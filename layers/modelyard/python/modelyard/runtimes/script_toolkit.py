@@ -132,7 +132,7 @@ def array_of(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
         first = values[0] if isinstance(values, list) and values else values
         if isinstance(first, dict):
             return np.array(values, dtype=object)
-        return array_codec.from_values(values)
+        return array_codec.from_values(values, casts_to_text=True)
     array = array_codec.decode(body, media_type)
     return np.squeeze(array) if media_type == CSV else array
 

@@ -86,15 +86,49 @@ def predict(predictor: Predictor, payload: Payload) -> Prediction:
 
 def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
     request = _rows_request(predictor, payload)
-    inputs = request.inputs
-    declared = predictor.signature.inputs
-    if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *inputs):
-        inputs = {declared[0].name: rows_of(inputs, None)}  # a graph whose one input has them all
-    elif not request.is_named:
-        inputs = {declared[0].name if len(declared) == 1 else ROWS: inputs[row_codec.UNNAMED]}
+    inputs = _inputs_of(request, predictor)
     output = answer_options.of_call(payload)
     outputs = _inferred(predictor, inputs, payload, [] if output is None else [output])
     return Prediction(row_codec.encode(request, outputs), JSON)
+
+
+def _inputs_of(request: RowRequest, predictor: Predictor) -> Mapping[str, Array]:
+    """Return what a request has for the inputs that a model declares."""
+    if request.rows is not None and not isinstance(predictor, TensorModel):
+        return {ROWS: np.array(request.rows, object)}  # a script gets them as they are
+    declared = predictor.signature.inputs
+    if request.rows is not None:
+        return _of_rows(request.rows, declared)
+    if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *request.inputs):
+        return {declared[0].name: rows_of(request.inputs, None)}  # a graph whose one input has all
+    if not request.has_columns:
+        return request.inputs
+    take_rows = [one.name for one in declared if len(one.shape) == 2]
+    return {
+        name: array.reshape(-1, 1) if array.ndim == 1 and name in take_rows else array
+        for name, array in request.inputs.items()
+    }
+
+
+def _of_rows(rows: Any, declared: Sequence[TensorSpec]) -> Mapping[str, Array]:
+    """Return rows without names as the only input, or as one column for each of several."""
+    if len(declared) < 2:
+        return {declared[0].name if declared else ROWS: array_codec.from_values(rows)}
+    names = [one.name for one in declared]
+    are_rows = isinstance(rows, list) and all(
+        isinstance(row, list) and len(row) == len(names) for row in rows
+    )
+    if not are_rows or not all(_is_column(one) for one in declared):
+        raise InputRejectedError(
+            f"the model takes {len(names)} inputs: send objects with their names"
+            + (f", or rows of {len(names)} values" if all(map(_is_column, declared)) else "")
+        )
+    return row_codec.named(names, rows)
+
+
+def _is_column(declared: TensorSpec) -> bool:
+    """Return whether an input takes one value for each row."""
+    return declared.shape[:1] in ((-1,), (1,)) and declared.shape[1:] in ((), (1,))
 
 
 def _rows_request(predictor: Predictor, payload: Payload) -> RowRequest:
@@ -102,7 +136,7 @@ def _rows_request(predictor: Predictor, payload: Payload) -> RowRequest:
         return row_codec.decode(payload.body, payload.content_type or "")
     texts = getattr(predictor, "text_columns", ())
     columns = table_codec.decode(payload.body, CSV, f"{CSV};header=present", (), texts)
-    return RowRequest(columns or {}, is_frame=True)
+    return RowRequest(columns or {}, has_columns=True, is_frame=True)
 
 
 def predict_table(

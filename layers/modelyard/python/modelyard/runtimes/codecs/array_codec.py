@@ -53,8 +53,10 @@ def decode_values(body: bytes, media_type: str) -> Any:
         raise InputRejectedError(error.message + csv_codec.hint(body)) from error
 
 
-def from_values(values: Any) -> np.ndarray[Any, Any]:
+def from_values(values: Any, *, casts_to_text: bool = False) -> np.ndarray[Any, Any]:
     """Return nested lists as an array of numbers, booleans or text; null is NaN among numbers.
+
+    With `casts_to_text`, numbers beside text become text, as NumPy does it.
 
     Raises:
         InputRejectedError: ragged lists, values of several kinds, or texts of such different
@@ -63,11 +65,17 @@ def from_values(values: Any) -> np.ndarray[Any, Any]:
     try:
         _require_room(values)
         array = np.array(values)
+        if array.dtype.kind == "U" and not (casts_to_text or _are_texts(values)):
+            raise ValueError("numbers beside text")
         return array.astype(np.float64) if array.dtype.hasobject else array
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputRejectedError(
             "the values are not an array: rows of equal length, all numbers or all text"
         ) from error
+
+
+def _are_texts(values: Any) -> bool:
+    return all(map(_are_texts, values)) if isinstance(values, list) else isinstance(values, str)
 
 
 def cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -1,7 +1,7 @@
 """Rows in JSON as TensorFlow Serving, KServe v1 and MLflow take them, and their answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,6 @@ from modelyard.runtimes.codecs import answer_size, array_codec, json_codec
 
 Array = np.ndarray[Any, Any]
 
-UNNAMED = ""
-"""The name of the input in a body without names."""
 _DEFAULT_SIGNATURES = (None, "", "serving_default")
 
 
@@ -22,16 +20,15 @@ class RowRequest:
     """What a body asks for."""
 
     inputs: Mapping[str, Array]
-    """By name, or one by the name `UNNAMED`."""
+    """By name; empty for a body without names."""
+    rows: Any = None
+    """The value of a body without names, as nested lists."""
+    has_columns: bool = False
+    """Whether each input is a column: one value, or one list of values, for each row."""
     is_frame: bool = False
     """Whether the inputs are columns of a data frame."""
     answers_columns: bool = False
     """Whether the answer has columns by name, as the answer to `inputs` of TensorFlow Serving."""
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the body has names."""
-        return UNNAMED not in self.inputs
 
 
 def decode(body: bytes, content_type: str) -> RowRequest:
@@ -83,21 +80,21 @@ def _instances(value: Any) -> RowRequest:
     if not isinstance(value, list) or not value:
         raise InputRejectedError("instances must be a list with one item for each row")
     if isinstance(value[0], dict):
-        return RowRequest(columns_of(value))
-    array = array_codec.from_values(value)
-    return RowRequest({UNNAMED: array.reshape(-1, 1) if array.ndim == 1 else array})
+        return RowRequest(columns_of(value), has_columns=True)
+    is_flat = not any(isinstance(one, list) for one in value)
+    return RowRequest({}, [[one] for one in value] if is_flat else value)
 
 
 def _inputs(value: Any) -> RowRequest:
     if isinstance(value, dict) and value:
         return RowRequest({name: array_codec.from_values(one) for name, one in value.items()})
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return RowRequest(columns_of(value))
-    return RowRequest({UNNAMED: array_codec.from_values(value)})
+        return RowRequest(columns_of(value), has_columns=True)
+    return RowRequest({}, value)
 
 
 def _column_inputs(value: Any) -> RowRequest:
-    return RowRequest(_inputs(value).inputs, answers_columns=True)
+    return replace(_inputs(value), answers_columns=True)
 
 
 def split(value: Any) -> RowRequest:
@@ -111,7 +108,7 @@ def split(value: Any) -> RowRequest:
         raise InputRejectedError("dataframe_split must have columns and data, a list of rows")
     names = value.get("columns")
     if names is None:
-        return RowRequest({UNNAMED: array_codec.from_values(data)})
+        return RowRequest({}, data)
     if (
         not isinstance(names, list)
         or not names
@@ -120,13 +117,13 @@ def split(value: Any) -> RowRequest:
         raise InputRejectedError("columns must be a list of names")
     if len(set(names)) != len(names) or any(len(row) != len(names) for row in data):
         raise InputRejectedError(f"each row must have the {len(names)} columns, each named once")
-    return RowRequest(named(list(map(str, names)), data), is_frame=True)
+    return RowRequest(named(list(map(str, names)), data), has_columns=True, is_frame=True)
 
 
 def _records(value: Any) -> RowRequest:
     if not isinstance(value, list) or not value:
         raise InputRejectedError("dataframe_records must be a list of objects")
-    return RowRequest(columns_of(value), is_frame=True)
+    return RowRequest(columns_of(value), has_columns=True, is_frame=True)
 
 
 def columns_of(records: Sequence[Any]) -> dict[str, Array]:

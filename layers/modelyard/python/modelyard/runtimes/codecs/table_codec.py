@@ -75,7 +75,7 @@ def with_header(
 
 
 def _objects(values: Any) -> Mapping[str, Array]:
-    if isinstance(values, dict) and {"columns", "data"} <= values.keys():
+    if isinstance(values, dict) and values.get("columns") is not None and "data" in values:
         return row_codec.split(values).inputs
     if isinstance(values, dict) and (what := foreign_bodies.what(values)):
         raise InputRejectedError(f"{what}: send rows, [[1, 2], [3, 4]], or records")
@@ -144,4 +144,6 @@ def _is_numeric(body: bytes) -> bool:
 def _column(cells: Sequence[str], *, is_text: bool) -> Array:
     if not is_text and all(map(csv_codec.is_number, cells)):
         return np.array([csv_codec.float_or_nan(cell) for cell in cells], np.float64)
+    if not is_text and all(cell.lower() in ("true", "false") for cell in cells):
+        return np.array([cell.lower() == "true" for cell in cells])
     return np.array([cell if cell else np.nan for cell in cells], object)
