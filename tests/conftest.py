@@ -39,6 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=marker.args[0]))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let `--dist loadfile` also keep files together that share what takes long to make."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.scheduling import FilesTogether  # where pytest-xdist is in use only
+
+    return FilesTogether(config, log)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_collections() -> Iterator[None]:
     """Keep what frameworks have imported so far out of the garbage collections to come.

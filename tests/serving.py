@@ -21,6 +21,8 @@ COMMANDS = Path(sys.executable).parent
 STOP_TIMEOUT_S = 60.0
 PATIENCE_S = 60.0
 """When a test gives up on what takes a second, on a machine that has other work to do."""
+POLL_S = 0.05
+"""How often it looks until then; each look costs a server processor time."""
 KEYS = {"aws_access_key_id": "test-key", "aws_secret_access_key": "test-secret"}
 REGION = "us-east-1"
 _URL = re.compile(r"https?://[^\s\x1b]+")
@@ -166,7 +168,7 @@ def eventually(claim: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None
     deadline = time.monotonic() + timeout_s
     while not claim():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s"
-        time.sleep(0.02)
+        time.sleep(POLL_S)
 
 
 def body(answer: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -63,16 +64,25 @@ class Fake:
         return ModelSource("housing", TargetModel(name), "memory:")
 
 
-Rig = Processes | Fake
+@dataclass(frozen=True)
+class Rig:
+    """An open backend, the models that it serves, and the event loop to which it belongs."""
+
+    models: Processes | Fake
+    backend: InferenceBackend
+    runner: asyncio.Runner
+
+    def source(self, name: str) -> ModelSource:
+        return self.models.source(name)
 
 
-@pytest.fixture(params=["workers", "fake"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    if request.param == "fake":
-        yield Fake()
-        return
-    with models_in(tmp_path) as models:
-        yield Processes(models, tmp_path / "gate")
+@pytest.fixture(scope="module", params=["workers", "fake"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    folder, stack = tmp_path_factory.mktemp("rig"), AsyncExitStack()
+    with models_in(folder) as models, asyncio.Runner() as runner:
+        found = Fake() if request.param == "fake" else Processes(models, folder / "gate")
+        yield Rig(found, runner.run(found.open(stack)), runner)
+        runner.run(stack.aclose())
 
 
 def call(
@@ -82,15 +92,13 @@ def call(
 
     async def run() -> list[Answer | BaseException]:
         outcomes: list[Answer | BaseException] = []
-        async with AsyncExitStack() as stack:
-            backend = await rig.open(stack)
-            for number, request in enumerate(requests):
-                timeout_s = 30.0 if number else first_timeout_s
-                calling = backend.call(SHARDS - 1, request, timeout_s)
-                outcomes += await asyncio.gather(calling, return_exceptions=True)
+        for number, request in enumerate(requests):
+            timeout_s = 30.0 if number else first_timeout_s
+            calling = rig.backend.call(SHARDS - 1, request, timeout_s)
+            outcomes += await asyncio.gather(calling, return_exceptions=True)
         return outcomes
 
-    return asyncio.run(run())
+    return rig.runner.run(run())
 
 
 def invoke(rig: Rig, name: str) -> Invoke:
@@ -167,8 +175,4 @@ def test_unload_after_load(rig: Rig) -> None:
 
 
 def test_shards_are_counted(rig: Rig) -> None:
-    async def run() -> int:
-        async with AsyncExitStack() as stack:
-            return (await rig.open(stack)).shards
-
-    assert asyncio.run(run()) == SHARDS
+    assert rig.backend.shards == SHARDS

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from modelyard.cli.main import app
 from tests.serving import COMMANDS, Server, clean_environment
 
-REVALIDATE = ("--revalidate", "0.5s")
+QUICKLY = ("--revalidate", "0.5s", "--workers", "1")
 MARK = "MODELYARD_TEST_MARK"
 """A variable by which a test knows the processes that it started."""
 
@@ -85,8 +85,8 @@ class Project:
     def served(
         self, *options: str, environment: Mapping[str, str] | None = None
     ) -> Iterator[Server]:
-        """Serve the project."""
-        with Server(self.config, *REVALIDATE, *options, environment=environment) as server:
+        """Serve the project by one worker beside the processes of its APIs."""
+        with Server(self.config, *QUICKLY, *options, environment=environment) as server:
             yield server
 
     def refusal(self, *options: str) -> str:

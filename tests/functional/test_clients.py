@@ -35,7 +35,7 @@ def test_our_client_needs_no_credentials_for_a_local_server(tmp_path):
     models = tmp_path / "models"
     models.mkdir()
     (models / "house.tar.gz").write_bytes(artifacts.house(5.0))
-    with Server(models) as server:
+    with Server(models, "--workers", "1") as server:
         client = modelyard.client(server.url)
         answer = client.invoke_endpoint(
             EndpointName="models",

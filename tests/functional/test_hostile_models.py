@@ -259,7 +259,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for n in ("hostile", "innocent")
     ]
     (folder / "cortex.yaml").write_text(yaml.safe_dump(resources))
-    with Server(folder / "cortex.yaml", "--memory", "64MiB") as server:
+    with Server(folder / "cortex.yaml", "--memory", "64MiB", "--workers", "1") as server:
         yield server
 
 

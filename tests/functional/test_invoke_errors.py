@@ -180,7 +180,7 @@ def test_row01_a_repository_out_of_reach_is_a_dependency_error(tmp_path: Path) -
         "AWS_DEFAULT_REGION": "us-east-1",
     }
 
-    with Server("s3://models/all", environment=nobody_there) as server:
+    with Server("s3://models/all", "--workers", "1", environment=nobody_there) as server:
         client = server.client(retries={"total_max_attempts": 1})
         with pytest.raises(client.exceptions.InternalDependencyException) as caught:
             client.invoke_endpoint(EndpointName="all", TargetModel="m.tar.gz", Body=b"")
@@ -195,7 +195,7 @@ def test_row01_a_repository_that_went_away_is_served_when_it_is_back(tmp_path: P
     call = {"EndpointName": "all", "TargetModel": "house.tar.gz", "Body": artifacts.ROW}
     call["ContentType"] = "text/csv"
 
-    with Server(models.target, "--revalidate", "100ms") as server:
+    with Server(models.target, "--revalidate", "100ms", "--workers", "1") as server:
         client = server.client(retries={"total_max_attempts": 1})
         models.root.rename(tmp_path / "elsewhere")
         with pytest.raises(client.exceptions.ValidationError, match="Failed to download"):

@@ -13,6 +13,10 @@ from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Served
 from tests.serving import PATIENCE_S, Server, body, eventually
 
+ONE_WORKER = ("--workers", "1")
+CODE = ("--allow-code", *ONE_WORKER)
+BRIEFLY = ("--sync-window", "200ms")
+
 
 @pytest.fixture
 def models(tmp_path: Path) -> DirectoryModels:
@@ -34,7 +38,7 @@ def test_a_running_call_is_answered_when_the_server_is_told_to_end(
     gate = tmp_path / "gate"
     models.put("slow.tar.gz", build(gate))
 
-    with Server(models.target, "--allow-code") as server, ThreadPoolExecutor(1) as pool:
+    with Server(models.target, *CODE) as server, ThreadPoolExecutor(1) as pool:
         call = pool.submit(ask, Served(server, models), "slow.tar.gz")
         eventually(Path(f"{gate}.began").exists)
         server.terminate()
@@ -57,7 +61,7 @@ def takes_calls(server: Server) -> bool:
 def test_a_pending_warm_request_survives_a_restart(models: DirectoryModels, tmp_path: Path) -> None:
     gate, cache = tmp_path / "gate", tmp_path / "cache"
     models.put("slow.tar.gz", artifacts.gated(gate))
-    options = (models.target, "--allow-code", "--sync-window", "200ms")
+    options = (models.target, *CODE, *BRIEFLY)
     with Server(*options, cache_dir=cache) as server:
         served = Served(server, models)
         with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
@@ -77,7 +81,7 @@ def test_a_load_by_warming_is_measured_too(models: DirectoryModels, tmp_path: Pa
     gate = tmp_path / "gate"
     models.put("slow.tar.gz", artifacts.gated(gate))
 
-    with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
+    with Server(models.target, *CODE, *BRIEFLY) as server:
         served = Served(server, models)
         with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
             ask(served, "slow.tar.gz")
@@ -96,7 +100,7 @@ def test_a_model_staged_before_a_restart_is_not_fetched_again(
     models.put("model.onnx", artifacts.onnx())
     cache = tmp_path / "cache"
     for _ in range(2):
-        with Server(models.target, cache_dir=cache) as server:
+        with Server(models.target, *ONE_WORKER, cache_dir=cache) as server:
             answer = body(Served(server, models).invoke("model.onnx", b"1,2,3,4", "yard"))
             downloads = server.metric("ModelDownloadingTime_count", "yard")
 
@@ -110,7 +114,7 @@ def test_a_load_that_fails_after_the_window_ends_as_a_model_error(
     gate = tmp_path / "gate"
     models.put("bad.tar.gz", artifacts.gated(gate, failure="weights are for another net"))
 
-    with Server(models.target, "--allow-code", "--sync-window", "200ms") as server:
+    with Server(models.target, *CODE, *BRIEFLY) as server:
         served = Served(server, models)
         with pytest.raises(served.sdk.exceptions.ModelNotReadyException):
             ask(served, "bad.tar.gz")

@@ -16,6 +16,7 @@ from tests.functional.served import DirectoryModels, Served
 from tests.serving import COMMANDS, Server, body, clean_environment, eventually
 
 MIB = 1 << 20
+CODE = ("--allow-code", "--workers", "1")
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_evicts_what_is_not_in_use(models: DirectoryModels, tiny_disk: Path) -> None:
-    with Server(models.target, cache_dir=tiny_disk / "cache") as server:
+    with Server(models.target, "--workers", "1", cache_dir=tiny_disk / "cache") as server:
         served = Served(server, models)
         targets = [served.publish(artifacts.house(answer)) for answer in (1.0, 2.0)]
         assert prediction(served, targets[0]) == [1.0]
@@ -125,7 +126,7 @@ IN_USE = """
 def test_a_full_disk_is_service_unavailable_until_there_is_space(
     models: DirectoryModels, tiny_disk: Path
 ) -> None:
-    with Server(models.target, "--allow-code", cache_dir=tiny_disk / "cache") as server:
+    with Server(models.target, *CODE, cache_dir=tiny_disk / "cache") as server:
         served = Served(server, models)
         staged = served.publish(artifacts.script(IN_USE))
         target = served.publish(artifacts.house(2.0))
@@ -146,7 +147,7 @@ def test_a_slow_model_behind_a_full_disk_is_not_an_internal_failure(
     models: DirectoryModels, tiny_disk: Path, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    options = ("--allow-code", "--sync-window", "200ms")
+    options = (*CODE, "--sync-window", "200ms")
     with Server(models.target, *options, cache_dir=tiny_disk / "cache") as server:
         served = Served(server, models)
         slow = served.publish(artifacts.gated(gate))

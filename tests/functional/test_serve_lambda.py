@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,14 @@ from tests.serving import COMMANDS, KEYS, REGION, Server, body, clean_environmen
 @pytest.fixture
 def models(tmp_path: Path) -> DirectoryModels:
     return DirectoryModels(tmp_path / "yard")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The functions of an endpoint `yard`, for tests that neither wait nor end them."""
+    repository = DirectoryModels(tmp_path_factory.mktemp("shared") / "yard")
+    with Server(repository.target, "--lambda", "--allow-code") as server:
+        yield Served(server, repository)
 
 
 def test_model_too_slow_for_its_call_is_loaded_by_the_functions(
@@ -49,18 +58,26 @@ def test_model_too_slow_for_its_call_is_loaded_by_the_functions(
     assert not any(runtime.is_running() for runtime in runtimes)
 
 
-def test_router_is_a_function_that_stock_sdks_invoke(models: DirectoryModels) -> None:
-    models.put("model.onnx", artifacts.onnx())
-    session = boto3.session.Session(region_name=REGION, **KEYS)
-    event = {"EndpointName": "yard", "TargetModel": "model.onnx", "Body": "1,2,3,4"}
+@pytest.fixture(scope="module")
+def invoke_url(shared: Served) -> str:
+    """The URL of Lambda's own API, which the server prints at its start."""
+    stdout = shared.server.process.stdout
+    assert stdout is not None
+    lines = (line.decode() for line in stdout)
+    return next(line.split()[-1] for line in lines if "Invoke API" in line)
 
-    with Server(models.target, "--lambda") as server:
-        client = session.client("lambda", endpoint_url=_lambda_url(server))
-        members = {"ContentType": "text/csv", **event}
-        answer = client.invoke(FunctionName="modelyard-router", Payload=json.dumps(members))
-        with answer["Payload"] as stream:
-            payload = json.loads(stream.read())
-        client.close()
+
+def test_router_is_a_function_that_stock_sdks_invoke(shared: Served, invoke_url: str) -> None:
+    target = shared.publish(artifacts.onnx(), "model.onnx")
+    session = boto3.session.Session(region_name=REGION, **KEYS)
+    event = {"EndpointName": "yard", "TargetModel": target, "Body": "1,2,3,4"}
+
+    client = session.client("lambda", endpoint_url=invoke_url)
+    members = {"ContentType": "text/csv", **event}
+    answer = client.invoke(FunctionName="modelyard-router", Payload=json.dumps(members))
+    with answer["Payload"] as stream:
+        payload = json.loads(stream.read())
+    client.close()
 
     assert json.loads(payload["Body"]) == [[10.0]]
 
@@ -70,12 +87,12 @@ PREDICT = "def model_fn(folder): return 1\ndef predict_fn(body, model): return '
 PAGE = {"Origin": "https://page.example", "Content-Type": "text/plain;charset=UTF-8"}
 
 
-def post(server: Server, function: str, event: object, **headers: str) -> httpx.Response:
-    url = f"{_lambda_url(server)}/2015-03-31/functions/{function}/invocations"
+def post(api_url: str, function: str, event: object, **headers: str) -> httpx.Response:
+    url = f"{api_url}/2015-03-31/functions/{function}/invocations"
     return httpx.post(url, json=event, headers=headers, timeout=60, trust_env=False)
 
 
-def test_envelope_of_somebody_else_runs_no_code(models: DirectoryModels, tmp_path: Path) -> None:
+def test_envelope_of_somebody_else_runs_no_code(invoke_url: str, tmp_path: Path) -> None:
     """An envelope names any folder and whether code may run: functions take only each other's."""
     mark, script = tmp_path / "mark", tmp_path / "other" / "x" / "code" / "inference.py"
     script.parent.mkdir(parents=True)
@@ -84,8 +101,7 @@ def test_envelope_of_somebody_else_runs_no_code(models: DirectoryModels, tmp_pat
     invoke = Invoke(source, Payload(b"0", "text/plain"), 25.0, 25.0)
     event = members_of(render_request(invoke))
 
-    with Server(models.target, "--lambda") as server:
-        refused = post(server, "modelyard-yard-0", event)
+    refused = post(invoke_url, "modelyard-yard-0", event)
 
     assert refused.status_code == 403
     assert refused.headers["x-amzn-errortype"] == "AccessDeniedException"
@@ -96,31 +112,26 @@ def test_envelope_of_somebody_else_runs_no_code(models: DirectoryModels, tmp_pat
     "headers", [PAGE, {"Sec-Fetch-Site": "cross-site"}, {"Host": "rebound.example:9001"}]
 )
 def test_page_that_the_developer_visits_invokes_nothing(
-    models: DirectoryModels, headers: dict[str, str]
+    shared: Served, invoke_url: str, headers: dict[str, str]
 ) -> None:
-    models.put("model.onnx", artifacts.onnx())
-    event = {"EndpointName": "yard", "TargetModel": "model.onnx", "Body": "1,2,3,4"}
+    target = shared.publish(artifacts.onnx(), "model.onnx")
+    event = {"EndpointName": "yard", "TargetModel": target, "Body": "1,2,3,4"}
 
-    with Server(models.target, "--lambda") as server:
-        response = post(server, "modelyard-router", event, **headers)
+    response = post(invoke_url, "modelyard-router", event, **headers)
 
     assert (response.status_code, response.text) == (403, "not for browsers")
 
 
-def test_models_do_not_learn_how_functions_are_invoked(
-    models: DirectoryModels, tmp_path: Path
-) -> None:
+def test_models_do_not_learn_how_functions_are_invoked(shared: Served) -> None:
     script = (
         "import json, os\ndef model_fn(folder): return 1\n"
         "def input_fn(body, content_type): return body\n"
         "def predict_fn(body, model): return json.dumps(dict(os.environ))\n"
         "def output_fn(text, accept): return text\n"
     )
-    models.put("model.tar.gz", artifacts.script(script))
+    target = shared.publish(artifacts.script(script))
 
-    with Server(models.target, "--lambda", "--allow-code") as server:
-        served = Served(server, models)
-        environ = body(served.invoke("model.tar.gz", endpoint="yard"))
+    environ = body(shared.invoke(target, endpoint="yard"))
 
     assert "AWS_ENDPOINT_URL_LAMBDA" not in environ
 
@@ -152,12 +163,6 @@ def test_keys_of_a_folder_are_refused(models: DirectoryModels, tmp_path: Path) -
 
     assert result.returncode == 1
     assert "--keys-folder" in result.stderr
-
-
-def _lambda_url(server: Server) -> str:
-    assert server.process.stdout is not None
-    lines = (line.decode() for line in server.process.stdout)
-    return next(line.split()[-1] for line in lines if "Invoke API" in line)
 
 
 def _is_gone(process: psutil.Process) -> bool:

@@ -5,7 +5,12 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from modelyard.domain.errors import CodeNotAllowedError, ConfigurationError, ModelLoadError
+from modelyard.domain.errors import (
+    ArtifactInvalidError,
+    CodeNotAllowedError,
+    ConfigurationError,
+    ModelLoadError,
+)
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry
 from modelyard.runtimes.model_format import Format, edges
@@ -53,6 +58,13 @@ def test_pickled_booster_with_code_needs_allow_code(tmp_path):
 
     predictor = registry.load(registry.plan_load(tmp_path, allow_code=True))
     assert predictor.predict(ROW).body == b"[2.5]"
+
+
+def test_empty_saved_model_is_refused_before_it_is_loaded(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+
+    with pytest.raises(ArtifactInvalidError, match=r"saved_model\.pb is empty"):
+        registry.plan_load(tmp_path, allow_code=True)
 
 
 def test_script_needs_allow_code(tmp_path):

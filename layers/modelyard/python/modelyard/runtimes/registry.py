@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from modelyard.domain import model_files
 from modelyard.domain.errors import (
+    ArtifactInvalidError,
     CodeNotAllowedError,
     ConfigurationError,
     ModelError,
@@ -182,6 +183,8 @@ def plan_native(model_dir: Path, *, allow_code: bool) -> LoadPlan:
 
 def _plan_file(model_dir: Path) -> ArtifactPlan:
     found = detection.find_model(model_dir)
+    if found.path.name == model_files.SAVED_MODEL and found.path.stat().st_size == 0:
+        raise ArtifactInvalidError("saved_model.pb is empty")  # known before importing TensorFlow
     file_edges = edges(found.path)  # once: on a network file system each look takes its time
     kind = file_edges.format
     if found.runtime == "xgboost":
