@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
-import httpx
 import numpy as np
 from botocore.config import Config
 from houses import CITIES, SAMPLE_HOUSE, price, render_csv
@@ -21,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from server import Server, ServerFailedError, running_server, use_no_settings_of_this_machine
 from train import MODELS, pack, publish, train_city, train_missing
+
+from modelyard.clients.management import ManagementClient
 
 ENDPOINT = "home-value"
 MEMORY = "1MiB"
@@ -185,8 +186,8 @@ class Demo:
         return Answer(body, since(started), attempts)
 
     def residence(self) -> dict[str, str]:
-        response = httpx.get(f"{self.server.url}/endpoints/{ENDPOINT}/models")
-        return {model["modelName"]: model["status"] for model in response.json()["models"]}
+        models = ManagementClient(self.server.url).models(ENDPOINT)
+        return {model.name: model.status for model in models}
 
 
 def sdk_client(server: Server, config: Config | None = None) -> Any:

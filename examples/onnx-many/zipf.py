@@ -8,10 +8,10 @@ import argparse
 import statistics
 import sys
 import time
+import urllib.request
 from collections.abc import Sequence
 
 import boto3
-import httpx
 import numpy as np
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -53,7 +53,9 @@ def timed_calls(url: str, target_models: Sequence[str]) -> list[float]:
 def cache_hits(url: str) -> tuple[float, float]:
     """Return the endpoint's cache hits and its calls so far, from /metrics."""
     total = {"sum": 0.0, "count": 0.0}
-    for line in httpx.get(f"{url}/metrics").text.splitlines():
+    with urllib.request.urlopen(f"{url}/metrics") as response:  # noqa: S310
+        text = response.read().decode()
+    for line in text.splitlines():
         for part in total:
             if line.startswith(f"ModelCacheHit_{part}{{") and f'="{ENDPOINT}"' in line:
                 total[part] += float(line.rpartition(" ")[2])

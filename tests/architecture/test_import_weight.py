@@ -6,7 +6,7 @@ import sys
 import pytest
 
 WEB = {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "prometheus_client"}
-TERMINAL = {"typer", "rich", "yaml"}
+TERMINAL = {"click", "rich", "yaml"}
 FRAMEWORKS = {
     "numpy",
     "scipy",
@@ -72,7 +72,7 @@ def test_module_imports_nothing_beyond(module: str, allowed: set[str]) -> None:
 def test_router_process_starts_without_frameworks_and_without_the_sdk(module: str) -> None:
     imported = imported_by(module)
 
-    heavy = FRAMEWORKS | AWS | {"rich", "typer", "yaml", "fastapi", "pydantic"}
+    heavy = FRAMEWORKS | AWS | {"rich", "yaml", "fastapi", "pydantic"}
     assert third_parties(imported) & heavy == set()
     assert imported & MODELS == set()
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from modelyard.aws.cost import modelyard as formula
 from modelyard.aws.cost.modelyard import modelyard_bill

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import typer
 import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -27,7 +26,7 @@ from tests.docs import pages
 SETTINGS = pages.rows(pages.text("docs/settings.md"))
 CONTRACT = pages.rows(pages.text("docs/sagemaker.md"))
 OPERATIONS = pages.rows(pages.text("docs/operations.md"))
-COMMANDS = cast(Any, typer.main.get_command(cli)).commands
+COMMANDS = cast(Any, cli).commands
 SERVE_OPTIONS = [param for param in COMMANDS["serve"].params if param.param_type_name == "option"]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import typer
 
 from modelyard.cli.main import app as cli
 from tests.docs import pages
@@ -68,7 +67,7 @@ def test_shown_command_exists(words):
     elif program == "python":
         assert (pages.ROOT / arguments[0]).is_file()
     elif program == "modelyard":
-        verb = cast(Any, typer.main.get_command(cli))
+        verb = cast(Any, cli)
         while hasattr(verb, "commands"):
             name, *arguments = arguments
             verb = verb.commands[name]

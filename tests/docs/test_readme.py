@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from modelyard.cli.main import app
 from tests.docs import pages

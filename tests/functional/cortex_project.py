@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 import yaml
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from modelyard.cli.main import app
 from tests.serving import COMMANDS, Server, clean_environment

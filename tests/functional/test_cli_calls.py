@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from modelyard.clients.endpoint_error import EndpointError
@@ -148,12 +148,8 @@ def test_an_error_response_is_one_line() -> None:
     ids=["html", "empty", "array", "no message"],
 )
 def test_an_error_response_of_any_shape_is_told(answer: Reply, message: str) -> None:
-    with (
-        scripted(answer) as (url, _),
-        ManagementClient(url) as client,
-        pytest.raises(EndpointError) as caught,
-    ):
-        client.unload("e", "a")
+    with scripted(answer) as (url, _), pytest.raises(EndpointError) as caught:
+        ManagementClient(url).unload("e", "a")
 
     assert caught.value.message.startswith(message)
 
@@ -186,10 +182,8 @@ def test_warm_goes_on_after_a_model_that_fails() -> None:
 def test_warm_asks_again_until_a_model_is_ready() -> None:
     slept: list[float] = []
 
-    with (
-        scripted(NOT_READY, reply({}), NOT_READY, reply({})) as (url, script),
-        ManagementClient(url) as client,
-    ):
+    with scripted(NOT_READY, reply({}), NOT_READY, reply({})) as (url, script):
+        client = ManagementClient(url)
         done = list(warm(client, "e", ["slow", "quick"], timeout_s=60, sleep=slept.append))
 
     assert done == [("quick", None), ("slow", None)]
@@ -201,9 +195,9 @@ def test_warm_gives_up_in_time() -> None:
     moments = iter([0.0, 4.0, 11.0])
     slept: list[float] = []
 
-    with scripted(NOT_READY, NOT_READY) as (url, _), ManagementClient(url) as client:
+    with scripted(NOT_READY, NOT_READY) as (url, _):
         [(name, failure)] = warm(
-            client,
+            ManagementClient(url),
             "e",
             ["slow"],
             timeout_s=5.0,

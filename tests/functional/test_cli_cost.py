@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from tests.serving import COMMANDS, clean_environment

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from modelyard.domain.system_clock import SystemClock

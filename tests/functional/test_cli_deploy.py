@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.aws.preflight import BOOTSTRAP_PARAMETER, DeploymentPlan, Finding, preflight
 from modelyard.cli.cdk import Cdk, image_builder

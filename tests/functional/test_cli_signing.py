@@ -6,7 +6,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from tests.functional.test_cli_calls import Script, reply, scripted

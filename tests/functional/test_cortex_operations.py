@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from modelyard.cli.main import app
 from tests.functional import artifacts

@@ -11,7 +11,7 @@ import httpx
 import joblib
 import pytest
 import yaml
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from modelyard.cli.main import app
 from tests.functional.artifacts import booster, files_of, onnx, packed, script

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.cli.console import print_ready
-from modelyard.cli.survey import Survey, survey, survey_all
+from modelyard.cli.survey import Survey, SurveyOfAll, survey
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.values import TargetModel
@@ -64,7 +64,7 @@ def test_example_of_another_model_asks_for_its_inputs(tmp_path: Path) -> None:
 
 def test_a_repository_that_cannot_be_opened_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="a model repository is"):
-        survey_all([Endpoint("m", "ftp://x")])
+        SurveyOfAll([Endpoint("m", "ftp://x")]).results()
 
 
 def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,14 @@
 """Messages of the command line: one line each, problems in red.
 
-Rich is imported when the first message is printed: a server has started its workers by then.
+Only tables and progress bars need Rich, whose import takes longer than most commands.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from modelyard.domain.errors import ModelyardError
 
@@ -41,22 +42,22 @@ def errors_as_red_lines() -> Iterator[None]:
         yield
     except ModelyardError as error:
         print_problem(error.message)
-        raise typer.Exit(1) from error
+        raise click.exceptions.Exit(1) from error
 
 
 def print_problem(message: str) -> None:
     """Print a problem to standard error, in red if the terminal has colours."""
-    _print_styled(message, "red")
+    _print_styled(message, fg="red")
 
 
 def print_warning(message: str) -> None:
     """Print a warning to standard error."""
-    _print_styled(message, "yellow")
+    _print_styled(message, fg="yellow")
 
 
 def print_step(message: str) -> None:
     """Print a progress message to standard error."""
-    _print_styled(message, "dim")
+    _print_styled(message, dim=True)
 
 
 def print_ready(
@@ -70,28 +71,28 @@ def print_ready(
 ) -> None:
     """Print the URL of the server, what it serves, what not, and a call to try."""
     found = {survey.endpoint.name: survey for survey in surveys}
-    _print_plain(f"Modelyard is ready on {url}")
+    click.echo(f"Modelyard is ready on {url}")
     for endpoint in endpoints:
         if endpoint.is_api:
-            _print_plain(f"  API {url}{endpoint.route}")
+            click.echo(f"  API {url}{endpoint.route}")
         else:
             count = _count(found.get(endpoint.name))
-            _print_plain(f"  endpoint {endpoint.name}{count}")
+            click.echo(f"  endpoint {endpoint.name}{count}")
     for splitter in splitters:
         shares = (
             f"{target.api} {target.weight} %{' (shadow)' if target.shadow else ''}"
             for target in splitter.targets
         )
-        _print_plain(f"  splitter {url}{splitter.route}: {', '.join(shares)}")
+        click.echo(f"  splitter {url}{splitter.route}: {', '.join(shares)}")
     if lambda_url:
-        _print_plain(f"  Lambda's Invoke API on {lambda_url}")
+        click.echo(f"  Lambda's Invoke API on {lambda_url}")
     for survey in found.values():
         for line in _not_served(survey):
-            _print_plain(line)
+            click.echo(line)
     calls = (survey.example_call(url, needs_key=needs_key) for survey in found.values())
     call = next(filter(None, calls), None)
     if call is not None:
-        _print_plain(f"  try it: {call}")
+        click.echo(f"  try it: {call}")
 
 
 def _count(survey: "Survey | None") -> str:
@@ -112,9 +113,6 @@ def _not_served(survey: "Survey") -> Iterator[str]:
         yield f"  and {len(survey.others) - _SHOWN_FILES:,} more files are not served"
 
 
-def _print_styled(message: str, style: str) -> None:
-    err().print(message, style=style, markup=False, soft_wrap=True)
-
-
-def _print_plain(message: str) -> None:
-    out().print(message, markup=False, soft_wrap=True)
+def _print_styled(message: str, **style: Any) -> None:
+    styled = message if os.environ.get("NO_COLOR") else click.style(message, **style)
+    click.echo(styled, err=True)  # without the style, unless it is a terminal

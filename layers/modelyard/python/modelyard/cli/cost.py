@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from modelyard.aws.cost.bills import MONTH_HOURS, Cache, Workload
-from modelyard.cli.options import Json, duration, parsed, size
+from modelyard.cli.console import errors_as_red_lines
+from modelyard.cli.options import duration, json_option, parsed, size
 from modelyard.domain.units import parse_count, parse_share
 
 if TYPE_CHECKING:
@@ -19,80 +19,87 @@ _count = parsed(parse_count)
 _share = parsed(parse_share)
 
 
-class Span(StrEnum):
-    """The period that --requests counts."""
-
-    SECOND = "second"
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
-
-
 _PER_MONTH = {
-    Span.SECOND: MONTH_HOURS * 3600,
-    Span.HOUR: MONTH_HOURS,
-    Span.DAY: MONTH_HOURS / 24,
-    Span.MONTH: 1,
+    "second": MONTH_HOURS * 3600,
+    "hour": MONTH_HOURS,
+    "day": MONTH_HOURS / 24,
+    "month": 1,
 }
 
 
+@click.command()
+@click.option(
+    "--requests",
+    type=_count,
+    metavar="COUNT",
+    required=True,
+    help="Number of requests: 1000000, 250k, 1.5M.",
+)
+@click.option("--models", type=_count, metavar="COUNT", required=True, help="Number of models.")
+@click.option(
+    "--size",
+    "model_size",
+    type=size,
+    metavar="SIZE",
+    required=True,
+    help="Average size of a model.",
+)
+@click.option(
+    "--miss-rate",
+    type=_share,
+    metavar="SHARE",
+    default="5%",
+    help="Share of requests that wait for a load.",
+)
+@click.option(
+    "--duration",
+    "predict_time",
+    type=duration,
+    metavar="DURATION",
+    default="50ms",
+    help="Average time of a prediction.",
+)
+@click.option(
+    "--load", type=duration, metavar="DURATION", default="2s", help="Average time of a load."
+)
+@click.option("--memory", type=size, metavar="SIZE", default="2048MiB", help="Memory of a shard.")
+@click.option(
+    "--shards",
+    type=click.IntRange(min=1),
+    default=8,
+    help="Number of shards: inference functions.",
+)
+@click.option(
+    "--cache",
+    type=click.Choice([item.value for item in Cache]),
+    default=Cache.BURSTING.value,
+    help="Artifact cache: EFS with bursting or elastic throughput, or tmp of Lambda.",
+)
+@click.option(
+    "--requests-per",
+    type=click.Choice([*_PER_MONTH]),
+    default="month",
+    help="Period that --requests counts.",
+)
+@click.option("--region", default="us-east-1", help="AWS region of the prices.")
+@json_option
 def cost(
-    requests: Annotated[
-        int,
-        typer.Option(
-            parser=_count, metavar="COUNT", help="Number of requests: 1000000, 250k, 1.5M."
-        ),
-    ],
-    models: Annotated[int, typer.Option(parser=_count, metavar="COUNT", help="Number of models.")],
-    model_size: Annotated[
-        int, typer.Option("--size", parser=size, metavar="SIZE", help="Average size of a model.")
-    ],
-    miss_rate: Annotated[
-        float,
-        typer.Option(
-            parser=_share,
-            metavar="SHARE",
-            show_default="5%",
-            help="Share of requests that wait for a load.",
-        ),
-    ] = 0.05,
-    predict_time: Annotated[
-        float,
-        typer.Option(
-            "--duration",
-            parser=duration,
-            metavar="DURATION",
-            show_default="50ms",
-            help="Average time of a prediction.",
-        ),
-    ] = 0.05,
-    load: Annotated[
-        float,
-        typer.Option(
-            parser=duration, metavar="DURATION", show_default="2s", help="Average time of a load."
-        ),
-    ] = 2.0,
-    memory: Annotated[
-        int,
-        typer.Option(
-            parser=size, metavar="SIZE", show_default="2048MiB", help="Memory of a shard."
-        ),
-    ] = 2048 * 1024**2,
-    shards: Annotated[int, typer.Option(min=1, help="Number of shards: inference functions.")] = 8,
-    cache: Annotated[
-        Cache,
-        typer.Option(
-            help="Artifact cache: EFS with bursting or elastic throughput, or tmp of Lambda."
-        ),
-    ] = Cache.BURSTING,
-    requests_per: Annotated[Span, typer.Option(help="Period that --requests counts.")] = Span.MONTH,
-    region: Annotated[str, typer.Option(help="AWS region of the prices.")] = "us-east-1",
-    as_json: Json = False,
+    requests: int,
+    models: int,
+    model_size: int,
+    miss_rate: float,
+    predict_time: float,
+    load: float,
+    memory: int,
+    shards: int,
+    cache: str,
+    requests_per: str,
+    region: str,
+    as_json: bool,
 ) -> None:
-    """Estimate the monthly cost on AWS in USD, compared with SageMaker."""
+    """Estimate the monthly cost on AWS, compared with SageMaker."""
     from modelyard.aws.cost.comparison import compare
     from modelyard.aws.cost.price_list import load_prices
-    from modelyard.cli.console import errors_as_red_lines
     from modelyard.cli.tables import print_comparison
 
     workload = Workload(
@@ -103,13 +110,13 @@ def cost(
         duration_s=predict_time,
         load_s=load,
         memory_bytes=memory,
-        cache=cache,
+        cache=Cache(cache),
         shards=shards,
     )
     with errors_as_red_lines():
         comparison = compare(workload, load_prices(region))
     if as_json:
-        typer.echo(json.dumps(_document(comparison)))
+        click.echo(json.dumps(_document(comparison)))
     else:
         print_comparison(comparison)
 

@@ -4,11 +4,12 @@ import json
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from modelyard.cli.options import Json
+from modelyard.cli.console import errors_as_red_lines
+from modelyard.cli.options import FOLDER, json_option, user_cache_dir
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,45 +17,43 @@ if TYPE_CHECKING:
     from modelyard.domain.values import DeadLetter, WarmRequest
 
 
+@click.command()
+@click.option(
+    "--queue-url",
+    metavar="URL",
+    show_default="the queues of local servers",
+    help="URL of a deployment's dead-letter queue: the output DeadLetters of its stack.",
+)
+@click.option(
+    "--cache-dir",
+    type=FOLDER,
+    show_default="~/.cache/modelyard",
+    help="Cache folder of local servers, as given to serve.",
+)
+@click.option(
+    "--redrive",
+    is_flag=True,
+    help="Put the messages back on the warm queue, so that they are tried again.",
+)
+@json_option
 def dead_letters(
-    queue_url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="URL of a deployment's dead-letter queue: the output DeadLetters of its stack.",
-            show_default="the queues of local servers",
-        ),
-    ] = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            help="Cache folder of local servers, as given to serve.",
-            show_default="~/.cache/modelyard",
-        ),
-    ] = None,
-    redrive: Annotated[
-        bool,
-        typer.Option(
-            "--redrive",
-            help="Put the messages back on the warm queue, so that they are tried again.",
-        ),
-    ] = False,
-    as_json: Json = False,
+    queue_url: str | None, cache_dir: Path | None, redrive: bool, as_json: bool
 ) -> None:
-    """List the models that were given up after five attempts to load them in the background."""
-    from modelyard.cli.console import errors_as_red_lines
+    """List the models that could not be loaded in the background.
+
+    A model is given up after five attempts.
+    """
 
     with errors_as_red_lines(), ExitStack() as stack:
         queues = _queues(queue_url, cache_dir, stack)
         if redrive:
             count = sum(queue.redrive() for queue in queues)
-            typer.echo(json.dumps({"redriven": count}) if as_json else _redriven(count))
+            click.echo(json.dumps({"redriven": count}) if as_json else _redriven(count))
             return
         letters = [letter for queue in queues for letter in queue.all()]
     letters.sort(key=lambda letter: letter.failed_at)
     if as_json:
-        typer.echo(
+        click.echo(
             json.dumps(
                 [asdict(letter.request) | {"failed_at": letter.failed_at} for letter in letters]
             )
@@ -78,7 +77,6 @@ def _queues(queue_url: str | None, cache_dir: Path | None, stack: ExitStack) -> 
 
 def _local_queues(cache_dir: Path | None, stack: ExitStack) -> list["DeadLetters"]:
     """Return the queue of every local server that used the cache folder; it may be running."""
-    from modelyard.cli.serve import user_cache_dir
     from modelyard.domain.system_clock import SystemClock
     from modelyard.domain.warm_message import WARM_MESSAGES
     from modelyard.local.sqlite_queue import FILE_PATTERN, SqliteQueue
@@ -97,8 +95,8 @@ def _print(letters: list["DeadLetter[WarmRequest]"]) -> None:
     from modelyard.domain.keys import render_moment
 
     if not letters:
-        typer.echo("no dead letters")
+        click.echo("no dead letters")
     for letter in letters:
         request = letter.request
         moment = render_moment(letter.failed_at)
-        typer.echo(f"{moment}  {request.endpoint_name}  {request.target_model}")
+        click.echo(f"{moment}  {request.endpoint_name}  {request.target_model}")

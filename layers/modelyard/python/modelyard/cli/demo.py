@@ -6,9 +6,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import typer
+import click
 
 import modelyard
+from modelyard.cli.console import errors_as_red_lines
+from modelyard.cli.options import user_cache_dir
 from modelyard.domain.errors import ConfigurationError
 
 _PACKAGE = Path(modelyard.__file__).parent
@@ -17,17 +19,16 @@ _FOLDERS = (_PACKAGE / "examples" / "home-value", _PACKAGE.parents[3] / "example
 _NEEDED = ("boto3", "xgboost", "numpy")
 
 
+@click.command()
 def demo() -> None:
-    """Train ten small models, serve them, call them with boto3, and print what happened."""
-    from modelyard.cli.console import errors_as_red_lines
-    from modelyard.cli.serve import user_cache_dir
+    """Train ten small models, serve them, and call them with boto3."""
 
     with errors_as_red_lines():
         script = demo_script()
     environment = os.environ | {"MODELYARD_DEMO_MODELS": str(user_cache_dir() / "demo")}
     # The scripts of the example import each other by the names of their files.
     ended = subprocess.run([sys.executable, script], env=environment, check=False)  # noqa: S603
-    raise typer.Exit(ended.returncode)
+    raise click.exceptions.Exit(ended.returncode)
 
 
 def demo_script() -> Path:

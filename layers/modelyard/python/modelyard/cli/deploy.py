@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from modelyard.cli.console import errors_as_red_lines, out, print_problem, print_step, print_warning
+from modelyard.cli.options import FILE
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -13,22 +15,20 @@ if TYPE_CHECKING:
     from modelyard.config.endpoint_config import Config
     from modelyard.config.schema import Deployment
 
-_ConfigFile = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="A config file, such as modelyard.yaml.")
-]
-_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+config_argument = click.argument("config", type=FILE)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
-def deploy(
-    config: _ConfigFile,
-    yes: _Yes = False,
-    check_only: Annotated[
-        bool, typer.Option("--check-only", help="Check the account and this machine; then stop.")
-    ] = False,
-) -> None:
-    """Check the account and this machine, then deploy CONFIG to AWS and print the outputs."""
+@click.command()
+@config_argument
+@yes_option
+@click.option("--check-only", is_flag=True, help="Check the account and this machine; then stop.")
+def deploy(config: Path, yes: bool, check_only: bool) -> None:
+    """Deploy the endpoints of CONFIG to AWS.
+
+    Checks the account and this machine first, and prints the outputs in the end.
+    """
     from modelyard.cli.cdk import Cdk
-    from modelyard.cli.console import errors_as_red_lines, print_step
 
     with errors_as_red_lines():
         deployment, plan = _planned(config)
@@ -44,10 +44,11 @@ def deploy(
         _print_outputs(outputs.get(plan.name, {}))
 
 
-def diff(config: _ConfigFile) -> None:
+@click.command()
+@config_argument
+def diff(config: Path) -> None:
     """Print what `deploy` would change."""
     from modelyard.cli.cdk import Cdk
-    from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
         deployment, _ = _planned(config)
@@ -57,10 +58,15 @@ def diff(config: _ConfigFile) -> None:
         cdk.diff()
 
 
-def destroy(config: _ConfigFile, yes: _Yes = False) -> None:
-    """Delete the stacks of CONFIG. Buckets of models stay, and what is in them."""
+@click.command()
+@config_argument
+@yes_option
+def destroy(config: Path, yes: bool) -> None:
+    """Delete the stacks of CONFIG.
+
+    Buckets of models stay, and what is in them.
+    """
     from modelyard.cli.cdk import Cdk
-    from modelyard.cli.console import errors_as_red_lines
 
     with errors_as_red_lines():
         deployment, _ = _planned(config)
@@ -118,7 +124,6 @@ def _check(deployment: "Deployment", plan: "DeploymentPlan") -> None:
     """
     from modelyard.aws.preflight import preflight
     from modelyard.cli.cdk import image_builder
-    from modelyard.cli.console import print_problem, print_step, print_warning
     from modelyard.clients.sdk import import_boto3
 
     is_fatal = False
@@ -140,8 +145,6 @@ def _check(deployment: "Deployment", plan: "DeploymentPlan") -> None:
 def _print_outputs(outputs: Mapping[str, str]) -> None:
     from rich.markup import escape
     from rich.table import Table
-
-    from modelyard.cli.console import out
 
     table = Table(show_header=False, box=None)
     table.add_column(no_wrap=True)

@@ -205,7 +205,7 @@ def _received(connection: Connection) -> Iterator[ModelSource]:
 def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
     import psutil
 
-    from modelyard.cli.serve import user_cache_dir
+    from modelyard.cli.options import user_cache_dir
     from modelyard.domain.system_clock import SystemClock
     from modelyard.inference.disk.artifact_cache import ArtifactCache
     from modelyard.inference.disk.tree import CacheTree

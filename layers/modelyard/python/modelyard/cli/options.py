@@ -1,42 +1,64 @@
-"""Options that several commands have, and the parsers of their values."""
+"""Options that several commands have, and the types of their values."""
 
+import os
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
-import typer
+import click
 
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import parse_duration, parse_size
 
 _T = TypeVar("_T")
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-Url = Annotated[
-    str,
-    typer.Option(envvar="MODELYARD_URL", help="URL of the server or of the deployed API."),
-]
-AllowCode = Annotated[
-    bool | None,
-    typer.Option(
-        "--allow-code/--no-allow-code",
-        show_default="no",
-        help="Load artifacts that contain code: pickles, code/inference.py.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
 
 def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
-    """Return an option parser that reports a ConfigurationError of `parse` as a usage error."""
+    """Return an option type that reports a ConfigurationError of `parse` as a usage error."""
 
     def parse_option(value: Any) -> _T:
         try:
             return parse(value)
         except ConfigurationError as error:
-            raise typer.BadParameter(error.message) from error
+            raise click.BadParameter(error.message) from error
 
     return parse_option
 
 
 duration = parsed(parse_duration)
 size = parsed(parse_size)
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+endpoint_argument = click.argument("endpoint")
+url_option = click.option(
+    "--url",
+    default="http://127.0.0.1:8080",
+    envvar="MODELYARD_URL",
+    show_envvar=True,
+    help="URL of the server or of the deployed API.",
+)
+key_option = click.option(
+    "--key",
+    envvar="MODELYARD_KEY",
+    show_envvar=True,
+    help="API key to send, if the endpoint requires one.",
+)
+sign_option = click.option(
+    "--sign/--no-sign",
+    default=None,
+    show_default="sign for host names of API Gateway, unless --key is given",
+    help="Sign requests with your AWS credentials.",
+)
+allow_code_option = click.option(
+    "--allow-code/--no-allow-code",
+    default=None,
+    show_default="no",
+    help="Load artifacts that contain code: pickles, code/inference.py.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def user_cache_dir() -> Path:
+    """Return the default folder for artifacts and environments."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"

@@ -1,30 +1,30 @@
 """The command `push`: upload models to the repository of an endpoint."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from modelyard.cli.console import errors_as_red_lines
+from modelyard.cli.options import FILE, user_cache_dir
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from modelyard.domain.endpoints import Endpoint
 
 
-def push(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A config file, such as modelyard.yaml.")
-    ],
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Models: archives or model files.")
-    ],
-    endpoint: Annotated[
-        str | None,
-        typer.Option(help="Name of the endpoint.", show_default="the only one of CONFIG"),
-    ] = None,
-) -> None:
-    """Load each FILE once; if all can be served, upload them to the endpoint's bucket."""
-    from modelyard.cli.console import errors_as_red_lines
+@click.command()
+@click.argument("config", type=FILE)
+@click.argument(
+    "files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True
+)
+@click.option("--endpoint", show_default="the only one of CONFIG", help="Name of the endpoint.")
+def push(config: Path, files: tuple[Path, ...], endpoint: str | None) -> None:
+    """Check models, then upload them to the endpoint's bucket.
+
+    Each FILE is loaded once; if one cannot be served, nothing is uploaded.
+    """
     from modelyard.cli.tables import bytes_progress
     from modelyard.clients.uploads import upload_model
 
@@ -34,7 +34,7 @@ def push(
         for file in files:
             with bytes_progress(file.name, file.stat().st_size) as advance:
                 uri = upload_model(file, target.repository, file.name, advance)
-            typer.echo(uri)
+            click.echo(uri)
 
 
 def _endpoint(config: Path, name: str | None) -> "Endpoint":
@@ -60,14 +60,13 @@ def _endpoint(config: Path, name: str | None) -> "Endpoint":
     return endpoint
 
 
-def _check(files: list[Path], endpoint: "Endpoint") -> None:
+def _check(files: Sequence[Path], endpoint: "Endpoint") -> None:
     """Return if every file can be served by the endpoint.
 
     Raises:
         ConfigurationError: one line per file that cannot. Nothing is uploaded then.
     """
     from modelyard.cli.check import check_location
-    from modelyard.cli.serve import user_cache_dir
     from modelyard.cli.tables import progress
 
     problems = []

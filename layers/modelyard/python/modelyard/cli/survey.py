@@ -63,15 +63,20 @@ class Survey:
         return f"curl{key} {base}/invocations -H {model} -H 'Content-Type: text/csv' -d {row}"
 
 
-def survey_all(endpoints: Sequence[Endpoint]) -> list[Survey]:
-    """Return what the repositories hold, all asked at the same time, after `LOOK_S` at most.
+class SurveyOfAll:
+    """Asks all repositories at the same time, in threads, while the server starts."""
 
-    Raises:
-        ConfigurationError: a repository cannot be opened, or does not exist.
-    """
-    deadline = time.monotonic() + LOOK_S
-    looks = [_Look(endpoint, deadline) for endpoint in endpoints]
-    return [look.result() for look in looks]
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        deadline = time.monotonic() + LOOK_S
+        self._looks = [_Look(endpoint, deadline) for endpoint in endpoints]
+
+    def results(self) -> list[Survey]:
+        """Return what the repositories hold, `LOOK_S` after the beginning at the latest.
+
+        Raises:
+            ConfigurationError: a repository cannot be opened, or does not exist.
+        """
+        return [look.result() for look in self._looks]
 
 
 class _Look:

@@ -1,26 +1,27 @@
 """Tables, trees and the progress bar of the command line."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.columns import Columns
 from rich.markup import escape
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
-from rich.tree import Tree
 
-from modelyard.aws.cost.comparison import Comparison
 from modelyard.cli.console import err, out, print_problem, print_warning
-from modelyard.cli.model_check import ModelReport
-from modelyard.cortex.layout_check import Findings
-from modelyard.cortex.project import ApiProject
 from modelyard.domain.units import render_size
 
-if TYPE_CHECKING:  # it imports an HTTP client, which most commands do not need
+if TYPE_CHECKING:  # what one command prints, the others need not import
+    from rich.columns import Columns
+    from rich.tree import Tree
+
+    from modelyard.aws.cost.comparison import Comparison
+    from modelyard.cli.model_check import ModelReport
     from modelyard.clients.management import ListedModel
+    from modelyard.cortex.layout_check import Findings
+    from modelyard.cortex.project import ApiProject
 
 _STATUSES = {
     "LOADED": "[green]loaded",
@@ -75,7 +76,12 @@ def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a progress bar on standard error; yield a function that advances it by one."""
-    with Progress(console=err(), transient=True, disable=not err().is_terminal) as bar:
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=err(), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
 
@@ -83,13 +89,18 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 @contextmanager
 def bytes_progress(label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error; yield a function that advances it by bytes."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
     columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=err(), transient=True, disable=not err().is_terminal) as bar:
+    with Progress(*columns, console=err(), transient=True) as bar:
         task = bar.add_task(label, total=total_bytes)
         yield lambda count: bar.advance(task, count)
 
 
-def print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: "Comparison") -> None:
     """Print the cost of a workload, item by item, and the cost of the same on SageMaker."""
     table = Table(title="Cost per month", title_justify="left")
     table.add_column("Modelyard", no_wrap=True)
@@ -108,7 +119,7 @@ def print_comparison(comparison: Comparison) -> None:
         print_warning(comparison.warning)
 
 
-def _alternatives_table(comparison: Comparison) -> Table:
+def _alternatives_table(comparison: "Comparison") -> Table:
     table = Table()
     table.add_column("alternative", no_wrap=True)
     table.add_column("USD", justify="right", no_wrap=True)
@@ -121,7 +132,7 @@ def _alternatives_table(comparison: Comparison) -> Table:
     return table
 
 
-def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
+def print_reports(reports: "Mapping[str, Sequence[ModelReport]]") -> None:
     """Print the models of each endpoint; if some are faulty, also the expected and actual tree."""
     for endpoint_name, found in reports.items():
         if not found:
@@ -132,7 +143,7 @@ def print_reports(reports: Mapping[str, Sequence[ModelReport]]) -> None:
             out().print(_expected_and_actual(endpoint_name, found))
 
 
-def print_findings(findings: Iterable[tuple[ApiProject, Findings]]) -> None:
+def print_findings(findings: "Iterable[tuple[ApiProject, Findings]]") -> None:
     """Print the problems and warnings of each Cortex API."""
     for project, found in findings:
         for warning in found.warnings:
@@ -143,7 +154,7 @@ def print_findings(findings: Iterable[tuple[ApiProject, Findings]]) -> None:
             out().print(f"{escape(project.label)}: [green]ok", soft_wrap=True)
 
 
-def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:
+def _reports_table(endpoint_name: str, reports: "Sequence[ModelReport]") -> Table:
     table = Table(title=escape(endpoint_name), title_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("kind")
@@ -157,11 +168,15 @@ def _reports_table(endpoint_name: str, reports: Sequence[ModelReport]) -> Table:
     return table
 
 
-def _expected_and_actual(endpoint_name: str, reports: Sequence[ModelReport]) -> Columns:
+def _expected_and_actual(endpoint_name: str, reports: "Sequence[ModelReport]") -> "Columns":
+    from rich.columns import Columns
+
     return Columns([_expected_tree(), _actual_tree(endpoint_name, reports)], padding=(1, 4))
 
 
-def _expected_tree() -> Tree:
+def _expected_tree() -> "Tree":
+    from rich.tree import Tree
+
     tree = Tree("[bold]expected[/] models/")
     tree.add("Houston_TX.tar.gz   [dim]an archive with one model at its root, or")
     tree.add("store-0001.onnx     [dim]one file, or")
@@ -173,7 +188,9 @@ def _expected_tree() -> Tree:
     return tree
 
 
-def _actual_tree(endpoint_name: str, reports: Sequence[ModelReport]) -> Tree:
+def _actual_tree(endpoint_name: str, reports: "Sequence[ModelReport]") -> "Tree":
+    from rich.tree import Tree
+
     tree = Tree(f"[bold]actual[/] {escape(endpoint_name)}")
     faulty = [report for report in reports if report.problems]
     for report in faulty[:_SHOWN_PROBLEMS]:

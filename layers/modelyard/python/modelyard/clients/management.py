@@ -1,20 +1,18 @@
 """A client of the management routes."""
 
+import json
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import quote
-
-import httpx
+from urllib.parse import quote, urlencode
 
 from modelyard.clients import sdk
 from modelyard.clients.endpoint_error import EndpointError
+from modelyard.clients.http_calls import made_request, members_of, send
 from modelyard.clients.sdk import SIGNING_NAME, region_of
-
-_POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +47,21 @@ class ManagementClient:
     Every method raises EndpointError unless the response is a success.
     """
 
-    def __init__(
-        self, url: str, timeout_s: float = 70.0, *, key: str | None = None, sign: bool = False
-    ) -> None:
+    def __init__(self, url: str, *, key: str | None = None, sign: bool = False) -> None:
         """With `key`, requests carry this API key; with `sign`, they are signed for API Gateway.
 
         Raises:
             ConfigurationError: `sign` is set and there are no AWS credentials, or no boto3.
         """
         self._url = url.rstrip("/")
-        headers = {"x-api-key": key} if key else {}
-        auth = GatewaySignature.with_credentials(region_of(url)) if sign else None
-        self._http = httpx.Client(timeout=timeout_s, headers=headers, auth=auth)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._http.close()
+        self._headers = {"x-api-key": key} if key else {}
+        self._signature = GatewaySignature.found(region_of(url)) if sign else None
 
     def models(self, endpoint_name: str, page_size: int = 100) -> Iterator[ListedModel]:
         """Yield every model of an endpoint, page by page."""
         query: dict[str, str] = {"limit": str(page_size)}
         while True:
-            page = _members(self._send("GET", _models_path(endpoint_name), params=query))
+            page = self._send("GET", f"{_models_path(endpoint_name)}?{urlencode(query)}")
             if "models" not in page:
                 raise EndpointError(f"the response of {self._url} is not one of Modelyard", "", 0)
             yield from map(ListedModel.parse, page["models"])
@@ -89,38 +73,34 @@ class ManagementClient:
     def load(self, endpoint_name: str, target_model: str) -> None:
         """Load a model; a model that is loaded already is a success."""
         try:
-            self._send("POST", _models_path(endpoint_name), json={"model_name": target_model})
+            self._send("POST", _models_path(endpoint_name), {"model_name": target_model})
         except EndpointError as error:
-            if error.status != httpx.codes.CONFLICT:
+            if error.status != HTTPStatus.CONFLICT:
                 raise
 
     def unload(self, endpoint_name: str, target_model: str) -> None:
         """Unload a model."""
         self._send("DELETE", f"{_models_path(endpoint_name)}/{quote(target_model, safe='')}")
 
-    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, self._url + path, **content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise EndpointError(
-                f"no response from {self._url}: {error or type(error).__name__}", "", 0
-            ) from error
-        if not response.is_success:
-            raise _error(response)
-        return response
+    def _send(self, method: str, path: str, content: object = None) -> dict[str, Any]:
+        body, headers = None, dict(self._headers)
+        if content is not None:
+            body, headers["content-type"] = json.dumps(content).encode(), "application/json"
+        url = self._url + path
+        if self._signature is not None:
+            headers |= self._signature.headers(method, url, body)
+        return members_of(send(made_request(method, url, headers, body), self._url))
 
 
-class GatewaySignature(httpx.Auth):
-    """Signs httpx requests for API Gateway (AWS Signature Version 4)."""
-
-    requires_request_body = True
+class GatewaySignature:
+    """Signs requests for API Gateway (AWS Signature Version 4)."""
 
     def __init__(self, credentials: Any, region: str) -> None:
         self._credentials = credentials
         self._region = region
 
     @classmethod
-    def with_credentials(cls, region: str) -> Self:
+    def found(cls, region: str) -> Self:
         """Return a signature with the AWS credentials that boto3 finds.
 
         Raises:
@@ -128,15 +108,14 @@ class GatewaySignature(httpx.Auth):
         """
         return cls(sdk.credentials_of(sdk.import_boto3().session.Session()), region)
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the headers of the signature to the request (called by httpx)."""
+    def headers(self, method: str, url: str, body: bytes | None) -> dict[str, str]:
+        """Return the headers of a request's signature."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        signed = AWSRequest(request.method, str(request.url), data=request.content)
+        signed = AWSRequest(method, url, data=body)
         SigV4Auth(self._credentials, SIGNING_NAME, self._region).add_auth(signed)
-        request.headers.update(dict(signed.headers.items()))
-        yield request
+        return dict(signed.headers.items())
 
 
 def warm(
@@ -172,24 +151,3 @@ def warm(
 
 def _models_path(endpoint_name: str) -> str:
     return f"/endpoints/{quote(endpoint_name, safe='')}/models"
-
-
-def _error(response: httpx.Response) -> EndpointError:
-    body = _members(response)
-    kind = response.headers.get("x-amzn-errortype") or body.get("__type") or "Error"
-    retry_after = response.headers.get("retry-after", "")
-    return EndpointError(
-        message=body.get("Message") or response.text[:200] or response.reason_phrase,
-        kind=kind,
-        status=response.status_code,
-        retry_after_s=float(retry_after) if retry_after.isdecimal() else _POLL_S,
-    )
-
-
-def _members(response: httpx.Response) -> dict[str, Any]:
-    """Return the members of a JSON object; an empty dictionary for any other response."""
-    try:
-        content = response.json()
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -32,11 +32,13 @@ def serve(
     options: ServeOptions,
     on_ready: Callable[[str], None] = announce,
     read_endpoints: Callable[[], Sequence[Endpoint]] | None = None,
+    before_listening: Callable[[], object] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let running calls end. `on_ready` gets the URL.
 
     After SIGHUP, it serves the multi-model endpoints that `read_endpoints` returns, unless that
-    raises a ModelyardError.
+    raises a ModelyardError. `before_listening` runs in a thread while the workers start; an error
+    that it raises ends the start.
 
     Raises:
         ConfigurationError: the port is taken, or the constructor of an API's class fails.
@@ -45,7 +47,7 @@ def serve(
     if options.tls is not None:
         options.tls.context()
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        uvloop.run(_serve(options, Path(folder), on_ready, read_endpoints))
+        uvloop.run(_serve(options, Path(folder), on_ready, read_endpoints, before_listening))
 
 
 async def _serve(
@@ -53,6 +55,7 @@ async def _serve(
     folder: Path,
     on_ready: Callable[[str], None],
     read_endpoints: Callable[[], Sequence[Endpoint]] | None,
+    before_listening: Callable[[], object] | None,
 ) -> None:
     with ExitStack() as stack:
         # Bind first: a port that is taken is reported before any process starts.
@@ -61,7 +64,7 @@ async def _serve(
         on_stop_signal(supervisor.stop)
         if read_endpoints is not None:
             on_reload_signal(partial(_reload, supervisor, read_endpoints))
-        await supervisor.run(on_ready)
+        await supervisor.run(on_ready, before_listening)
 
 
 def _reload(supervisor: Supervisor, read_endpoints: Callable[[], Sequence[Endpoint]]) -> None:

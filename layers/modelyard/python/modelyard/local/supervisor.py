@@ -62,8 +62,14 @@ class Supervisor:
         self._workers = [self._worker(name) for name in layout.workers]
         self._apis = [self._api(name, api) for name, api in layout.apis.items()]
 
-    async def run(self, on_ready: Callable[[str], None]) -> None:
+    async def run(
+        self,
+        on_ready: Callable[[str], None],
+        before_listening: Callable[[], object] | None = None,
+    ) -> None:
         """Serve until `stop`, then let running calls end. `on_ready` gets the URL.
+
+        `before_listening` runs in a thread while the workers start.
 
         Raises:
             ConfigurationError: the constructor of an API's class fails, or the port is taken.
@@ -71,6 +77,8 @@ class Supervisor:
         stopping = self._stopping
         self._release_async_calls()
         async with self._children(), self._warming():
+            if before_listening is not None:
+                await asyncio.to_thread(before_listening)
             await self._made_classes()
             await _first(stopping.wait(), *(worker.is_up.wait() for worker in self._workers))
             if not stopping.is_set():
