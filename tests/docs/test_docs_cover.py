@@ -60,7 +60,9 @@ def test_serve_option_is_documented_with_its_default(option):
     for spelling in (*option.opts, *option.secondary_opts):
         if spelling not in ("-h", "--help"):
             default = option.show_default
+            is_switch = option.is_flag and not option.secondary_opts
             shown = default if isinstance(default, str) else str(option.default)
+            shown = "no" if is_switch else shown
             assert SETTINGS[spelling][0] == shown
 
 
