@@ -206,7 +206,7 @@ def test_a_bad_body_is_the_callers_fault(
 def test_an_unknown_content_type_is_refused_by_name(served: Served) -> None:
     target = served.publish(artifacts.house())
 
-    message = "image/png is not an accepted ContentType: text/csv, text/libsvm."
+    message = "image/png is not an accepted ContentType: text/csv, text/libsvm, "
     assert_rejected(served, target, artifacts.ROW, message, 415, ContentType="image/png")
 
 

@@ -12,8 +12,10 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import registry
+from modelyard.runtimes.codecs import npy_codec
 from tests.models import legacy_xgboost, xgboost_models
 from tests.models.legacy_xgboost import Leaf
+from tests.models.recordio import recordio
 
 ROW = b"1,2,3,4,5,6"
 
@@ -71,12 +73,47 @@ def test_other_label_size_is_refused(constant):
         constant.predict(Payload(ROW, "text/csv; label_size=2"))
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-npy"])
+@pytest.mark.parametrize("content_type", ["application/x-npz", "text/plain"])
 def test_other_bodies_are_refused_in_the_containers_words(constant, content_type):
     with pytest.raises(
         UnsupportedContentTypeError, match=f"{content_type} is not an accepted ContentType: "
     ):
         constant.predict(Payload(b"[1]", content_type))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        pytest.param(b"[[10, 0, 0, 0, 0, 5], [0, 7, 0, 0, 0, 0]]", "application/json", id="rows"),
+        pytest.param(
+            b"[10, 0, 0, 0, 0, 5]\n[0, 7, 0, 0, 0, 0]\n", "application/jsonlines", id="lines"
+        ),
+        pytest.param(
+            npy_codec.encode(np.array([[10, 0, 0, 0, 0, 5], [0, 7, 0, 0, 0, 0]])),
+            "application/x-npy",
+            id="npy",
+        ),
+        pytest.param(
+            recordio({0: 10.0, 5: 5.0}) + recordio({1: 7.0}),
+            "application/x-recordio-protobuf",
+            id="recordio",
+        ),
+    ],
+)
+def test_bodies_of_other_runtimes_and_of_sagemakers_algorithms(linear, body, content_type):
+    assert linear.predict(Payload(body, content_type)).body == b"[15.0,7.0]"
+
+
+def test_flat_list_is_one_row(linear):
+    answer = linear.predict(Payload(b"[10, 0, 0, 0, 0, 5]", "application/json"))
+
+    assert answer.body == b"[15.0]"
+
+
+def test_body_of_another_server_is_answered_in_its_form(linear):
+    body = b'{"instances": [[10, 0, 0, 0, 0, 5]]}'
+
+    assert linear.predict(Payload(body, "application/json")).body == b'{"predictions":[15.0]}'
 
 
 @pytest.mark.parametrize("content_type", [None, "libsvm", "text/libsvm", "text/x-libsvm"])

@@ -11,6 +11,7 @@ CSV = "text/csv"
 _FORM = "application/x-www-form-urlencoded"
 NPY = "application/x-npy"
 LIBSVM = "text/libsvm"
+RECORDIO = "application/x-recordio-protobuf"
 
 # The spellings that SageMaker's containers and its samples use for the same thing.
 _ALIASES = {

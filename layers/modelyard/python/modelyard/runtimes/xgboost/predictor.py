@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from ctypes import c_void_p
 from dataclasses import asdict
@@ -22,13 +22,15 @@ from modelyard.runtimes import answer_options, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     answer_size,
+    array_codec,
     csv_codec,
     json_codec,
     libsvm_codec,
     media_types,
+    recordio_codec,
     table_codec,
 )
-from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM
+from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, LIBSVM, NPY, RECORDIO
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
 from modelyard.runtimes.xgboost import model_content
@@ -45,6 +47,10 @@ Array = np.ndarray[Any, Any]
 
 _RENAMED = (".json", ".pkl", ".pickle", ".joblib")
 """Suffixes that promise another format than UBJSON."""
+
+_BODIES = (CSV, LIBSVM, RECORDIO, JSON, JSON_LINES, NPY)
+"""What the container takes, and what the other runtimes take."""
+_SPARSE = {LIBSVM: libsvm_codec.decode, RECORDIO: recordio_codec.decode}
 
 
 def load(plan: LoadPlan) -> "XGBoostPredictor":
@@ -119,19 +125,34 @@ class XGBoostPredictor:
         self._takes_rows = kind == "gbtree"
 
     def predict(self, payload: Payload) -> Prediction:
-        """Answer CSV or libsvm rows; an empty body gets an empty answer, as from the container."""
+        """Answer rows of one of `_BODIES`; an empty body gets an empty answer, as on SageMaker.
+
+        A body of MLflow or TensorFlow Serving gets an answer of the same form.
+        """
         if not payload.body:
             return Prediction(b"")
         kind = _body_type(payload.content_type)
         answer = media_types.answer_type(payload.accept, (JSON, CSV))
-        scores = (
-            self._scores_of(self._dense(payload)) if kind == CSV else self._of_sparse(payload.body)
-        )
+        if table_codec.is_wrapped(payload.body, kind):
+            wrapped = tensor_models.predict_table(self, payload, kind, answer)
+            assert wrapped is not None
+            return wrapped
+        if kind in _SPARSE:
+            scores = self._of_sparse(payload.body, kind)
+        else:
+            scores = self._scores_of(self._dense(payload, kind))
         if (output := answer_options.of_call(payload) or self._output) is not None:
             names = tensor_models.chosen([output], self._offered)
             if names == [PREDICT_PROBA]:
                 scores = _probabilities(np.array(scores, np.float32)).tolist()
         return Prediction(_encode(scores, answer), answer)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, if the model was trained with names."""
+        return self._names
+
+    text_columns: Collection[str] = ()
 
     @property
     def signature(self) -> Signature:
@@ -193,31 +214,42 @@ class XGBoostPredictor:
                 return scores
         return self._scores(dense_matrix(rows))
 
-    def _of_sparse(self, body: bytes) -> list[Any]:
-        rows = self._sparse(body)
+    def _of_sparse(self, body: bytes, kind: str) -> list[Any]:
+        rows = self._sparse(body, kind)
         cells = rows.row_starts, rows.columns, rows.values
         return self._scores(sparse_matrix(*cells, width=self._features))
 
-    def _dense(self, payload: Payload) -> Array:
-        columns = table_codec.with_header(payload.body, payload.content_type, self._names)
-        if columns is None:
-            rows = np.array(csv_codec.decode(payload.body))
-        else:
-            inputs = {name: column.reshape(-1, 1) for name, column in columns.items()}
-            rows = tensor_models.rows_of(inputs, self._names or None)
+    def _dense(self, payload: Payload, kind: str) -> Array:
+        rows = self._rows(payload, kind)
         if rows.shape[1] != self._features:
             raise InputRejectedError(
-                f"Feature size of csv inference data {rows.shape[1]} is not consistent "
+                f"Feature size of {_name(kind)} inference data {rows.shape[1]} is not consistent "
                 f"with feature size of trained model {self._features}."
             )
         answer_size.refuse_scores(len(rows), self._booster.outputs)
         return rows
 
-    def _sparse(self, body: bytes) -> libsvm_codec.SparseRows:
-        rows = libsvm_codec.decode(body)
+    def _rows(self, payload: Payload, kind: str) -> Array:
+        body, content_type = payload.body, payload.content_type
+        if kind == CSV:
+            columns = table_codec.with_header(body, content_type, self._names)
+        else:
+            columns = table_codec.decode(body, kind, content_type)
+        if columns is not None:
+            inputs = {name: column.reshape(-1, 1) for name, column in columns.items()}
+            return tensor_models.rows_of(inputs, self._names or None)
+        if kind == CSV:
+            return np.array(csv_codec.decode(body))
+        array = array_codec.decode(body, kind)
+        if array.ndim == 1 and self._features == 1:
+            array = array.reshape(-1, 1)
+        return tensor_models.rows_of({tensor_models.ROWS: array}, None)
+
+    def _sparse(self, body: bytes, kind: str) -> libsvm_codec.SparseRows:
+        rows = _SPARSE[kind](body)
         if rows.width > self._features:
             raise InputRejectedError(
-                f"Feature size of libsvm inference data {rows.width} is larger than "
+                f"Feature size of {_name(kind)} inference data {rows.width} is larger than "
                 f"feature size of trained model {self._features}."
             )
         answer_size.refuse_scores(len(rows.row_starts) - 1, self._booster.outputs)
@@ -250,7 +282,12 @@ def _body_type(content_type: str | None) -> str:
             f"{content_type} is not an accepted csv ContentType. "
             "Optional parameter label_size must be equal to 1"
         )
-    return media_types.body_type(content_type, (CSV, LIBSVM), default=LIBSVM)
+    return media_types.body_type(content_type, _BODIES, default=LIBSVM)
+
+
+def _name(kind: str) -> str:
+    """Return what the container calls a content type in its messages."""
+    return kind.rpartition("/")[2]
 
 
 def _encode(scores: list[Any], answer: str) -> bytes:
