@@ -68,6 +68,9 @@ class Observability(Construct):
     def _queue_alarms(self, warming: Warming) -> None:
         dead = warming.dead_letters.metric_approximate_number_of_messages_visible
         self._alarm("DeadLetters", dead(statistic="Maximum"), 0)
+        if warming.async_dead_letters is not None:
+            lost = warming.async_dead_letters.metric_approximate_number_of_messages_visible
+            self._alarm("AsyncDeadLetters", lost(statistic="Maximum"), 0)
         oldest = warming.queue.metric_approximate_age_of_oldest_message(statistic="Maximum")
         self._alarm("OldestMessage", oldest, OLDEST_MESSAGE_S)
 

@@ -71,6 +71,22 @@ def may_list(role: iam.Role, locations: Iterable[Location]) -> None:
     _may_get(role, locations, "s3:GetObject")
 
 
+def may_read_objects(role: iam.Role, locations: Iterable[Location]) -> None:
+    """Let a role read the objects that callers name as the input of asynchronous invocations."""
+    _may_use_objects(role, "s3:GetObject", locations)
+
+
+def may_write_objects(role: iam.Role, locations: Iterable[Location]) -> None:
+    """Let a role write the results of asynchronous invocations."""
+    _may_use_objects(role, "s3:PutObject", locations)
+
+
+def _may_use_objects(role: iam.Role, action: str, locations: Iterable[Location]) -> None:
+    arns = sorted(arn for bucket, key in locations for arn in model_arns(bucket, key))
+    for some in _portions(arns):
+        allow(role, action, on=some)
+
+
 def _may_get(role: iam.Role, locations: Iterable[Location], *actions: str) -> None:
     prefixes: dict[str, list[str]] = {}
     objects: list[str] = []

@@ -89,8 +89,9 @@ def _of_endpoint(config: EndpointConfig) -> Iterator[str]:
             f"sync_window: found {window_s:g} s; allowed: up to {MAX_WINDOW_S:g} s, because API"
             " Gateway closes a request after 29 s"
         )
-    if config.endpoint.async_places is not None:
-        yield "async_invocations: allowed: null, because functions do not have them yet"
+    if (places := config.endpoint.async_places) is not None:
+        for place in dict.fromkeys((places.output, places.failure, *places.inputs)):
+            yield from _of_repository("async_invocations", place)
     if config.compute is not None:
         yield from _of_compute(config.compute)
     if config.project is None:
@@ -129,4 +130,4 @@ def _resources(endpoints: int, functions: int) -> int:
 
     An endpoint has a role, a policy, a log and an alarm; a function has an alarm.
     """
-    return 70 + 4 * endpoints + 2 * functions
+    return 76 + 4 * endpoints + 2 * functions

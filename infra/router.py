@@ -6,7 +6,6 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
@@ -14,6 +13,7 @@ from infra.inference import ARCHITECTURES
 from infra.log_groups import log_group
 from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
+from infra.warming import Warming
 from modelyard.aws.deployed import GATEWAY_ERRORS, ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.config.schema import Deployment
@@ -32,11 +32,11 @@ class RouterApi(Construct):
         settings: DeploySettings,
         layers: list[lambda_.LayerVersion],
         functions: list[lambda_.DockerImageFunction],
-        queue: sqs.Queue,
+        warming: Warming,
     ) -> None:
         super().__init__(scope, name)
         self._settings = settings
-        self.function = self._router(layers, functions, queue)
+        self.function = self._router(layers, functions, warming)
         self.alias = lambda_.Alias(
             self, "Live", alias_name="live", version=self.function.current_version
         )
@@ -53,13 +53,13 @@ class RouterApi(Construct):
         self,
         layers: list[lambda_.LayerVersion],
         functions: list[lambda_.DockerImageFunction],
-        queue: sqs.Queue,
+        warming: Warming,
     ) -> lambda_.Function:
         deployment = self._settings.deployment
         self.log_group = log_group(self, "Logs", deployment)
         role = service_role(self, "Role", self.log_group)
         may_invoke(role, functions)
-        allow(role, "sqs:SendMessage", on=[queue.queue_arn])
+        allow(role, "sqs:SendMessage", on=[queue.queue_arn for queue in warming.queues])
         may_list(role, self._settings.locations)  # callers may ask for the list of models
         has_keys = deployment.auth == "key"
         if has_keys:
@@ -80,10 +80,11 @@ class RouterApi(Construct):
             logging_format=lambda_.LoggingFormat.JSON,
             environment=RouterSettings(
                 endpoints_file=ENDPOINTS_FILE,
-                warm_queue_url=queue.queue_url,
+                warm_queue_url=warming.queue.queue_url,
                 auth=deployment.auth,
                 keys_path=self.keys_path if has_keys else "",
                 account=Stack.of(self).account,
+                async_queue_url=warming.async_queue_url,
             ).to_environ(),
         )
 

@@ -49,7 +49,7 @@ class ServiceStack(Stack):
             settings=settings,
             layers=layers,
             functions=functions,
-            queue=warming.queue,
+            warming=warming,
         )
         observability = Observability(
             self,

@@ -12,7 +12,7 @@ from modelyard.config.endpoint_config import EndpointConfig, RequestedCompute
 from modelyard.config.files import load_config
 from modelyard.config.schema import Deployment, default_deployment, validated
 from modelyard.cortex.project import ApiProject
-from modelyard.domain.endpoints import Endpoint, Splitter
+from modelyard.domain.endpoints import AsyncPlaces, Endpoint, Splitter
 from modelyard.domain.errors import ConfigurationError
 
 OVERRIDES = ("auth", "bucket", "cache", "efs_throughput", "affinity", "architecture")
@@ -60,8 +60,8 @@ class PlannedEndpoint:
         A key that is empty or ends in `/` is a folder; any other may be an object or a folder.
         """
         if self.project is None:
-            return (_location(self.config.endpoint.repository),)
-        return tuple(_location(item.repository + item.key) for item in self.project.locations)
+            return (location(self.config.endpoint.repository),)
+        return tuple(location(item.repository + item.key) for item in self.project.locations)
 
     @property
     def _compute(self) -> RequestedCompute:
@@ -85,6 +85,12 @@ class DeploySettings:
     def function_table(self) -> FunctionTable:
         """What the functions are told about the deployment."""
         return FunctionTable(tuple(item.functions for item in self.endpoints), self.splitters)
+
+    @property
+    def async_places(self) -> tuple[AsyncPlaces, ...]:
+        """Where the endpoints that take asynchronous invocations read and write."""
+        found = (item.config.endpoint.async_places for item in self.endpoints)
+        return tuple(places for places in found if places is not None)
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -159,6 +165,7 @@ def _name_prefix(endpoint_name: str, deployment: Deployment, *, is_tenant: bool)
     return f"{deployment.name}-{endpoint_name}"[:room] + f"-{digest}"
 
 
-def _location(uri: str) -> tuple[str, str]:
+def location(uri: str) -> tuple[str, str]:
+    """Return the bucket and the key of an S3 URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key

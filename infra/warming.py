@@ -1,6 +1,6 @@
-"""The warm queue, its dead-letter queue and the warmer function."""
+"""The queues, their dead-letter queues and the warmer function, which processes both."""
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
@@ -9,9 +9,16 @@ from constructs import Construct
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
 from infra.inference import ARCHITECTURES
 from infra.log_groups import log_group
-from infra.permissions import allow, may_invoke, service_role
-from infra.settings import DeploySettings
+from infra.permissions import (
+    allow,
+    may_invoke,
+    may_read_objects,
+    may_write_objects,
+    service_role,
+)
+from infra.settings import DeploySettings, location
 from modelyard.aws.deployed import (
+    ASYNC_MAX_RECEIVES,
     MAX_RECEIVES,
     MAX_WARMERS,
     WARM_BATCH_SIZE,
@@ -23,21 +30,31 @@ from modelyard.aws.function_settings import WarmerSettings
 
 
 class Warming(Construct):
-    """Loads models in the background that were not loaded within a call."""
+    """Loads models in the background, and makes asynchronous invocations."""
 
     def __init__(self, scope: Construct, name: str, *, settings: DeploySettings) -> None:
         super().__init__(scope, name)
         longest_s = max(item.functions.timeout_s for item in settings.endpoints)
         self._timeout_s = warmer_timeout_s(longest_s)
         self._settings = settings
-        self.dead_letters = self._queue("DeadLetters", retention_period=Duration.days(14))
-        self.queue = self._queue(
-            "Queue",
-            visibility_timeout=Duration.seconds(warm_visibility_s(longest_s)),
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letters, max_receive_count=MAX_RECEIVES
-            ),
-        )
+        self._visibility = Duration.seconds(warm_visibility_s(longest_s))
+        self.dead_letters, self.queue = self._with_dead_letters("", MAX_RECEIVES)
+        self.async_dead_letters: sqs.Queue | None = None
+        self.async_queue: sqs.Queue | None = None
+        if settings.async_places:
+            self.async_dead_letters, self.async_queue = self._with_dead_letters(
+                "Async", ASYNC_MAX_RECEIVES
+            )
+
+    @property
+    def async_queue_url(self) -> str:
+        """The URL of the queue of asynchronous invocations, or an empty text."""
+        return "" if self.async_queue is None else self.async_queue.queue_url
+
+    @property
+    def queues(self) -> list[sqs.Queue]:
+        """The queues that the warmer processes."""
+        return [self.queue] if self.async_queue is None else [self.queue, self.async_queue]
 
     def add_warmer(
         self, layers: list[lambda_.LayerVersion], functions: list[lambda_.DockerImageFunction]
@@ -52,8 +69,11 @@ class Warming(Construct):
             "sqs:DeleteMessage",
             "sqs:ChangeMessageVisibility",
             "sqs:GetQueueAttributes",
-            on=[self.queue.queue_arn],
+            on=[queue.queue_arn for queue in self.queues],
         )
+        for places in self._settings.async_places:
+            may_write_objects(role, map(location, {places.output, places.failure}))
+            may_read_objects(role, map(location, places.inputs))
         warmer = lambda_.Function(
             self,
             "Function",
@@ -67,17 +87,35 @@ class Warming(Construct):
             role=role.without_policy_updates(),  # the event source would add its own permissions
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
-            environment=WarmerSettings(ENDPOINTS_FILE, self.queue.queue_url).to_environ(),
+            environment=WarmerSettings(
+                ENDPOINTS_FILE,
+                self.queue.queue_url,
+                self.async_queue_url,
+                Stack.of(self).account,
+            ).to_environ(),
         )
-        warmer.add_event_source(
-            event_sources.SqsEventSource(
-                self.queue,
-                batch_size=WARM_BATCH_SIZE,
-                report_batch_item_failures=True,
-                max_concurrency=MAX_WARMERS,
+        for queue in self.queues:
+            warmer.add_event_source(
+                event_sources.SqsEventSource(
+                    queue,
+                    batch_size=WARM_BATCH_SIZE,
+                    report_batch_item_failures=True,
+                    max_concurrency=MAX_WARMERS,
+                )
             )
-        )
         return warmer
+
+    def _with_dead_letters(self, prefix: str, max_receives: int) -> tuple[sqs.Queue, sqs.Queue]:
+        """Return a new dead-letter queue and the queue whose messages go there."""
+        dead_letters = self._queue(f"{prefix}DeadLetters", retention_period=Duration.days(14))
+        queue = self._queue(
+            f"{prefix}Queue",
+            visibility_timeout=self._visibility,
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=dead_letters, max_receive_count=max_receives
+            ),
+        )
+        return dead_letters, queue
 
     def _queue(
         self,

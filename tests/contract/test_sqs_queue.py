@@ -11,7 +11,7 @@ from modelyard.aws.dead_letters import SqsDeadLetters
 from modelyard.aws.sqs_queue import DEDUPLICATION_BUCKET_S, SqsQueue
 from modelyard.domain.errors import DependencyError
 from modelyard.domain.values import Delivery, TargetModel, WarmDelivery, WarmRequest
-from modelyard.domain.warm_message import parse_warm_message
+from modelyard.domain.warm_message import WARM_MESSAGES, parse_warm_message
 from modelyard.router.warming import RETRY_DELAY_S
 from tests.fakes.clock import FakeClock
 
@@ -35,7 +35,7 @@ class Scene:
         }
         self.url = self._create(f"warm-{number}.fifo", RedrivePolicy=json.dumps(policy))
         self.clock = FakeClock()
-        self.queue = SqsQueue(self.url, lambda: self.client, self.clock)
+        self.queue = SqsQueue(self.url, lambda: self.client, self.clock, WARM_MESSAGES)
         self.dead_letters = SqsDeadLetters(self.dead_url, self.client)
 
     def _create(self, name: str, **attributes: str) -> str:
@@ -198,7 +198,7 @@ def test_redrive_that_sqs_refuses_is_a_dependency(scene: Scene) -> None:
 
 
 def test_queue_that_is_not_there_is_a_dependency(scene: Scene) -> None:
-    queue = SqsQueue(f"{scene.url}-gone", lambda: scene.client, scene.clock)
+    queue = SqsQueue(f"{scene.url}-gone", lambda: scene.client, scene.clock, WARM_MESSAGES)
 
     with pytest.raises(DependencyError, match="warm queue"):
         queue.send(HOUSTON)

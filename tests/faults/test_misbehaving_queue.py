@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.sqs_queue import SqsQueue
-from modelyard.aws.warmer import WarmerFunction
+from modelyard.aws.warmer import ProcessedQueue, WarmerFunction
 from modelyard.domain.endpoints import Endpoint, EndpointTable
 from modelyard.domain.errors import (
     CapacityError,
@@ -25,6 +25,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.requests import Answer, Load, Request
 from modelyard.domain.values import TargetModel, WarmRequest
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.router.warming import Warmer
 from tests.fakes.clock import FakeClock
 
@@ -77,7 +78,7 @@ class Scene:
         policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
         self.url = self._create(f"faults-{number}.fifo", RedrivePolicy=policy)
         self.refused: set[str] = set()
-        self.queue = SqsQueue(self.url, lambda: self, FakeClock())
+        self.queue = SqsQueue(self.url, lambda: self, FakeClock(), WARM_MESSAGES)
         self.backend = LoadingBackend()
         metrics = EmfMetrics()
         warmer = Warmer(
@@ -86,7 +87,8 @@ class Scene:
             queue=self.queue,
             metrics=metrics,
         )
-        self.function = WarmerFunction(warmer, self.queue, metrics)
+        queue = ProcessedQueue(self.url, self.queue, WARM_MESSAGES, warmer.process)
+        self.function = WarmerFunction([queue], metrics)
 
     def __getattr__(self, operation: str) -> Any:
         """Be the queue's client; some operations are refused for a while."""
@@ -105,6 +107,7 @@ class Scene:
                 "receiptHandle": message["ReceiptHandle"],
                 "body": message["Body"],
                 "attributes": message["Attributes"],
+                "eventSourceARN": self._attributes(self.url)["QueueArn"],
             }
         return None
 

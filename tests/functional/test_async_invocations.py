@@ -16,8 +16,6 @@ from tests.functional import artifacts
 from tests.functional.served import DirectoryModels
 from tests.serving import KEYS, REGION, Server, eventually
 
-pytestmark = pytest.mark.local_door("a deployment refuses async_invocations")
-
 BUCKET = "async-invocations"
 CSV = {"ContentType": "text/csv", "Accept": "application/json"}
 HOUSE = "modelyard.target_model=eu/house.tar.gz"
@@ -213,6 +211,7 @@ def test_request_is_refused_in_words(sdk: Any, members: dict[str, Any], words: s
 
 
 @pytest.mark.long
+@pytest.mark.local_door("SQS keeps the messages")
 def test_call_survives_a_restart(tmp_path: Path) -> None:
     DirectoryModels(tmp_path / "models").put("house.tar.gz", artifacts.house(7.5))
     results = tmp_path / "results"

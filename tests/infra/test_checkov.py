@@ -67,5 +67,5 @@ def test_queues_are_encrypted(plain: Synthesis, changed: Synthesis) -> None:
         for queue in resources(synthesis.service, "SQS::Queue").values()
     ]
 
-    assert len(queues) == 4
+    assert len(queues) == 6
     assert [queue for queue in queues if queue.get("SqsManagedSseEnabled") is not True] == []

@@ -114,9 +114,23 @@ def test_warmer_is_told_what_its_settings_class_reads(plain: Synthesis) -> None:
     variables = environment(only(plain, "WarmingFunction"))
 
     told = {name: text(value) for name, value in variables.items()}
-    settings = WarmerSettings("/opt/modelyard/endpoints.json", text(QUEUE))
+    settings = WarmerSettings(
+        "/opt/modelyard/endpoints.json", text(QUEUE), account="<AWS::AccountId>"
+    )
     assert WarmerSettings.from_environ(told) == settings
     assert told == settings.to_environ()
+
+
+def test_functions_are_told_the_queue_of_asynchronous_invocations(changed: Synthesis) -> None:
+    router, warmer = (
+        {name: text(item) for name, item in environment(only(changed, name)).items()}
+        for name in ("Router", "WarmingFunction")
+    )
+
+    url = RouterSettings.from_environ(router).async_queue_url
+    assert url.startswith("<WarmingAsyncQueue")
+    settings = WarmerSettings.from_environ(warmer)
+    assert (settings.async_queue_url, settings.account) == (url, "<AWS::AccountId>")
 
 
 def test_inference_is_told_what_its_settings_class_reads(plain: Synthesis) -> None:

@@ -29,6 +29,7 @@ WORK_OFF = (
     QUEUE,
     "",
 )
+BOTH_QUEUES = f"<WarmingAsyncQueue.Arn> {QUEUE}"
 SEND = ("sqs:SendMessage", QUEUE, "")
 HOUSES = " ".join(f"<InferencehousesShard{shard}.Arn>" for shard in range(3))
 KEYS = "arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter/modelyard/yard/keys/*"
@@ -63,11 +64,17 @@ PLAIN: dict[str, Statements] = {
 }
 CHANGED: dict[str, Statements] = {
     "Inferencehouses": {LOG, NETWORK, *HOUSES_READ},
-    "Warming": {LOG, invoke("<InferencehousesShard0.Arn>"), WORK_OFF},
+    "Warming": {
+        LOG,
+        invoke("<InferencehousesShard0.Arn>"),
+        (WORK_OFF[0], BOTH_QUEUES, ""),
+        ("s3:PutObject", f"{S3}results/async/*", ""),
+        ("s3:GetObject", f"{S3}uploads/in/*", ""),
+    },
     "Router": {
         LOG,
         invoke("<InferencehousesShard0.Arn>"),
-        SEND,
+        ("sqs:SendMessage", BOTH_QUEUES, ""),
         *HOUSES_LISTED,
         ("ssm:GetParameter", KEYS, ""),
     },

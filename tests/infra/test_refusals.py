@@ -47,6 +47,10 @@ def load(folder: Path, text: str, **overrides: str) -> DeploySettings:
             "yard: vpc_endpoints: found 'vpc-1'; allowed: ids such as vpce-0123456789abcdef0",
         ),
         (
+            f"{ENDPOINT}  async_invocations: {{output: models}}\n",
+            "houses: async_invocations: found a folder of this machine; allowed: s3://bucket/prefix",
+        ),
+        (
             f"{ENDPOINT}  sync_window: 40s\n",
             "houses: sync_window: found 40 s; allowed: up to 26 s, because API Gateway closes"
             " a request after 29 s",

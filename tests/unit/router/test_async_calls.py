@@ -1,5 +1,6 @@
 import asyncio
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,7 +35,7 @@ ANSWER = Answer(prediction=Prediction(b"[1.5]", "application/json"))
 class Scene:
     """An invoker, its queue, and a folder for inputs and results."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, longest_s: float = math.inf) -> None:
         self.folder = folder
         self.place = f"{folder.as_uri()}/"
         places = AsyncPlaces(self.place, self.place, (self.place,))
@@ -55,6 +56,7 @@ class Scene:
             objects=Objects(),
             location=ServerLocation(),
             clock=self.clock,
+            longest_s_of=lambda _: longest_s,
         )
 
     def call(self, **members: object) -> AsyncCall:
@@ -99,6 +101,16 @@ def test_prediction_is_written_and_the_message_deleted(scene: Scene) -> None:
     assert (call.request.window_s, call.timeout_s) == (900.0, 900.0)
     assert (scene.folder / "out").read_bytes() == b"[1.5]"
     assert scene.results() == ["out"]
+
+
+def test_call_takes_no_longer_than_its_function_may(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, longest_s=355.0)
+    scene.backend.script(MODEL, ANSWER)
+
+    scene.work_off(scene.call())
+
+    assert [call.timeout_s for call in scene.backend.calls] == [355.0]
+    scene.queue.close()
 
 
 def test_object_is_the_body(scene: Scene) -> None:

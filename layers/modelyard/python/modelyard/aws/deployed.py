@@ -12,6 +12,8 @@ WARM_BATCH_SIZE = 1
 """Messages that one invocation of the warmer gets."""
 MAX_RECEIVES = 5
 """How often a warm message is received before it becomes a dead letter."""
+ASYNC_MAX_RECEIVES = 1000
+"""The same for an asynchronous invocation, which ends when it expires. SQS allows no more."""
 MAX_TIMEOUT_S = 900.0
 """Lambda's longest timeout of a function."""
 RUNTIME_BYTES = 384 << 20

@@ -55,6 +55,8 @@ class RouterSettings(FunctionSettings):
     keys_path: str = ""
     """With `auth: key`, the path of the SSM parameters that contain the hashes of the keys."""
     account: str = "000000000000"
+    async_queue_url: str = ""
+    """The queue of asynchronous invocations; empty if no endpoint takes any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class WarmerSettings(FunctionSettings):
 
     endpoints_file: str
     warm_queue_url: str
+    async_queue_url: str = ""
+    account: str = "000000000000"
 
 
 @dataclass(frozen=True, slots=True)

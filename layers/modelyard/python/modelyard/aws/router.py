@@ -16,10 +16,12 @@ from modelyard.aws.function_table import EndpointFunctions, parse_function_table
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
 from modelyard.aws.sqs_queue import SqsQueue
+from modelyard.domain.async_call import ASYNC_CALLS, AsyncCall
 from modelyard.domain.endpoints import LOCAL, EndpointTable, ServerLocation
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.ports import Clock, ModelRepository
 from modelyard.domain.system_clock import SystemClock
+from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.repositories.opening import open_repository
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
@@ -77,7 +79,7 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     backends = {
         item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
-    warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
+    warm_queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock, WARM_MESSAGES)
     # Creating a client takes longer than most predictions, so SnapStart's snapshot contains them.
     register_before_snapshot(warm_queue.prepare)
     for backend in backends.values():
@@ -97,9 +99,23 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
     )
     location = ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account)
     authenticator = _authenticator(settings, clock)
-    app = create_app(router, catalog, _no_metrics, location, authenticator, table.splitters)
+    app = create_app(
+        router,
+        catalog,
+        _no_metrics,
+        location,
+        authenticator,
+        table.splitters,
+        async_queue=_async_queue(settings, clock),
+    )
     direct = DirectInvocations(router, catalog, location)
     return RouterFunction(Mangum(cast("ASGI", app), lifespan="off"), direct, metrics)
+
+
+def _async_queue(settings: RouterSettings, clock: Clock) -> SqsQueue[AsyncCall] | None:
+    if not settings.async_queue_url:
+        return None
+    return SqsQueue(settings.async_queue_url, sqs_queue.build_client, clock, ASYNC_CALLS)
 
 
 def _repositories(table: Sequence[EndpointFunctions]) -> Callable[[str], ModelRepository]:

@@ -1,4 +1,4 @@
-"""The warm queue on AWS: a FIFO queue with one group for each model.
+"""A queue on AWS: a FIFO queue with one group for each request, so for each model to warm.
 
 SQS delivers one message of a group at a time, so one warmer works on a model. Many "not ready"
 answers of one model make one message for each bucket of time, by SQS's deduplication. The bucket is
@@ -9,7 +9,7 @@ message, an equal message is still on the queue, or has loaded the model within 
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,9 +17,11 @@ from botocore.session import get_session
 
 from modelyard.domain import messages
 from modelyard.domain.errors import DependencyError
+from modelyard.domain.message_form import MessageForm
 from modelyard.domain.ports import Clock
-from modelyard.domain.values import WarmDelivery, WarmRequest
-from modelyard.domain.warm_message import render_warm_message
+from modelyard.domain.values import Delivery
+
+T = TypeVar("T")
 
 DEDUPLICATION_BUCKET_S = 30
 MAX_HIDDEN_S = 43_200
@@ -37,26 +39,29 @@ def build_client() -> Any:
     return get_session().create_client("sqs", config=config)
 
 
-class SqsQueue:
-    """`WarmQueue` and `Deliveries` over SQS; Lambda receives the messages."""
+class SqsQueue(Generic[T]):
+    """`MessageQueue` and `Deliveries` over SQS; Lambda receives the messages."""
 
-    def __init__(self, url: str, client: Callable[[], Any], clock: Clock) -> None:
+    def __init__(
+        self, url: str, client: Callable[[], Any], clock: Clock, form: MessageForm[T]
+    ) -> None:
         """`client` is called when it is first needed: it takes 0.2 s, which few calls need."""
         self._url = url
         self._client = functools.cache(client)
         self._clock = clock
+        self._form = form
 
     def prepare(self) -> None:
         """Create the client now, so that no caller waits for it."""
         self._client()
 
-    def send(self, request: WarmRequest) -> None:
-        """Store the request unless one for the same model came within the same bucket of time.
+    def send(self, request: T) -> None:
+        """Store the request unless an equal one came within the same bucket of time.
 
         Raises:
             DependencyError: SQS refuses the message or cannot be reached.
         """
-        body = render_warm_message(request)
+        body = self._form.render(request)
         bucket = int(self._clock.time() // DEDUPLICATION_BUCKET_S)
         self._ask(
             "send_message",
@@ -65,15 +70,15 @@ class SqsQueue:
             MessageDeduplicationId=_digest(f"{bucket}/{body}"),
         )
 
-    def delete(self, delivery: WarmDelivery) -> None:
+    def delete(self, delivery: Delivery[T]) -> None:
         """Delete the message."""
         self._ask("delete_message", ReceiptHandle=delivery.receipt)
 
-    def retry(self, delivery: WarmDelivery, delay_s: float) -> None:
+    def retry(self, delivery: Delivery[T], delay_s: float) -> None:
         """Deliver the message again after `delay_s`; the queue's redrive policy counts attempts."""
         self.hide(delivery, delay_s)
 
-    def hide(self, delivery: WarmDelivery, hidden_s: float) -> None:
+    def hide(self, delivery: Delivery[T], hidden_s: float) -> None:
         """Hide the message from now on for `hidden_s`, whatever the queue's own setting is."""
         self._ask(
             "change_message_visibility",
@@ -87,7 +92,7 @@ class SqsQueue:
                 QueueUrl=self._url, **members
             )
         except (ClientError, BotoCoreError) as error:
-            raise DependencyError(messages.queue_unusable("warm", error)) from error
+            raise DependencyError(messages.queue_unusable(self._form.queue, error)) from error
         return answer
 
 

@@ -1,10 +1,13 @@
-"""The warmer function: loads the model of a warm message on the shard that will serve it."""
+"""The warmer function: it does the work of the queues, on the shards that serve the models.
+
+A warm message loads its model; an asynchronous invocation calls it.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from modelyard.aws import sqs_queue
 from modelyard.aws.emf_metrics import EmfMetrics
@@ -13,14 +16,21 @@ from modelyard.aws.function_table import parse_function_table
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
 from modelyard.aws.sqs_queue import SqsQueue
-from modelyard.domain.endpoints import EndpointTable
+from modelyard.domain.async_call import ASYNC_CALLS
+from modelyard.domain.endpoints import LOCAL, EndpointTable, ServerLocation
 from modelyard.domain.errors import DependencyError
+from modelyard.domain.message_form import MessageForm
 from modelyard.domain.system_clock import SystemClock
-from modelyard.domain.values import Delivery, WarmDelivery
-from modelyard.domain.warm_message import parse_warm_message
+from modelyard.domain.values import Delivery
+from modelyard.domain.warm_message import WARM_MESSAGES
+from modelyard.repositories.objects import Objects
+from modelyard.router.async_calls import AsyncInvoker
+from modelyard.router.router import Router
 from modelyard.router.warming import Warmer
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOAD_MARGIN_S = 5.0
 """How long before the timeout of its function a load ends, so that the environment survives."""
@@ -31,35 +41,55 @@ Event = dict[str, Any]
 
 
 class WarmerFunction:
-    """Processes events of the warm queue. Each message is deleted or retried individually."""
+    """Processes events of the queues. Each message is deleted or retried individually."""
 
-    def __init__(self, warmer: Warmer, queue: SqsQueue, metrics: EmfMetrics) -> None:
-        self._warmer = warmer
-        self._queue = queue
+    def __init__(self, queues: Sequence["ProcessedQueue[Any]"], metrics: EmfMetrics) -> None:
+        self._queues = {queue.name: queue for queue in queues}
         self._metrics = metrics
 
     def handle(self, event: Event, context: Any) -> Event:
-        """Return the messages that stay on the queue (partial batch response)."""
+        """Return the messages that stay on their queue (partial batch response)."""
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
             failed = [
                 record["messageId"]
                 for record in event["Records"]
-                if not self._warm(record, remaining_s)
+                if not self._queue_of(record).process(record, remaining_s)
             ]
         finally:
             self._metrics.flush()
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
-    def _warm(self, record: Event, remaining_s: float) -> bool:
-        """Load the model; return whether the message is done. Errors of the queue stop no load."""
-        delivery = _delivery(record)
+    def _queue_of(self, record: Event) -> "ProcessedQueue[Any]":
+        return self._queues[record["eventSourceARN"].rpartition(":")[2]]
+
+
+class ProcessedQueue(Generic[T]):
+    """A queue, the form of its messages, and what processes them."""
+
+    def __init__(
+        self,
+        url: str,
+        queue: SqsQueue[T],
+        form: MessageForm[T],
+        process: Callable[[Delivery[T]], Coroutine[Any, Any, bool]],
+    ) -> None:
+        self.name = url.rpartition("/")[2]
+        self._queue = queue
+        self._form = form
+        self._process = process
+
+    def process(self, record: Event, remaining_s: float) -> bool:
+        """Process a message; return whether it is done. Errors of the queue stop no work."""
+        attempt = int(record["attributes"]["ApproximateReceiveCount"])
+        request = self._form.parse(record["body"])
+        delivery = Delivery(request, record["receiptHandle"], attempt)
         try:
             self._queue.hide(delivery, remaining_s + RETURN_MARGIN_S)
         except DependencyError as error:  # a second delivery is possible; loading twice is harmless
             logger.warning("message not hidden", extra={"reason": error.message})
         try:
-            return asyncio.run(self._warmer.process(delivery))
+            return asyncio.run(self._process(delivery))
         except DependencyError as error:  # it is delivered again; a loaded model answers quickly
             logger.warning("message not settled", extra={"reason": error.message})
             return False
@@ -79,17 +109,33 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
         item.endpoint.name: LambdaBackend(item, clients.reading_for, clock) for item in deployed
     }
     windows_s = {item.endpoint.name: item.timeout_s - LOAD_MARGIN_S for item in deployed}
-    queue = SqsQueue(settings.warm_queue_url, sqs_queue.build_client, clock)
+    endpoints = EndpointTable(item.endpoint for item in deployed)
+    url = settings.warm_queue_url
+    queue = SqsQueue(url, sqs_queue.build_client, clock, WARM_MESSAGES)
     warmer = Warmer(
-        endpoints=EndpointTable(item.endpoint for item in deployed),
+        endpoints=endpoints,
         backend_of=backends.__getitem__,
         queue=queue,
         metrics=metrics,
         window_of=windows_s.__getitem__,
     )
-    return WarmerFunction(warmer, queue, metrics).handle
-
-
-def _delivery(record: Event) -> WarmDelivery:
-    attempt = int(record["attributes"]["ApproximateReceiveCount"])
-    return Delivery(parse_warm_message(record["body"]), record["receiptHandle"], attempt)
+    queues: list[ProcessedQueue[Any]] = [ProcessedQueue(url, queue, WARM_MESSAGES, warmer.process)]
+    if settings.async_queue_url:
+        url = settings.async_queue_url
+        async_queue = SqsQueue(url, sqs_queue.build_client, clock, ASYNC_CALLS)
+        invoker = AsyncInvoker(
+            router=Router(
+                endpoints=endpoints,
+                backend_of=backends.__getitem__,
+                warm_queue=queue,
+                metrics=metrics,
+                clock=clock,
+            ),
+            queue=async_queue,
+            objects=Objects(),
+            location=ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account),
+            clock=clock,
+            longest_s_of=windows_s.__getitem__,
+        )
+        queues.append(ProcessedQueue(url, async_queue, ASYNC_CALLS, invoker.process))
+    return WarmerFunction(queues, metrics).handle

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from modelyard.domain.async_call import HIDDEN_S, AsyncCall, with_body
@@ -45,7 +46,10 @@ class AsyncInvoker:
         objects: Objects,
         location: ServerLocation,
         clock: Clock,
+        longest_s_of: Callable[[str], float] = lambda _: math.inf,
     ) -> None:
+        """`longest_s_of` returns how long a call of an endpoint may take at most, in seconds."""
+        self._longest_s_of = longest_s_of
         self._router = router
         self._queue = queue
         self._objects = objects
@@ -81,7 +85,8 @@ class AsyncInvoker:
         if self._clock.time() >= call.expires_at:
             raise CapacityError("The request expired on the queue: RequestTTLSeconds are over.")
         invocation = await self._complete(call, self._places(call))
-        prediction = await self._router.invoke(invocation, call.timeout_s)
+        timeout_s = min(call.timeout_s, self._longest_s_of(invocation.endpoint_name))
+        prediction = await self._router.invoke(invocation, timeout_s)
         await self._write(call.output_location, prediction)
 
     def _places(self, call: AsyncCall) -> AsyncPlaces:

@@ -6,7 +6,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ import uvloop
 
 import modelyard
 from modelyard.aws.deployed import (
+    ASYNC_MAX_RECEIVES,
     ROUTER_MEMORY_MB,
     ROUTER_TIMEOUT_S,
     WARMER_MEMORY_MB,
@@ -51,7 +52,8 @@ FUNCTIONS = PACKAGES.parents[2] / "functions"
 """The folder of the handlers, which only a checkout has."""
 RUNTIME_PACKAGES = ("awslambdaric", "mangum", "moto")
 """Packages of the extra `lambda`, which only `--lambda` needs."""
-ROUTER, WARMER, QUEUE = "modelyard-router", "modelyard-warmer", "modelyard-warm"
+ROUTER, WARMER = "modelyard-router", "modelyard-warmer"
+QUEUE, ASYNC_QUEUE = "modelyard-warm", "modelyard-async"
 RUNTIME_MB = 1024
 """Memory of an inference function in addition to the memory for models."""
 CONCURRENCY = 100
@@ -101,17 +103,22 @@ async def _serve(
             stack.enter_context(bound)
         sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
         visibility_s = int(warm_visibility_s(INFERENCE_TIMEOUT_S))
-        queue = create_queue(account, sqs_url, QUEUE, visibility_s)
+        queues = [create_queue(account, sqs_url, QUEUE, visibility_s)]
+        if any(endpoint.async_places for endpoint in options.endpoints):
+            most = ASYNC_MAX_RECEIVES
+            queues.append(create_queue(account, sqs_url, ASYNC_QUEUE, visibility_s, most))
         callers = Callers(secrets.token_urlsafe(), public=ROUTER)
         control_plane = create_control_plane(functions, callers)
         await stack.enter_async_context(Listener(control_plane, lambda_sockets))
         lambda_url = url_of(lambda_sockets[0])
         environ = _environ(account, sqs_url, f"{lambda_url}/{callers.token}")
-        for definition in Definitions(options, folder, environ, account, queue):
+        for definition in Definitions(options, folder, environ, account, *queues):
             functions.define(definition)
         await stack.enter_async_context(functions)
-        trigger = QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
-        poller = asyncio.create_task(trigger.run())
+        triggers = [
+            QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn) for queue in queues
+        ]
+        pollers = [asyncio.create_task(trigger.run()) for trigger in triggers]
         metrics = PrometheusMetrics(totals)
         gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
         stopping = asyncio.Event()
@@ -119,9 +126,9 @@ async def _serve(
         async with Listener(gateway, sockets, grace_s=options.grace_s):
             on_ready(url_of(sockets[0]), lambda_url)
             await stopping.wait()
-        poller.cancel()
-        with suppress(asyncio.CancelledError):
-            await poller
+        for poller in pollers:
+            poller.cancel()
+        await asyncio.gather(*pollers, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +141,20 @@ class Definitions:
     environ: dict[str, str]
     account: Account
     queue: LocalQueue
+    async_queue: LocalQueue | None = None
 
     def __iter__(self) -> Iterator[FunctionDefinition]:
         """Write the function table, then yield the functions."""
         table = self.folder / "endpoints.json"
         deployed = FunctionTable(tuple(self._endpoint_functions()), self.options.splitters)
         table.write_bytes(render_function_table(deployed))
-        router = RouterSettings(str(table), self.queue.url, auth="none").to_environ()
+        async_url = "" if self.async_queue is None else self.async_queue.url
+        router = RouterSettings(
+            str(table), self.queue.url, auth="none", async_queue_url=async_url
+        ).to_environ()
         found = self._definition(ROUTER, "router", ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S, router)
         yield replace(found, snap_start=True)
-        warmer = WarmerSettings(str(table), self.queue.url).to_environ()
+        warmer = WarmerSettings(str(table), self.queue.url, async_url).to_environ()
         timeout_s = warmer_timeout_s(INFERENCE_TIMEOUT_S)
         yield self._definition(WARMER, "warmer", WARMER_MEMORY_MB, timeout_s, warmer)
         for functions in self._endpoint_functions():

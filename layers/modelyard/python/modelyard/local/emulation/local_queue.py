@@ -57,14 +57,20 @@ def sqs_server() -> Iterator[str]:
         server.stop()
 
 
-def create_queue(account: Account, endpoint_url: str, name: str, visibility_s: int) -> LocalQueue:
-    """Create a FIFO queue whose messages go to a dead-letter queue after the fifth receipt."""
+def create_queue(
+    account: Account,
+    endpoint_url: str,
+    name: str,
+    visibility_s: int,
+    max_receives: int = MAX_RECEIVES,
+) -> LocalQueue:
+    """Create a FIFO queue whose messages go to a dead-letter queue after the last receipt."""
     session = botocore.session.get_session()
     if account.keys is not None:
         session.set_credentials(*account.keys)
     client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
     dead_letters = _create(client, f"{name}-dead.fifo", _FIFO)
-    redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": MAX_RECEIVES}
+    redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": max_receives}
     attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
     return _create(client, f"{name}.fifo", _FIFO | attributes)
 
