@@ -1,9 +1,11 @@
 """Models in memory: limits, leases, and the order of eviction."""
 
 import threading
+from collections import OrderedDict
 
 import pytest
 
+from benchmarks.load import zipf
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.domain.values import (
     ModelArtifact,
@@ -76,6 +78,62 @@ def test_least_recently_leased_model_is_evicted_first(cache: ModelCache) -> None
 
     assert names(cache) == ["a", "c"]
     assert cache.used_bytes == 80
+
+
+def call(cache: ModelCache, name: str, memory_bytes: int = 40) -> bool:
+    """Call a model as `Residence` does; returns whether it was loaded."""
+    model = cache.lease(source(name))
+    if is_hit := model is not None:
+        cache.release(model)
+    else:
+        load(cache, name, memory_bytes)
+        leased = cache.lease(source(name))
+        assert leased is not None
+        cache.release(leased)
+    return is_hit
+
+
+def test_model_with_the_fewest_calls_is_evicted_first(cache: ModelCache) -> None:
+    for name in ("a", "a", "b", "c"):
+        call(cache, name)
+
+    assert names(cache) == ["a", "c"]
+
+
+def test_with_a_limit_in_models_the_calls_do_not_count(pair: ModelCache) -> None:
+    for name in ("a", "a", "b", "c"):
+        call(pair, name, 1)
+
+    assert names(pair) == ["b", "c"]
+
+
+@pytest.mark.parametrize("exponent", [0.8, 1.1])
+def test_popular_models_stay_while_many_others_are_called(exponent: float) -> None:
+    """By at least five points more calls find their model than with the least recently used."""
+    places, calls = 20, zipf.draw(200, 4000, exponent, seed=1)
+    cache: ModelCache = ModelCache(places, FakeClock(), RecordingMetrics())
+    recent: OrderedDict[int, None] = OrderedDict()
+
+    hits = sum(call(cache, str(number), 1) for number in calls)
+
+    of_recent = 0
+    for number in calls:
+        of_recent += number in recent
+        recent[number] = None
+        recent.move_to_end(number)
+        if len(recent) > places:
+            recent.popitem(last=False)
+    assert hits >= of_recent + 0.05 * len(calls)
+
+
+def test_models_that_are_called_again_and_again_soon_stay(cache: ModelCache) -> None:
+    """What was popular before gives way, however often it was called."""
+    for name in ("a", "b") * 500:
+        call(cache, name)
+
+    hits = [call(cache, name) for name in ("c", "d") * 40]
+
+    assert all(hits[-20:])
 
 
 def test_eviction_closes_the_model_and_tells_the_metrics(

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
@@ -20,10 +21,14 @@ from modelyard.domain.values import (
 )
 from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.speed import Speed
+from modelyard.inference.residence.use_counts import UseCounts
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Resident)
+
+_CANDIDATES = 64
+"""Of so many models that were not used for longest, the one with the fewest calls is evicted."""
 
 
 class LoadedModel(Generic[R]):
@@ -82,8 +87,11 @@ class Reservation:
 
 
 class ModelCache(Generic[R]):
-    """The loaded models by id, evicted by least recent use. Safe to share between threads.
+    """The loaded models by id. Safe to share between threads.
 
+    Evicted is the model with the fewest calls lately among those not used for longest: rare calls
+    of many models, each of which comes once, do not evict the models that are called often. With a
+    limit in models it is the one not used for longest, as Cortex v0.24 promises for `cache_size`.
     Models that are loaded, loading or closing all count towards the limits.
     """
 
@@ -98,6 +106,8 @@ class ModelCache(Generic[R]):
         self._models: OrderedDict[ModelId, LoadedModel[R]] = OrderedDict()
         self._copies: dict[ModelId, LoadedModel[R]] = {}
         """Those of the models that are copies."""
+        self._uses = UseCounts()
+        self._candidates = _CANDIDATES if limit_models is None else 1
         self._used_bytes = 0
         self._used_places = 0
 
@@ -123,6 +133,7 @@ class ModelCache(Generic[R]):
                 return None
             if model is not None:
                 self._models.move_to_end(model_id)
+                self._uses.add(model_id, len(self._models))
                 model.leases += 1
                 model.last_used_at = self._clock.time()
             return model
@@ -276,35 +287,36 @@ class ModelCache(Generic[R]):
         missing_places = 0
         if self.limit_models is not None:
             missing_places = self._used_places + places - self.limit_models
-        victims = []
-        for model in self._idle_models(reservation.model_id):
-            if missing_bytes <= 0 and missing_places <= 0:
+        victims: list[LoadedModel[R]] = []
+        while missing_bytes > 0 or missing_places > 0:
+            model = self._next_victim(reservation.model_id)
+            if model is None:
                 break
             missing_bytes -= model.memory_bytes
             missing_places -= 1
             victims.append(model)
-        for model in victims:
             self._pop(model.model_id)
             self._retire(model)
         return victims
 
-    def _idle_models(self, new_id: ModelId) -> Iterator[LoadedModel[R]]:
-        """Yield models that no call leases: copies first, then the least recently used.
+    def _next_victim(self, new_id: ModelId) -> LoadedModel[R] | None:
+        """Return the model to evict next, which no call leases: a copy, if there is one.
 
-        The old version of the new model comes last. This is a generator because most loads need
-        few victims: their cost must not grow with the number of models.
+        The old version of the new model comes last. The cost does not grow with the number of
+        models.
         """
-        own = None
-        for copy in self._copies.values():
-            if copy.leases == 0 and copy.model_id != new_id:
-                yield copy
-        for model in self._models.values():
-            if model.leases == 0 and model.model_id == new_id:
-                own = model
-            elif model.leases == 0 and not model.is_copy:
-                yield model
-        if own is not None:
-            yield own
+        others = (one for one in self._copies.values() if one.leases == 0)
+        copy = next((one for one in others if one.model_id != new_id), None)
+        if copy is not None:
+            return copy
+        idle = (one for one in self._models.values() if one.leases == 0)
+        longest_ago = islice((one for one in idle if one.model_id != new_id), self._candidates)
+        own = self._models.get(new_id)
+        return min(
+            longest_ago,
+            key=lambda one: self._uses.of(one.model_id),
+            default=own if own is not None and own.leases == 0 else None,
+        )
 
     def _pop(self, model_id: ModelId) -> LoadedModel[R] | None:
         self._copies.pop(model_id, None)
