@@ -8,9 +8,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gc
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from tests.serving import is_deployed
@@ -58,6 +60,17 @@ def small_collections() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def aws_models_are_read_once() -> None:
+    """Let all clients of the AWS SDK share what it reads from its own files.
+
+    Each session reads and parses megabytes of JSON again, which takes longer than most tests.
+    """
+    loader = JSONFileLoader()
+    read = cache(loader.load_file)
+    JSONFileLoader.load_file = lambda _, path: read(path)
 
 
 @pytest.fixture(scope="session")
