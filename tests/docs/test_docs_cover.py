@@ -174,7 +174,14 @@ def test_metrics_that_a_local_server_shows_are_those_of_the_table(tmp_path):
     exposed = PrometheusMetrics(ProcessTotals(tmp_path, "w", [])).render().decode()
     shown = re.findall(r"^# HELP (\w+) (.+)$", exposed, re.MULTILINE)
 
-    assert sorted(shown) == sorted((metric.name, metric.help) for metric in METRICS)
+    own = [one for one in shown if not one[0].startswith("modelyard_")]
+    assert sorted(own) == sorted((metric.name, metric.help) for metric in METRICS)
+    assert len(shown) - len(own) == len(metrics.OBSERVED)
+
+
+@pytest.mark.parametrize("metric", metrics.OBSERVED.values(), ids=lambda metric: metric.name)
+def test_name_for_prometheus_is_documented(metric):
+    assert f"`{metric.prometheus}`" in pages.text("docs/operations.md")
 
 
 def application_of(app: Any) -> Starlette:

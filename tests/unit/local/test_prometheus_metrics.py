@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from modelyard.domain.metrics import PER_INVOCATION, TIMES
 from modelyard.domain.values import Sample
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
 
@@ -49,6 +50,45 @@ def test_metric_has_sagemakers_name_with_sum_and_count(name: str, totals: Proces
     totals.record(Sample(name, 3.0, "housing"))
 
     assert read(rendered(totals)) == {f"{name}_sum": 5.0, f"{name}_count": 2.0}
+
+
+def test_times_are_a_histogram_of_seconds(totals: ProcessTotals) -> None:
+    for microseconds in (90.0, 100.0, 101.0, 2_000_000.0, 400_000_000.0):
+        totals.record(Sample("ModelLatency", microseconds, "housing"))
+
+    [family] = [
+        family
+        for family in text_string_to_metric_families(rendered(totals))
+        if family.name == "modelyard_model_latency_seconds"
+    ]
+    found = {
+        item.labels.get("le", item.name.rpartition("_")[2]): item.value for item in family.samples
+    }
+    assert family.type == "histogram"
+    assert [found[bound] for bound in ("0.0001", "0.00025", "1.0", "2.5", "300.0", "+Inf")] == [
+        2.0,
+        3.0,
+        3.0,
+        4.0,
+        4.0,
+        5.0,
+    ]
+    assert (found["count"], found["sum"]) == (5.0, pytest.approx(402.000291))
+
+
+def test_counts_are_counters(totals: ProcessTotals) -> None:
+    for failed in (0.0, 1.0, 1.0):
+        totals.record(Sample("Invocation4XXErrors", failed, "housing"))
+
+    found = rendered(totals)
+
+    assert 'modelyard_invocation_4xx_errors_total{endpoint="housing"} 2.0' in found
+    assert "modelyard_model_latency_seconds_bucket" not in found  # nothing was observed
+
+
+def test_names_follow_the_conventions_of_prometheus() -> None:
+    assert [one.prometheus for one in PER_INVOCATION if not one.prometheus.endswith("_total")] == []
+    assert [one.prometheus for one in TIMES if not one.prometheus.endswith("_seconds")] == []
 
 
 def test_average_of_cache_hits_is_their_ratio(totals: ProcessTotals) -> None:

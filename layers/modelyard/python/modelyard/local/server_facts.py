@@ -27,9 +27,9 @@ class FactsOfServer:
         """Return the facts of this moment."""
         counts: dict[str, float] = defaultdict(float)
         sums: dict[str, float] = defaultdict(float)
-        for metric, _, count, total in self.totals.of_all():
-            counts[metric] += count
-            sums[metric] += total
+        for one in self.totals.of_all():
+            counts[one.metric] += one.count
+            sums[one.metric] += one.total
         return ServerFacts(
             memory_limit_bytes=self.limits.memory_bytes,
             disk_limit_bytes=self.limits.disk_bytes,
