@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean
 
 setup: $(STAMP)
 
@@ -178,6 +178,12 @@ image-test: setup
 # BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.
 bench: setup
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Three minutes: a few telling figures, compared with those that are published.
+QUICK := warm_xgboost warm_onnx cold_xgboost_on_disk cold_xgboost_from_folder many_500
+bench-quick: setup
+	$(BIN)/python -m benchmarks --peers none --rounds 2 --only $(QUICK) --out build/bench
+	$(BIN)/python -m benchmarks.report.slower build/bench
 
 # Simulates Lambda fleets of 100 to 1,000,000 models: docs/fleet.md. FLEET=--quick tries a few.
 fleet: setup
