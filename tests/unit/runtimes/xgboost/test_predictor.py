@@ -14,7 +14,7 @@ from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import registry
 from modelyard.runtimes.codecs import npy_codec
 from tests.models import legacy_xgboost, xgboost_models
-from tests.models.legacy_xgboost import Leaf
+from tests.models.legacy_xgboost import Leaf, Split
 from tests.models.recordio import recordio
 
 ROW = b"1,2,3,4,5,6"
@@ -245,3 +245,57 @@ def test_dart_rounds_as_the_package_does(tmp_path):
 
     expected = booster.predict(xgboost.DMatrix(np.zeros((1, 6)))).tolist()
     assert json.loads(answer.body) == expected
+
+
+OBJECTIVES = {"binary:logistic": {}, "multi:softprob": {"num_class": 3}, "reg:squarederror": {}}
+
+
+@pytest.mark.parametrize("booster_kind", ["gbtree", "dart"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_explanations_are_those_of_the_package(tmp_path, objective, booster_kind):
+    rows = np.random.default_rng(1).normal(size=(60, 6)).astype(np.float32)
+    labels = np.arange(60) % (3 if "multi" in objective else 2)
+    booster = xgboost.train(
+        {"objective": objective, "booster": booster_kind, **OBJECTIVES[objective]},
+        xgboost.DMatrix(rows, labels),
+        5,
+    )
+    predictor = loaded(tmp_path, booster)
+    body = npy_codec.encode(rows)
+
+    for output, option in (("raw_score", "output_margin"), ("pred_contribs", "pred_contribs")):
+        accept = f"application/json;output={output}"
+        answer = predictor.predict(Payload(body, "application/x-npy", accept))
+        expected = booster.predict(xgboost.DMatrix(rows), **{option: True})
+        assert np.array_equal(np.array(json.loads(answer.body), np.float32), expected)
+        assert np.array_equal(predictor.infer({"x": rows}, [output])[output], expected)
+
+
+def test_sparse_rows_are_explained(tmp_path):
+    rows = np.random.default_rng(1).normal(size=(20, 6))
+    booster = xgboost.train({}, xgboost.DMatrix(rows, rows.sum(axis=1)), 3)
+    predictor = loaded(tmp_path, booster)
+
+    answer = predictor.predict(Payload(b"0:1 2:0.5\n", "text/libsvm", "*/*;output=pred_contribs"))
+
+    row = np.array([[1, np.nan, 0.5, np.nan, np.nan, np.nan]])
+    expected = booster.predict(xgboost.DMatrix(row), pred_contribs=True)
+    assert np.array_equal(np.array(json.loads(answer.body), np.float32), expected)
+
+
+@pytest.mark.parametrize(("depth", "is_refused"), [(100, False), (101, True)])
+def test_contributions_of_a_deep_tree_are_refused_before_they_take_memory(
+    tmp_path, depth, is_refused
+):
+    chain = Leaf(1.0)
+    for _ in range(depth):
+        chain = Split(0, 1.0, Leaf(0.0), chain)
+    (tmp_path / "xgboost-model").write_bytes(legacy_xgboost.model(chain, features=1))
+    predictor = registry.load(registry.plan_load(tmp_path, allow_code=False))
+    payload = Payload(b"[[1]]", "application/json", "*/*;output=pred_contribs")
+
+    if is_refused:
+        with pytest.raises(InputRejectedError, match="up to 100 splits above each other"):
+            predictor.predict(payload)
+    else:
+        assert len(json.loads(predictor.predict(payload).body)[0]) == 2

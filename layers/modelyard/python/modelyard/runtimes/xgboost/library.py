@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,17 +27,32 @@ from modelyard.runtimes.codecs import answer_size
 
 _MISSING = json.dumps({"missing": math.nan, "nthread": 1}).encode()
 # As `Booster.predict`: all rounds of the model, even if early stopping found a better end.
-_ALL_ROUNDS = json.dumps(
-    {
-        "type": 0,
-        "training": False,
-        "iteration_begin": 0,
-        "iteration_end": 0,
-        "missing": math.nan,
-        "strict_shape": False,
-        "cache_id": 0,
-    }
-).encode()
+
+
+class Output(IntEnum):
+    """What the library computes, by its own number."""
+
+    SCORE = 0
+    RAW_SCORE = 1
+    CONTRIBUTIONS = 2
+
+
+def _asked(output: Output) -> bytes:
+    """Return how to predict with all rounds."""
+    return json.dumps(
+        {
+            "type": output,
+            "training": False,
+            "iteration_begin": 0,
+            "iteration_end": 0,
+            "missing": math.nan,
+            "strict_shape": False,
+            "cache_id": 0,
+        }
+    ).encode()
+
+
+_ALL_ROUNDS = _asked(Output.SCORE)
 _SIZES = re.compile(
     rb'num_(class|target|feature)(?:"\s*:\s*"|S(?:i.|U.|I..|l.{4}|L.{8}))(\d{1,19})', re.DOTALL
 )
@@ -148,6 +164,18 @@ class Booster:
         _call("XGBoosterPredictFromDMatrix", self.handle, matrix, _ALL_ROUNDS, *found.places)
         return found.listed()
 
+    def explain(self, matrix: ctypes.c_void_p, output: Output) -> np.ndarray[Any, Any]:
+        """Return another output than the scores, in the library's own shape.
+
+        Contributions need memory and stack for each level of a tree.
+
+        Raises:
+            LibraryError: XGBoost refuses the matrix, or has no such output for this model.
+        """
+        found = _Scores()
+        _call("XGBoosterPredictFromDMatrix", self.handle, matrix, _asked(output), *found.places)
+        return found.array()
+
     def _kind(self) -> str:
         return str(self._config()["learner"]["gradient_booster"]["name"])
 
@@ -234,6 +262,12 @@ class _Scores:
         if not rest:
             return list(flat)
         return [flat[start : start + width] for start in range(0, count * width, width)]
+
+    def array(self) -> np.ndarray[Any, Any]:
+        """Return a copy of the scores in their shape."""
+        shape = self._shape[: self._dimensions.value]
+        flat = np.ctypeslib.as_array(self._scores, (math.prod(shape),))
+        return flat.reshape(shape).copy()
 
 
 class _Rows:

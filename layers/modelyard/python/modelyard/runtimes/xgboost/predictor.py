@@ -2,13 +2,13 @@
 
 import contextlib
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from ctypes import c_void_p
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,23 +33,29 @@ from modelyard.runtimes.codecs import (
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, LIBSVM, NPY, RECORDIO
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
-from modelyard.runtimes.xgboost import model_content
+from modelyard.runtimes.xgboost import model_content, structure
 from modelyard.runtimes.xgboost.library import (
     Booster,
     Facts,
     LibraryError,
+    Output,
     dense_matrix,
     facts_of,
     sparse_matrix,
 )
 
 Array = np.ndarray[Any, Any]
+_Found = TypeVar("_Found")
 
 _RENAMED = (".json", ".pkl", ".pickle", ".joblib")
 """Suffixes that promise another format than UBJSON."""
 
 _BODIES = (CSV, LIBSVM, RECORDIO, JSON, JSON_LINES, NPY)
 """What the container takes, and what the other runtimes take."""
+_EXPLANATIONS = {"raw_score": Output.RAW_SCORE, "pred_contribs": Output.CONTRIBUTIONS}
+"""Outputs by the names that LightGBM's models have for them, too."""
+_DEEPEST = 100
+"""Contributions take memory and stack that grow with the depth of a tree."""
 _SPARSE = {LIBSVM: libsvm_codec.decode, RECORDIO: recordio_codec.decode}
 
 
@@ -137,14 +143,18 @@ class XGBoostPredictor:
             wrapped = tensor_models.predict_table(self, payload, kind, answer)
             assert wrapped is not None
             return wrapped
+        output = answer_options.of_call(payload) or self._output or PREDICT
+        (name,) = tensor_models.chosen([output], self._offered)
+        if name in _EXPLANATIONS:
+            found = self._explained(*self._matrix(payload, kind), name)
+            return Prediction(array_codec.encode(found, answer), answer)
         if kind in _SPARSE:
-            scores = self._of_sparse(payload.body, kind)
+            matrix, _ = self._matrix(payload, kind)
+            scores = self._asked(matrix, self._booster.predict)
         else:
             scores = self._scores_of(self._dense(payload, kind))
-        if (output := answer_options.of_call(payload) or self._output) is not None:
-            names = tensor_models.chosen([output], self._offered)
-            if names == [PREDICT_PROBA]:
-                scores = _probabilities(np.array(scores, np.float32)).tolist()
+        if name == PREDICT_PROBA:
+            scores = _probabilities(np.array(scores, np.float32)).tolist()
         return Prediction(_encode(scores, answer), answer)
 
     @property
@@ -163,7 +173,7 @@ class XGBoostPredictor:
         return tensor_models.rows_signature("xgboost_booster", self._features, "FP32", outputs)
 
     def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        """Return `predict`, the scores as of `Booster.predict`, or `predict_proba`.
+        """Return `predict`, the scores as of `Booster.predict`, or another output by its name.
 
         Raises:
             InputRejectedError: the inputs are not the model's columns, or an output is unknown.
@@ -177,10 +187,8 @@ class XGBoostPredictor:
                 f"the model takes {self._features} columns, the inputs have {rows.shape[1]}"
             )
         answer_size.refuse_scores(len(rows), self._booster.outputs)
-        is_single = rows.dtype == np.float32
-        scores = self._scores_of(rows if is_single else rows.astype(np.float64))
-        found = np.array(scores, np.float32)
-        return {name: found if name == PREDICT else _probabilities(found) for name in names}
+        rows = rows if rows.dtype == np.float32 else rows.astype(np.float64)
+        return {name: self._output_of(rows, name) for name in names}
 
     def close(self) -> None:
         """Drop the booster."""
@@ -188,7 +196,8 @@ class XGBoostPredictor:
 
     @property
     def _offered(self) -> list[str]:
-        return [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
+        usual = [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
+        return [*usual, *_EXPLANATIONS]
 
     @cached_property
     def _objective(self) -> str:
@@ -204,6 +213,32 @@ class XGBoostPredictor:
         is_label = outputs == 1 or self._objective == "multi:softmax"
         return (-1,) if is_label else (-1, outputs)
 
+    def _output_of(self, rows: Array, name: str) -> Array:
+        if name in _EXPLANATIONS:
+            return self._explained(dense_matrix(rows), len(rows), name)
+        scores = np.array(self._scores_of(rows), np.float32)
+        return scores if name == PREDICT else _probabilities(scores)
+
+    def _explained(self, matrix: AbstractContextManager[c_void_p], rows: int, name: str) -> Array:
+        """Return an output that is no score, of a matrix with so many rows.
+
+        Raises:
+            InputRejectedError: it would take too much memory.
+        """
+        output = _EXPLANATIONS[name]
+        if output is Output.CONTRIBUTIONS:
+            if self._is_deep:
+                raise InputRejectedError(
+                    f"{name} is computed for trees of up to {_DEEPEST} splits above each other, "
+                    "and the model has a deeper one"
+                )
+            answer_size.refuse_scores(rows, self._booster.outputs * (self._features + 1))
+        return self._asked(matrix, lambda matrix: self._booster.explain(matrix, output))
+
+    @cached_property
+    def _is_deep(self) -> bool:
+        return structure.depth(self._booster.saved(), _DEEPEST) > _DEEPEST
+
     def _scores_of(self, rows: Array) -> list[Any]:
         with np.errstate(over="ignore"):
             single = rows.astype(np.float32)
@@ -212,12 +247,16 @@ class XGBoostPredictor:
             scores = self._booster.predict_rows(single)
             if scores is not None:
                 return scores
-        return self._scores(dense_matrix(rows))
+        return self._asked(dense_matrix(rows), self._booster.predict)
 
-    def _of_sparse(self, body: bytes, kind: str) -> list[Any]:
-        rows = self._sparse(body, kind)
+    def _matrix(self, payload: Payload, kind: str) -> tuple[AbstractContextManager[c_void_p], int]:
+        """Return the rows of a body as the library's matrix, and their number."""
+        if kind not in _SPARSE:
+            dense = self._dense(payload, kind)
+            return dense_matrix(dense), len(dense)
+        rows = self._sparse(payload.body, kind)
         cells = rows.row_starts, rows.columns, rows.values
-        return self._scores(sparse_matrix(*cells, width=self._features))
+        return sparse_matrix(*cells, width=self._features), len(rows.row_starts) - 1
 
     def _dense(self, payload: Payload, kind: str) -> Array:
         rows = self._rows(payload, kind)
@@ -255,7 +294,9 @@ class XGBoostPredictor:
         answer_size.refuse_scores(len(rows.row_starts) - 1, self._booster.outputs)
         return rows
 
-    def _scores(self, rows: AbstractContextManager[c_void_p]) -> list[Any]:
+    def _asked(
+        self, rows: AbstractContextManager[c_void_p], ask: Callable[[c_void_p], _Found]
+    ) -> _Found:
         with contextlib.ExitStack() as kept:
             try:
                 matrix = kept.enter_context(rows)
@@ -263,7 +304,7 @@ class XGBoostPredictor:
                 raise InputRejectedError(f"the values are no features: {reason(error)}") from error
             try:
                 with self._turn:
-                    return self._booster.predict(matrix)
+                    return ask(matrix)
             except LibraryError as error:
                 raise InputRejectedError(
                     f"Unable to evaluate payload provided: {reason(error)}"

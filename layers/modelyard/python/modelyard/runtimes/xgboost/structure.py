@@ -70,6 +70,25 @@ def check(content: bytes) -> None:
         raise ModelLoadError("the model is damaged: it is no model of XGBoost") from error
 
 
+def depth(content: bytes, most: int) -> int:
+    """Return how many splits the longest way through a tree of a sound model has.
+
+    It is `most` + 1 if there are more.
+    """
+    booster = _decoded(content)["learner"]["gradient_booster"]
+    trees = booster.get("gbtree", booster)["model"].get("trees", ())
+    return max((_depth_of(tree, most) for tree in trees), default=0)
+
+
+def _depth_of(tree: Mapping[str, Any], most: int) -> int:
+    children = np.array([_integers(tree[name]) for name in ("left_children", "right_children")])
+    level, splits = np.zeros(1, np.int64), -1
+    while level.size and splits <= most:
+        level = children[:, level[children[0, level] != _LEAF]].ravel()
+        splits += 1
+    return splits
+
+
 def _decoded(content: bytes) -> Any:
     if content.startswith(b"{L"):
         return ubjson.decode(content)
