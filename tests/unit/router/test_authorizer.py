@@ -290,6 +290,7 @@ def test_nothing_denied_is_ever_read() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("settled")
 def test_nothing_denied_is_ever_read_in_fifty_thousand_calls() -> None:
     tally = tried(1_000)

@@ -306,6 +306,7 @@ def test_requests_are_understood_like_by_h11() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_many_requests_are_understood_like_by_h11(capsys: pytest.CaptureFixture[str]) -> None:
     requests, alike, stricter = compare(LONG_REQUESTS, first_seed=1_000_000)
 

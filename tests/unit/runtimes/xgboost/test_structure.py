@@ -102,6 +102,17 @@ def test_tree_that_leads_nowhere_is_refused(change: Any) -> None:
         structure.check(forged(change))
 
 
+@pytest.mark.parametrize("count", [0, 3, 5])
+def test_weights_of_other_trees_are_refused(count: int) -> None:
+    document = json.loads(booster("dart").save_raw("json"))
+    model = document["learner"]["gradient_booster"]
+    place = model if "weight_drop" in model else model["model"]  # since XGBoost 3.4
+    place["weight_drop"] = [1.0] * count
+
+    with pytest.raises(ModelLoadError, match="weights of other trees"):
+        structure.check(json.dumps(document).encode())
+
+
 @pytest.mark.parametrize("kind", ["trees", "trees of all classes", "trees of all targets"])
 @pytest.mark.parametrize(
     ("name", "stated"),

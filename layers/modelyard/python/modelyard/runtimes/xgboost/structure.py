@@ -63,7 +63,11 @@ def check(content: bytes) -> None:
             _check_weights(booster["model"]["weights"], features, max(1, classes, targets))
         else:
             trees = booster.get("gbtree", booster)["model"]
+            weights = booster.get("weight_drop", trees.get("weight_drop"))  # of dart; 3.4 moved it
             _check_trees(trees, features, classes, targets)
+            _require(
+                weights is None or len(weights) == len(trees["trees"]), "weights of other trees"
+            )
     except _DamagedError as error:
         raise ModelLoadError(f"the model is damaged: {error}") from error
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
