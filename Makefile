@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -77,6 +77,12 @@ build/tritonclient/.made: tests/tritonclient/requirements.txt
 page: $(STAMP) build/page/.made
 	$(BIN)/python -m tests.page
 build/page/.made: tests/page/requirements.txt
+	$(TOOL)
+
+# The Helm chart, rendered and held to the schemas of Kubernetes.
+chart: build/chart/.made
+	build/chart/venv/bin/python tests/chart/check.py
+build/chart/.made: tests/chart/requirements.txt
 	$(TOOL)
 
 # The suites of both contracts once more, against functions run as Lambda runs them.
@@ -174,6 +180,10 @@ node_modules/.bin/cdk: package-lock.json
 image-test: setup
 	$(BIN)/python -m tests.image
 
+# The same for the image of the local server.
+server-image-test: setup
+	$(BIN)/python -m tests.image.server
+
 # The first run makes the environments of the peers and the models: some minutes and 7 GB more.
 # BENCH="--quick --peers none --only warm_xgboost" runs a part; BENCH=--help says what there is.
 bench: setup
@@ -211,6 +221,7 @@ requirements:
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
 	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt
 	$(PIN) --group page -o tests/page/requirements.txt
+	$(PIN) --group chart -o tests/chart/requirements.txt
 	$(PIN) --group audit -o .ci/audit-requirements.txt
 	$(PIN) --group checkov -o .ci/checkov-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt

@@ -23,13 +23,13 @@ PROGRAMS = {
     "tar": "tar",
     "unshare": "util-linux",
 }
-_ALONE = ("--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+ALONE = ("--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 """Namespaces of its own: nothing reaches out, and nothing that was started outlives it."""
 
 
 def main() -> int:
     """Gather, then build and run in a world apart; returns the exit code."""
-    if missing := _missing():
+    if missing := missing_programs():
         say(missing)
         return 2
     began = time.perf_counter()
@@ -39,14 +39,14 @@ def main() -> int:
         what = f"{models.functions.endpoint.name}: wheels and context"
         timed(what, partial(materials.context_of, models))
     run = shlex.join([sys.executable, "-m", "tests.image.isolated", str(root), str(emulator)])
-    alone = ["unshare", *_ALONE, "sh", "-c", f"ip link set lo up && exec {run}"]
+    alone = ["unshare", *ALONE, "sh", "-c", f"ip link set lo up && exec {run}"]
     code = subprocess.call(alone)
     outcome = "failed" if code else "passed"
     say(f"image-test {outcome} after {time.perf_counter() - began:.0f} s")
     return code
 
 
-def _missing() -> str:
+def missing_programs() -> str:
     """Return what to do before this can run; empty if nothing is."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "image-test: needs Linux and root, for a container engine of its own"

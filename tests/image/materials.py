@@ -21,14 +21,14 @@ WITNESS_PINS = Path(__file__).parent / "witness-requirements.txt"
 MACHINE = os.uname().machine
 
 
-def base_root() -> Path:
-    """Return a folder with the base image's files: Debian's own Python, nothing of AWS."""
-    root, made = BUILD / "rootfs", BUILD / "rootfs.made"
-    wanted = f"{RELEASE} {PACKAGES}\n"
+def base_root(name: str = "rootfs", packages: str = PACKAGES) -> Path:
+    """Return a folder with a base image's files: Debian's own Python, nothing of AWS."""
+    root, made = BUILD / name, BUILD / f"{name}.made"
+    wanted = f"{RELEASE} {packages}\n"
     if not made.is_file() or made.read_text() != wanted:
         made.unlink(missing_ok=True)
         shutil.rmtree(root, ignore_errors=True)
-        wanted_packages = ("--variant=minbase", f"--include={PACKAGES}")
+        wanted_packages = ("--variant=minbase", f"--include={packages}")
         _run(*_ALONE, "debootstrap", *wanted_packages, RELEASE, root, _mirror())
         made.write_text(wanted)
     return root
@@ -59,6 +59,20 @@ def context_of(models: PlannedEndpoint) -> Path:
     if (own := context / "project" / "requirements.txt").is_file():
         _download(wheels, "-r", own, *_FOR_BASE)
     shutil.copytree(wheels, requirements / "wheels", copy_function=os.link)
+    return context
+
+
+def server_context() -> Path:
+    """Return a folder with what the image of the local server is built from, and its wheels."""
+    context = BUILD / "contexts" / "server"
+    shutil.rmtree(context, ignore_errors=True)
+    for name in ("container", "examples/home-value", "layers/modelyard/python"):
+        shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("LICENSE", "README.md", "pyproject.toml", "requirements-serve.txt"):
+        shutil.copy(ROOT / name, context / name)
+    wheels = BUILD / "wheels" / "server"
+    _download(wheels, "--require-hashes", "-r", context / "requirements-serve.txt", *_FOR_BASE)
+    shutil.copytree(wheels, context / "container" / "wheels", copy_function=os.link)
     return context
 
 

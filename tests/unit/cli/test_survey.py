@@ -35,6 +35,33 @@ def test_survey_counts_models_and_gives_a_reason_for_each_other_file(folder: Pat
     assert "--allow-code" in dict(found.others)["old.joblib"]
 
 
+FOREIGN = (
+    *(
+        "a.pt",
+        "a.pth",
+        "a.safetensors",
+        "a.gguf",
+        "a.ggml",
+        "a.hdf5",
+        "a.pmml",
+        "a.tflite",
+        "a.ort",
+    ),
+    *("a.mar", "a.engine", "a.plan", "a.mlmodel", "a.caffemodel", "a.params", "a.pdmodel", "a.rds"),
+    *("a.ckpt", "a.ftz", "a.mojo", "a.rknn"),
+)
+
+
+def test_no_file_of_another_server_counts_as_a_model_and_each_has_a_hint(tmp_path: Path) -> None:
+    for name in FOREIGN:
+        (tmp_path / name).write_bytes(b"x")
+
+    found = survey_of(tmp_path, allow_code=True)
+
+    assert found.models == 0
+    assert {name for name, why in found.others if ": " in why} == {*FOREIGN}
+
+
 def test_a_pickle_counts_where_code_is_allowed(folder: Path) -> None:
     assert survey_of(folder, allow_code=True).models == 3
 

@@ -156,21 +156,21 @@ class DirectoryRepository:
                 return
             raise
         yield prefix, _Found(status, real_path)
-        for path, found in entries:
-            relative = prefix + path.name
+        for name, found in entries:
+            relative = prefix + name
             if _is_file(found):
                 yield relative, found
             elif stat.S_ISDIR(found.status.st_mode):
                 yield from self._walk_below(
-                    path, relative + "/", found.real_path, above | {identity}
+                    folder / name, relative + "/", found.real_path, above | {identity}
                 )
 
-    def _entries(self, folder: Path, real_path: str) -> Iterator[tuple[Path, _Found]]:
+    def _entries(self, folder: Path, real_path: str) -> Iterator[tuple[str, _Found]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 found = self._entry(entry, real_path) if is_key(entry.name) else None
                 if found is not None:
-                    yield Path(entry.path), found
+                    yield entry.name, found  # a Path would take as long as the rest
 
     def _entry(self, entry: os.DirEntry[str], folder: str) -> _Found | None:
         try:

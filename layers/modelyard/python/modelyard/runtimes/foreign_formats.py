@@ -30,6 +30,7 @@ class ForeignFormat:
 
 
 _TO_ONNX = "export it to ONNX"
+_BY_NAME_ONLY = re.compile(rb"(?!)")
 
 FORMATS = (
     ForeignFormat(
@@ -52,8 +53,8 @@ FORMATS = (
     ForeignFormat(
         "a language model in GGUF",
         "serve it with llama.cpp; language models are not served here",
-        (".gguf",),
-        re.compile(rb"GGUF"),
+        (".gguf", ".ggml"),
+        re.compile(rb"GGUF|[lft][mj]gg"),
     ),
     ForeignFormat(
         "a Keras model",
@@ -80,6 +81,57 @@ FORMATS = (
         "keep the .onnx file that it was made from",
         (".ort",),
         re.compile(rb".{4}ORTM", re.DOTALL),
+    ),
+    ForeignFormat(
+        "an archive of TorchServe",
+        f"{_TO_ONNX} with torch.onnx.export(), or write a code/inference.py from its handler",
+        (".mar",),
+        _BY_NAME_ONLY,
+    ),
+    ForeignFormat(
+        "an engine of TensorRT, which needs a GPU",
+        "keep the .onnx file that it was made from",
+        (".engine", ".plan", ".trt"),
+        re.compile(rb"[pf]trt"),
+    ),
+    ForeignFormat(
+        "a training checkpoint",
+        "export the trained model to ONNX, or as a SavedModel",
+        (".ckpt",),
+        _BY_NAME_ONLY,
+    ),
+    ForeignFormat(
+        "a Core ML model",
+        f"{_TO_ONNX} from the framework that trained it",
+        (".mlmodel",),
+        _BY_NAME_ONLY,
+    ),
+    ForeignFormat(
+        "a model of Caffe, MXNet or RKNN",
+        f"{_TO_ONNX} with the converter of that framework",
+        (".caffemodel", ".params", ".rknn"),
+        re.compile(rb"\x12\x01\x00{6}|RKNN"),
+    ),
+    ForeignFormat(
+        "a PaddlePaddle model", f"{_TO_ONNX} with paddle2onnx", (".pdmodel",), _BY_NAME_ONLY
+    ),
+    ForeignFormat(
+        "a fastText model",
+        "write a code/inference.py that loads it",
+        (".ftz",),
+        re.compile(rb"\xba\x16\x4f\x2f"),
+    ),
+    ForeignFormat(
+        "a model of H2O",
+        "write a code/inference.py that loads it, or train the same with XGBoost",
+        (".mojo",),
+        _BY_NAME_ONLY,
+    ),
+    ForeignFormat(
+        "an object of R",
+        "save an XGBoost or LightGBM model with the function of its package",
+        (".rds", ".rdata"),
+        _BY_NAME_ONLY,
     ),
 )
 
