@@ -116,3 +116,23 @@ def test_several_outputs_are_objects_or_columns() -> None:
 def test_outputs_of_different_length_are_no_rows() -> None:
     with pytest.raises(PredictionError, match="same number of rows"):
         answered(RowRequest({}), a=[1], b=[1, 2])
+
+
+@BOTH
+def test_data_frames_of_kserve_are_columns_and_answered_by_rows(kind: str) -> None:
+    frames = [{"a": {"0": 1, "1": 2}, "b": {"1": "y", "0": "x"}}, {"a": {"0": 3}, "b": {"0": "z"}}]
+
+    found = read({"inputs": frames}, kind)
+
+    assert listed(found) == {"a": [1, 2, 3], "b": ["x", "y", "z"]}
+    assert not found.answers_columns
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "frames",
+    [[{"a": {"0": 1}, "b": {"1": 2}}], [{"a": {}}], [{"a": {"0": 1}}, 3], [{"a": {"0": 1}}, {}]],
+)
+def test_data_frames_without_equal_rows_are_refused(kind: str, frames: Any) -> None:
+    with pytest.raises(InputRejectedError, match="must have the same rows"):
+        read({"inputs": frames}, kind)

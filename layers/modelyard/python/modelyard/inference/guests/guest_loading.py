@@ -98,7 +98,8 @@ class GuestLoading:
 
     def _load_guest(self, plan: LoadPlan, model_id: ModelId) -> Predictor:
         environment = None if self._environments is None else self._environments.environment(plan)
-        nursery = self._data if _needs_data_packages(plan) else self._light
+        is_heavy = environment is None and _needs_data_packages(plan)
+        nursery = self._data if is_heavy else self._light
         try:
             return GuestPredictor(
                 replace(plan, requirements=None),

@@ -88,13 +88,34 @@ def _instances(value: Any) -> RowRequest:
 def _inputs(value: Any) -> RowRequest:
     if isinstance(value, dict) and value:
         return RowRequest({name: array_codec.from_values(one) for name, one in value.items()})
+    if _are_frames(value):
+        records = [record for frame in value for record in _records_of(frame)]
+        return RowRequest(columns_of(records), has_columns=True)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return RowRequest(columns_of(value), has_columns=True)
     return RowRequest({}, value)
 
 
 def _column_inputs(value: Any) -> RowRequest:
-    return replace(_inputs(value), answers_columns=True)
+    return replace(_inputs(value), answers_columns=not _are_frames(value))
+
+
+def _are_frames(value: Any) -> bool:
+    """Return whether this is a list of data frames as KServe's servers of LightGBM take them.
+
+    A frame has an object for each column, with the values by the labels of their rows.
+    """
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and bool(first) and isinstance(next(iter(first.values())), dict)
+
+
+def _records_of(frame: Any) -> list[dict[str, Any]]:
+    columns = list(frame.values()) if isinstance(frame, dict) and frame else [None]
+    labels = list(columns[0]) if isinstance(columns[0], dict) else []
+    for column in columns:
+        if not isinstance(column, dict) or not labels or column.keys() != set(labels):
+            raise InputRejectedError("each column of a data frame must have the same rows")
+    return [{name: column[label] for name, column in frame.items()} for label in labels]
 
 
 def split(value: Any) -> RowRequest:
