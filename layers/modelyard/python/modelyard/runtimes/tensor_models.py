@@ -88,6 +88,8 @@ def _predict_rows(predictor: Predictor, payload: Payload) -> Prediction:
     request = _rows_request(predictor, payload)
     inputs = _inputs_of(request, predictor)
     output = answer_options.of_call(payload)
+    if output is None and payload.content_type != protocol_bodies.TENSORFLOW_SERVING:
+        output = getattr(predictor, "output_of_mlflow", None)
     outputs = _inferred(predictor, inputs, payload, [] if output is None else [output])
     return Prediction(row_codec.encode(request, outputs), JSON)
 

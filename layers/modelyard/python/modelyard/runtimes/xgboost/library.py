@@ -133,6 +133,13 @@ class Booster:
         """What the booster was trained for, for example `binary:logistic`."""
         return str(self._config()["learner"]["objective"]["name"])
 
+    def attribute(self, name: bytes) -> str | None:
+        """Return a text that was stored with the model, or None."""
+        value, is_there = ctypes.c_char_p(), ctypes.c_int()
+        places = ctypes.byref(value), ctypes.byref(is_there)
+        _call("XGBoosterGetAttr", self.handle, name, *places)
+        return (value.value or b"").decode(errors="replace") if is_there.value else None
+
     def saved(self) -> bytes:
         """Return the model in UBJSON, as this version of the library writes it."""
         length, content = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char)()

@@ -54,6 +54,9 @@ _BODIES = (CSV, LIBSVM, RECORDIO, JSON, JSON_LINES, NPY)
 """What the container takes, and what the other runtimes take."""
 _EXPLANATIONS = {"raw_score": Output.RAW_SCORE, "pred_contribs": Output.CONTRIBUTIONS}
 """Outputs by the names that LightGBM's models have for them, too."""
+_LABEL = "label"
+"""An output of an `XGBClassifier`: its `predict`, where the container answers with the score."""
+_CLASSIFIES = ("binary:logistic", "multi:softprob", "multi:softmax")
 _DEEPEST = 100
 """Contributions take memory and stack that grow with the depth of a tree."""
 _SPARSE = {LIBSVM: libsvm_codec.decode, RECORDIO: recordio_codec.decode}
@@ -155,6 +158,8 @@ class XGBoostPredictor:
             scores = self._scores_of(self._dense(payload, kind))
         if name == PREDICT_PROBA:
             scores = _probabilities(np.array(scores, np.float32)).tolist()
+        elif name == _LABEL:
+            scores = self._labels(np.array(scores, np.float32)).tolist()
         return Prediction(_encode(scores, answer), answer)
 
     @property
@@ -190,6 +195,11 @@ class XGBoostPredictor:
         rows = rows if rows.dtype == np.float32 else rows.astype(np.float64)
         return {name: self._output_of(rows, name) for name in names}
 
+    @property
+    def output_of_mlflow(self) -> str | None:
+        """The output that MLflow's own server answers with, if it is not the usual one."""
+        return _LABEL if self._output is None and self._is_classifier else None
+
     def close(self) -> None:
         """Drop the booster."""
         del self._booster
@@ -197,11 +207,17 @@ class XGBoostPredictor:
     @property
     def _offered(self) -> list[str]:
         usual = [PREDICT, PREDICT_PROBA] if self._has_probabilities else [PREDICT]
-        return [*usual, *_EXPLANATIONS]
+        return [*usual, *_EXPLANATIONS, *([_LABEL] if self._is_classifier else [])]
 
     @cached_property
     def _objective(self) -> str:
         return self._booster.objective
+
+    @cached_property
+    def _is_classifier(self) -> bool:
+        """Whether an estimator of XGBoost's scikit-learn interface was saved, for classes."""
+        estimator = self._booster.attribute(b"scikit_learn") or ""
+        return '"classifier"' in estimator and self._objective in _CLASSIFIES
 
     @property
     def _has_probabilities(self) -> bool:
@@ -217,7 +233,18 @@ class XGBoostPredictor:
         if name in _EXPLANATIONS:
             return self._explained(dense_matrix(rows), len(rows), name)
         scores = np.array(self._scores_of(rows), np.float32)
+        if name == _LABEL:
+            return self._labels(scores)
         return scores if name == PREDICT else _probabilities(scores)
+
+    def _labels(self, scores: Array) -> Array:
+        """Return the class of each row, as `XGBClassifier.predict` does."""
+        found: Array = scores
+        if scores.ndim == 2:
+            found = scores.argmax(axis=1)
+        elif self._objective == "binary:logistic":
+            found = scores > 0.5
+        return found.astype(np.int64)
 
     def _explained(self, matrix: AbstractContextManager[c_void_p], rows: int, name: str) -> Array:
         """Return an output that is no score, of a matrix with so many rows.
