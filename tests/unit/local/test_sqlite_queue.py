@@ -194,7 +194,7 @@ from modelyard.domain.values import TargetModel, WarmRequest
 from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.local.sqlite_queue import SqliteQueue
 
-queue = SqliteQueue(Path(sys.argv[1]), SystemClock())
+queue = SqliteQueue(Path(sys.argv[1]), SystemClock(), WARM_MESSAGES)
 for number in range(20):
     queue.send(WarmRequest("housing", TargetModel(f"{sys.argv[2]}-{number}.onnx")))
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.envelope import Frame
-from modelyard.domain.frames import pack, read_frame
+from modelyard.domain.frames import FrameBuffer, pack
 from modelyard.local.envelopes.connection import GREETING, EnvelopeConnection
 
 ASKED, ANSWERED = Frame(b"question", b"?" * 3), Frame(b"answer", b"!" * 100_000)
@@ -38,8 +38,10 @@ async def in_thread(function: Callable[..., object], *arguments: object) -> obje
 
 
 def read(worker: socket.socket, frames: int) -> list[tuple[int, Frame]]:
-    with worker.makefile("rb") as stream:
-        return [frame for _ in range(frames) if (frame := read_frame(stream))]
+    buffer, found = FrameBuffer(), list[tuple[int, Frame]]()
+    while len(found) < frames and (data := worker.recv(1 << 16)):
+        found += buffer.feed(data)
+    return found
 
 
 def test_exchange_returns_the_answer(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ class Refusal(Enum):
     TOO_LARGE = auto()
     """The request is larger than Lambda accepts."""
     BROKEN = auto()
-    """The function or the router's role must be changed by somebody."""
+    """The error stays until somebody changes the function or the router's role."""
 
 
 REFUSALS = {

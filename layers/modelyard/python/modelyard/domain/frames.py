@@ -4,7 +4,6 @@ Many calls share a connection. An answer has the number of its request.
 """
 
 import struct
-from typing import BinaryIO
 
 from modelyard.domain.envelope import Frame
 
@@ -14,18 +13,6 @@ PREFIX = struct.Struct(">III")
 def pack(number: int, frame: Frame) -> bytes:
     """Return the bytes of one frame; `number` is below 2 ** 32."""
     return PREFIX.pack(number, len(frame.head), len(frame.body)) + frame.head + frame.body
-
-
-def read_frame(stream: BinaryIO) -> tuple[int, Frame] | None:
-    """Return the next frame and its number, or None when the other side closed the connection."""
-    prefix = stream.read(PREFIX.size)
-    if len(prefix) < PREFIX.size:
-        return None
-    number, head_bytes, body_bytes = PREFIX.unpack(prefix)
-    data = stream.read(head_bytes + body_bytes)
-    if len(data) < head_bytes + body_bytes:
-        return None
-    return number, Frame(data[:head_bytes], data[head_bytes:])
 
 
 class FrameBuffer:

@@ -110,7 +110,7 @@ class Role(StrEnum):
     """What a file's name says that it is."""
 
     HIDDEN = "hidden"
-    """Not there for anybody: dotfiles, and what archivers leave behind."""
+    """Treated as if it did not exist: dotfiles, and the extra files that archivers write."""
     ARCHIVE = "archive"
     COMPANION = "companion"
     """Never a model by itself: descriptions, data, documents, parts of models."""

@@ -31,7 +31,7 @@ class RunningModels:
     """
 
     def __init__(self, file: mmap.mmap | None = None) -> None:
-        """Without a file of `open_running`, nobody else sees it."""
+        """`file` comes from `open_running`; without it, no other process sees the models."""
         self._file = file or mmap.mmap(-1, _PLACES * _PLACE_BYTES)
         self._free = list(range(_PLACES))
 

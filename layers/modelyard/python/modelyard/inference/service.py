@@ -43,7 +43,7 @@ PREDICT_AFTER_WINDOW_S = 35.0
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedCall:
-    """A call that a guest answers now. Somebody has to call `finish`, in a thread that may wait."""
+    """A call that a guest is answering. `finish` must be called, in a thread that may wait."""
 
     finish: Callable[[], Answer]
 
@@ -82,9 +82,10 @@ class InferenceService:
     def answer_now(self, request: Invoke, *, may_begin: bool) -> "Answer | UnfinishedCall | None":
         """Return the answer if the model is loaded and known to be fast, else None.
 
-        An event loop may call it. It waits for nothing but a guest, and for that only a moment:
-        then the call that it began is returned, and somebody has to finish it. Without `may_begin`
-        guests are not called. A call that would have to wait too long for the processor is refused.
+        An event loop may call it. It waits only for a guest, and only a few milliseconds: if the
+        guest needs longer, the unfinished call is returned, which the caller must finish. Without
+        `may_begin`, guests are not called. A call that would have to wait too long for the
+        processor is refused.
         """
         model = self._residence.lease_loaded(request.source)
         if model is None:

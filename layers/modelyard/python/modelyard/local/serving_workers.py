@@ -51,10 +51,10 @@ class ServingWorkers:
         return self.respond_now(request)
 
     def respond_now(self, request: Invoke) -> Answer | None:
-        """Return the answer of this process, if it can be had at once.
+        """Return the answer of this process if it is there at once, else None.
 
-        A call that was begun and takes longer than expected is finished in a thread; whoever then
-        makes the call gets its answer.
+        A call that was begun and takes longer than expected is finished in a thread; `respond` and
+        `call` then return its answer.
         """
         answer = self._service.answer_now(request, may_begin=not self._threads.are_busy)
         if isinstance(answer, UnfinishedCall):

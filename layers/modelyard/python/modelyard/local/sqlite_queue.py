@@ -98,7 +98,7 @@ class SqliteQueue(Generic[T]):
 
     def receive(self) -> Delivery[T] | None:
         """Return the oldest visible message and hide it from others for the visibility time."""
-        self._bury_what_was_tried_too_often()
+        self._make_dead_letters()
         now = self._clock.monotonic()
         while rows := self._run(
             "UPDATE messages SET attempts = attempts + 1, visible_at = ? WHERE id ="
@@ -114,8 +114,8 @@ class SqliteQueue(Generic[T]):
             self._run("DELETE FROM messages WHERE id = ?", identity)
         return None
 
-    def _bury_what_was_tried_too_often(self) -> None:
-        """Make dead letters of the messages whose receiver ended during the last attempt."""
+    def _make_dead_letters(self) -> None:
+        """Turn messages into dead letters whose receiver ended during the last attempt."""
         buried = self._run(
             "UPDATE messages SET buried = 1, visible_at = ?"
             " WHERE buried = 0 AND attempts >= ? AND visible_at <= ? RETURNING id",

@@ -42,7 +42,6 @@ _ENDED_IN_CONSTRUCTOR = (
     "the process ended in the constructor of the class: it called exit, was killed, or native code"
     " crashed; the lines above have its exit code"
 )
-_MAX_CALLS = 256
 
 
 class Supervisor:

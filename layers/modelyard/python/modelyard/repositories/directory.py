@@ -46,8 +46,8 @@ class _Found:
 class DirectoryRepository:
     """Models below one root folder; hidden files and links that lead out of it are ignored.
 
-    A file is read only when nobody writes it: not while a process has it open for writing, and not
-    before it was left alone for a moment.
+    A file is read only when it is complete: no process has it open for writing, and its last change
+    was some time ago (`repositories.settling`).
     """
 
     def __init__(self, root: Path) -> None:

@@ -64,6 +64,6 @@ class Lookups(Generic[K, V]):
 
 
 def _seen(waiting: "asyncio.Future[V]") -> None:
-    """Mark the exception of a lookup as seen: whoever asks next gets it."""
+    """Tell asyncio that the exception was read: the next caller of the lookup gets it."""
     if not waiting.cancelled():
         waiting.exception()

@@ -160,11 +160,11 @@ def _found(headers: Mapping[str, str], key: str) -> str | None:
 
 @contextmanager
 def blamed(kind: type[ModelLoadError] | type[PredictionError], model_dir: Path) -> Iterator[None]:
-    """Turn whatever a script raises into an error of this kind, with the script's own frames.
+    """Turn every exception of a script into an error of this kind, with the script's own frames.
 
     An exception with an integer `status_code` from 400 to 599 (as the exceptions of
-    SageMaker's inference toolkit have) sets the original status. Attempts to end the
-    process, and whatever else is no `Exception`, are failures like any other.
+    SageMaker's inference toolkit have) sets the original status. `SystemExit` and all
+    other exceptions that are no `Exception` are handled alike.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Tell which scikit-learn a pickle was saved with, without running or parsing it.
+"""Find out which scikit-learn saved a pickle, without running or parsing it.
 
-scikit-learn writes its version into the state of every estimator, and promises nothing for another
-version: such a pickle fails to load, or loads and may compute something else.
+scikit-learn writes its version into the state of every estimator. It does not support pickles of
+other versions: they fail to load, or they load and may compute something else.
 """
 
 import bz2

@@ -9,11 +9,11 @@ from modelyard.aws.cost.price_list import Prices
 from modelyard.aws.cost.sagemaker import multi_model_bill, serverless_bill
 
 MAX_REQUESTS = 10**12
-"""More requests in a month than anybody has; a break-even above it is reported as none."""
+"""Requests per month. A break-even above this is reported as none."""
 MAX_STEPS = 200
 """Give up the search for a break-even after this many instance steps."""
 COPIES = (1, 2)
-"""How many copies of everything: one, or two so that an instance may fail."""
+"""How many copies of each instance: one, or two, so that one of them may fail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from modelyard.inference.archives.archive_members import RatioGuard, damaged
 _PACKED_CHUNK_BYTES = 64 * 1024
 
 _XZ_MEMORY_BYTES = 96 * 1024 * 1024
-"""What `xz -9` packs takes 65 MiB to unpack; a hostile header may ask for 4 GiB."""
+"""A file of `xz -9` takes 65 MiB to unpack; a malicious header may ask for 4 GiB."""
 _XZ_MEMORY_ERROR = "Memory usage limit exceeded"
 
 _ZSTD_WINDOW_LOG = 27
-"""128 MiB, the limit of the command `zstd -d`; a hostile header may ask for 2 GiB."""
+"""128 MiB, the limit of the command `zstd -d`; a malicious header may ask for 2 GiB."""
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd")
 """The module of Python 3.14, and the package with the same interface for older ones."""
 

@@ -286,7 +286,7 @@ class GuestPredictor:
 
 
 class GuestCall:
-    """A call that a guest answers now. Somebody has to call `finish`."""
+    """A call that a guest is answering. The caller must call `finish`."""
 
     def __init__(self, finish: Callable[[], Prediction], connection: socket.socket) -> None:
         self._finish = finish

@@ -44,7 +44,7 @@ class Turns:
             self._began_at = self._now()
 
     def take_now(self) -> bool:
-        """Take the turn if nobody has it; return whether that was so."""
+        """Take the turn if it is free; return whether it was."""
         if not self._turn.acquire(blocking=False):
             return False
         self._began_at = self._now()

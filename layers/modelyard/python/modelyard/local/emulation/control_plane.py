@@ -52,12 +52,12 @@ class Refusal(Exception):  # noqa: N818 - a response of Lambda, not a failure of
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Who may invoke what. The functions of a deployment prove themselves with a token."""
+    """Decides who may invoke a function. The functions of a deployment send a token."""
 
     token: str
     """A prefix of the path. SDKs keep the path of their endpoint URL."""
     public: str
-    """The name of the function that everybody on this machine may invoke."""
+    """The name of the function that every process of this machine may invoke."""
 
     def check(self, request: Request, name: str) -> None:
         """Return if the request may invoke the function.
@@ -76,7 +76,7 @@ class Callers:
 def create_control_plane(functions: Functions, callers: Callers | None = None) -> ASGIApp:
     """Return the app that answers `POST /2015-03-31/functions/{name}/invocations`.
 
-    Without `callers`, everybody on this machine may invoke every function.
+    Without `callers`, every process of this machine may invoke every function.
     """
 
     async def invoke(request: Request) -> Response:

@@ -98,9 +98,9 @@ class TiedState(SharedState):
     __slots__ = ()
 
     def waits(self) -> None:
-        """Say that nobody else can go on with the connection."""
+        """Record that no other worker can take over the connection."""
         self.is_answering()
 
     def is_called(self) -> None:
-        """Say that nobody else can answer."""
+        """Record that no other worker can answer."""
         self.is_answering()

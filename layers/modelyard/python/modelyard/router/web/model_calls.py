@@ -184,7 +184,7 @@ class ModelCall:
             return self.failed(error)
 
     async def _decoded(self, body: bytes) -> bytes:
-        """Return the body decoded; from then on the head says no more that it is encoded."""
+        """Return the body decoded; afterwards the head no longer says that it is encoded."""
         headers = self._head.headers
         plain = await asyncio.to_thread(content_encoding.decoded, headers, body, MAX_BODY_BYTES)
         kept = {name: value for name, value in headers.items() if name != content_encoding.HEADER}

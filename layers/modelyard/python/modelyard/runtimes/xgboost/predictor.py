@@ -48,7 +48,7 @@ Array = np.ndarray[Any, Any]
 _Found = TypeVar("_Found")
 
 _RENAMED = (".json", ".pkl", ".pickle", ".joblib")
-"""Suffixes that promise another format than UBJSON."""
+"""Suffixes of other formats than UBJSON."""
 
 _BODIES = (CSV, LIBSVM, RECORDIO, JSON, JSON_LINES, NPY)
 """What the container takes, and what the other runtimes take."""
@@ -120,7 +120,7 @@ class XGBoostPredictor:
     always_ends = True
 
     def __init__(self, booster: Booster, memory_bytes: int, output: str | None = None) -> None:
-        """`output` is what calls get that name no output."""
+        """`output` is the default of calls that name no output."""
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._features = booster.features
@@ -129,7 +129,7 @@ class XGBoostPredictor:
         if output is not None:
             tensor_models.offered(self._offered, output)
         kind = booster.kind
-        # Tree boosters predict in parallel; XGBoost promises nothing for linear ones.
+        # XGBoost's documentation allows tree boosters to predict in parallel, but not linear ones.
         self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
         self._takes_rows = kind == "gbtree"
 

@@ -15,11 +15,11 @@ _DEEPEST = 1000
 _TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
-# What each extension promises; XGBoost's own loader believes the extension, not the content.
-_PROMISED = {".json": Format.XGBOOST_JSON, ".ubj": Format.XGBOOST_UBJ}
+# The format that each extension stands for: XGBoost's loader does not look at the content.
+_BY_EXTENSION = {".json": Format.XGBOOST_JSON, ".ubj": Format.XGBOOST_UBJ}
 # These are checked when they are read: their edges tell nothing.
 _CHECKED_LATER = (Format.XGBOOST_LEGACY, *PICKLES)
-_SUFFIX = {kind: suffix for suffix, kind in _PROMISED.items()}
+_SUFFIX = {kind: suffix for suffix, kind in _BY_EXTENSION.items()}
 
 
 def check(path: Path, found: FileEdges) -> None:
@@ -52,7 +52,7 @@ def installed_version() -> Version | None:
 
 
 def _check_extension(path: Path, found: Format) -> None:
-    if _PROMISED.get(path.suffix, found) is not found:
+    if _BY_EXTENSION.get(path.suffix, found) is not found:
         raise ArtifactInvalidError(
             f"{path.name} contains {found}: rename it to {path.stem}{_SUFFIX[found]}"
         )
