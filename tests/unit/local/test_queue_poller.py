@@ -72,25 +72,30 @@ def test_every_message_is_processed() -> None:
 class FailsAtFirst(MemoryQueue):
     """A queue that is out of reach at first."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__(FakeClock())
         self.failures = 4
+        self.error = error
 
     def receive(self) -> WarmDelivery | None:
         if self.failures:
             self.failures -= 1
-            raise DependencyError("the disk is full")
+            raise self.error
         return super().receive()
 
 
-def test_queue_that_fails_for_a_while_does_not_end_the_polling() -> None:
-    queue = FailsAtFirst()
+ERRORS = [DependencyError("the disk is full"), RuntimeError("defect")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_queue_that_fails_for_a_while_does_not_end_the_polling(error: Exception) -> None:
+    queue = FailsAtFirst(error)
     queue.send(request(1))
 
     assert processed(queue, 1) == [request(1)]
 
 
-@pytest.mark.parametrize("error", [DependencyError("the disk is full"), RuntimeError("defect")])
+@pytest.mark.parametrize("error", ERRORS)
 def test_message_that_fails_does_not_end_the_polling(error: Exception) -> None:
     async def fail_first(delivery: WarmDelivery) -> None:
         if delivery.request == request(1):

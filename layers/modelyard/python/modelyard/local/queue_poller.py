@@ -48,6 +48,9 @@ class QueuePoller(Generic[T]):
             except DependencyError as error:  # waiting messages are not lost
                 logger.warning("queue failed", extra={"reason": error.message})
                 pause_s = UNUSABLE_POLL_S
+            except Exception:
+                logger.exception("queue failed")
+                pause_s = UNUSABLE_POLL_S
             await asyncio.sleep(pause_s)
 
     async def _work(self, delivery: Delivery[T]) -> None:
