@@ -106,5 +106,5 @@ def test_more_endpoints_than_a_stack_has_room_for_are_refused(tmp_path: Path) ->
     config = tmp_path / "modelyard.yaml"
     config.write_text(many(80, 1))
 
-    with pytest.raises(ConfigurationError, match="80 endpoints with 80 shards, about 550"):
+    with pytest.raises(ConfigurationError, match="80 endpoints with 80 shards, about 556"):
         load_settings(config, {})
