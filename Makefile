@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -105,6 +105,10 @@ overload: setup
 # Half an hour of loads, evictions, updates and killed workers: make soak SECONDS=300
 soak: setup
 	$(BIN)/python -m tests.faults.endurance.soak $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
+
+# What others' failures cost the calls of a model: killed workers, ended and hanging guests.
+neighbours: setup
+	$(BIN)/python -m tests.faults.endurance.neighbours
 
 # Attacks with generated files, bytes, names and kills; SEED does the same once more.
 redteam: setup

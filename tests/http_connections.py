@@ -93,8 +93,14 @@ class RecordedState:
     def is_called(self) -> None:
         self._tell("called")
 
-    def is_answering(self) -> None:
+    def is_answering(self, size_bytes: int, *, is_last: bool) -> None:
         self._tell("answering")
+
+    def has_sent(self, size_bytes: int) -> None:
+        pass
+
+    def has_read_ahead(self) -> None:
+        pass
 
     def closed(self) -> None:
         self._tell("closed")

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from benchmarks.load.http_messages import render
-from tests.faults.endurance import overload, soak
+from tests.faults.endurance import neighbours, overload, soak
 from tests.faults.endurance.open_loop import Heard, _Stream
 from tests.faults.endurance.usage import Usage, growth
 from tests.serving import Server
@@ -102,6 +102,28 @@ def test_models_that_come_go_and_change_answer_right(tmp_path: Path) -> None:
     assert answers["refused"] > 0
     assert answers["(killed)"] > 0
     assert answers["(taken out of memory)"] > 0
+
+
+@pytest.mark.long
+def test_failures_cost_the_calls_of_other_models_nothing_but_a_retry(tmp_path: Path) -> None:
+    neighbours.write_models(tmp_path, hangs=2)
+    with Server(tmp_path, *neighbours.OPTIONS) as server:
+        found = neighbours.run(server, kills=2, ends=5, hangs=2)
+
+    assert neighbours.problems_of(found) == []
+    assert all(answers["right"] for answers in found.values())
+
+
+def test_a_lost_call_is_a_problem_and_a_retry_only_after_a_kill() -> None:
+    kinds = ("right", "503 ServiceUnavailable", "no answer: ReadError")
+
+    found = {name: Counter(kinds) for name in ("killed workers", "ended guests")}
+
+    assert neighbours.problems_of(found) == [
+        "killed workers: 1 x no answer: ReadError",
+        "ended guests: 1 x 503 ServiceUnavailable",
+        "ended guests: 1 x no answer: ReadError",
+    ]
 
 
 def test_client_that_cannot_connect_is_told_of(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import pytest
 
 from modelyard.local.handover.acceptor import MAX_LINGERING, PATIENCE_S, Acceptor, Line
 from modelyard.local.handover.messages import NOT_TAKEN, NUMBER_BYTES, to_bytes
-from modelyard.local.handover.states import ConnectionStates, State
+from modelyard.local.handover.states import ConnectionStates, SharedState, State
 from tests.http_connections import PATIENCE_S as TEST_PATIENCE_S
 from tests.http_connections import Client
 
@@ -86,6 +87,10 @@ class Scene:
         if is_up:
             self.acceptor.worker_is_up(line)
         return worker
+
+    def state(self, worker: Worker, number: int) -> SharedState:
+        """Return what the worker says of a connection."""
+        return SharedState(number, worker.taken[number], self.states, lambda _: None)
 
     def kill(self, worker: Worker) -> None:
         """End a worker."""
@@ -266,10 +271,58 @@ def test_a_response_that_was_begun_is_not_continued_by_another(run: Run, tmp_pat
         async with scene(tmp_path) as served, served.client() as client:
             worker = served.worker()
             number = await worker.take()
-            served.states.set(number, State.ANSWERING)
+            served.state(worker, number).is_answering(100, is_last=False)
             worker.taken[number].sendall(b"HTTP/1.1 200 OK\r\n")
             served.kill(worker)
             assert await client.rest() == b"HTTP/1.1 200 OK\r\n"
+
+    run(act())
+
+
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("earlier", [0, 5], ids=["first response", "later response"])
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says how much was sent")
+def test_a_response_of_which_nothing_was_sent_is_a_503_response(
+    run: Run, tmp_path: Path, earlier: int
+) -> None:
+    async def act() -> None:
+        async with scene(tmp_path) as served, served.client() as client:
+            worker = served.worker()
+            number = await worker.take()
+            state = served.state(worker, number)
+            for _ in range(earlier):
+                state.is_answering(len(RESPONSE), is_last=False)
+                worker.taken[number].sendall(RESPONSE)
+                assert (await client.response()).status == 200
+            state.is_answering(len(RESPONSE), is_last=False)
+            served.kill(worker)
+            assert (await client.response()).status == 503
+
+    run(act())
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says how much was sent")
+def test_another_worker_goes_on_after_a_response_that_was_sent_completely(
+    run: Run, tmp_path: Path, is_last: bool
+) -> None:
+    async def act() -> None:
+        async with scene(tmp_path) as served, served.client() as client:
+            worker, other = served.worker("worker-0"), served.worker("worker-1")
+            number = await worker.take()
+            served.state(worker, number).is_answering(len(RESPONSE), is_last=is_last)
+            worker.taken[number].sendall(RESPONSE)
+            served.kill(worker)
+            assert (await client.response()).status == 200
+            if is_last:  # bytes that the first one had read may be lost
+                assert await client.rest() == b""
+                return
+            assert await other.take() == number
+            served.state(other, number).is_answering(4, is_last=False)
+            assert served.states.response(number) == (len(RESPONSE), len(RESPONSE) + 4)
+            assert await answers(other, number, client)
 
     run(act())
 

@@ -145,7 +145,7 @@ class Acceptor:
         left, line.held = line.held, {}
         counts = dict.fromkeys(State, 0)
         for held in left.values():
-            state = self._states.of(held.number)
+            state = self._states.after_end(held.number, held.connection)
             counts[state] += 1
             if state is State.WAITS:
                 self._hand_over(held, self._now() + PATIENCE_S)
@@ -177,7 +177,7 @@ class Acceptor:
             accepted.setblocking(False)
             if self._free:
                 number = self._free.popleft()
-                self._states.set(number, State.WAITS)
+                self._states.begin(number)
                 self._hand_over(_Held(number, accepted), self._now() + PATIENCE_S)
             else:
                 self._log_refusal("too many connections")

@@ -108,7 +108,9 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put the bytes, which are now taken from the system (asyncio)."""
-        if self._phase not in (Phase.SENDS, Phase.LINGERS):
+        if self._phase is Phase.SENDS:
+            self._state.has_read_ahead()
+        elif self._phase is not Phase.LINGERS:
             self._state.is_called()
         return self._connections.buffer
 
@@ -244,6 +246,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if head.waits_for_continue and not request.received_bytes and not self._received:
             if refused is None:
                 self._transport.write(_CONTINUE)
+                self._state.has_sent(len(_CONTINUE))
             else:
                 self._refuse_and_close(refused)
         elif refused is not None and head.content_length > MAX_DISCARDED_BYTES:
@@ -285,8 +288,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         head = self._request.head
         self._is_last = self._is_last or not head.keeps_alive
         self._phase = Phase.SENDS
-        self._state.is_answering()
         data = self._rendered(response, is_head=head.method == "HEAD")
+        is_last = bool(self._received) or self._is_last or self._is_ended
+        self._state.is_answering(len(data), is_last=is_last)
         self._transport.write(data)
         if self._is_drained:
             self._end_response()
@@ -326,8 +330,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_last = True
         self._received.clear()
         self._forget_request()
-        self._state.is_answering()
-        self._transport.write(self._rendered(response))
+        data = self._rendered(response)
+        self._state.is_answering(len(data), is_last=True)
+        self._transport.write(data)
         self._linger()
 
     def _linger(self) -> None:
