@@ -54,3 +54,18 @@ def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not thread[0].is_alive()
     assert pool._idle == 0
     assert run(pool)
+
+
+def test_a_thread_ends_after_so_many_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_pool, "WORKS_OF_A_THREAD", 2)
+    pool = CachedThreadPool("test")
+    threads: list[threading.Thread] = []
+    for _ in range(2):
+        assert pool.start(lambda: threads.append(threading.current_thread())).wait(PATIENT_S)
+        if len(threads) == 1:
+            wait_until_idle(pool, 1)
+    threads[0].join(PATIENT_S)
+
+    assert threads[0] is threads[1]
+    assert not threads[0].is_alive()
+    assert run(pool)

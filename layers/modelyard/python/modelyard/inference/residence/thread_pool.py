@@ -3,9 +3,14 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 
 IDLE_S = 30.0
 """How long a thread without work waits for more."""
+WORKS_OF_A_THREAD = 1_000
+"""After so many works a thread ends. XGBoost keeps some hundred bytes for each model that a thread
+loaded, until the thread ends.
+"""
 
 
 class CachedThreadPool:
@@ -41,11 +46,13 @@ class CachedThreadPool:
         return ended
 
     def _run(self, work: Callable[[], None], ended: threading.Event) -> None:
-        while True:
+        for number in count(1):
             try:
                 work()
             finally:
                 ended.set()
+            if number == WORKS_OF_A_THREAD:
+                return
             with self._changed:
                 self._idle += 1
                 self._changed.wait_for(self._works.__len__, IDLE_S)
