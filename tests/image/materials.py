@@ -1,11 +1,15 @@
 """What the build takes from package registries; with it here, no step after needs a network."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from packaging.markers import Marker
 
 from infra.image_context import lay_out
 from infra.package_parts import ROOT
@@ -71,9 +75,22 @@ def server_context() -> Path:
     for name in ("LICENSE", "README.md", "pyproject.toml", "requirements-serve.txt"):
         shutil.copy(ROOT / name, context / name)
     wheels = BUILD / "wheels" / "server"
-    _download(wheels, "--require-hashes", "-r", context / "requirements-serve.txt", *_FOR_BASE)
+    wanted = BUILD / "contexts" / "server.txt"
+    pins = (context / "requirements-serve.txt").read_text()
+    wanted.write_text("".join(_pins_of_base(pins)))
+    _download(wheels, "--require-hashes", "-r", wanted, *_FOR_BASE)
     shutil.copytree(wheels, context / "container" / "wheels", copy_function=os.link)
     return context
+
+
+def _pins_of_base(text: str) -> Iterator[str]:
+    """Yield the pins that hold for the base's Python: pip would judge by the one it runs on."""
+    base = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
+    for block in re.split(r"(?m)^(?=[a-z0-9])", text):
+        pin, _, hashes = block.partition(" \\\n")
+        name, _, marker = pin.partition(" ; ")
+        if hashes and (not marker or Marker(marker).evaluate(base)):
+            yield f"{name} \\\n{hashes}"
 
 
 _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
