@@ -182,6 +182,12 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             id="folder is a file",
         ),
         pytest.param(
+            "- {name: a, kind: MultiModelEndpoint, models: {path: 's3://bucket'},"
+            " async_invocations: {output: 's3://bucket/größe'}}",
+            "a: async_invocations: output: found 's3://bucket/größe/'; allowed: ASCII",
+            id="results where no header can name them",
+        ),
+        pytest.param(
             "- {name: a, kind: MultiModelEndpoint, models: {path: 's3://B_/x'}}",
             ": a: models: path: found 's3://B_/x', not a bucket; allowed: an existing folder",
             id="bad bucket",

@@ -108,11 +108,20 @@ class Compute(Section):
     )
 
 
+def _sendable(place: str) -> str:
+    if not place.isascii():
+        raise ValueError(f"found {place[:80]!r}; allowed: ASCII, because headers carry the place")
+    return place
+
+
+_ResultPlace = Annotated[_Place, AfterValidator(_sendable)]
+
+
 class AsyncInvocations(Section):
     """Where asynchronous invocations read their input and write their results."""
 
-    output: _Place = Field(description=PATH_FORMS)
-    failure: _Place | None = Field(default=None, description=PATH_FORMS)
+    output: _ResultPlace = Field(description=PATH_FORMS)
+    failure: _ResultPlace | None = Field(default=None, description=PATH_FORMS)
     inputs: list[_Place] = Field(default=[], description=f"a list; each is {PATH_FORMS}")
 
 
