@@ -85,13 +85,14 @@ chart: build/chart/.made
 build/chart/.made: tests/chart/requirements.txt
 	$(TOOL)
 
-# The suites of both contracts once more, against functions run as Lambda runs them.
+# The suites of both contracts once more, against functions run as Lambda runs them. With AUTH=iam
+# or AUTH=key, API Gateway and the router let only authenticated callers in.
 DEPLOYED := $(addprefix tests/functional/test_,$(addsuffix .py, \
 	aws_cli bad_artifacts bad_requests invoke_errors invoke_members invoke_retries lifecycle limits \
 	management_routes protocols same_key surface cortex_calls cortex_config cortex_models cortex_onnx \
 	cortex_operations cortex_reloading cortex_splitter cortex_tensorflow cortex_wrong_projects))
 test-lambda: setup
-	MODELYARD_DOOR=lambda $(BIN)/python -m pytest $(DEPLOYED)
+	MODELYARD_DOOR=lambda$(addprefix -,$(AUTH)) $(BIN)/python -m pytest $(DEPLOYED)
 
 # The fault tests in their long form; SEED replays the faults of an earlier run.
 SECONDS ?= 600
@@ -171,7 +172,7 @@ CDK := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 CDK_DISABLE_CLI_TELEMETR
 synth: layers node_modules/.bin/cdk
 	$(CDK) synth --quiet -c check=1 $(if $(CONFIG),-c config=$(CONFIG))
 
-# `cdk deploy` for real, to an AWS that is a process of this machine: made, the same again, changed.
+# `modelyard deploy`, `diff` and `destroy` for real, to an AWS that is a process of this machine.
 deploy-test: $(STAMP) node_modules/.bin/cdk
 	$(BIN)/python -m tests.infra.deploy
 

@@ -14,7 +14,12 @@ from infra.log_groups import log_group
 from infra.permissions import allow, may_invoke, may_list, service_role
 from infra.settings import DeploySettings
 from infra.warming import Warming
-from modelyard.aws.deployed import GATEWAY_ERRORS, ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S
+from modelyard.aws.deployed import (
+    GATEWAY_ERRORS,
+    ROUTER_MEMORY_MB,
+    ROUTER_TIMEOUT_S,
+    api_methods,
+)
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.config.schema import Deployment
 
@@ -142,17 +147,14 @@ class RouterApi(Construct):
             validate_request_body=True,
             validate_request_parameters=True,
         )
-        paths = api.root.add_resource("{proxy+}")
-        if deployment.auth == "iam":
-            paths.add_method("ANY", proxy, authorization_type=_IAM, request_validator=validator)
-            # These two need no authentication: browsers send OPTIONS without credentials.
-            ping = api.root.add_resource("ping")
-            ping.add_method("GET", proxy, authorization_type=_NONE, request_validator=validator)
-            paths.add_method(
-                "OPTIONS", proxy, authorization_type=_NONE, request_validator=validator
+        for method in api_methods(deployment.auth):
+            resource = api.root.get_resource(method.path) or api.root.add_resource(method.path)
+            resource.add_method(
+                method.verb,
+                proxy,
+                authorization_type=_IAM if method.is_signed else _NONE,
+                request_validator=validator,
             )
-        else:
-            paths.add_method("ANY", proxy, authorization_type=_NONE, request_validator=validator)
         return api
 
     def _add_refusal(self, kind: str, status: int | None, error_type: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,10 @@ import boto3
 import httpx
 import psutil
 from botocore.config import Config
+
+from modelyard.domain.keys import issue
+from modelyard.local.file_keys import FileKeys
+from tests.signing_proxy import Added, signed_with, signing_proxy, with_key
 
 COMMANDS = Path(sys.executable).parent
 STOP_TIMEOUT_S = 60.0
@@ -31,7 +36,16 @@ _HALF_WRITTEN = ("staging", "reserved", "claims")
 
 def is_deployed() -> bool:
     """Tell whether servers run as the functions of a deployment (`make test-lambda`)."""
-    return os.environ.get("MODELYARD_DOOR") == "lambda"
+    return _door() == "lambda"
+
+
+def _door() -> str:
+    return os.environ.get("MODELYARD_DOOR", "").partition("-")[0]
+
+
+def _auth() -> str:
+    """Return the `auth` of the deployment: `MODELYARD_DOOR` is `lambda-iam` or `lambda-key`."""
+    return os.environ.get("MODELYARD_DOOR", "").partition("-")[2]
 
 
 class Server:
@@ -49,11 +63,14 @@ class Server:
         self._log_path = Path(self._folder.name) / "log"
         self._command = [str(COMMANDS / "modelyard"), "serve", str(target), "--port", "0"]
         self._command += ["--cache-dir", str(self.cache_dir), *options]
+        self._environment = {**clean_environment(), **(environment or {})}
+        self._more = ExitStack()
+        self._added: Added | None = None
         if is_deployed():
             self._command.append("--lambda")
+            self._command += self._with_auth(_auth())
         if "--lambda" in self._command:
             self._command += ["--lambda-port", "0"]
-        self._environment = {**clean_environment(), **(environment or {})}
         self._clients: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -63,6 +80,8 @@ class Server:
             )
         try:
             self.url = self._announced_url()
+            if self._added is not None:
+                self.url = self._more.enter_context(signing_proxy(self.url, self._added))
             self.http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
             self._workers = psutil.Process(self.pid).children()
         except BaseException:
@@ -75,6 +94,7 @@ class Server:
         for client in self._clients:
             client.close()
         self.http.close()
+        self._more.close()
         code, log = self._end(), self.log
         self._folder.cleanup()
         if kind is None:
@@ -127,6 +147,19 @@ class Server:
     def terminate(self) -> None:
         """Ask the server to end, as a supervisor does."""
         os.kill(self.pid, signal.SIGTERM)
+
+    def _with_auth(self, auth: str) -> list[str]:
+        """Return the options for an `auth`; from then on, requests get what it demands."""
+        if auth == "iam":
+            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+            self._added = signed_with(*(self._environment.get(name, "local") for name in names))
+        if auth == "key":
+            key, stored = issue("everybody", time.time(), None)
+            folder = Path(self._folder.name) / "keys"
+            FileKeys(folder).add(stored)
+            self._added = with_key(key.text)
+            return ["--auth", auth, "--keys-folder", str(folder)]
+        return ["--auth", auth] if auth else []
 
     def _announced_url(self) -> str:
         assert self.process.stdout is not None

@@ -17,7 +17,7 @@ from modelyard.local.emulation.functions import Functions
 from modelyard.local.emulation.gateway import RestApi
 from modelyard.local.emulation.gateway_front import Gateway, create_gateway
 from modelyard.local.emulation.listener import Listener
-from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
+from modelyard.local.emulation.local_queue import Account, LocalQueue, aws_server, create_queue
 from modelyard.local.emulation.queue_trigger import QueueTrigger
 from modelyard.local.options import Limits, ServeOptions
 from tests.functional import artifacts
@@ -81,7 +81,7 @@ class EmulatedDeployment(EmulatedLambda):
     async def _serve(self) -> None:
         self.functions = functions = Functions(lambda *line: self.lines.append(line))
         async with AsyncExitStack() as stack:
-            sqs_url = stack.enter_context(sqs_server())
+            sqs_url = stack.enter_context(aws_server())
             listener = Listener(create_control_plane(functions))
             self.url = f"http://{(await stack.enter_async_context(listener)).address}"
             account = Account(REGION, ("local", "local"))

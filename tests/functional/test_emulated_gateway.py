@@ -101,10 +101,17 @@ def test_function_that_takes_too_long_is_504(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("size_bytes", [10 * 1024**2 + 1, 5 * 1024**2], ids=["body", "event"])
 def test_body_above_10_mb_or_event_above_6_mb_is_413(http: httpx.Client, size_bytes: int) -> None:
-    answer = http.post("/", content=bytes(size_bytes))
+    answer = http.post("/large", content=bytes(size_bytes))
 
     assert answer.status_code == 413
     assert answer.headers["x-amzn-errortype"] == "ValidationError"
+
+
+def test_root_has_no_method_as_in_the_template(http: httpx.Client) -> None:
+    answer = http.get("/")
+
+    assert answer.status_code == 403
+    assert answer.json()["Message"] == "Missing Authentication Token"
 
 
 def test_metrics_are_answered_without_the_function(http: httpx.Client) -> None:

@@ -150,19 +150,15 @@ def test_frozen_runtimes_do_not_outlive_a_killed_server(models: DirectoryModels)
     eventually(lambda: all(map(_is_gone, runtimes)))
 
 
-def test_keys_of_a_folder_are_refused(models: DirectoryModels, tmp_path: Path) -> None:
-    command = [COMMANDS / "modelyard", "serve", models.target, "--lambda", "--port", "0"]
+def test_keys_need_a_folder(models: DirectoryModels) -> None:
+    command = [COMMANDS / "modelyard", "serve", models.target, "--lambda", "--auth", "key"]
 
     result = subprocess.run(
-        [*command, "--keys-folder", tmp_path],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+        command, env=clean_environment(), capture_output=True, text=True, check=False
     )
 
     assert result.returncode == 1
-    assert "--keys-folder" in result.stderr
+    assert "auth: key needs --keys-folder" in result.stderr
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -175,4 +171,4 @@ def test_packages_that_only_a_lambda_of_ones_own_takes_are_named(
     monkeypatch.setattr(emulated, "find_spec", lambda name: None if name == "moto" else name)
 
     with pytest.raises(ConfigurationError, match=r"needs packages that are missing: moto\. Run"):
-        emulated.serve(cast(Any, None), 0, print)
+        emulated.serve(cast(Any, None), "none", 0, print)

@@ -1,6 +1,6 @@
 """An AWS of one's own for the CDK's command line: moto, taught what our templates need beyond it.
 
-`python aws_server.py` prints its port and serves on 127.0.0.1 until SIGTERM.
+`python -m tests.infra.aws_server` prints its port and serves on 127.0.0.1 until SIGTERM.
 """
 
 import signal
@@ -8,18 +8,25 @@ import sys
 from typing import Any
 
 from moto.apigateway.models import apigateway_backends
-from moto.awslambda.models import LambdaVersion
+from moto.awslambda.models import LambdaFunction, LambdaVersion
 from moto.awslambda.utils import get_backend
-from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
+from moto.ec2.models import EC2Backend
 from moto.efs.models import AccessPoint
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import Queue
 
+from tests.infra import change_sets
+
+MAX_VPCS, MAX_MEMORY_MB = 5, 3008
+"""The quotas of a new account."""
+
 Json = dict[str, Any]
 _make_queue = Queue.create_from_cloudformation_json
-_resolve_parameters = CloudFormationBackend._resolve_update_parameters
+_create_vpc = EC2Backend.create_vpc
+_create_function = LambdaFunction.create_from_cloudformation_json
+_update_function = LambdaFunction.update_from_cloudformation_json
 
 
 def _make_fifo_queue(resource_name: str, template: Json, *rest: Any, **members: Any) -> Queue:
@@ -29,17 +36,25 @@ def _make_fifo_queue(resource_name: str, template: Json, *rest: Any, **members: 
     return _make_queue(resource_name, template, *rest, **members)
 
 
-def _resolve_with_defaults(
-    backend: CloudFormationBackend, instance: Stack, incoming_params: list[dict[str, str]]
-) -> dict[str, str]:
-    """Know the previous value of a parameter that was never given: it is the template's default.
+def _create_one_more_vpc(backend: EC2Backend, *rest: Any, **members: Any) -> Any:
+    if len(backend.vpcs) >= MAX_VPCS:
+        raise ValueError("The maximum number of VPCs has been reached.")
+    return _create_vpc(backend, *rest, **members)
 
-    CloudFormation keeps it so. moto keeps given values only; the CDK asks for `BootstrapVersion`.
-    """
-    told = instance.template_dict.get("Parameters", {})
-    defaults = {name: one["Default"] for name, one in told.items() if "Default" in one}
-    instance.parameters = defaults | instance.parameters
-    return _resolve_parameters(backend, instance, incoming_params)
+
+def _create_small_function(name: str, template: Json, *rest: Any, **members: Any) -> LambdaFunction:
+    _check_memory(template)
+    return _create_function(name, template, *rest, **members)
+
+
+def _update_small_function(*, cloudformation_json: Json, **members: Any) -> LambdaFunction:
+    _check_memory(cloudformation_json)
+    return _update_function(cloudformation_json=cloudformation_json, **members)
+
+
+def _check_memory(template: Json) -> None:
+    if template["Properties"].get("MemorySize", 128) > MAX_MEMORY_MB:
+        raise ValueError(f"'MemorySize' must have value less than or equal to {MAX_MEMORY_MB}")
 
 
 def _attribute_of_version(version: LambdaVersion, name: str) -> str:
@@ -122,7 +137,10 @@ def main() -> None:
     """Serve until SIGTERM."""
     LambdaVersion.get_cfn_attribute = _attribute_of_version  # type: ignore[attr-defined]
     Queue.create_from_cloudformation_json = staticmethod(_make_fifo_queue)  # type: ignore[method-assign]
-    CloudFormationBackend._resolve_update_parameters = _resolve_with_defaults  # type: ignore[method-assign, assignment]
+    EC2Backend.create_vpc = _create_one_more_vpc  # type: ignore[method-assign]
+    LambdaFunction.create_from_cloudformation_json = staticmethod(_create_small_function)  # type: ignore[method-assign]
+    LambdaFunction.update_from_cloudformation_json = staticmethod(_update_small_function)  # type: ignore[method-assign]
+    change_sets.teach()
     # A reference to an access point is its id; moto prints the object.
     AccessPoint.physical_resource_id = property(lambda point: point.access_point_id)  # type: ignore[attr-defined]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -1,169 +1,213 @@
-"""Deploy for real, with the pinned CDK command line, to an AWS that is a process of this machine.
+"""`modelyard deploy`, `diff` and `destroy` for real, to an AWS that is a process of this machine.
 
-`python -m tests.infra.deploy` (`make deploy-test`): twice the same, then a change; prints what the
-CDK prints. Images are not built: their records are put into the registry, as if they were there.
+`python -m tests.infra.deploy` (`make deploy-test`): a first deployment that fails, then one that
+succeeds, the same again, a change, a change that AWS refuses, and the deletion. Images are not
+built: their records are put into the registry.
 What this AWS does not show: it hands a new layer to no function that has it, and publishes nothing;
 `test_assets.py` holds the templates to the new version.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+from tests.infra.aws_server import MAX_VPCS
+
 ROOT = Path(__file__).parents[2]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
+DOCKER = Path(__file__).with_name("docker_stand_in.py")
+MODELYARD = (sys.executable, "-c", "from modelyard.cli.main import app; app()")
+BUCKET = "models-of-houses"
 CONFIG = """\
 - name: smoke
   kind: Deployment
+  bucket: create
 - name: houses
   kind: MultiModelEndpoint
-  models: {{path: s3://a-bucket/houses/}}
-  compute: {{memory: 2GiB, shards: {shards}}}
+  models: {{path: s3://{bucket}/houses/}}
+  compute: {{memory: {memory}, shards: {shards}}}
 """
-MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The account, and the folder from which it is deployed to."""
+
+    environ: dict[str, str]
+    account: str
+    folder: Path
+
+    def client(self, service: str) -> Any:
+        """Return the SDK's client of a service."""
+        names = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        url, region, key, secret = (self.environ[name] for name in names)
+        return boto3.client(
+            service,
+            endpoint_url=url,
+            region_name=region,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+
+    def config(self, *, shards: int = 2, memory: str = "2GiB") -> str:
+        """Write a config file; return its path."""
+        file = self.folder / "modelyard.yaml"
+        file.write_text(CONFIG.format(bucket=BUCKET, shards=shards, memory=memory))
+        return str(file)
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command that must end with this code; return and show what it prints."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environ,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        shown = " ".join(command).replace(" ".join(MODELYARD), "modelyard")
+        sys.stdout.write(f"$ {shown}\n{done.stdout}\n")
+        assert done.returncode == code, f"ended with {done.returncode}, not {code}: {shown}"
+        return done.stdout
+
+    def modelyard(self, *words: str, code: int = 0) -> str:
+        """Run a command of Modelyard."""
+        return self.run(*MODELYARD, *words, code=code)
+
+    def expect(self, *, shards: int, memory_mb: int = 2048, **states: str) -> None:
+        """Compare the stacks and the inference functions with what must be there."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        found = {stack["StackName"]: stack["StackStatus"] for stack in stacks}
+        pages = self.client("lambda").get_paginator("list_functions").paginate()
+        functions = [one for page in pages for one in page["Functions"]]
+        inference = {
+            one["FunctionName"]: one["MemorySize"]
+            for one in functions
+            if re.fullmatch(r"smoke-houses-\w+-\d+", one["FunctionName"])
+        }
+        sys.stdout.write(f"stacks: {found}\nfunctions: {inference}\n\n")
+        for name, state in states.items():
+            assert found.get(name.replace("_", "-")) == state, found
+        assert [*inference.values()] == [memory_mb] * shards, inference
+
+    def has_bucket(self) -> bool:
+        """Return whether the bucket of the models exists."""
+        buckets = self.client("s3").list_buckets()["Buckets"]
+        return BUCKET in [bucket["Name"] for bucket in buckets]
 
 
 @contextmanager
-def aws() -> Iterator[dict[str, str]]:
-    """Run the server; yield the environment in which AWS is there, and nothing else is."""
-    command = [sys.executable, ROOT / "tests" / "infra" / "aws_server.py"]
+def aws() -> Iterator[Aws]:
+    """Run the server; yield the account, outside of which there is nothing."""
+    command = [sys.executable, "-m", "tests.infra.aws_server"]
     with (
-        tempfile.TemporaryDirectory() as home,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server,
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as server,
     ):
         assert server.stdout is not None
         said = b""
-        while not said[:1].isdigit():  # it speaks of its start before
+        while not said[:1].isdigit():  # it prints other lines first
             said = server.stdout.readline()
             assert said, "the server of AWS ended"
         port, account = said.decode().split()
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": home,
+        docker = Path(folder) / "docker"
+        docker.write_text(f"#!{sys.executable}\n{DOCKER.read_text()}")
+        docker.chmod(0o755)
+        own = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+        environ = own | {
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_ENDPOINT_URL": f"http://localhost:{port}",  # by number, buckets become hosts
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCOUNT_ID": account,
-            "NO_PROXY": "localhost",
-            "CDK_DOCKER": "/bin/false",
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+            "NO_PROXY": f"localhost,{os.environ.get('NO_PROXY', '')}",
+            "CDK_DOCKER": str(docker),
+            "COLUMNS": "200",
         }
         try:
-            yield environ
+            yield Aws(environ, account, Path(folder))
         finally:
             server.terminate()
 
 
-def cdk(environ: dict[str, str], *arguments: str) -> str:
-    """Run the command line; return and show what it says.
-
-    Raises:
-        CalledProcessError: it fails.
-    """
-    command = [str(CDK), "--no-notices", "--no-version-reporting", *arguments]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environ,
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    sys.stdout.write(f"$ cdk {' '.join(arguments)}\n{done.stdout}\n")
-    done.check_returncode()
-    return done.stdout
+def first_deployment_that_fails(aws: Aws) -> None:
+    """Deploy to a region without room for a VPC; the next deployment must find no obstacle."""
+    ec2 = aws.client("ec2")
+    others = MAX_VPCS - len(ec2.describe_vpcs()["Vpcs"])
+    vpcs = [ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"] for _ in range(others)]
+    said = aws.modelyard("deploy", aws.config(), "--yes", code=1)
+    assert "The maximum number of VPCs has been reached." in said, said
+    aws.expect(shards=0, smoke_data="ROLLBACK_COMPLETE")
+    assert not aws.has_bucket(), "the bucket would be in the way of the next deployment"
+    for vpc in vpcs:
+        ec2.delete_vpc(VpcId=vpc)
 
 
-def synthesise(environ: dict[str, str], folder: Path, shards: int) -> Path:
-    """Return the assembly of the config with so many shards."""
-    config, assembly = folder / "modelyard.yaml", folder / f"shards-{shards}"
-    config.write_text(CONFIG.format(shards=shards))
-    context = ("-c", f"config={config}", "-c", "without_wheels=1")
-    cdk(environ, "synth", "--quiet", "-o", str(assembly), *context)
-    return assembly
+def deployment_and_the_same_again(aws: Aws) -> None:
+    """Deploy; a second time, nothing may change."""
+    said = aws.modelyard("deploy", aws.config(), "--yes")
+    assert re.search(r"^ *EndpointUrl +https://", said, re.MULTILINE), said
+    aws.expect(shards=2, smoke_data="CREATE_COMPLETE", smoke="CREATE_COMPLETE")
+    assert aws.has_bucket()
+    again = aws.modelyard("deploy", aws.config(), "--yes")
+    assert again.count("(no changes)") == 2, again
 
 
-def seed_images(environ: dict[str, str], assembly: Path) -> None:
-    """Put a record of every image into the registry, so that none is built."""
-    account, region = environ["AWS_ACCOUNT_ID"], environ["AWS_REGION"]
-    registry = client(environ, "ecr")
-    for file in assembly.glob("*.assets.json"):
-        for digest in json.loads(file.read_text()).get("dockerImages", {}):
-            with suppress(registry.exceptions.ImageAlreadyExistsException):
-                registry.put_image(
-                    repositoryName=f"cdk-hnb659fds-container-assets-{account}-{region}",
-                    imageTag=digest,
-                    imageManifest=json.dumps({"tag": digest}),
-                    imageManifestMediaType=MANIFEST_TYPE,
-                )
+def change(aws: Aws) -> None:
+    """Add a shard, which `diff` shows before."""
+    config = aws.config(shards=3)
+    said = aws.modelyard("diff", config)
+    assert re.search(r"^\[\+\] AWS::Lambda::Function .*Shard2", said, re.MULTILINE), said
+    aws.modelyard("deploy", config, "--yes")
+    aws.expect(shards=3, smoke_data="CREATE_COMPLETE", smoke="UPDATE_COMPLETE")
 
 
-def client(environ: dict[str, str], service: str) -> Any:
-    """Return the SDK's client of a service of that AWS."""
-    return boto3.client(
-        service,
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        region_name=environ["AWS_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+def change_that_fails(aws: Aws) -> None:
+    """Ask for more memory than a new account may have: what was there stays, and can be changed."""
+    said = aws.modelyard("deploy", aws.config(shards=3, memory="4GiB"), "--yes", code=1)
+    assert "'MemorySize' must have value less than or equal to 3008" in said, said
+    aws.expect(shards=3, smoke="UPDATE_ROLLBACK_COMPLETE")
+    aws.modelyard("deploy", aws.config(shards=3, memory="3008MiB"), "--yes")
+    aws.expect(shards=3, memory_mb=3008, smoke="UPDATE_COMPLETE")
 
 
-def deploy(environ: dict[str, str], assembly: Path) -> str:
-    """Deploy an assembly; return what is said."""
-    options = ("--method=direct", "--require-approval=never", "--progress=events")
-    return cdk(environ, "deploy", "--all", "--app", str(assembly), *options)
-
-
-def outputs_in(said: str) -> list[str]:
-    """Return the outputs of both stacks as a deployment prints them."""
-    return re.findall(r"^smoke(?:-data)?\.\w+ = .+$", said, re.MULTILINE)
-
-
-def expect(environ: dict[str, str], service: str, shards: int) -> None:
-    """Hold AWS to the states of both stacks and to the functions that there are."""
-    stacks = client(environ, "cloudformation").describe_stacks()["Stacks"]
-    states = {stack["StackName"]: stack["StackStatus"] for stack in stacks}
-    pages = client(environ, "lambda").get_paginator("list_functions").paginate()
-    names = sorted(one["FunctionName"] for page in pages for one in page["Functions"])
-    sys.stdout.write(f"stacks: {states}\nfunctions: {names}\n\n")
-    assert states["smoke-data"] == "CREATE_COMPLETE", states
-    assert states["smoke"] == service, states
-    inference = [re.fullmatch(r"smoke-houses-\w+-(\d+)", name) for name in names]
-    assert [int(found[1]) for found in inference if found] == [*range(shards)], names
+def deletion(aws: Aws) -> None:
+    """Delete all but the bucket; a deployment that would create it says so before it begins."""
+    config = aws.config(shards=3)
+    aws.modelyard("destroy", config, "--yes")
+    aws.expect(shards=0)
+    assert aws.has_bucket()
+    said = aws.modelyard("deploy", config, "--check-only", code=1)
+    assert "exists already, so it cannot be created" in said, said
 
 
 def main() -> None:
-    """Deploy, deploy again, change."""
-    with aws() as environ, tempfile.TemporaryDirectory() as folder:
-        cdk(environ, "bootstrap", f"aws://{environ['AWS_ACCOUNT_ID']}/{environ['AWS_REGION']}")
-        first = synthesise(environ, Path(folder), shards=2)
-        seed_images(environ, first)
-        outputs = outputs_in(deploy(environ, first))
-        assert any("smoke.EndpointUrl = https://" in line for line in outputs), outputs
-        expect(environ, "CREATE_COMPLETE", shards=2)
-        again = deploy(environ, first)
-        assert again.count("(no changes)") == 2, again
-        assert outputs_in(again) == outputs, again
-        more = synthesise(environ, Path(folder), shards=3)
-        seed_images(environ, more)  # the same ones, unless somebody edits meanwhile
-        changed = deploy(environ, more)
-        assert outputs_in(changed) == outputs, changed
-        expect(environ, "UPDATE_COMPLETE", shards=3)
-        sys.stdout.write("made, the same again, changed: as expected\n")
+    """Run each part in turn."""
+    with aws() as account:
+        account.run(str(CDK), "bootstrap", f"aws://{account.account}/us-east-1")
+        for part in (
+            first_deployment_that_fails,
+            deployment_and_the_same_again,
+            change,
+            change_that_fails,
+            deletion,
+        ):
+            part(account)
+        sys.stdout.write("failed, made, the same again, changed, rolled back, deleted\n")
 
 
 if __name__ == "__main__":

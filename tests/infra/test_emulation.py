@@ -1,5 +1,6 @@
 """`serve --lambda` has the values of the template, wherever this machine can have them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,8 @@ from modelyard.aws.deployed import (
     MAX_WARMERS,
     ROUTER_TIMEOUT_S,
     WARM_BATCH_SIZE,
+    ApiMethod,
+    api_methods,
     warm_visibility_s,
 )
 from modelyard.domain.endpoints import Endpoint
@@ -21,10 +24,7 @@ from modelyard.local.emulation.gateway import RestApi
 from modelyard.local.emulation.gateway_front import Gateway
 from modelyard.local.emulation.local_queue import Account, LocalQueue
 from modelyard.local.options import Limits, ServeOptions
-from tests.infra.synthesis import Synthesis, functions, one, resources
-
-NOT_HERE = {"MODELYARD_AUTH", "MODELYARD_ACCOUNT"}
-"""The emulation accepts every caller, and belongs to no account."""
+from tests.infra.synthesis import Resource, Synthesis, functions, one, resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,7 @@ def test_zip_functions_have_the_values_of_the_template(
     assert definition.handler == deployed["Handler"]
     assert definition.log_format == deployed["LoggingConfig"]["LogFormat"]
     assert definition.snap_start == ("SnapStart" in deployed)
-    assert emulated.variables(name) | NOT_HERE == {
-        *deployed["Environment"]["Variables"],
-        *NOT_HERE,
-    }
+    assert emulated.variables(name) == {*deployed["Environment"]["Variables"]}
 
 
 def test_inference_functions_have_the_timeout_and_the_variables_of_the_template(
@@ -95,6 +92,16 @@ def test_queue_delivers_as_the_template_says(plain: Synthesis) -> None:
     assert queue["VisibilityTimeout"] == warm_visibility_s(INFERENCE_TIMEOUT_S)
 
 
+def methods(template: Resource) -> Iterator[ApiMethod]:
+    """Yield the methods of the REST API in a template."""
+    paths = {
+        name: one["PathPart"] for name, one in resources(template, "ApiGateway::Resource").items()
+    }
+    for method in resources(template, "ApiGateway::Method").values():
+        is_signed = method["AuthorizationType"] == "AWS_IAM"
+        yield ApiMethod(paths[method["ResourceId"]["Ref"]], method["HttpMethod"], is_signed)
+
+
 def test_gateway_has_the_limits_and_errors_of_the_template(plain: Synthesis) -> None:
     api = one(plain.service, "ApiGateway::RestApi")
     gateway = vars(Gateway(cast(Any, None), ROUTER, RestApi()))
@@ -113,4 +120,5 @@ def test_gateway_has_the_limits_and_errors_of_the_template(plain: Synthesis) -> 
     assert timeouts == {gateway["_timeout_s"] * 1000} == {ROUTER_TIMEOUT_S * 1000}
     assert [*RestApi().binary_media_types] == api["BinaryMediaTypes"]
     assert deployed == GATEWAY_ERRORS
+    assert [*methods(plain.service)] == [*api_methods(plain.settings.deployment.auth)]
     assert RestApi().stage == one(plain.service, "ApiGateway::Stage")["StageName"]

@@ -79,7 +79,7 @@ def test_example_is_a_model_whose_row_is_known(folder: Path) -> None:
 def test_example_of_another_model_asks_for_its_inputs(tmp_path: Path) -> None:
     (tmp_path / "a b.onnx").write_bytes(b"x")
 
-    call = survey_of(tmp_path).example_call("http://h:1", needs_key=True)
+    call = survey_of(tmp_path).example_call("http://h:1", auth="key")
 
     assert call is not None
     assert shlex.split(call)[1:] == [

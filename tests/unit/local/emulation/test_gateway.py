@@ -54,6 +54,28 @@ def test_path_stays_encoded_and_is_the_proxy_parameter() -> None:
     assert event["requestContext"]["path"] == "/prod/a%2Fb/c"
 
 
+@pytest.mark.parametrize(
+    ("auth", "verb", "path", "is_signed"),
+    [
+        ("iam", "POST", "/endpoints/a/invocations", True),
+        ("iam", "GET", "/ping", False),
+        ("iam", "OPTIONS", "/endpoints/a/invocations", False),
+        ("iam", "GET", "/ping/more", True),
+        ("iam", "POST", "/ping", None),
+        ("iam", "GET", "/", None),
+        ("key", "POST", "/endpoints/a/invocations", False),
+        ("none", "POST", "/ping", False),
+        ("none", "GET", "/", None),
+    ],
+)
+def test_requests_reach_the_methods_of_the_template(
+    auth: str, verb: str, path: str, is_signed: bool | None
+) -> None:
+    method = RestApi(auth=auth).method_for(replace(REQUEST, method=verb, raw_path=path))
+
+    assert (method and method.is_signed) == is_signed
+
+
 def test_root_has_no_proxy_parameter() -> None:
     event = build_event(replace(REQUEST, raw_path="/"), API)
 
@@ -61,12 +83,12 @@ def test_root_has_no_proxy_parameter() -> None:
 
 
 def test_context_names_request_stage_and_caller() -> None:
-    api = RestApi(stage="v1", user_arn="arn:aws:iam::000000000000:user/ada")
+    ada = "arn:aws:iam::000000000000:user/ada"
 
-    context = build_event(REQUEST, api)["requestContext"]
+    context = build_event(REQUEST, RestApi(stage="v1"), ada)["requestContext"]
 
     assert (context["requestId"], context["stage"]) == ("id-1", "v1")
-    assert context["identity"]["userArn"] == "arn:aws:iam::000000000000:user/ada"
+    assert context["identity"]["userArn"] == ada
     assert context["identity"]["userAgent"] == "me"
 
 

@@ -1,4 +1,6 @@
-"""What templates say of the functions, and the emulation on this machine repeats."""
+"""What templates say of the functions and their API, and the emulation on this machine repeats."""
+
+from dataclasses import dataclass
 
 ROUTER_MEMORY_MB = 1024
 ROUTER_TIMEOUT_S = 29.0
@@ -37,6 +39,31 @@ GATEWAY_ERRORS: dict[str, tuple[int | None, str]] = {
 
 None keeps the status that API Gateway gives each error without a row of its own.
 """
+
+ANY_PATH = "{proxy+}"
+"""Matches every path, except `/` and those that have methods of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiMethod:
+    """A method of the REST API. API Gateway itself refuses requests that match none."""
+
+    path: str
+    verb: str
+    """An HTTP method, or `ANY`."""
+    is_signed: bool
+    """Whether IAM has to allow the request, by its signature."""
+
+
+def api_methods(auth: str) -> tuple[ApiMethod, ...]:
+    """Return the methods of the REST API of a deployment with this `auth`."""
+    if auth != "iam":
+        return (ApiMethod(ANY_PATH, "ANY", is_signed=False),)
+    return (
+        ApiMethod(ANY_PATH, "ANY", is_signed=True),
+        ApiMethod("ping", "GET", is_signed=False),
+        ApiMethod(ANY_PATH, "OPTIONS", is_signed=False),  # browsers send it without credentials
+    )
 
 
 WARMERS_PER_VISIBILITY = 6

@@ -67,11 +67,13 @@ def print_ready(
     lambda_url: str = "",
     surveys: Iterable["Survey"] = (),
     *,
-    needs_key: bool = False,
+    auth: str = "none",
 ) -> None:
     """Print the URL of the server, what it serves, what not, and a call to try."""
     found = {survey.endpoint.name: survey for survey in surveys}
     click.echo(f"Modelyard is ready on {url}")
+    if lambda_url and auth != "none":
+        click.echo(f"  callers authenticate as with auth: {auth}")
     for endpoint in endpoints:
         if endpoint.is_api:
             click.echo(f"  API {url}{endpoint.route}")
@@ -89,7 +91,7 @@ def print_ready(
     for survey in found.values():
         for line in _not_served(survey):
             click.echo(line)
-    calls = (survey.example_call(url, needs_key=needs_key) for survey in found.values())
+    calls = (survey.example_call(url, auth=auth) for survey in found.values())
     call = next(filter(None, calls), None)
     if call is not None:
         click.echo(f"  try it: {call}")

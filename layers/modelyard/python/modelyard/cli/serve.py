@@ -125,6 +125,13 @@ DEFAULT_LAMBDA_PORT = 9001
     " --workers sets the number of shards.",
 )
 @click.option(
+    "--auth",
+    type=click.Choice(["none", "iam", "key"]),
+    show_default="as deployed",
+    help="With --lambda, how callers authenticate, in place of what the config's Deployment says:"
+    " none, iam (signatures with your AWS credentials), key (needs --keys-folder).",
+)
+@click.option(
     "--lambda-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
@@ -182,6 +189,7 @@ def serve(
     keys_folder: Path | None,
     install: bool,
     as_lambda: bool,
+    auth: str | None,
     lambda_port: int | None,
     cors_origin: tuple[str, ...],
     page: bool,
@@ -253,13 +261,15 @@ def serve(
         survey = SurveyOfAll(endpoints)
         served = [found.endpoint for found in resources]
 
+        asked = _auth(auth, config, options) if as_lambda else "none"
+
         def ready(url: str, lambda_url: str = "") -> None:
             surveys = survey.results()
             for found in surveys:
                 if found.problem is not None:
                     print_warning(f"{found.problem}; calls will try it again")
-            needs_key = keys_folder is not None
-            print_ready(url, served, splitters, lambda_url, surveys, needs_key=needs_key)
+            shown = "key" if keys_folder is not None else asked
+            print_ready(url, served, splitters, lambda_url, surveys, auth=shown)
 
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
@@ -267,6 +277,7 @@ def serve(
             survey.results()
             emulated.serve(
                 options,
+                asked,
                 DEFAULT_LAMBDA_PORT if lambda_port is None else lambda_port,
                 ready,
             )
@@ -277,6 +288,15 @@ def serve(
                 read_endpoints=lambda: _endpoints_again(options, *read()),
                 before_listening=survey.results,
             )
+
+
+def _auth(given: str | None, config: "Config", options: "ServeOptions") -> str:
+    """Return how callers of the emulated deployment authenticate."""
+    if given is not None:
+        return given
+    if config.deployment is not None:
+        return config.deployment.auth
+    return "none" if options.keys_folder is None else "key"
 
 
 def _endpoints_again(

@@ -29,6 +29,13 @@ MAX_OBJECTS = 100_000
 MAX_EXAMPLE_BYTES = 1 << 20
 """The largest model that is read to make an example."""
 _EXAMPLES_TRIED = 5
+_CURL = {
+    "none": "curl",
+    "key": 'curl -H "x-api-key: $MODELYARD_KEY"',
+    "iam": 'curl --aws-sigv4 aws:amz:us-east-1:execute-api --user "$AWS_ACCESS_KEY_ID:'
+    '$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"',
+}
+"""The beginning of a call, by how callers authenticate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Survey:
     problem: str | None = None
     """Why the repository could not be read now; calls try it again."""
 
-    def example_call(self, url: str, *, needs_key: bool = False) -> str | None:
+    def example_call(self, url: str, *, auth: str = "none") -> str | None:
         """Return a call with curl that the server at `url` answers, or None without a model.
 
         Where no row is known, it asks for the model's inputs.
@@ -55,12 +62,12 @@ class Survey:
             return None
         name, width = self.example
         base = f"{url}/endpoints/{self.endpoint.name}"
-        key = ' -H "x-api-key: $MODELYARD_KEY"' if needs_key else ""
+        curl = _CURL[auth]
         if width is None:
-            return f"curl{key} {shlex.quote(f'{base}/v2/models/{quote(name)}')}"
+            return f"{curl} {shlex.quote(f'{base}/v2/models/{quote(name)}')}"
         model = shlex.quote(f"X-Amzn-SageMaker-Target-Model: {name}")
         row = ",".join(["1"] * width)
-        return f"curl{key} {base}/invocations -H {model} -H 'Content-Type: text/csv' -d {row}"
+        return f"{curl} {base}/invocations -H {model} -H 'Content-Type: text/csv' -d {row}"
 
 
 class SurveyOfAll:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -30,17 +31,20 @@ from modelyard.aws.function_table import (
     FunctionTable,
     render_function_table,
 )
+from modelyard.aws.ssm_keys import SsmKeys
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.emulation.control_plane import Callers, create_control_plane
-from modelyard.local.emulation.definitions import FunctionDefinition
+from modelyard.local.emulation.definitions import ACCOUNT, FunctionDefinition
 from modelyard.local.emulation.function_logs import FunctionLogs
 from modelyard.local.emulation.functions import Functions
 from modelyard.local.emulation.gateway import RestApi
 from modelyard.local.emulation.gateway_front import Gateway, create_gateway
+from modelyard.local.emulation.gateway_iam import IamAuthorizer
 from modelyard.local.emulation.listener import Listener
-from modelyard.local.emulation.local_queue import Account, LocalQueue, create_queue, sqs_server
+from modelyard.local.emulation.local_queue import Account, LocalQueue, aws_server, create_queue
 from modelyard.local.emulation.queue_trigger import QueueTrigger
+from modelyard.local.file_keys import FileKeys
 from modelyard.local.listening import bound_sockets, url_of
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServedApi, ServeOptions
@@ -56,16 +60,21 @@ ROUTER, WARMER = "modelyard-router", "modelyard-warmer"
 QUEUE, ASYNC_QUEUE = "modelyard-warm", "modelyard-async"
 RUNTIME_MB = 1024
 """Memory of an inference function in addition to the memory for models."""
+KEYS_PATH = "/modelyard/local/keys"
 CONCURRENCY = 100
 INFERENCE_TIMEOUT_S = 360.0
 
 
-def serve(options: ServeOptions, lambda_port: int, on_ready: Callable[[str, str], None]) -> None:
+def serve(
+    options: ServeOptions, auth: str, lambda_port: int, on_ready: Callable[[str, str], None]
+) -> None:
     """Serve until SIGTERM or SIGINT. `on_ready` gets the URL of the API and the URL of Lambda.
 
+    `auth` is that of a deployment. With `key`, the keys are those that are in the folder now.
+
     Raises:
-        ConfigurationError: the code or the packages of the functions are missing, or a port is
-            taken.
+        ConfigurationError: the code or the packages of the functions are missing, a port is
+            taken, or `auth: key` has no keys.
     """
     if not FUNCTIONS.is_dir():
         raise ConfigurationError(
@@ -78,20 +87,25 @@ def serve(options: ServeOptions, lambda_port: int, on_ready: Callable[[str, str]
             f"--lambda needs packages that are missing: {', '.join(missing)}. Run make setup, or"
             " pip install '.[lambda]'"
         )
-    if options.keys_folder is not None:
+    if auth == "key" and options.keys_folder is None:
         raise ConfigurationError(
-            "--keys-folder cannot be used with --lambda: deployed functions read keys from SSM."
+            "auth: key needs --keys-folder, a folder of keys that `modelyard keys create` made; or"
+            " pass --auth none"
         )
     for splitter in options.splitters:
         if splitter.has_shadow:
             raise ConfigurationError(f"{splitter.name}: {NO_SHADOWS_ON_LAMBDA}")
     configure_logging("server", options.log)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        uvloop.run(_serve(options, lambda_port, Path(folder), on_ready))
+        uvloop.run(_serve(options, auth, lambda_port, Path(folder), on_ready))
 
 
 async def _serve(
-    options: ServeOptions, lambda_port: int, folder: Path, on_ready: Callable[[str, str], None]
+    options: ServeOptions,
+    auth: str,
+    lambda_port: int,
+    folder: Path,
+    on_ready: Callable[[str, str], None],
 ) -> None:
     account = Account.find()
     totals = ProcessTotals(folder, "functions", [item.name for item in options.all_endpoints])
@@ -101,7 +115,10 @@ async def _serve(
         lambda_sockets = bound_sockets("127.0.0.1", lambda_port, option="--lambda-port")
         for bound in (*sockets, *lambda_sockets):
             stack.enter_context(bound)
-        sqs_url = os.environ.get("AWS_ENDPOINT_URL_SQS") or stack.enter_context(sqs_server())
+        own_sqs = os.environ.get("AWS_ENDPOINT_URL_SQS")
+        is_needed = own_sqs is None or auth == "key"
+        aws_url = stack.enter_context(aws_server()) if is_needed else ""
+        sqs_url = own_sqs or aws_url
         visibility_s = int(warm_visibility_s(INFERENCE_TIMEOUT_S))
         queues = [create_queue(account, sqs_url, QUEUE, visibility_s)]
         if any(endpoint.async_places for endpoint in options.endpoints):
@@ -112,7 +129,12 @@ async def _serve(
         await stack.enter_async_context(Listener(control_plane, lambda_sockets))
         lambda_url = url_of(lambda_sockets[0])
         environ = _environ(account, sqs_url, f"{lambda_url}/{callers.token}")
-        for definition in Definitions(options, folder, environ, account, *queues):
+        if auth == "key":
+            _copy_keys(options.keys_folder, account.client("ssm", aws_url))
+        made = Definitions(
+            options, folder, environ, account, *queues, auth=auth, ssm_url=aws_url
+        )
+        for definition in made:
             functions.define(definition)
         await stack.enter_async_context(functions)
         triggers = [
@@ -120,7 +142,9 @@ async def _serve(
         ]
         pollers = [asyncio.create_task(trigger.run()) for trigger in triggers]
         metrics = PrometheusMetrics(totals)
-        gateway = create_gateway(Gateway(functions, ROUTER, RestApi()), metrics.render)
+        authorizer = IamAuthorizer(account.credentials)
+        front = Gateway(functions, ROUTER, RestApi(auth=auth), authorizer=authorizer)
+        gateway = create_gateway(front, metrics.render)
         stopping = asyncio.Event()
         on_stop_signal(stopping.set)
         async with Listener(gateway, sockets, grace_s=options.grace_s):
@@ -142,6 +166,9 @@ class Definitions:
     account: Account
     queue: LocalQueue
     async_queue: LocalQueue | None = None
+    auth: str = "none"
+    ssm_url: str = ""
+    """With `auth: key`, where the router reads the keys."""
 
     def __iter__(self) -> Iterator[FunctionDefinition]:
         """Write the function table, then yield the functions."""
@@ -149,9 +176,17 @@ class Definitions:
         deployed = FunctionTable(tuple(self._endpoint_functions()), self.options.splitters)
         table.write_bytes(render_function_table(deployed))
         async_url = "" if self.async_queue is None else self.async_queue.url
+        has_keys = self.auth == "key"
         router = RouterSettings(
-            str(table), self.queue.url, auth="none", async_queue_url=async_url
+            endpoints_file=str(table),
+            warm_queue_url=self.queue.url,
+            auth=self.auth,
+            keys_path=KEYS_PATH if has_keys else "",
+            account=ACCOUNT,
+            async_queue_url=async_url,
         ).to_environ()
+        if has_keys:
+            router["AWS_ENDPOINT_URL_SSM"] = self.ssm_url
         found = self._definition(ROUTER, "router", ROUTER_MEMORY_MB, ROUTER_TIMEOUT_S, router)
         yield replace(found, snap_start=True)
         warmer = WarmerSettings(str(table), self.queue.url, async_url).to_environ()
@@ -223,6 +258,15 @@ class Definitions:
         file = self.folder / f"{api.project.name}.json"
         file.write_bytes(settings.to_line())
         return file
+
+
+def _copy_keys(folder: Path | None, ssm: Any) -> None:
+    """Store the keys of a folder as a deployment has them."""
+    assert folder is not None
+    store = SsmKeys(KEYS_PATH, lambda: ssm)
+    for stored in FileKeys(folder).all():
+        store.add(stored)
+    ssm.close()
 
 
 def _environ(account: Account, sqs_url: str, lambda_url: str) -> dict[str, str]:

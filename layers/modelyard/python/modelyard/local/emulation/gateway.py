@@ -14,22 +14,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl
 
+from modelyard.aws.deployed import ANY_PATH, ApiMethod, api_methods
 from modelyard.local.emulation.definitions import ACCOUNT
 
 Pairs = tuple[tuple[str, str], ...]
 _OVERRIDDEN = ("x-amzn-requestid", "date", "server", "content-length", "connection")
 """Response headers that API Gateway sets itself and renames in a function's answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestApi:
-    """The facts about the API that events contain, and how it treats bodies."""
-
-    stage: str = "prod"
-    id: str = "local"
-    binary_media_types: Sequence[str] = ("*/*",)
-    user_arn: str | None = None
-    """The ARN of the caller with IAM authorisation; None without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +37,29 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RestApi:
+    """The facts about the API that events contain, and how it treats bodies."""
+
+    stage: str = "prod"
+    id: str = "local"
+    binary_media_types: Sequence[str] = ("*/*",)
+    auth: str = "none"
+    """How callers authenticate, as in the config of a deployment."""
+
+    def method_for(self, request: HttpRequest) -> ApiMethod | None:
+        """Return the method that answers a request; None if API Gateway refuses it."""
+        path = self.resource_of(request)
+        found = {one.verb: one for one in api_methods(self.auth) if one.path == path}
+        return found.get(request.method) or found.get("ANY")
+
+    def resource_of(self, request: HttpRequest) -> str:
+        """Return the path of the resource that a request is for; empty for `/`."""
+        path = request.raw_path.strip("/")
+        own = {one.path for one in api_methods(self.auth)}
+        return path if not path or path in own else ANY_PATH
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayAnswer:
     """What goes back to the client."""
 
@@ -59,23 +72,24 @@ class MalformedAnswerError(Exception):
     """The function's answer has not the form of a proxy integration; the client gets 502."""
 
 
-def build_event(request: HttpRequest, api: RestApi) -> dict[str, Any]:
-    """Return the event (payload format 1.0) of a request to `/` or `/{proxy+}`."""
-    proxy = request.raw_path.strip("/")
+def build_event(request: HttpRequest, api: RestApi, user_arn: str | None = None) -> dict[str, Any]:
+    """Return the event (payload format 1.0) of a request; `user_arn` is the caller with IAM."""
+    resource = api.resource_of(request)
+    is_proxy = resource == ANY_PATH
     headers = _grouped(request.headers)
     query = _grouped(parse_qsl(request.query, keep_blank_values=True))
     is_base64 = bool(request.body) and _is_binary(_media_type(headers), api)
     return {
-        "resource": "/{proxy+}" if proxy else "/",
+        "resource": f"/{resource}",
         "path": request.raw_path,
         "httpMethod": request.method,
         "headers": _last(headers),
         "multiValueHeaders": headers or None,
         "queryStringParameters": _last(query),
         "multiValueQueryStringParameters": query or None,
-        "pathParameters": {"proxy": proxy} if proxy else None,
+        "pathParameters": {"proxy": request.raw_path.strip("/")} if is_proxy else None,
         "stageVariables": None,
-        "requestContext": _context(request, api),
+        "requestContext": _context(request, api, user_arn),
         "body": _body(request.body, is_base64=is_base64),
         "isBase64Encoded": is_base64,
     }
@@ -100,7 +114,7 @@ def parse_answer(payload: bytes, accept: str | None, api: RestApi) -> GatewayAns
     return GatewayAnswer(status, headers, body)
 
 
-def _context(request: HttpRequest, api: RestApi) -> dict[str, Any]:
+def _context(request: HttpRequest, api: RestApi, user_arn: str | None) -> dict[str, Any]:
     now = datetime.now(UTC)
     agent = _last(_grouped(request.headers)) or {}
     return {
@@ -112,7 +126,7 @@ def _context(request: HttpRequest, api: RestApi) -> dict[str, Any]:
         "identity": {
             "sourceIp": request.source_ip,
             "userAgent": next((agent[name] for name in agent if name.lower() == "user-agent"), ""),
-            "userArn": api.user_arn,
+            "userArn": user_arn,
         },
         "path": f"/{api.stage}{request.raw_path}",
         "protocol": "HTTP/1.1",
@@ -120,7 +134,7 @@ def _context(request: HttpRequest, api: RestApi) -> dict[str, Any]:
         "requestTime": f"{now:%d/%b/%Y:%H:%M:%S +0000}",
         "requestTimeEpoch": int(time.time() * 1000),
         "resourceId": "proxy",
-        "resourcePath": "/{proxy+}" if request.raw_path.strip("/") else "/",
+        "resourcePath": f"/{api.resource_of(request)}",
         "stage": api.stage,
     }
 

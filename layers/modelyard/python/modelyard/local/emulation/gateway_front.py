@@ -21,6 +21,7 @@ from modelyard.local.emulation.gateway import (
     build_event,
     parse_answer,
 )
+from modelyard.local.emulation.gateway_iam import IamAuthorizer, RefusedRequestError, unsigned
 from modelyard.sagemaker.responses import render_untyped
 
 MAX_BODY_BYTES = 10 * 1024**2
@@ -37,29 +38,57 @@ class Gateway:
         function_name: str,
         api: RestApi,
         timeout_s: float = ROUTER_TIMEOUT_S,
+        authorizer: IamAuthorizer | None = None,
     ) -> None:
+        """`authorizer` is needed for an API with signed methods."""
         self._functions = functions
         self._function_name = function_name
         self._api = api
         self._timeout_s = timeout_s
+        self._authorizer = authorizer
 
     async def answer(self, request: HttpRequest) -> GatewayAnswer:
         """Return the function's answer, or API Gateway's own when there is none."""
-        event = json.dumps(build_event(request, self._api), ensure_ascii=False).encode()
-        if len(request.body) > MAX_BODY_BYTES or len(event) > MAX_PAYLOAD_BYTES:
-            return _error("REQUEST_TOO_LARGE", "Request Too Long")
         try:
-            outcome = await self._outcome(event)
+            outcome = await self._outcome(self._event(request))
             if outcome.is_error:
                 return _error("INTEGRATION_FAILURE", "Internal server error")
             accept = next((text for name, text in request.headers if name == "accept"), None)
             return parse_answer(outcome.payload, accept, self._api)
+        except RefusedRequestError as error:
+            return _error(error.kind, error.message)
         except TimeoutError:
             return _error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         except (ThrottledError, NotActiveError):
             return _error("DEFAULT_5XX", "Internal server error", 500)
         except MalformedAnswerError:
             return _error("INTEGRATION_FAILURE", "Internal server error")
+
+    def _event(self, request: HttpRequest) -> bytes:
+        """Return the function's event.
+
+        Raises:
+            RefusedRequestError: the caller is refused, or the request is too large.
+        """
+        members = build_event(request, self._api, self._caller(request))
+        event = json.dumps(members, ensure_ascii=False).encode()
+        if len(request.body) > MAX_BODY_BYTES or len(event) > MAX_PAYLOAD_BYTES:
+            raise RefusedRequestError("REQUEST_TOO_LARGE", "Request Too Long")
+        return event
+
+    def _caller(self, request: HttpRequest) -> str | None:
+        """Return the ARN of the caller of a signed method; None for other methods.
+
+        Raises:
+            RefusedRequestError: the API has no such method, or the signature is not accepted.
+        """
+        method = self._api.method_for(request)
+        if method is None:
+            raise unsigned()
+        if not method.is_signed:
+            return None
+        assert self._authorizer is not None
+        return self._authorizer.user_arn(request)
 
     async def _outcome(self, event: bytes) -> Outcome:
         """Wait as long as API Gateway does. The function continues after a timeout."""

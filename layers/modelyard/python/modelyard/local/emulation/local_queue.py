@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import botocore.session
+from botocore.credentials import ReadOnlyCredentials
 
 from modelyard.aws.deployed import MAX_RECEIVES
 from modelyard.local.emulation.definitions import REGION
@@ -39,13 +40,29 @@ class Account:
         region = session.get_config_variable("region") or REGION
         return cls(region, None if session.get_credentials() else ("local", "local"))
 
+    def client(self, service: str, endpoint_url: str) -> Any:
+        """Return an SDK client with these settings."""
+        return self._session().create_client(
+            service, region_name=self.region, endpoint_url=endpoint_url
+        )
+
+    def credentials(self) -> ReadOnlyCredentials:
+        """Return the credentials that the SDK finds now, or else the made-up keys."""
+        found = self._session().get_credentials()
+        assert found is not None  # they were found, or are made up
+        return found.get_frozen_credentials()
+
+    def _session(self) -> botocore.session.Session:
+        session = botocore.session.get_session()
+        if self.keys is not None:
+            session.set_credentials(*self.keys)
+        return session
+
 
 @contextmanager
-def sqs_server() -> Iterator[str]:
-    """Run an SQS server on a free loopback port; its messages are lost when it stops."""
-    from moto.server import (
-        ThreadedMotoServer,
-    )  # takes seconds; needed only without an SQS of the user
+def aws_server() -> Iterator[str]:
+    """Run SQS and SSM on a free loopback port; what they hold is lost when it stops."""
+    from moto.server import ThreadedMotoServer  # takes seconds, and a user may have an SQS
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -65,10 +82,7 @@ def create_queue(
     max_receives: int = MAX_RECEIVES,
 ) -> LocalQueue:
     """Create a FIFO queue whose messages go to a dead-letter queue after the last receipt."""
-    session = botocore.session.get_session()
-    if account.keys is not None:
-        session.set_credentials(*account.keys)
-    client = session.create_client("sqs", region_name=account.region, endpoint_url=endpoint_url)
+    client = account.client("sqs", endpoint_url)
     dead_letters = _create(client, f"{name}-dead.fifo", _FIFO)
     redrive = {"deadLetterTargetArn": dead_letters.arn, "maxReceiveCount": max_receives}
     attributes = {"VisibilityTimeout": str(visibility_s), "RedrivePolicy": json.dumps(redrive)}
