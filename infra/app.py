@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import App, Tags
+from aws_cdk.aws_iam import ManagedPolicy, PermissionsBoundary
 
 from infra.compliance import acknowledge, check
 from infra.data_stack import DataStack
@@ -40,6 +41,10 @@ def build_app(context: Mapping[str, Any] | None = None, folder: Path | None = No
     data = DataStack(app, f"{settings.name}-data", settings)
     service = ServiceStack(app, settings.name, settings=settings, data=data)
     Tags.of(app).add("modelyard:deployment", settings.name)
+    boundary = settings.deployment.permissions_boundary
+    if boundary is not None:
+        policy = ManagedPolicy.from_managed_policy_arn(data, "Boundary", boundary)
+        PermissionsBoundary.of(app).apply(policy)
     for warning in settings.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     if not app.node.try_get_context("without_reasons"):

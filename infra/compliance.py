@@ -22,9 +22,10 @@ _EVERYWHERE = {
     "AwsSolutions-L1": "all functions have the Python of the inference images, for whose frameworks"
     " there are wheels",
     "AwsSolutions-COG4": "callers are AWS identities or have keys; there is no user pool",
-    "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish": "the API calls an alias of a"
-    " published version",
 }
+_SNAP_START = "Annotation::@aws-cdk/aws-lambda:snapStartRequirePublish"
+_PUBLISHED = "the API calls an alias of a published version"
+_NO_ROUTE_TABLE = "Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId"
 _NO_FLOW_LOGS = "flow_logs turns them on; the isolated subnets only reach S3 and EFS"
 
 
@@ -43,13 +44,18 @@ def acknowledge(settings: DeploySettings, data: DataStack, service: Stack) -> No
 
 def reasons_of_data(settings: DeploySettings) -> dict[str, str]:
     """Return the accepted findings of the data stack with their reasons, by rule."""
+    if settings.deployment.vpc is not None:
+        return {_NO_ROUTE_TABLE: "the owner of the network adds the route to S3"}
     return {} if settings.deployment.flow_logs else {"AwsSolutions-VPC7": _NO_FLOW_LOGS}
 
 
 def reasons_of_service(settings: DeploySettings) -> dict[str, str]:
     """Return the accepted findings of the service stack with their reasons, by rule."""
+    snapshots = {} if settings.deployment.profile == "frugal" else {_SNAP_START: _PUBLISHED}
     keys = {_resource(_keys_of(settings)): _KEYS} if settings.deployment.auth == "key" else {}
-    return _EVERYWHERE | {_resource(arn): _MODELS for arn in _wildcards(settings)} | keys
+    return (
+        _EVERYWHERE | snapshots | {_resource(arn): _MODELS for arn in _wildcards(settings)} | keys
+    )
 
 
 def _wildcards(settings: DeploySettings) -> Iterator[str]:

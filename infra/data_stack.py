@@ -4,11 +4,13 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.permissions import bucket_arn, model_arns
 from infra.settings import DeploySettings
+from modelyard.config.schema import Network
 
 LONGEST_ARNS = 15_000
 """A VPC endpoint's policy may have 20,480 characters."""
@@ -37,20 +39,24 @@ class DataStack(Stack):
         super().__init__(
             scope, name, description="Modelyard: buckets of models, network and artifact cache"
         )
-        if settings.deployment.bucket == "create":
-            self._create_buckets(settings.buckets)
-        self.vpc = self._network(with_flow_logs=settings.deployment.flow_logs)
-        self._allow_reading_models(settings)
+        deployment = settings.deployment
+        if deployment.bucket == "create":
+            self._create_buckets(settings.buckets, deployment.kms_key)
+        self.vpc = (
+            self._network(settings) if deployment.vpc is None else self._given(deployment.vpc)
+        )
         self.functions_group = self._group("FunctionsGroup", "Inference functions")
         # The only route of the subnets is the gateway to S3, so any address is one of S3.
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "S3")
         self.file_system: efs.FileSystem | None = None
         self.access_point: efs.AccessPoint | None = None
-        if settings.deployment.cache == "efs":
-            self.file_system = self._cache(_THROUGHPUT[settings.deployment.efs_throughput])
+        if deployment.cache == "efs":
+            self.file_system = self._cache(_THROUGHPUT[deployment.efs_throughput])
             self.access_point = _access_point(self.file_system)
 
-    def _create_buckets(self, names: tuple[str, ...]) -> None:
+    def _create_buckets(self, names: tuple[str, ...], kms_key: str | None) -> None:
+        key = None if kms_key is None else kms.Key.from_key_arn(self, "Key", kms_key)
+        s3_keys, own_key = s3.BucketEncryption.S3_MANAGED, s3.BucketEncryption.KMS
         logs = s3.Bucket(
             self,
             "AccessLogs",
@@ -66,7 +72,9 @@ class DataStack(Stack):
                 self,
                 f"Models-{name}",
                 bucket_name=name,  # the name in the config file, to which users upload
-                encryption=s3.BucketEncryption.S3_MANAGED,
+                encryption=s3_keys if key is None else own_key,
+                encryption_key=key,
+                bucket_key_enabled=None if key is None else True,
                 block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
                 object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
                 enforce_ssl=True,
@@ -78,7 +86,17 @@ class DataStack(Stack):
                 removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             )
 
-    def _network(self, *, with_flow_logs: bool) -> ec2.Vpc:
+    def _given(self, network: Network) -> ec2.IVpc:
+        """Return the config's network. Its owner provides the route to S3."""
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=network.id,
+            availability_zones=network.subnets,  # only their number counts
+            isolated_subnet_ids=network.subnets,
+        )
+
+    def _network(self, settings: DeploySettings) -> ec2.Vpc:
         vpc = ec2.Vpc(
             self,
             "Vpc",
@@ -91,29 +109,10 @@ class DataStack(Stack):
                 )
             ],
         )
-        if with_flow_logs:
+        if settings.deployment.flow_logs:
             vpc.add_flow_log("FlowLogs")
+        _allow_reading_models(vpc, settings)
         return vpc
-
-    def _allow_reading_models(self, settings: DeploySettings) -> None:
-        """Allow the only connection out of the network: reading models from S3.
-
-        So the code of a model cannot send data out, whatever credentials it has.
-        """
-        gateway = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        models = [arn for place in settings.locations for arn in model_arns(*place)]
-        if sum(map(len, models)) > LONGEST_ARNS:  # the roles of the functions name the models
-            models = [f"{bucket_arn(bucket)}/*" for bucket in settings.buckets]
-        for actions, arns in (
-            (["s3:GetObject", "s3:GetObjectVersion"], models),
-            (["s3:ListBucket"], [bucket_arn(bucket) for bucket in settings.buckets]),
-        ):
-            if arns:
-                gateway.add_to_policy(
-                    iam.PolicyStatement(
-                        principals=[iam.AnyPrincipal()], actions=actions, resources=arns
-                    )
-                )
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(
@@ -151,3 +150,24 @@ def _access_point(file_system: efs.FileSystem) -> efs.AccessPoint:
         create_acl=efs.Acl(owner_uid="1000", owner_gid="1000", permissions="0750"),
         posix_user=efs.PosixUser(uid="1000", gid="1000"),
     )
+
+
+def _allow_reading_models(vpc: ec2.Vpc, settings: DeploySettings) -> None:
+    """Allow the only connection out of the network: reading models from S3.
+
+    So the code of a model cannot send data out, whatever credentials it has.
+    """
+    gateway = vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+    models = [arn for place in settings.locations for arn in model_arns(*place)]
+    if sum(map(len, models)) > LONGEST_ARNS:  # the roles of the functions name the models
+        models = [f"{bucket_arn(bucket)}/*" for bucket in settings.buckets]
+    for actions, arns in (
+        (["s3:GetObject", "s3:GetObjectVersion"], models),
+        (["s3:ListBucket"], [bucket_arn(bucket) for bucket in settings.buckets]),
+    ):
+        if arns:
+            gateway.add_to_policy(
+                iam.PolicyStatement(
+                    principals=[iam.AnyPrincipal()], actions=actions, resources=arns
+                )
+            )

@@ -10,7 +10,14 @@ from infra.assets import image_code
 from infra.data_stack import DataStack
 from infra.image_context import PROJECT_FILE, PROJECT_FOLDER
 from infra.log_groups import log_group
-from infra.permissions import may_attach_to_network, may_mount, may_read, service_role
+from infra.permissions import (
+    may_attach_to_network,
+    may_decrypt,
+    may_mount,
+    may_read,
+    may_trace,
+    service_role,
+)
 from infra.settings import DeploySettings, PlannedEndpoint
 from modelyard.aws.function_settings import InferenceSettings
 
@@ -21,7 +28,7 @@ ARCHITECTURES = {
     "arm64": (lambda_.Architecture.ARM_64, ecr_assets.Platform.LINUX_ARM64),
     "x86_64": (lambda_.Architecture.X86_64, ecr_assets.Platform.LINUX_AMD64),
 }
-
+TRACING = {"none": None, "xray": lambda_.Tracing.ACTIVE}
 
 WAVES = 4
 """An update empties the memory of a fourth of an endpoint's shards at a time."""
@@ -48,12 +55,17 @@ class InferenceFunctions(Construct):
         self.role = service_role(self, "Role", self.log_group)
         may_attach_to_network(self.role)
         may_read(self.role, endpoint.locations)
+        deployment = settings.deployment
+        if deployment.kms_key is not None:
+            may_decrypt(self.role, deployment.kms_key)
+        if deployment.tracing == "xray":
+            may_trace(self.role)
         if data.file_system is not None and data.access_point is not None:
             may_mount(self.role, data.file_system, data.access_point)
         # From here CDK may grant nothing more: for the mount it would allow every file system.
         self._role = self.role.without_policy_updates()
-        platform = ARCHITECTURES[settings.deployment.architecture][1]
-        self._code = image_code(endpoint, platform, settings.deployment.base_image)
+        platform = ARCHITECTURES[deployment.architecture][1]
+        self._code = image_code(endpoint, platform, deployment.base_image)
         self.functions = [self._function(shard) for shard in range(endpoint.functions.shards)]
         _update_in_waves(self.functions)
 
@@ -67,6 +79,8 @@ class InferenceFunctions(Construct):
             code=self._code,
             architecture=architecture,
             memory_size=endpoint.memory_mb,
+            reserved_concurrent_executions=endpoint.reserved_concurrency,
+            tracing=TRACING[deployment.tracing],
             timeout=Duration.seconds(endpoint.functions.timeout_s),
             role=self._role,
             log_group=self.log_group,

@@ -1,8 +1,7 @@
-"""The dashboard, and alarms that each ask for one action (docs/operations.md)."""
+"""The alarms, which each ask for one action (docs/operations.md), and the dashboard."""
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_efs as efs
@@ -10,27 +9,16 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.dashboard import PERIOD, Panels, endpoint_metric, file_system_metric
 from infra.router import RouterApi
 from infra.settings import DeploySettings
 from infra.warming import Warming
-from modelyard.domain.metrics import (
-    INVOCATIONS,
-    MODEL_LATENCY,
-    MODEL_LOADING_TIME,
-    MODEL_LOADING_WAIT_TIME,
-    NAMESPACE,
-    NOT_READY,
-    OVERHEAD_LATENCY,
-    PER_INVOCATION,
-    Metric,
-)
+from modelyard.domain.metrics import INVOCATIONS, NOT_READY
 
 OLDEST_MESSAGE_S = 1800
 SERVER_ERRORS = 0.01
 NOT_READY_RATIO = 0.2
 LOW_CREDITS = 100 * (1 << 30)
-_PERIOD = Duration.minutes(5)
-_SHOWN_TIMES = (MODEL_LATENCY, OVERHEAD_LATENCY, MODEL_LOADING_WAIT_TIME, MODEL_LOADING_TIME)
 
 
 class Observability(Construct):
@@ -58,12 +46,19 @@ class Observability(Construct):
             self._alarm(
                 f"NotReady-{endpoint_name}", _not_ready_ratio(endpoint_name), NOT_READY_RATIO
             )
+        is_frugal = settings.deployment.profile == "frugal"
         for function_name, function in functions.items():
-            throttles = function.metric_throttles(statistic="Sum")
-            self._alarm(f"Throttles-{function_name}", throttles, 0)
+            if not is_frugal:
+                throttles = function.metric_throttles(statistic="Sum")
+                self._alarm(f"Throttles-{function_name}", throttles, 0)
         if file_system is not None and settings.deployment.efs_throughput == "bursting":
             self._credits_alarm(file_system)
-        self._dashboard(names)
+        self.dashboard_name: str | None = None
+        if not is_frugal:
+            panels = Panels(settings, router, warming, functions, file_system)
+            dashboard = cloudwatch.Dashboard(self, "Dashboard")
+            dashboard.add_widgets(*panels)
+            self.dashboard_name = dashboard.dashboard_name
 
     def _queue_alarms(self, warming: Warming) -> None:
         dead = warming.dead_letters.metric_approximate_number_of_messages_visible
@@ -75,13 +70,7 @@ class Observability(Construct):
         self._alarm("OldestMessage", oldest, OLDEST_MESSAGE_S)
 
     def _credits_alarm(self, file_system: efs.FileSystem) -> None:
-        balance = cloudwatch.Metric(
-            namespace="AWS/EFS",
-            metric_name="BurstCreditBalance",
-            dimensions_map={"FileSystemId": file_system.file_system_id},
-            statistic="Minimum",
-            period=_PERIOD,
-        )
+        balance = file_system_metric(file_system, "BurstCreditBalance", "Minimum")
         self._alarm("BurstCredits", balance, LOW_CREDITS, is_low=True)
 
     def _alarm(
@@ -104,39 +93,18 @@ class Observability(Construct):
         if self._topic is not None:
             alarm.add_alarm_action(actions.SnsAction(self._topic))
 
-    def _dashboard(self, endpoint_names: list[str]) -> None:
-        dashboard = cloudwatch.Dashboard(self, "Dashboard")
-        self.dashboard_name = dashboard.dashboard_name
-        for endpoint_name in endpoint_names:
-            counts = [_metric(endpoint_name, metric, "Sum") for metric in PER_INVOCATION]
-            times = [_metric(endpoint_name, metric, "p99") for metric in _SHOWN_TIMES]
-            dashboard.add_widgets(
-                cloudwatch.GraphWidget(title=f"{endpoint_name}: calls", left=counts, width=12),
-                cloudwatch.GraphWidget(title=f"{endpoint_name}: p99, us", left=times, width=12),
-            )
-
 
 def _topic(scope: Construct, arn: str | None) -> sns.ITopic | None:
     return None if arn is None else sns.Topic.from_topic_arn(scope, "AlarmTopic", arn)
-
-
-def _metric(endpoint_name: str, metric: Metric, statistic: str) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name=metric.name,
-        dimensions_map={"EndpointName": endpoint_name},
-        statistic=statistic,
-        period=_PERIOD,
-    )
 
 
 def _not_ready_ratio(endpoint_name: str) -> cloudwatch.MathExpression:
     return cloudwatch.MathExpression(
         expression="late / FILL(calls, 1)",
         using_metrics={
-            "late": _metric(endpoint_name, NOT_READY, "Sum"),
-            "calls": _metric(endpoint_name, INVOCATIONS, "Sum"),
+            "late": endpoint_metric(endpoint_name, NOT_READY, "Sum"),
+            "calls": endpoint_metric(endpoint_name, INVOCATIONS, "Sum"),
         },
-        period=_PERIOD,
+        period=PERIOD,
         label="share of calls that were not ready",
     )

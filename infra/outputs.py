@@ -46,10 +46,11 @@ class Outputs(Construct):
         self._print_calls(settings, f"{router.function.function_name}:live")
 
     def print_observability(
-        self, dashboard_name: str, log_groups: Iterable[logs.ILogGroup]
+        self, dashboard_name: str | None, log_groups: Iterable[logs.ILogGroup]
     ) -> None:
-        """Print the names of the dashboard and of the log groups."""
-        self._print("Dashboard", dashboard_name)
+        """Print the names of the dashboard, if there is one, and of the log groups."""
+        if dashboard_name is not None:
+            self._print("Dashboard", dashboard_name)
         self._print("LogGroups", " ".join(group.log_group_name for group in log_groups))
 
     def _print_calls(self, settings: DeploySettings, function: str) -> None:

@@ -11,6 +11,7 @@ _EVERYWHERE = (
     "aws/__init__.py",
     "aws/frozen_imports.py",
     "aws/function_settings.py",
+    "aws/keep_awake.py",
     "aws/lambda_payload.py",
     "aws/logs.py",
     "domain",

@@ -66,6 +66,17 @@ def may_read(role: iam.Role, locations: Iterable[Location]) -> None:
     _may_get(role, locations, "s3:GetObject", "s3:GetObjectVersion")
 
 
+def may_decrypt(role: iam.Role, kms_key: str) -> None:
+    """Let a role decrypt objects of S3 that are encrypted with this key."""
+    via_s3 = f"s3.{Aws.REGION}.{Aws.URL_SUFFIX}"
+    allow(role, "kms:Decrypt", on=[kms_key], when={"StringEquals": {"kms:ViaService": via_s3}})
+
+
+def may_trace(role: iam.Role) -> None:
+    """Let a function send its traces to X-Ray; these actions do not support resources."""
+    allow(role, "xray:PutTraceSegments", "xray:PutTelemetryRecords", on=["*"])
+
+
 def may_list(role: iam.Role, locations: Iterable[Location]) -> None:
     """Let a role list models and read the size of one (HeadObject needs s3:GetObject)."""
     _may_get(role, locations, "s3:GetObject")

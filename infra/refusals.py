@@ -19,6 +19,11 @@ _MEMORY_BYTES = (512 << 20, 10240 << 20)
 _STACK_NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]*")
 _TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_.-]+")
 _VPC_ENDPOINT = re.compile("vpce-[0-9a-f]+")
+_ACCOUNT = re.compile(r"\d{12}")
+_KMS_KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})")
+_POLICY = re.compile(r"arn:[a-z-]+:iam::(\d{12}|aws):policy/[a-zA-Z0-9+=,.@_/-]+")
+_VPC = re.compile("vpc-[0-9a-f]{8,40}")
+_SUBNET = re.compile("subnet-[0-9a-f]{8,40}")
 _PINNED_IMAGE = re.compile(r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}")
 _OF_LAMBDA = re.compile(
     "_HANDLER|_X_AMZN_TRACE_ID|LAMBDA_(TASK_ROOT|RUNTIME_DIR)|AWS_(REGION|DEFAULT_REGION"
@@ -74,12 +79,42 @@ def _of_deployment(deployment: Deployment) -> Iterator[str]:
     for endpoint in deployment.vpc_endpoints:
         if _VPC_ENDPOINT.fullmatch(endpoint) is None:
             yield f"vpc_endpoints: found {endpoint!r}; allowed: ids such as vpce-0123456789abcdef0"
+    yield from _of_callers(deployment)
+    yield from _of_network(deployment)
+    key, boundary = deployment.kms_key, deployment.permissions_boundary
+    if key is not None and _KMS_KEY.fullmatch(key) is None:
+        yield f"kms_key: found {key!r}; allowed: arn:aws:kms:REGION:ACCOUNT:key/ID"
+    if boundary is not None and _POLICY.fullmatch(boundary) is None:
+        yield (
+            f"permissions_boundary: found {boundary!r}; allowed: arn:aws:iam::ACCOUNT:policy/NAME"
+        )
     base = deployment.base_image
     if base is not None and _PINNED_IMAGE.fullmatch(base) is None:
         yield f"base_image: found {base!r}; allowed: IMAGE@sha256:DIGEST"
     topic = deployment.alarm_topic
     if topic is not None and _TOPIC.fullmatch(topic) is None:
         yield f"alarm_topic: found {topic!r}; allowed: arn:aws:sns:REGION:ACCOUNT:NAME"
+
+
+def _of_callers(deployment: Deployment) -> Iterator[str]:
+    for account in deployment.callers:
+        if _ACCOUNT.fullmatch(account) is None:
+            yield f"callers: found {account!r}; allowed: the 12 digits of an AWS account, in quotes"
+    if deployment.callers and (deployment.auth != "iam" or deployment.vpc_endpoints):
+        yield "callers: allowed: only with auth: iam and without vpc_endpoints"
+
+
+def _of_network(deployment: Deployment) -> Iterator[str]:
+    network = deployment.vpc
+    if network is None:
+        return
+    if _VPC.fullmatch(network.id) is None:
+        yield f"vpc: id: found {network.id!r}; allowed: an id such as vpc-0123456789abcdef0"
+    for subnet in network.subnets:
+        if _SUBNET.fullmatch(subnet) is None:
+            yield f"vpc: subnets: found {subnet!r}; allowed: ids such as subnet-0123456789abcdef0"
+    if deployment.flow_logs:
+        yield "flow_logs: found true; allowed: false with vpc, whose owner logs its traffic"
 
 
 def _of_endpoint(config: EndpointConfig) -> Iterator[str]:

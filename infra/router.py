@@ -9,9 +9,16 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
-from infra.inference import ARCHITECTURES
+from infra.inference import ARCHITECTURES, TRACING
 from infra.log_groups import log_group
-from infra.permissions import allow, may_invoke, may_list, service_role
+from infra.permissions import (
+    allow,
+    may_decrypt,
+    may_invoke,
+    may_list,
+    may_trace,
+    service_role,
+)
 from infra.settings import DeploySettings
 from infra.warming import Warming
 from modelyard.aws.deployed import (
@@ -23,6 +30,23 @@ from modelyard.aws.deployed import (
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.config.schema import Deployment
 
+_SNAPSHOT = lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS
+ACCESS_LOG = {
+    "requestId": "$context.requestId",
+    "requestTime": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "caller": "$context.identity.userArn",
+    "account": "$context.identity.accountId",
+    "httpMethod": "$context.httpMethod",
+    "path": "$context.path",
+    "status": "$context.status",
+    "error": "$context.error.message",
+    "responseLength": "$context.responseLength",
+    "latencyMs": "$context.responseLatency",
+    "functionMs": "$context.integration.latency",
+    "userAgent": "$context.identity.userAgent",
+}
+"""A line of the access log. The caller is known with `auth: iam`; `-` stands for what is not."""
 _IAM, _NONE = apigateway.AuthorizationType.IAM, apigateway.AuthorizationType.NONE
 
 
@@ -66,6 +90,10 @@ class RouterApi(Construct):
         may_invoke(role, functions)
         allow(role, "sqs:SendMessage", on=[queue.queue_arn for queue in warming.queues])
         may_list(role, self._settings.locations)  # callers may ask for the list of models
+        if deployment.kms_key is not None:
+            may_decrypt(role, deployment.kms_key)
+        if deployment.tracing == "xray":
+            may_trace(role)
         has_keys = deployment.auth == "key"
         if has_keys:
             self._may_read_keys(role)
@@ -79,7 +107,8 @@ class RouterApi(Construct):
             layers=layers,
             memory_size=ROUTER_MEMORY_MB,
             timeout=Duration.seconds(ROUTER_TIMEOUT_S),
-            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS,
+            snap_start=None if deployment.profile == "frugal" else _SNAPSHOT,
+            tracing=TRACING[deployment.tracing],
             role=role,
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,
@@ -107,7 +136,7 @@ class RouterApi(Construct):
             rest_api_name=self._settings.name,
             description="Modelyard: SageMaker InvokeEndpoint and Cortex APIs",
             endpoint_configuration=_endpoint_configuration(deployment),
-            policy=_private_policy(deployment),
+            policy=_resource_policy(deployment),
             # SDKs send no Accept header; without this they would get binary responses as base64.
             binary_media_types=["*/*"],
             cloud_watch_role=True,
@@ -119,18 +148,9 @@ class RouterApi(Construct):
                 access_log_destination=apigateway.LogGroupLogDestination(
                     log_group(self, "AccessLogs", deployment)
                 ),
-                access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                    caller=False,
-                    http_method=True,
-                    ip=True,
-                    protocol=True,
-                    request_time=True,
-                    resource_path=True,
-                    response_length=True,
-                    status=True,
-                    user=True,
-                ),
-                metrics_enabled=True,
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(ACCESS_LOG)),
+                metrics_enabled=deployment.profile != "frugal",
+                tracing_enabled=deployment.tracing == "xray",
             ),
         )
         proxy = apigateway.LambdaIntegration(
@@ -179,10 +199,31 @@ def _endpoint_configuration(deployment: Deployment) -> apigateway.EndpointConfig
     return apigateway.EndpointConfiguration(types=[kind or apigateway.EndpointType.REGIONAL])
 
 
-def _private_policy(deployment: Deployment) -> iam.PolicyDocument | None:
-    """Return the policy that allows calls only from the configured VPC endpoints."""
-    if not deployment.vpc_endpoints:
+def _resource_policy(deployment: Deployment) -> iam.PolicyDocument | None:
+    """Return the policy of the API: for a private API, or for callers of other accounts."""
+    if deployment.vpc_endpoints:
+        return _private_policy(deployment)
+    if not deployment.callers:
         return None
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                principals=[iam.AccountPrincipal(account) for account in deployment.callers],
+                actions=["execute-api:Invoke"],
+                resources=["execute-api:/*"],
+            ),
+            # With a policy, API Gateway refuses all that is neither allowed here nor signed.
+            iam.PolicyStatement(
+                principals=[iam.AnyPrincipal()],
+                actions=["execute-api:Invoke"],
+                resources=["execute-api:/*/GET/ping", "execute-api:/*/OPTIONS/*"],
+            ),
+        ]
+    )
+
+
+def _private_policy(deployment: Deployment) -> iam.PolicyDocument:
+    """Return the policy that allows calls only from the configured VPC endpoints."""
     here = {"aws:SourceVpce": deployment.vpc_endpoints}
     return iam.PolicyDocument(
         statements=[

@@ -12,6 +12,7 @@ from infra.assets import (
 )
 from infra.data_stack import DataStack
 from infra.inference import InferenceFunctions
+from infra.keep_awake import KeepAwake
 from infra.observability import Observability
 from infra.outputs import Outputs
 from infra.router import RouterApi
@@ -42,7 +43,7 @@ class ServiceStack(Stack):
         }
         functions = [item for group in inference.values() for item in group.functions]
         warming = Warming(self, "Warming", settings=settings)
-        warming.add_warmer(layers, functions)
+        warmer = warming.add_warmer(layers, functions)
         router = RouterApi(
             self,
             "Router",
@@ -51,6 +52,8 @@ class ServiceStack(Stack):
             functions=functions,
             warming=warming,
         )
+        if settings.deployment.keep_awake:
+            KeepAwake(self, "KeepAwake", functions=[router.alias, warmer])
         observability = Observability(
             self,
             "Observability",

@@ -48,6 +48,11 @@ class PlannedEndpoint:
         return self._compute.memory_bytes >> 20
 
     @property
+    def reserved_concurrency(self) -> int | None:
+        """Executions at a time that each function has for itself; None to share the account's."""
+        return self._compute.reserved_concurrency
+
+    @property
     def model_memory_bytes(self) -> int:
         """The part of a function's memory that models may use."""
         total = self.memory_mb << 20

@@ -7,12 +7,13 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.assets import ENDPOINTS_FILE, PYTHON, function_code
-from infra.inference import ARCHITECTURES
+from infra.inference import ARCHITECTURES, TRACING
 from infra.log_groups import log_group
 from infra.permissions import (
     allow,
     may_invoke,
     may_read_objects,
+    may_trace,
     may_write_objects,
     service_role,
 )
@@ -62,6 +63,9 @@ class Warming(Construct):
         """Return the warmer, which is triggered by the queue and invokes these functions."""
         self.log_group = log_group(self, "Logs", self._settings.deployment)
         role = service_role(self, "Role", self.log_group)
+        tracing = self._settings.deployment.tracing
+        if tracing == "xray":
+            may_trace(role)
         may_invoke(role, functions)
         allow(
             role,
@@ -84,6 +88,7 @@ class Warming(Construct):
             layers=layers,
             memory_size=WARMER_MEMORY_MB,
             timeout=Duration.seconds(self._timeout_s),
+            tracing=TRACING[tracing],
             role=role.without_policy_updates(),  # the event source would add its own permissions
             log_group=self.log_group,
             logging_format=lambda_.LoggingFormat.JSON,

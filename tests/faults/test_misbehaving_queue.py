@@ -88,7 +88,7 @@ class Scene:
             metrics=metrics,
         )
         queue = ProcessedQueue(self.url, self.queue, WARM_MESSAGES, warmer.process)
-        self.function = WarmerFunction([queue], metrics)
+        self.function = WarmerFunction([queue], metrics, lambda: 0)
 
     def __getattr__(self, operation: str) -> Any:
         """Be the queue's client; some operations are refused for a while."""

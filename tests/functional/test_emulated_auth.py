@@ -10,7 +10,7 @@ import yaml
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import modelyard
 from modelyard.cli.main import app

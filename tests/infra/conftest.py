@@ -32,6 +32,12 @@ def private(assemblies: Path) -> Synthesis:
 
 
 @pytest.fixture(scope="session")
+def operated(assemblies: Path) -> Synthesis:
+    """An existing network, a KMS key, a boundary, callers of another account, tracing; frugal."""
+    return synthesise(PROJECTS / "operated.yaml", assemblies / "operated")
+
+
+@pytest.fixture(scope="session")
 def cortex(assemblies: Path) -> Synthesis:
     """A Cortex project whose model is in S3."""
     return synthesise(PROJECTS / "cortex" / "cortex.yaml", assemblies / "cortex")

@@ -3,8 +3,6 @@
 import json
 import sys
 
-import boto3
-
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -20,6 +18,8 @@ def main(verb: str, *words: str) -> int:
         case "login":
             sys.stdin.read()
         case "push":
+            import boto3  # a second, which the other commands need not take
+
             _, _, name = words[-1].partition("/")
             repository, _, tag = name.partition(":")
             boto3.client("ecr").put_image(

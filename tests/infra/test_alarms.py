@@ -138,3 +138,25 @@ def test_dashboard_shows_the_names_that_sagemaker_gave_its_metrics(
         "ModelLoadingTime",
     ):
         assert f'["Modelyard","{metric}","EndpointName","{endpoint}"' in body
+
+
+def test_dashboard_shows_the_services_that_a_deployment_runs_on(
+    plain: Synthesis, changed: Synthesis
+) -> None:
+    (dashboard,) = resources(plain.service, "CloudWatch::Dashboard").values()
+    (without_cache,) = resources(changed.service, "CloudWatch::Dashboard").values()
+    body = text(dashboard["DashboardBody"])
+
+    for namespace, metric in (
+        ("ApiGateway", "5XXError"),
+        ("ApiGateway", "Latency"),
+        ("Lambda", "Invocations"),
+        ("Lambda", "Throttles"),
+        ("Lambda", "Duration"),
+        ("SQS", "ApproximateNumberOfMessagesVisible"),
+        ("SQS", "ApproximateAgeOfOldestMessage"),
+        ("EFS", "BurstCreditBalance"),
+        ("EFS", "DataReadIOBytes"),
+    ):
+        assert f'["AWS/{namespace}","{metric}"' in body
+    assert "AWS/EFS" not in text(without_cache["DashboardBody"])

@@ -103,9 +103,8 @@ def test_stage_writes_an_access_log_and_throttles(plain: Synthesis, changed: Syn
         (every,) = stage["MethodSettings"]
 
         assert "<RouterAccessLogs" in text(stage["AccessLogSetting"]["DestinationArn"])
-        assert {"requestId", "status", "resourcePath"} <= {
-            *json.loads(stage["AccessLogSetting"]["Format"])
-        }
+        line = json.loads(stage["AccessLogSetting"]["Format"])
+        assert {"requestId", "status", "path", "caller", "latencyMs"} <= line.keys()
         assert (every["ThrottlingRateLimit"], every["ThrottlingBurstLimit"]) == (rate, burst)
         assert every["LoggingLevel"] == "ERROR"
         assert every["DataTraceEnabled"] is False  # it would log bodies

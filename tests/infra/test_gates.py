@@ -11,7 +11,7 @@ import pytest
 from infra.settings import load_settings
 from tests.infra.synthesis import PROJECTS, Synthesis, synthesise
 
-VARIANTS = ("plain.yaml", "all-changed.yaml", "private.yaml", "cortex/cortex.yaml")
+VARIANTS = ("plain.yaml", "all-changed.yaml", "private.yaml", "operated.yaml", "cortex/cortex.yaml")
 IGNORED = ["W3005", "W3045"]
 
 
@@ -48,7 +48,11 @@ def test_synthesis_with_reasons_passes(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_cfn_lint_finds_nothing(
-    plain: Synthesis, changed: Synthesis, private: Synthesis, cortex: Synthesis
+    plain: Synthesis,
+    changed: Synthesis,
+    private: Synthesis,
+    operated: Synthesis,
+    cortex: Synthesis,
 ) -> None:
     from cfnlint.api import lint  # seconds, and only for this test
     from cfnlint.config import ManualArgs
@@ -57,7 +61,7 @@ def test_cfn_lint_finds_nothing(
 
     found = [
         f"{path.name}: {match.rule.id}: {match.message}"
-        for synthesis in (plain, changed, private, cortex)
+        for synthesis in (plain, changed, private, operated, cortex)
         for path in synthesis.templates
         for match in lint(path.read_text(), config=options)
     ]

@@ -43,6 +43,37 @@ def load(folder: Path, text: str, **overrides: str) -> DeploySettings:
             "yard: alarm_topic: found 'alarms'; allowed: arn:aws:sns:REGION:ACCOUNT:NAME",
         ),
         (
+            deployment("  callers: ['1234']\n"),
+            "yard: callers: found '1234'; allowed: the 12 digits of an AWS account, in quotes",
+        ),
+        (
+            deployment("  callers: ['111122223333']\n  auth: key\n"),
+            "yard: callers: allowed: only with auth: iam and without vpc_endpoints",
+        ),
+        (
+            deployment("  kms_key: alias/models\n"),
+            "yard: kms_key: found 'alias/models'; allowed: arn:aws:kms:REGION:ACCOUNT:key/ID",
+        ),
+        (
+            deployment("  permissions_boundary: boundary\n"),
+            "yard: permissions_boundary: found 'boundary'; allowed:"
+            " arn:aws:iam::ACCOUNT:policy/NAME",
+        ),
+        (
+            deployment("  vpc: {id: mine, subnets: [subnet-01234567]}\n"),
+            "yard: vpc: id: found 'mine'; allowed: an id such as vpc-0123456789abcdef0",
+        ),
+        (
+            deployment("  vpc: {id: vpc-01234567, subnets: [a]}\n"),
+            "yard: vpc: subnets: found 'a'; allowed: ids such as subnet-0123456789abcdef0",
+        ),
+        (
+            deployment(
+                "  vpc: {id: vpc-01234567, subnets: [subnet-01234567]}\n  flow_logs: true\n"
+            ),
+            "yard: flow_logs: found true; allowed: false with vpc, whose owner logs its traffic",
+        ),
+        (
             deployment("  vpc_endpoints: [vpc-1]\n"),
             "yard: vpc_endpoints: found 'vpc-1'; allowed: ids such as vpce-0123456789abcdef0",
         ),

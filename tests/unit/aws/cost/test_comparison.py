@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.aws.cost.bills import Cache, Workload
-from modelyard.aws.cost.comparison import break_even, compare
+from modelyard.aws.cost.comparison import BillOf, break_even, compare
 from modelyard.aws.cost.modelyard import modelyard_bill
 from modelyard.aws.cost.price_list import load_prices
 from modelyard.aws.cost.sagemaker import multi_model_bill
+from modelyard.aws.cost.servers import ec2_bill, fargate_bill
 from tests.properties import examples
 from tests.unit.aws.cost.workloads import EXAMPLE, like_the_example, workloads
 
@@ -55,6 +56,22 @@ def test_short_predictions_that_never_miss_have_a_break_even_all_the_same() -> N
     assert break_even(quick, PRICES, 1) is not None
 
 
+@settings(deadline=None, max_examples=examples(10))
+@given(workloads(), st.sampled_from((fargate_bill, ec2_bill)))
+def test_break_even_with_a_server_is_the_fewest_requests_at_which_it_costs_no_more(
+    workload: Workload, bill_of: BillOf
+) -> None:
+    found = break_even(workload, PRICES, 1, bill_of)
+
+    def no_more(requests: int) -> bool:
+        there = replace(workload, requests=requests)
+        return bill_of(there, PRICES, 1).usd <= modelyard_bill(there, PRICES).usd
+
+    if found is not None:
+        assert no_more(found)
+        assert found == 0 or not no_more(found - 1)
+
+
 def test_prices_that_make_calls_free_have_no_break_even() -> None:
     free = replace(
         PRICES,
@@ -67,6 +84,7 @@ def test_prices_that_make_calls_free_have_no_break_even() -> None:
     )
 
     assert break_even(EXAMPLE, free, 1) is None
+    assert break_even(EXAMPLE, free, 1, ec2_bill) is None
 
 
 def test_more_loads_than_the_file_system_sustains_are_warned_of() -> None:

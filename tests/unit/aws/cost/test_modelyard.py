@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.aws.cost.bills import GB, Cache, Workload
+from modelyard.aws.cost.bills import GB, Cache, Profile, Workload
 from modelyard.aws.cost.modelyard import (
     ALARMS,
     DISK_GB,
@@ -102,6 +102,21 @@ def test_formula_has_the_numbers_of_the_deployment() -> None:
     assert MultiModelEndpoint.model_fields["sync_window"].default == WINDOW_S
     assert Compute().shards == EXAMPLE.shards
     assert Compute().memory == EXAMPLE.memory_bytes
+
+
+def test_frugal_deployment_costs_less_than_half_while_nobody_calls() -> None:
+    storage = ("EFS: storage", "S3: storage")
+    standard, frugal = (
+        sum(
+            usd
+            for what, usd in lines(like_the_example(requests=0, profile=one)).items()
+            if what not in storage
+        )
+        for one in (Profile.STANDARD, Profile.FRUGAL)
+    )
+
+    assert frugal < standard / 2
+    assert frugal == pytest.approx(0.3285 + 5 * 0.1)  # the queue, and five alarms
 
 
 @unhurried

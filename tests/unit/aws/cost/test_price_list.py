@@ -7,6 +7,7 @@ from importlib import resources
 import pytest
 
 from modelyard.aws.cost.price_list import load_prices, regions
+from modelyard.aws.cost.servers import task_types
 from modelyard.domain.errors import ConfigurationError
 
 FOLDER = resources.files("modelyard.aws.cost") / "prices"
@@ -17,6 +18,7 @@ def test_prices_are_dated_and_have_sources(region: str) -> None:
     content = json.loads((FOLDER / f"{region}.json").read_text())
     priced = {name: item for name, item in content.items() if isinstance(item, dict)}
     priced.pop("instances")
+    priced.pop("ec2_instances")
 
     assert date.fromisoformat(content["as_of"]) <= date.today()
     assert content["region"] == region == load_prices(region).region
@@ -29,10 +31,11 @@ def test_prices_are_dated_and_have_sources(region: str) -> None:
 
 @pytest.mark.parametrize("region", regions())
 def test_larger_instances_cost_more(region: str) -> None:
-    instances = load_prices(region).instances
+    prices = load_prices(region)
 
-    assert len(instances) > 1
-    assert list(instances) == sorted(instances, key=lambda one: (one.memory_gb, one.usd_hour))
+    for instances in (prices.instances, prices.ec2_instances, task_types(prices)):
+        assert len(instances) > 1
+        assert list(instances) == sorted(instances, key=lambda one: one.usd_hour)
 
 
 def test_region_without_prices_is_refused_with_those_that_have_some() -> None:

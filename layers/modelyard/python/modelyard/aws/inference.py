@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelyard.aws.function_settings import InferenceSettings
+from modelyard.aws.keep_awake import is_keep_awake
 from modelyard.aws.lambda_payload import frame_of, render_answer_members
 from modelyard.aws.logs import configure_function_logging
 from modelyard.cortex.settings import ApiSettings
@@ -62,6 +63,8 @@ class InferenceFunction:
 
     def handle(self, event: Event, context: Context) -> Event:
         """Return the payload of the answer."""
+        if is_keep_awake(event):
+            return {}
         answer = self._service.handle(parse_request(frame_of(event)))
         samples, self._kept = self._kept + answer.samples, ()
         remaining_s = max(0.0, context.get_remaining_time_in_millis() / 1000 - STOP_MARGIN_S)

@@ -9,6 +9,8 @@ LEAST_BOOTSTRAP = 6
 """The oldest version of the CDK's bootstrap stack that the templates accept."""
 FEW_EXECUTIONS = 100
 """With fewer concurrent executions in the account, calls are throttled under moderate load."""
+UNRESERVED_EXECUTIONS = 100
+"""Lambda refuses a reservation that leaves fewer executions to the functions without one."""
 VPCS_OF_NEW_ACCOUNTS = 5
 
 
@@ -21,6 +23,9 @@ class DeploymentPlan:
     buckets: tuple[str, ...]
     creates_buckets: bool
     functions: int
+    reserved_executions: int = 0
+    """Executions at a time that the functions have for themselves."""
+    creates_network: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,14 @@ class Account:
         """Check how many calls the account's functions may run at a time."""
         limits = self._client("lambda").get_account_settings()["AccountLimit"]
         executions = limits["ConcurrentExecutions"]
+        reserved = self._plan.reserved_executions
+        if reserved and executions - reserved < UNRESERVED_EXECUTIONS:
+            yield _fatal(
+                "concurrency",
+                f"the functions reserve {reserved} of {executions} executions, but Lambda keeps"
+                f" {UNRESERVED_EXECUTIONS} for other functions; lower `reserved_concurrency`.",
+            )
+            return
         text = f"{executions} executions at a time, {self._plan.functions} inference functions"
         if executions < FEW_EXECUTIONS:
             text += "; calls above are throttled. Request a higher quota of Lambda."
@@ -126,7 +139,7 @@ class Account:
 
     def network(self) -> Iterator[Finding]:
         """Check that the region has room for one more VPC."""
-        if self._has_stack(f"{self._plan.name}-data"):
+        if not self._plan.creates_network or self._has_stack(f"{self._plan.name}-data"):
             return
         pages = self._client("ec2").get_paginator("describe_vpcs").paginate()
         count = sum(len(page["Vpcs"]) for page in pages)

@@ -13,6 +13,7 @@ from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.fitting_responses import fitting_members, fitting_response
 from modelyard.aws.function_settings import RouterSettings
 from modelyard.aws.function_table import EndpointFunctions, parse_function_table
+from modelyard.aws.keep_awake import is_keep_awake
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
 from modelyard.aws.sqs_queue import SqsQueue
@@ -54,6 +55,8 @@ class RouterFunction:
 
     def handle(self, event: Event, context: Any) -> Event:
         """Return the response to an API Gateway event or a direct invocation."""
+        if is_keep_awake(event):
+            return {}
         asyncio.set_event_loop(self._loop)
         try:
             if "requestContext" in event:

@@ -13,6 +13,7 @@ from modelyard.aws import sqs_queue
 from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.function_settings import WarmerSettings
 from modelyard.aws.function_table import parse_function_table
+from modelyard.aws.keep_awake import invoke_all, is_keep_awake
 from modelyard.aws.lambda_backend import LambdaBackend, LambdaClients
 from modelyard.aws.logs import configure_function_logging
 from modelyard.aws.sqs_queue import SqsQueue
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 LOAD_MARGIN_S = 5.0
 """How long before the timeout of its function a load ends, so that the environment survives."""
+KEEP_AWAKE_TIMEOUT_S = 10.0
+"""How long to wait until Lambda accepts an invocation that nobody waits for."""
 RETURN_MARGIN_S = 20
 """If a warmer crashes, its message is delivered again this long after the warmer's timeout."""
 
@@ -43,12 +46,22 @@ Event = dict[str, Any]
 class WarmerFunction:
     """Processes events of the queues. Each message is deleted or retried individually."""
 
-    def __init__(self, queues: Sequence["ProcessedQueue[Any]"], metrics: EmfMetrics) -> None:
+    def __init__(
+        self,
+        queues: Sequence["ProcessedQueue[Any]"],
+        metrics: EmfMetrics,
+        keep_awake: Callable[[], int],
+    ) -> None:
+        """`keep_awake` invokes every inference function; it returns how many there are."""
         self._queues = {queue.name: queue for queue in queues}
         self._metrics = metrics
+        self._keep_awake = keep_awake
 
     def handle(self, event: Event, context: Any) -> Event:
         """Return the messages that stay on their queue (partial batch response)."""
+        if is_keep_awake(event):
+            logger.info("functions kept awake", extra={"functions": self._keep_awake()})
+            return {}
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
             failed = [
@@ -138,4 +151,8 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
             longest_s_of=windows_s.__getitem__,
         )
         queues.append(ProcessedQueue(url, async_queue, ASYNC_CALLS, invoker.process))
-    return WarmerFunction(queues, metrics).handle
+
+    def keep_awake() -> int:
+        return invoke_all(clients.reading_for(KEEP_AWAKE_TIMEOUT_S), deployed)
+
+    return WarmerFunction(queues, metrics, keep_awake).handle

@@ -1,4 +1,4 @@
-"""The command `cost`: estimated cost of a deployment, compared with SageMaker."""
+"""The command `cost`: estimated cost of a deployment, compared with other ways to serve."""
 
 import json
 from dataclasses import asdict
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modelyard.aws.cost.bills import MONTH_HOURS, Cache, Workload
+from modelyard.aws.cost.bills import MONTH_HOURS, Cache, Profile, Workload
 from modelyard.cli.console import errors_as_red_lines
 from modelyard.cli.options import duration, json_option, parsed, size
 from modelyard.domain.units import parse_count, parse_share
 
 if TYPE_CHECKING:
     from modelyard.aws.cost.bills import Bill
-    from modelyard.aws.cost.comparison import Comparison
+    from modelyard.aws.cost.comparison import Alternative, Comparison
 
 _count = parsed(parse_count)
 _share = parsed(parse_share)
@@ -76,6 +76,12 @@ _PER_MONTH = {
     help="Artifact cache: EFS with bursting or elastic throughput, or tmp of Lambda.",
 )
 @click.option(
+    "--profile",
+    type=click.Choice([item.value for item in Profile]),
+    default=Profile.STANDARD.value,
+    help="As `profile` of the config: frugal costs less while it is idle.",
+)
+@click.option(
     "--requests-per",
     type=click.Choice([*_PER_MONTH]),
     default="month",
@@ -93,11 +99,12 @@ def cost(
     memory: int,
     shards: int,
     cache: str,
+    profile: str,
     requests_per: str,
     region: str,
     as_json: bool,
 ) -> None:
-    """Estimate the monthly cost on AWS, compared with SageMaker."""
+    """Estimate the monthly cost on AWS, compared with SageMaker, Fargate and EC2."""
     from modelyard.aws.cost.comparison import compare
     from modelyard.aws.cost.price_list import load_prices
     from modelyard.cli.tables import print_comparison
@@ -112,6 +119,7 @@ def cost(
         memory_bytes=memory,
         cache=Cache(cache),
         shards=shards,
+        profile=Profile(profile),
     )
     with errors_as_red_lines():
         comparison = compare(workload, load_prices(region))
@@ -128,13 +136,15 @@ def _document(comparison: "Comparison") -> dict[str, Any]:
         "prices_as_of": comparison.prices_as_of,
         "workload": asdict(comparison.workload),
         "modelyard": _bill(comparison.modelyard),
-        "multi_model": [
-            {**_bill(item.bill), "break_even_requests": item.break_even}
-            for item in comparison.multi_model
-        ],
+        "multi_model": [*map(_alternative, comparison.multi_model)],
+        "servers": [*map(_alternative, comparison.servers)],
         "serverless": None if serverless is None else _bill(serverless),
         "warning": comparison.warning,
     }
+
+
+def _alternative(item: "Alternative") -> dict[str, Any]:
+    return {**_bill(item.bill), "break_even_requests": item.break_even}
 
 
 def _bill(bill: "Bill") -> dict[str, Any]:

@@ -83,12 +83,20 @@ def _planned(path: Path) -> tuple["Deployment", "DeploymentPlan"]:
 
     config = load_config(path)
     deployment = config.deployment or default_deployment()
-    functions = sum(
-        item.compute.shards if item.compute is not None and not item.endpoint.is_api else 1
-        for item in config.endpoints
-    )
+    functions = reserved = 0
+    for item in config.endpoints:
+        compute, is_alone = item.compute, item.endpoint.is_api or deployment.affinity == "tenant"
+        assert compute is not None  # every resource of a config file has it
+        shards = 1 if is_alone else compute.shards
+        functions += shards
+        reserved += shards * (compute.reserved_concurrency or 0)
     plan = DeploymentPlan(
-        deployment.name, _buckets(config), deployment.bucket == "create", functions
+        deployment.name,
+        _buckets(config),
+        creates_buckets=deployment.bucket == "create",
+        functions=functions,
+        reserved_executions=reserved,
+        creates_network=deployment.vpc is None,
     )
     return deployment, plan
 

@@ -19,6 +19,7 @@ from modelyard.cli.cost import cost
 from modelyard.cli.dead_letters import dead_letters
 from modelyard.cli.demo import demo
 from modelyard.cli.deploy import deploy, destroy, diff
+from modelyard.cli.logs import logs
 from modelyard.cli.options import allow_code_option, json_option, user_cache_dir
 from modelyard.cli.push import push
 from modelyard.cli.serve import serve
@@ -104,6 +105,7 @@ for command in (
     keys,
     client_setup,
     dead_letters,
+    logs,
     cost,
     deploy,
     diff,

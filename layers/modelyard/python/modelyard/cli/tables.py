@@ -124,7 +124,7 @@ def _alternatives_table(comparison: "Comparison") -> Table:
     table.add_column("alternative", no_wrap=True)
     table.add_column("USD", justify="right", no_wrap=True)
     table.add_column("break-even", justify="right", no_wrap=True)
-    for item in comparison.multi_model:
+    for item in (*comparison.multi_model, *comparison.servers):
         requests = "never" if item.break_even is None else f"{item.break_even:,} requests"
         table.add_row(item.bill.name, f"{item.bill.usd:,.2f}", requests)
     if comparison.serverless is not None:

@@ -29,6 +29,8 @@ class RequestedCompute:
     shards: int
     timeout_s: float
     runtime: str
+    reserved_concurrency: int | None = None
+    """Executions at a time that each function has for itself; None to share the account's."""
 
 
 @dataclass(frozen=True, slots=True)

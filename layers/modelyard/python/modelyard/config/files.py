@@ -279,7 +279,13 @@ def _realtime_api(api: RealtimeAPI, path: Path) -> EndpointConfig:
 
 
 def _compute(compute: Compute) -> RequestedCompute:
-    return RequestedCompute(compute.memory, compute.shards, compute.timeout, compute.runtime)
+    return RequestedCompute(
+        compute.memory,
+        compute.shards,
+        compute.timeout,
+        compute.runtime,
+        compute.reserved_concurrency,
+    )
 
 
 def _name_clashes(documents: list[Any]) -> Iterator[str]:

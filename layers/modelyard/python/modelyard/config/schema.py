@@ -106,6 +106,9 @@ class Compute(Section):
     runtime: Literal["auto", "onnx", "xgboost", "sklearn", "tensorflow", "python"] = Field(
         default="auto", description="auto, onnx, xgboost, sklearn, tensorflow or python"
     )
+    reserved_concurrency: StrictInt | None = Field(
+        default=None, ge=1, description="null, or a whole number from 1"
+    )
 
 
 def _sendable(place: str) -> str:
@@ -165,6 +168,13 @@ class Throttle(Section):
     burst: StrictInt = Field(default=200, ge=1, description="a whole number from 1")
 
 
+class Network(Section):
+    """An existing network for the inference functions."""
+
+    id: str = Field(description="the id of a VPC")
+    subnets: list[str] = Field(min_length=1, description="ids of subnets with a route to S3")
+
+
 class Deployment(Section):
     """How the endpoints of the file are deployed on AWS; a local server ignores it."""
 
@@ -174,7 +184,10 @@ class Deployment(Section):
     vpc_endpoints: list[str] = Field(
         default=[], description="ids of execute-api VPC endpoints: the API is private then"
     )
+    callers: list[str] = Field(default=[], description="ids of other AWS accounts, in quotes")
     bucket: Literal["import", "create"] = Field("import", description="import or create")
+    kms_key: str | None = Field(None, description="null, or the ARN of the buckets' KMS key")
+    vpc: Network | None = None
     cache: Literal["efs", "tmp"] = Field("efs", description="efs or tmp")
     disk: _Size = 100 * 1024**3
     efs_throughput: Literal["bursting", "elastic"] = Field(
@@ -184,6 +197,10 @@ class Deployment(Section):
     architecture: Literal["arm64", "x86_64"] = Field("arm64", description="arm64 or x86_64")
     base_image: str | None = Field(None, description="an image with its digest, or null")
     throttle: Throttle = Throttle()
+    profile: Literal["standard", "frugal"] = Field("standard", description="standard or frugal")
+    keep_awake: StrictBool = Field(default=False, description="true or false")
+    permissions_boundary: str | None = Field(None, description="null, or the ARN of an IAM policy")
+    tracing: Literal["none", "xray"] = Field("none", description="none or xray")
     alarm_topic: str | None = Field(None, description="the ARN of an SNS topic")
     log_retention: Literal[1, 7, 14, 30, 90, 365] = Field(
         30, description="1, 7, 14, 30, 90 or 365 days"

@@ -19,6 +19,14 @@ class Cache(StrEnum):
     """The disk of each execution environment."""
 
 
+class Profile(StrEnum):
+    """`profile` of a deployment."""
+
+    STANDARD = "standard"
+    FRUGAL = "frugal"
+    """Without snapshot, dashboard, alarms for each function and metrics of the API's methods."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """The load of one endpoint in one month."""
@@ -36,6 +44,7 @@ class Workload:
     """Memory of an inference function."""
     cache: Cache = Cache.BURSTING
     shards: int = 8
+    profile: Profile = Profile.STANDARD
 
     @property
     def misses(self) -> float:

@@ -1,12 +1,14 @@
-"""Compares the cost of Modelyard with SageMaker and finds the break-even."""
+"""Compares the cost of Modelyard with SageMaker and with servers, and finds the break-even."""
 
 import bisect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from modelyard.aws.cost.bills import Bill, Workload
 from modelyard.aws.cost.modelyard import modelyard_bill, sustained_loads
 from modelyard.aws.cost.price_list import Prices
 from modelyard.aws.cost.sagemaker import multi_model_bill, serverless_bill
+from modelyard.aws.cost.servers import ec2_bill, fargate_bill
 
 MAX_REQUESTS = 10**12
 """Requests per month. A break-even above this is reported as none."""
@@ -16,9 +18,13 @@ COPIES = (1, 2)
 """How many copies of each instance: one, or two, so that one of them may fail."""
 
 
+BillOf = Callable[[Workload, Prices, int], Bill]
+"""Returns the bill of machines that always run so many copies of everything."""
+
+
 @dataclass(frozen=True, slots=True)
-class MultiModel:
-    """A multi-model endpoint that serves the same workload."""
+class Alternative:
+    """Machines that always run and serve the same workload."""
 
     bill: Bill
     break_even: int | None
@@ -33,7 +39,10 @@ class Comparison:
     region: str
     prices_as_of: str
     modelyard: Bill
-    multi_model: tuple[MultiModel, ...]
+    multi_model: tuple[Alternative, ...]
+    """SageMaker's multi-model endpoints."""
+    servers: tuple[Alternative, ...]
+    """`modelyard serve` on Fargate and on EC2."""
     serverless: Bill | None
     """None if Serverless Inference has no endpoints with this much memory."""
     warning: str | None = None
@@ -47,14 +56,19 @@ def compare(workload: Workload, prices: Prices) -> Comparison:
         prices.region,
         prices.as_of,
         modelyard_bill(workload, prices),
-        tuple(
-            MultiModel(
-                multi_model_bill(workload, prices, copies), break_even(workload, prices, copies)
-            )
-            for copies in COPIES
-        ),
+        _alternatives(workload, prices, multi_model_bill),
+        _alternatives(workload, prices, fargate_bill) + _alternatives(workload, prices, ec2_bill),
         serverless_bill(workload, prices),
         _warning(workload),
+    )
+
+
+def _alternatives(workload: Workload, prices: Prices, bill_of: BillOf) -> tuple[Alternative, ...]:
+    return tuple(
+        Alternative(
+            bill_of(workload, prices, copies), break_even(workload, prices, copies, bill_of)
+        )
+        for copies in COPIES
     )
 
 
@@ -68,17 +82,19 @@ def _warning(workload: Workload) -> str | None:
     )
 
 
-def break_even(workload: Workload, prices: Prices, copies: int) -> int | None:
-    """Return the lowest number of requests at which an endpoint costs no more than Modelyard.
+def break_even(
+    workload: Workload, prices: Prices, copies: int, bill_of: BillOf = multi_model_bill
+) -> int | None:
+    """Return the lowest number of requests at which machines cost no more than Modelyard.
 
-    Both costs grow with the requests, the endpoint's by whole instances. Each step takes the
-    endpoint's cost at a number of requests and finds the number at which Modelyard reaches it. The
-    search ends when the endpoint needs no more instances there.
+    Both costs grow with the requests, that of machines by whole machines. Each step takes the
+    machines' cost at a number of requests and finds the number at which Modelyard reaches it. The
+    search ends when no more machines are needed there.
     """
     requests = 0
     for _ in range(MAX_STEPS):
         there = replace(workload, requests=requests)
-        reached = _fewest(workload, prices, multi_model_bill(there, prices, copies).usd)
+        reached = _fewest(workload, prices, bill_of(there, prices, copies).usd)
         if reached <= requests:
             return requests
         if reached > MAX_REQUESTS:

@@ -1,6 +1,6 @@
 """The monthly bill of Modelyard on AWS; docs/cost.md explains the formula."""
 
-from modelyard.aws.cost.bills import GB, MONTH_HOURS, MONTH_S, Bill, Cache, Line, Workload
+from modelyard.aws.cost.bills import GB, MONTH_HOURS, MONTH_S, Bill, Cache, Line, Profile, Workload
 from modelyard.aws.cost.price_list import Prices
 
 WINDOW_S = 25.0
@@ -18,8 +18,9 @@ LOG_BYTES = 4096
 """Bytes of a request in the logs of API Gateway, the router and an inference function."""
 METRICS = 19
 """Custom metrics: 14 of the endpoint, 5 of API Gateway."""
+API_METRICS = 5
 ALARMS = 6
-"""Alarms in addition to one for each shard."""
+"""Alarms in addition to one for each shard. One of them is the router's."""
 DISK_GB = 100.0
 """The default `disk` of a deployment, which limits the bytes on EFS."""
 
@@ -81,6 +82,8 @@ def _router_gb_s(workload: Workload) -> float:
 
 
 def _snapshot(workload: Workload, prices: Prices) -> float:
+    if workload.profile is Profile.FRUGAL:
+        return 0.0
     kept = ROUTER_GB * MONTH_S * prices.snapstart_gb_second
     restored_gb = _calls(workload) * RESTORED_SHARE * ROUTER_GB
     return kept + restored_gb * prices.snapstart_restored_gb
@@ -108,8 +111,11 @@ def _elastic_gb(workload: Workload) -> float:
 
 def _metric_months(workload: Workload) -> float:
     """Return billed metrics. A metric is billed for hours with a call; calls are spread evenly."""
-    return METRICS * min(1.0, workload.requests / MONTH_HOURS)
+    metrics = METRICS - API_METRICS if workload.profile is Profile.FRUGAL else METRICS
+    return metrics * min(1.0, workload.requests / MONTH_HOURS)
 
 
 def _watching(workload: Workload, prices: Prices) -> float:
+    if workload.profile is Profile.FRUGAL:
+        return (ALARMS - 1) * prices.alarm_month
     return (ALARMS + workload.shards) * prices.alarm_month + prices.dashboard_month

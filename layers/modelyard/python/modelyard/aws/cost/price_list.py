@@ -12,7 +12,7 @@ _FOLDER = resources.files(__package__) / "prices"
 
 @dataclass(frozen=True, slots=True)
 class InstanceType:
-    """A SageMaker instance type, which is billed by the hour."""
+    """A kind of machine, which is billed by the hour."""
 
     name: str
     processors: int
@@ -43,7 +43,14 @@ class Prices:
     dashboard_month: float
     serverless_gb_second: float
     serverless_data_gb: float
+    fargate_vcpu_hour: float
+    fargate_gb_hour: float
+    fargate_disk_gb_hour: float
+    ebs_gb_month: float
+    load_balancer_hour: float
     instances: tuple[InstanceType, ...]
+    """Of SageMaker."""
+    ec2_instances: tuple[InstanceType, ...]
 
 
 def regions() -> list[str]:
@@ -66,5 +73,14 @@ def load_prices(region: str) -> Prices:
     amounts = {
         field.name: content[field.name]["usd"] for field in fields(Prices) if field.type is float
     }
-    types = tuple(InstanceType(**item) for item in content["instances"]["types"])
-    return Prices(region=content["region"], as_of=content["as_of"], instances=types, **amounts)
+    return Prices(
+        region=content["region"],
+        as_of=content["as_of"],
+        instances=_types(content["instances"]),
+        ec2_instances=_types(content["ec2_instances"]),
+        **amounts,
+    )
+
+
+def _types(listed: dict[str, Any]) -> tuple[InstanceType, ...]:
+    return tuple(InstanceType(**item) for item in listed["types"])

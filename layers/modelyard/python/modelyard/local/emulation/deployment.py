@@ -120,10 +120,10 @@ async def _serve(
         aws_url = stack.enter_context(aws_server()) if is_needed else ""
         sqs_url = own_sqs or aws_url
         visibility_s = int(warm_visibility_s(INFERENCE_TIMEOUT_S))
-        queues = [create_queue(account, sqs_url, QUEUE, visibility_s)]
+        warm_queue, async_queue = create_queue(account, sqs_url, QUEUE, visibility_s), None
         if any(endpoint.async_places for endpoint in options.endpoints):
             most = ASYNC_MAX_RECEIVES
-            queues.append(create_queue(account, sqs_url, ASYNC_QUEUE, visibility_s, most))
+            async_queue = create_queue(account, sqs_url, ASYNC_QUEUE, visibility_s, most)
         callers = Callers(secrets.token_urlsafe(), public=ROUTER)
         control_plane = create_control_plane(functions, callers)
         await stack.enter_async_context(Listener(control_plane, lambda_sockets))
@@ -132,13 +132,14 @@ async def _serve(
         if auth == "key":
             _copy_keys(options.keys_folder, account.client("ssm", aws_url))
         made = Definitions(
-            options, folder, environ, account, *queues, auth=auth, ssm_url=aws_url
+            options, folder, environ, account, warm_queue, async_queue, auth, aws_url
         )
         for definition in made:
             functions.define(definition)
         await stack.enter_async_context(functions)
         triggers = [
-            QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn) for queue in queues
+            QueueTrigger(functions, WARMER, queue.client, queue.url, queue.arn)
+            for queue in filter(None, (warm_queue, async_queue))
         ]
         pollers = [asyncio.create_task(trigger.run()) for trigger in triggers]
         metrics = PrometheusMetrics(totals)
