@@ -19,6 +19,7 @@ from tests.serving import Server, body
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.timeout(900),  # pip installs scikit-learn twice
     pytest.mark.local_door("functions have the packages of their image"),
 ]
 MODELS = 50

@@ -221,7 +221,8 @@ class OnnxModel:
 
     def close(self) -> None:
         """Drop the session."""
-        del self._session
+        del self._session, self._output_nodes  # the nodes keep the session
+        memory.give_back(self.memory_bytes)
 
     def _run(self, feed: dict[str, Array], names: Sequence[str] | None = None) -> list[Any]:
         try:

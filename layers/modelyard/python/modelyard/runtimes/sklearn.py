@@ -134,6 +134,7 @@ class SklearnPredictor:
     def close(self) -> None:
         """Drop the estimator."""
         del self._estimator
+        memory.give_back(self.memory_bytes)
 
     def _output_spec(self, name: str) -> TensorSpec:
         found = getattr(self._estimator, "classes_", None)

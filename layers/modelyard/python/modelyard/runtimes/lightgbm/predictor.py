@@ -134,6 +134,7 @@ class LightGBMPredictor:
     def close(self) -> None:
         """Drop the booster."""
         del self._booster
+        memory.give_back(self.memory_bytes)
 
     def _numbers(self, inputs: Mapping[str, Array]) -> Array:
         """Return named inputs as rows of numbers; a category is its place among its column's."""

@@ -203,6 +203,7 @@ class XGBoostPredictor:
     def close(self) -> None:
         """Drop the booster."""
         del self._booster
+        memory.give_back(self.memory_bytes)
 
     @property
     def _offered(self) -> list[str]:
