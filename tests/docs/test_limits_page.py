@@ -62,8 +62,8 @@ def test_outputs_of_a_deployment_are_told() -> None:
     assert [name for name in outputs if f".{name}" not in table] == []
 
 
-def test_config_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> None:
-    (config,) = pages.blocks(pages.text("docs/deploy.md"), "yaml")
+def test_configs_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> None:
+    config, of_company = pages.blocks(pages.text("docs/deploy.md"), "yaml")
     file = tmp_path / "modelyard.yaml"
     file.write_text(config)
 
@@ -71,3 +71,6 @@ def test_config_of_the_page_about_deploying_can_be_deployed(tmp_path: Path) -> N
 
     assert (found.name, found.buckets) == ("houses", ("my-unique-bucket-name",))
     assert [item.name for item in found.endpoints] == ["home-value"]
+    endpoint = config[config.index("- name: home-value") :]
+    file.write_text(of_company + endpoint)
+    assert settings.load_settings(file, {}).deployment.callers == ["444455556666"]
