@@ -287,7 +287,7 @@ def test_a_payload_file_that_is_not_there_is_one_line() -> None:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServeOptions]:
     """What would have been served: only starting the processes is left out."""
     options: list[ServeOptions] = []
-    monkeypatch.setattr(local, "serve", lambda given, *_: options.append(given))
+    monkeypatch.setattr(local, "serve", lambda given, *_, **__: options.append(given))
     return options
 
 
