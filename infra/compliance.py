@@ -12,7 +12,9 @@ _PUSH_LOGS = (
     "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 )
 _MODELS = "the models of an endpoint are all objects below its prefix"
+_CALLS = "inputs and results of asynchronous calls are all objects below the places of the endpoint"
 _KEYS = "each key is a parameter below this path; keys are created and deleted without a deployment"
+_OBJECTS = "arn:<AWS::Partition>:s3:::"
 _EVERYWHERE = {
     "AwsSolutions-IAM5[Resource::*]": "the actions on network interfaces do not support resources",
     f"AwsSolutions-IAM4[{_PUSH_LOGS}]": "the role of API Gateway for logs, with a policy of AWS",
@@ -53,15 +55,21 @@ def reasons_of_service(settings: DeploySettings) -> dict[str, str]:
     """Return the accepted findings of the service stack with their reasons, by rule."""
     snapshots = {} if settings.deployment.profile == "frugal" else {_SNAP_START: _PUBLISHED}
     keys = {_resource(_keys_of(settings)): _KEYS} if settings.deployment.auth == "key" else {}
-    return (
-        _EVERYWHERE | snapshots | {_resource(arn): _MODELS for arn in _wildcards(settings)} | keys
-    )
+    models = {_resource(arn): _MODELS for arn in _wildcards(settings)}
+    calls = {_resource(arn): _CALLS for arn in _async_wildcards(settings)}
+    return _EVERYWHERE | snapshots | models | calls | keys
 
 
 def _wildcards(settings: DeploySettings) -> Iterator[str]:
     for bucket, key in settings.locations:
         below = key if not key or key.endswith("/") else f"{key}/"
-        yield f"arn:<AWS::Partition>:s3:::{bucket}/{below}*"
+        yield f"{_OBJECTS}{bucket}/{below}*"
+
+
+def _async_wildcards(settings: DeploySettings) -> Iterator[str]:
+    for places in settings.async_places:
+        for place in (places.output, places.failure, *places.inputs):
+            yield f"{_OBJECTS}{place.removeprefix('s3://')}*"
 
 
 def _keys_of(settings: DeploySettings) -> str:

@@ -104,7 +104,8 @@ class SklearnPredictor:
         if answered is not None:
             return answered
         name = tensor_models.output_of_call(payload, self._offered)
-        array = array_codec.decode(payload.body, kind)
+        # Without columns all become numbers, also those that are written as text.
+        array = array_codec.decode(payload.body, kind, casts_to_text=not self._selects_columns)
         if self._selects_columns:
             rows = self._frame(self._by_place(array))
         else:

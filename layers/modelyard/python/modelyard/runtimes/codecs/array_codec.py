@@ -22,8 +22,8 @@ _NUMBER_CHARACTERS = 32
 TYPES = (JSON, CSV, NPY, JSON_LINES)
 
 
-def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
-    """Return the array of a body of one of `TYPES`.
+def decode(body: bytes, media_type: str, *, casts_to_text: bool = False) -> np.ndarray[Any, Any]:
+    """Return the array of a body of one of `TYPES`; `casts_to_text` is that of `from_values`.
 
     Raises:
         InputRejectedError: the body is malformed, not rectangular, or another server's format.
@@ -33,7 +33,7 @@ def decode(body: bytes, media_type: str) -> np.ndarray[Any, Any]:
     values = decode_values(body, media_type)
     if what := foreign_bodies.what(values):
         raise InputRejectedError(f"{what}: this model takes rows alone, [[1, 2], [3, 4]], or {CSV}")
-    array = from_values(values)
+    array = from_values(values, casts_to_text=casts_to_text)
     # A line of JSON Lines is a row, also when it holds one value.
     return array.reshape(-1, 1) if media_type == JSON_LINES and array.ndim == 1 else array
 
