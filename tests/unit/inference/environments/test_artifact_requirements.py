@@ -99,9 +99,33 @@ def test_model_without_such_files_requires_nothing(tmp_path: Path) -> None:
     assert requirements_of(plan_of(tmp_path)) is None
 
 
-@pytest.mark.parametrize("text", ["- a\n", "dependencies: 3\n", "a: [\n", ""])
+@pytest.mark.parametrize(
+    "text", ["- a\n", "dependencies: 3\n", "a: [\n", "", "dependencies: [{pip: [[a]]}]", "[" * 5000]
+)
 def test_environment_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
     write(tmp_path, conda_yaml=text)
 
     with pytest.raises(ConfigurationError, match=r"conda\.yaml: it does not list `dependencies`"):
+        requirements_of(plan_of(tmp_path))
+
+
+def _doubled(begin: str, again: str, end: str) -> str:
+    """Return YAML whose aliases expand to a thousand million values."""
+    levels = [f"a0: &a0 {begin}"]
+    levels += [f"a{n}: &a{n} {again.format(', '.join([f'*a{n - 1}'] * 10))}" for n in range(1, 10)]
+    return "\n".join([*levels, end])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _doubled("[x]", "[{}]", "dependencies: [{pip: *a9}]"),
+        _doubled("{k: v}", "{{<<: [{}]}}", "dependencies: *a9"),
+    ],
+    ids=["lists", "merged mappings"],
+)
+def test_aliases_are_not_expanded(tmp_path: Path, text: str) -> None:
+    write(tmp_path, conda_yaml=text)
+
+    with pytest.raises(ConfigurationError, match=r"conda\.yaml: aliases are not read"):
         requirements_of(plan_of(tmp_path))

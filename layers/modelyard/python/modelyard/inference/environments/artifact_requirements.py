@@ -57,13 +57,21 @@ def _without_mlflow(name: str, folder: Path, lines: list[str]) -> Requirements:
 def _yaml_lines(file: Path) -> Iterator[str]:
     """Yield the lines for pip of an environment file of MLflow or conda."""
     try:
-        found = yaml.safe_load(text_of(file))
-        listed = found.get("dependencies") or []
+        text = text_of(file)
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ConfigurationError(f"{file.name}: aliases are not read")  # they may expand
+        listed = yaml.safe_load(text).get("dependencies") or []
         for entry in listed:
             nested = entry.get("pip") if isinstance(entry, dict) else None
             if file.name == "conda.yaml":
-                yield from map(str, nested or [])
+                yield from map(_line, nested or [])
             elif isinstance(entry, str):
                 yield entry
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
+    except (yaml.YAMLError, AttributeError, TypeError, RecursionError) as error:
         raise ConfigurationError(f"{file.name}: it does not list `dependencies`") from error
+
+
+def _line(entry: object) -> str:
+    if not isinstance(entry, str):
+        raise TypeError(entry)
+    return entry
