@@ -207,6 +207,30 @@ def test_claim_that_is_never_given_up_only_delays_staging(tmp_path: Path, clock:
     assert files(cache.ensure_staged(artifact, repository)) == {"m.onnx": b"1"}
 
 
+def test_entry_that_another_process_evicts_at_this_moment_is_waited_for(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """That process may be stopped for longer than it takes to stage the artifact again."""
+    repository = MemoryRepository({"m.onnx": b"1"})
+    artifact = repository.describe("m.onnx")
+    other_tree, slept = CacheTree(tmp_path, LIMIT), []
+
+    def other_goes_on_at_last(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 5:
+            evicting.remove()
+
+    cache = ArtifactCache(CacheTree(tmp_path, LIMIT), clock, sleep=other_goes_on_at_last)
+    digest = _claim_of(artifact, other_tree, tmp_path)
+    other_tree.claims.give_up(digest)
+    evicting = other_tree._evictions.make(digest)
+
+    lease = cache.ensure_staged(artifact, repository)
+
+    assert files(lease) == {"m.onnx": b"1"}
+    assert sum(slept) > 0.5
+
+
 def _claim_of(artifact: object, tree: CacheTree, root: Path) -> str:
     """Claim the artifact as another process would, and return its digest."""
     from modelyard.inference.disk import artifact_cache

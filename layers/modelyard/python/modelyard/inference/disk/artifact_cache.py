@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _HEAD_BYTES = 512
 _COPY_BYTES = 1 << 20
 _POLL_S = 0.05
-_PUBLISH_TRIES = 4
+_PUBLISH_TRIES = 8
 _RECOVERIES = 8
 _PREPARED_BYTES = 16 << 20
 """The largest file that is rewritten before an artifact is published."""
@@ -83,11 +83,15 @@ class ArtifactCache:
     def _ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
         digest = _digest(artifact)
         with self._claimed(digest):
-            for _ in range(_PUBLISH_TRIES):
+            for tries in range(_PUBLISH_TRIES):
+                if tries:  # a process that evicts the entry may be waiting for the processor
+                    self._sleep(_POLL_S * tries)
                 lease = self._tree.lease(digest)
+                if lease is None:
+                    self._stage(artifact, repository, digest)
+                    lease = self._tree.lease(digest)
                 if lease is not None:
                     return lease
-                self._stage(artifact, repository, digest)
             raise CapacityError("the staged artifact was evicted each time before it could be used")
 
     def _recovering(self, work: Callable[[], T], artifact: ModelArtifact) -> T:
