@@ -169,9 +169,21 @@ def test_calls_at_once_without_caching_are_all_answered(
     served: Served, artifact: Callable[[], bytes], answer: Any
 ) -> None:
     target = served.publish(artifact())
+    sdk = served.server.client("standard", retries={"total_max_attempts": 10})
+
+    def call(_: int) -> Any:
+        # A machine that is busy with something else may refuse a call; the SDK repeats it.
+        return body(
+            sdk.invoke_endpoint(
+                EndpointName="forgetful",
+                TargetModel=target,
+                Body=artifacts.ROW,
+                ContentType="text/csv",
+            )
+        )
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: outcome(served, target, "forgetful"), range(64)))
+        answers = list(pool.map(call, range(64)))
 
     assert [other for other in answers if other != answer] == []
 
