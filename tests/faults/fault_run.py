@@ -33,8 +33,6 @@ KILL_POINTS = (
     "make staging model",
     "write staging manifest",
     "write staging model",
-    "look staging",
-    "look staging model",
     "write reserved",
     "remove reserved",
     "rename staging to entries",

@@ -73,7 +73,7 @@ def test_fifty_models_of_two_environments_in_the_memory_of_ten(
     }
 
     with serve(models, tmp_path / "cache", *memory, **index) as server:
-        sdk = server.client(retry_mode="standard")
+        sdk = server.client(retries={"mode": "standard", "total_max_attempts": 30})
 
         def answer(number: int) -> str:
             called = sdk.invoke_endpoint(

@@ -58,7 +58,7 @@ def _attack_once(target: Target, seed: int, verdict: Verdict) -> None:
         return
     statuses = [int(one) for one in _STATUS.findall(received) if one != b"100"]
     verdict.answers.update(map(str, statuses))
-    understood = len(by_h11(pieces).requests)
+    understood = len(by_h11(b"".join(pieces)).requests)
     if len(statuses) > understood + 1:
         verdict.wrong.append(f"seed {seed}: {len(statuses)} answers to {understood} requests")
     verdict.wrong += [f"seed {seed}: {one}" for one in statuses if one in (500, 502, 504)]

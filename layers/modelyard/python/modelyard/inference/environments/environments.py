@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 import weakref
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from typing import Self
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.units import render_size
 from modelyard.runtimes.requirements import Requirements
+
+_POLL_S = 0.1
+"""How often to look whether another process has installed an environment."""
 
 Report = Callable[[str], None]
 """Called with each line of progress."""
@@ -92,7 +96,13 @@ class Environments:
             self._root.mkdir(parents=True, exist_ok=True)
             self.clean()
             while (found := self.find(asked)) is None:
-                lock = _lock(home, fcntl.LOCK_EX)
+                try:
+                    lock = _lock(home, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except (
+                    BlockingIOError
+                ):  # others install it, or use it already: do not wait for them
+                    time.sleep(_POLL_S)
+                    continue
                 try:
                     if not _meets(home, asked):
                         self._build(home, asked, lock, report)
