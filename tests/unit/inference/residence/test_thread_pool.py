@@ -1,4 +1,4 @@
-"""Works start at once; a thread that has ended its work takes the next one."""
+"""Works start at once; a thread that has ended its task takes the next one."""
 
 import threading
 
@@ -11,7 +11,7 @@ PATIENT_S = 30.0
 
 
 def run(pool: CachedThreadPool) -> int:
-    """Run one work to its end; return the thread that it ran in."""
+    """Run one task to its end; return the thread that it ran in."""
     threads: list[int] = []
     assert pool.start(lambda: threads.append(threading.get_native_id())).wait(PATIENT_S)
     return threads[0]
@@ -31,15 +31,15 @@ def test_a_thread_is_used_again() -> None:
     assert run(pool) == first != threading.get_native_id()
 
 
-def test_no_work_waits_for_another_one() -> None:
+def test_no_task_waits_for_another_one() -> None:
     pool = CachedThreadPool("test")
     run(pool)
     wait_until_idle(pool, 1)
     together = threading.Barrier(4)
 
-    works = [pool.start(lambda: together.wait(PATIENT_S) and None) for _ in range(4)]
+    tasks = [pool.start(lambda: together.wait(PATIENT_S) and None) for _ in range(4)]
 
-    assert all(work.wait(PATIENT_S) for work in works)
+    assert all(task.wait(PATIENT_S) for task in tasks)
     assert not together.broken
 
 
@@ -56,8 +56,8 @@ def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(pool)
 
 
-def test_a_thread_ends_after_so_many_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_pool, "WORKS_OF_A_THREAD", 2)
+def test_a_thread_ends_after_so_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_pool, "TASKS_PER_THREAD", 2)
     pool = CachedThreadPool("test")
     threads: list[threading.Thread] = []
     for _ in range(2):

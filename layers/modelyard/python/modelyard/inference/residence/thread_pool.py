@@ -6,15 +6,15 @@ from collections.abc import Callable
 from itertools import count
 
 IDLE_S = 30.0
-"""How long a thread without work waits for more."""
-WORKS_OF_A_THREAD = 1_000
-"""After so many works a thread ends. XGBoost keeps some hundred bytes for each model that a thread
-loaded, until the thread ends.
+"""How long a thread without a task waits for more."""
+TASKS_PER_THREAD = 1_000
+"""A thread ends after this many tasks: XGBoost keeps some hundred bytes for each model that a
+thread loaded, until the thread ends.
 """
 
 
 class CachedThreadPool:
-    """Starts each work at once: in an idle thread, or else in a new one.
+    """Starts each task at once: in an idle thread, or else in a new one.
 
     A new thread makes a heap and a team of OpenMP of its own, and its memory has to be paged in.
     The threads do not keep the process from ending. Safe to share between threads.
@@ -23,40 +23,40 @@ class CachedThreadPool:
     def __init__(self, name: str) -> None:
         self._name = name
         self._changed = threading.Condition()
-        self._works: deque[tuple[Callable[[], None], threading.Event]] = deque()
-        """What idle threads have to take."""
+        self._tasks: deque[tuple[Callable[[], None], threading.Event]] = deque()
+        """Tasks that idle threads take next."""
         self._idle = 0
 
-    def start(self, work: Callable[[], None]) -> threading.Event:
-        """Start a work that raises nothing, and return the event that is set when it has ended.
+    def start(self, task: Callable[[], None]) -> threading.Event:
+        """Start a task, which must not raise, and return the event that is set at its end.
 
         Raises:
             RuntimeError: no thread can be started.
         """
         ended = threading.Event()
         with self._changed:
-            has_idle = self._idle > len(self._works)
+            has_idle = self._idle > len(self._tasks)
             if has_idle:
-                self._works.append((work, ended))
+                self._tasks.append((task, ended))
                 self._changed.notify()
         if not has_idle:
             threading.Thread(
-                target=self._run, args=(work, ended), name=self._name, daemon=True
+                target=self._run, args=(task, ended), name=self._name, daemon=True
             ).start()
         return ended
 
-    def _run(self, work: Callable[[], None], ended: threading.Event) -> None:
+    def _run(self, task: Callable[[], None], ended: threading.Event) -> None:
         for number in count(1):
             try:
-                work()
+                task()
             finally:
                 ended.set()
-            if number == WORKS_OF_A_THREAD:
+            if number == TASKS_PER_THREAD:
                 return
             with self._changed:
                 self._idle += 1
-                self._changed.wait_for(self._works.__len__, IDLE_S)
+                self._changed.wait_for(self._tasks.__len__, IDLE_S)
                 self._idle -= 1
-                if not self._works:
+                if not self._tasks:
                     return
-                work, ended = self._works.popleft()
+                task, ended = self._tasks.popleft()

@@ -9,7 +9,7 @@ _CALLS_PER_MODEL = 10
 
 
 class UseCounts:
-    """Counts calls and forgets them by and by. Its users have to take turns."""
+    """Counts recent calls. Not safe to share between threads: its callers hold a lock."""
 
     def __init__(self) -> None:
         self._counts: dict[ModelId, int] = {}
