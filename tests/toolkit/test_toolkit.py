@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from modelyard.domain.errors import ModelyardError
-from modelyard.runtimes import script_defaults
 from modelyard.runtimes.codecs.media_types import JSON, NPY
+from modelyard.runtimes.scripts import defaults
 from tests.toolkit import requests
 
 FOLDER = Path("build/toolkit")
@@ -66,7 +66,7 @@ def theirs_read(toolkit: Any, body: bytes, content_type: str) -> Any:
 
 def ours_read(body: bytes, content_type: str) -> Any:
     try:
-        return plain(script_defaults.input_fn(body, content_type, model=None))
+        return plain(defaults.input_fn(body, content_type, model=None))
     except ModelyardError:
         return REFUSED
 
@@ -88,7 +88,7 @@ def theirs_written(toolkit: Any, prediction: Any, accept: str) -> Any:
 
 def ours_written(prediction: Any, accept: str) -> Any:
     try:
-        return meant(*script_defaults.output_fn(prediction, accept))
+        return meant(*defaults.output_fn(prediction, accept))
     except ModelyardError:
         return REFUSED
 

@@ -21,7 +21,7 @@ Load = Callable[..., GuestPredictor]
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[NurseryClient]:
-    client = NurseryClient(["modelyard.runtimes.script"])
+    client = NurseryClient(["modelyard.runtimes.scripts.predictor"])
     yield client
     client.close()
 

@@ -25,12 +25,12 @@ from modelyard.runtimes import (
     detection,
     memory,
     onnx_graph,
-    script_file,
     sklearn_versions,
     skops_file,
 )
 from modelyard.runtimes.base import ArtifactPlan, LoadPlan, reason
 from modelyard.runtimes.model_format import LARGEST_CHECKED_JSON_BYTES, Format, edges
+from modelyard.runtimes.scripts import script_file
 from modelyard.runtimes.xgboost import version_gate
 
 __all__ = [
@@ -62,7 +62,11 @@ EXTRAS = {
 }
 
 # Where the functions of a runtime are, when its module is not named after it.
-_MODULES = {"xgboost": "xgboost.predictor", "lightgbm": "lightgbm.predictor"}
+_MODULES = {
+    "lightgbm": "lightgbm.predictor",
+    "script": "scripts.predictor",
+    "xgboost": "xgboost.predictor",
+}
 
 _PLANS_VERSION = "10"
 """Stored plans of another version are not used: raise it when detection or estimates change."""

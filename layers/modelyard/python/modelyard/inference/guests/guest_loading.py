@@ -20,7 +20,7 @@ from modelyard.runtimes.base import LoadPlan
 _NOT_FORKED = ("tensorflow", "onnx", "huggingface")
 """Runtimes whose frameworks have threads once they are imported, so they do not survive a fork."""
 
-_LIGHT = ("modelyard.runtimes.script", "modelyard.runtimes.script_toolkit:install")
+_LIGHT = ("modelyard.runtimes.scripts.predictor", "modelyard.runtimes.scripts.toolkit:install")
 _DATA = (*_LIGHT, "modelyard.runtimes.sklearn", "sklearn.ensemble", "pandas", "xgboost")
 """What the two nurseries import: forking takes longer the more a process has imported."""
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from modelyard.domain.errors import ModelLoadError, PredictionError
 from modelyard.domain.values import Payload, Prediction, Signature
-from modelyard.runtimes import code_folder, script_defaults, script_toolkit
 from modelyard.runtimes.base import LoadPlan
 from modelyard.runtimes.codecs import array_codec, json_codec, media_types, text
 from modelyard.runtimes.codecs.media_types import CSV, JSON, JSON_LINES, NPY
-from modelyard.runtimes.script_context import MOST_CHARACTERS, ScriptContext, blamed
-from modelyard.runtimes.script_file import FOREIGN_FUNCTIONS, FUNCTIONS
+from modelyard.runtimes.scripts import code_folder, defaults, toolkit
+from modelyard.runtimes.scripts.context import MOST_CHARACTERS, ScriptContext, blamed
+from modelyard.runtimes.scripts.script_file import FOREIGN_FUNCTIONS, FUNCTIONS
 
 _REPLACED_BY_TRANSFORM = ("input_fn", "predict_fn", "output_fn")
 
@@ -47,7 +47,7 @@ class Script:
 
     def __init__(self, plan: LoadPlan) -> None:
         assert plan.model_file is not None
-        script_toolkit.install()
+        toolkit.install()
         self.model_dir = plan.model_dir.absolute()
         file = plan.model_file.absolute()
         self._name = file.relative_to(self.model_dir).as_posix()
@@ -74,7 +74,7 @@ class Script:
         if self.has("model_fn"):
             model = self.call("model_fn", where, context=context)
         else:
-            model = script_defaults.model_fn(self.model_dir)
+            model = defaults.model_fn(self.model_dir)
         if self.has("model_warmup_fn"):
             self.call("model_warmup_fn", where, model, context=context)
         return model
@@ -116,7 +116,7 @@ class ScriptPredictor:
         context = ScriptContext(str(self._script.model_dir), payload, accept)
         with blamed(PredictionError, self._script.model_dir):
             result = self._answer(payload.body, content_type, accept, context)
-            if isinstance(result, script_toolkit.Response):
+            if isinstance(result, toolkit.Response):
                 context.set_response_status(result.status_code)
                 result = result.data, result.mimetype
             body, answer = _body_and_type(result, context.get_response_content_type(0), accept)
@@ -140,18 +140,18 @@ class ScriptPredictor:
         prediction = self._prediction(value, context)
         if script.has("output_fn"):
             return script.call("output_fn", prediction, accept, context=context)
-        return script_defaults.output_fn(prediction, accept)
+        return defaults.output_fn(prediction, accept)
 
     def _value(self, body: bytes, content_type: str, context: ScriptContext) -> Any:
         if self._script.has("input_fn"):
             data = _data(body, content_type)
             return self._script.call("input_fn", data, content_type, context=context)
-        return script_defaults.input_fn(body, content_type, self._model)
+        return defaults.input_fn(body, content_type, self._model)
 
     def _prediction(self, value: Any, context: ScriptContext) -> Any:
         if self._script.has("predict_fn"):
             return self._script.call("predict_fn", value, self._model, context=context)
-        return script_defaults.predict_fn(value, self._model)
+        return defaults.predict_fn(value, self._model)
 
 
 def _takes_more_than(count: int, function: Callable[..., Any]) -> bool:

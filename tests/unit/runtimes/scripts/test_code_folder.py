@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from modelyard.runtimes import code_folder
+from modelyard.runtimes.scripts import code_folder
 from tests.models.script_models import script
 
 

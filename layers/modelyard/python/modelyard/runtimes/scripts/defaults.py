@@ -11,9 +11,10 @@ from modelyard.domain.errors import (
     ModelLoadError,
     UnsupportedAcceptError,
 )
-from modelyard.runtimes import registry, script_toolkit
+from modelyard.runtimes import registry
 from modelyard.runtimes.codecs import array_codec, feature_rows, json_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON, NPY
+from modelyard.runtimes.scripts import toolkit
 
 
 def model_fn(model_dir: Path) -> Any:
@@ -38,11 +39,11 @@ def input_fn(body: bytes, content_type: str, model: Any) -> Any:
     """
     if _is_of(model, "xgboost.core", "Booster"):
         try:
-            return script_toolkit.matrix(body, content_type, model.num_features())
+            return toolkit.matrix(body, content_type, model.num_features())
         except ValueError as error:
             raise InputRejectedError(f"the values are no features: {error}") from error
     kind = media_types.body_type(content_type, array_codec.TYPES, default=JSON)
-    array = script_toolkit.array_of(body, kind)
+    array = toolkit.array_of(body, kind)
     if not _is_of(model, "sklearn.base", "BaseEstimator"):
         return array
     width = getattr(model, "n_features_in_", None)
@@ -69,7 +70,7 @@ def output_fn(prediction: Any, accept: str | None) -> tuple[bytes, str]:
         is_array = hasattr(prediction, "tolist")
         return json_codec.encode(prediction.tolist() if is_array else prediction), answer
     try:
-        return script_toolkit.write_array(prediction, answer), answer
+        return toolkit.write_array(prediction, answer), answer
     except ValueError as error:
         raise UnsupportedAcceptError(str(error)) from error
 

@@ -6,7 +6,8 @@ import pytest
 
 from modelyard.domain.errors import ArtifactInvalidError, CodeNotAllowedError, ModelLoadError
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry, script_file
+from modelyard.runtimes import registry
+from modelyard.runtimes.scripts import script_file
 from tests.models import sklearn_models
 
 SCRIPT = """

@@ -7,7 +7,8 @@ import pytest
 
 from modelyard.domain.errors import InputRejectedError, PredictionError
 from modelyard.domain.values import Payload, Prediction
-from modelyard.runtimes import registry, script_toolkit
+from modelyard.runtimes import registry
+from modelyard.runtimes.scripts import toolkit
 from tests.models import xgboost_models
 from tests.models.script_models import script
 
@@ -150,7 +151,7 @@ def test_package_that_is_installed_is_left_alone(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("sagemaker_inference")]:
         monkeypatch.delitem(sys.modules, name)
 
-    script_toolkit.install()
+    toolkit.install()
     import sagemaker_inference
 
     assert sagemaker_inference.ORIGIN == "installed"
@@ -159,22 +160,22 @@ def test_package_that_is_installed_is_left_alone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("body", "shape"), [("1,2,3", (3,)), ("1\n2", (2,)), ("1,2\n3,4", (2, 2))])
 def test_csv_is_flat_where_numpy_makes_it_flat(body, shape):
-    assert script_toolkit.decode(body, "text/csv").shape == shape
+    assert toolkit.decode(body, "text/csv").shape == shape
 
 
 def test_npy_is_read_without_pickles():
     with pytest.raises(InputRejectedError):
-        script_toolkit.decode(b"\x80\x04N.", "application/x-npy")
+        toolkit.decode(b"\x80\x04N.", "application/x-npy")
 
 
 def test_npy_goes_there_and_back():
-    body = script_toolkit.encode(np.arange(3), "application/x-npy")
+    body = toolkit.encode(np.arange(3), "application/x-npy")
 
-    assert script_toolkit.decode(body, "application/x-npy").tolist() == [0, 1, 2]
+    assert toolkit.decode(body, "application/x-npy").tolist() == [0, 1, 2]
 
 
 def test_csv_has_the_shortest_text_of_a_float32() -> None:
     array = np.array([[0.1, 1e-7], [np.nan, 795.9357]], np.float32)
 
-    assert script_toolkit.encode(array, "text/csv") == "0.1,1e-07\nnan,795.9357\n"
-    assert script_toolkit.encode(array.astype(float)[:1, :1], "text/csv") == "0.10000000149011612\n"
+    assert toolkit.encode(array, "text/csv") == "0.1,1e-07\nnan,795.9357\n"
+    assert toolkit.encode(array.astype(float)[:1, :1], "text/csv") == "0.10000000149011612\n"

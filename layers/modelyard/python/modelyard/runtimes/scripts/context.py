@@ -14,9 +14,9 @@ from typing import Any
 from modelyard.domain.errors import ModelError, ModelLoadError, PredictionError
 from modelyard.domain.requests import REQUEST_ID
 from modelyard.domain.values import Payload
-from modelyard.runtimes import script_file
 from modelyard.runtimes.base import without_folders
 from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.runtimes.scripts import script_file
 
 CONTENT_TYPE = "Content-Type"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
