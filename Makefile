@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long volume old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -44,7 +44,11 @@ test: setup
 
 # What only takes long, and the tests of properties with more examples.
 test-long: setup
-	$(PYTEST) -m "long or hypothesis" --hypothesis-profile long
+	$(PYTEST) -m "long or hypothesis or volume" --hypothesis-profile long
+
+# Before a release: what is compared with other implementations, with twenty times as many cases.
+volume: setup
+	$(PYTEST) -m volume --hypothesis-profile volume --timeout 7200
 
 # Eight old versions of XGBoost, in environments of their own, say what their models predict.
 old-xgboost: setup

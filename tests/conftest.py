@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, settings
 
 from tests.serving import is_deployed
 
-# No deadline: a machine that others use takes its time. `make test-long` names the long profile.
+# No deadline: a machine that others use takes its time. `make` names the longer profiles.
 settings.register_profile(
     "long", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
 )
 settings.register_profile("short", settings.get_profile("long"), max_examples=20)
+settings.register_profile("volume", settings.get_profile("long"), max_examples=2000)
 settings.load_profile("short")
 
 _FOREIGN_AWS_SETTINGS = [

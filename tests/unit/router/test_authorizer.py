@@ -282,20 +282,12 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "_COARSE_SETTLE_S", 0.0)
 
 
+@pytest.mark.volume
 @pytest.mark.usefixtures("settled")
 def test_nothing_denied_is_ever_read() -> None:
     tally = tried(examples(100))
 
-    assert tally.reads > 0
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("settled")
-def test_nothing_denied_is_ever_read_in_fifty_thousand_calls() -> None:
-    tally = tried(1_000)
-
-    assert tally.calls >= 50_000
+    assert tally.calls > 500
     assert tally.reads > 0
 
 

@@ -15,8 +15,8 @@ import h11
 import pytest
 
 from tests.http_connections import RecordedState, Server, new_server
+from tests.properties import examples
 
-REQUESTS, LONG_REQUESTS = 3_000, 100_000
 Found = tuple[str, bytes, bytes]
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
@@ -298,20 +298,9 @@ def compare(number: int, first_seed: int) -> tuple[int, int, int]:
     return asyncio.run(act())
 
 
+@pytest.mark.volume
 def test_requests_are_understood_like_by_h11() -> None:
-    requests, alike, stricter = compare(REQUESTS, first_seed=0)
+    requests, alike, stricter = compare(examples(15_000), first_seed=0)
 
     assert alike > requests * 0.7
     assert stricter > 0
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-def test_many_requests_are_understood_like_by_h11(capsys: pytest.CaptureFixture[str]) -> None:
-    requests, alike, stricter = compare(LONG_REQUESTS, first_seed=1_000_000)
-
-    with capsys.disabled():
-        print(  # noqa: T201
-            f"\n{requests} requests: {alike} alike, {stricter} connections refused here only"
-        )
-    assert alike > requests * 0.7

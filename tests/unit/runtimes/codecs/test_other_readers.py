@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from modelyard.domain.errors import InputRejectedError
 from modelyard.runtimes.codecs import array_codec, csv_codec, libsvm_codec, npy_codec
 from modelyard.runtimes.codecs.media_types import JSON, JSON_LINES
+from tests.properties import examples
 from tests.unit.runtimes.codecs.test_libsvm_codec import TABLES
 
 DTYPES = ["f4", "f8", ">f8", "i4", "u8"]
@@ -140,24 +141,12 @@ FORMS = {
 }
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_accepted_has_the_numbers_of_other_readers(form, tmp_path):
     bodies, check = FORMS[form]
 
-    @given(bodies)
-    def holds(body):
-        check(body, tmp_path / "body.svm")
-
-    holds()
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("form", FORMS)
-def test_twenty_thousand_bodies_have_the_numbers_of_other_readers(form, tmp_path):
-    bodies, check = FORMS[form]
-
-    @settings(max_examples=20_000 // len(FORMS))
+    @settings(max_examples=examples(200))
     @given(bodies)
     def holds(body):
         check(body, tmp_path / "body.svm")
