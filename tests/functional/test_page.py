@@ -97,10 +97,12 @@ def test_table_comes_in_pages_and_is_filtered(server: Server) -> None:
 def test_model_is_loaded_and_unloaded_by_buttons(server: Server) -> None:
     warmed = submit(server, "warm", HOUSE)
     loaded = page(server, q="house")
+    found = [page(server, q="house", state=state).of("tr") for state in ("LOADED", "STAGED")]
     unloaded = submit(server, "unload", HOUSE)
 
     assert (warmed.status_code, warmed.headers["location"]) == (303, "/?endpoint=shop&q=house")
     assert "Unload" in loaded.text
+    assert [len(rows) for rows in found] == [2, 0]
     assert unloaded.status_code == 303
     assert "Unload" not in page(server, q="house").text
 

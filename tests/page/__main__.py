@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from modelyard.domain.keys import issue
+from modelyard.local.file_keys import FileKeys
 from tests.functional import artifacts
 from tests.serving import Server
 
@@ -30,10 +32,14 @@ def main() -> int:
         model = artifacts.booster()
         for number in range(MODELS):
             (folder / f"model-{number:05}.ubj").write_bytes(model)
-        with Server(folder) as server:
+        key, stored = issue("ada", 0.0)
+        keys = Path(name) / "keys"
+        keys.mkdir()
+        FileKeys(keys).add(stored)
+        with Server(folder) as server, Server(folder, "--keys-folder", str(keys)) as locked:
             python = BUILD / "venv" / "bin" / "python"
             script = Path(__file__).with_name("browse.py")
-            command = [python, script, server.url, chromium, BUILD]
+            command = [python, script, server.url, locked.url, key.text, chromium, BUILD]
             return subprocess.run(command, check=False).returncode
 
 

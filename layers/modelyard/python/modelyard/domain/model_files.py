@@ -27,6 +27,7 @@ ARCHIVES = {
     ".zip": "zip",
 }
 """How a file with this suffix is packed, unless its first bytes tell another way."""
+_ARCHIVE_SUFFIXES = tuple(ARCHIVES)
 
 RUNTIMES = {
     ".ubj": "xgboost",
@@ -153,7 +154,9 @@ def suffix_of(name: str) -> str:
 def packing_of(name: str) -> str | None:
     """Return how an archive of this name is packed, or None when the name is not an archive's."""
     lowered = name.lower()
-    return next((how for suffix, how in ARCHIVES.items() if lowered.endswith(suffix)), None)
+    if not lowered.endswith(_ARCHIVE_SUFFIXES):  # most names; a listing asks for each
+        return None
+    return next(how for suffix, how in ARCHIVES.items() if lowered.endswith(suffix))
 
 
 def runtime_of(name: str) -> str | None:

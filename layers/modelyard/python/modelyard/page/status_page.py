@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,7 @@ _HEADERS = {
     "x-frame-options": "DENY",
     "vary": "accept",
 }
+_STATES = tuple(status for status in ModelStatus if status is not ModelStatus.NOT_LOADED)
 _ONE_ATTEMPT = RetryPolicy(retries_429=True, attempts_left=1)
 
 
@@ -100,7 +101,7 @@ class StatusPage:
         ]
 
     async def show(self, request: Request) -> Response:
-        """`GET /?endpoint=&q=&after=&model=`; `part=overview` leaves the table out."""
+        """`GET /?endpoint=&q=&state=&after=&model=`; `part=overview` leaves the table out."""
         is_browser = "text/html" in request.headers.get("accept", "")
         if not is_browser and "hx-request" not in request.headers:  # htmx accepts anything
             raise HTTPException(404)  # what the API answers where it has no route
@@ -200,16 +201,18 @@ class StatusPage:
             "result": result,
             "prefix": PREFIX,
         }
-        values |= await self._resident(visible)
+        surveys = await asyncio.gather(*map(self._catalog.residences, visible))
+        values |= _sums(surveys)
         if query.get("part") == "overview":
             return self._html("overview.html", values)
-        try:
-            if endpoint is not None:
-                values |= await self._table(request, endpoint, query, history)
-            if endpoint is not None and query.get("model"):
-                values |= await self._try_it(request, endpoint, query["model"], fields)
-        except ModelyardError as error:
-            values["problem"] = error.message
+        if endpoint is not None:
+            try:
+                residences = surveys[visible.index(endpoint)]
+                values |= await self._table(request, endpoint, query, history, residences)
+                if query.get("model"):
+                    values |= await self._try_it(request, endpoint, query["model"], fields)
+            except ModelyardError as error:
+                values["problem"] = error.message
         return self._html("page.html", values)
 
     def _visible(self, request: Request) -> list[Endpoint]:
@@ -227,18 +230,16 @@ class StatusPage:
             endpoint, principal_of(request), call.target_model
         )
 
-    async def _resident(self, visible: list[Endpoint]) -> dict[str, Any]:
-        found = [item for endpoint in visible for item in await self._catalog.residences(endpoint)]
-        loaded = [item for item in found if item.status is ModelStatus.LOADED]
-        return {
-            "loaded": len(loaded),
-            "memory_bytes": sum(item.memory_bytes for item in loaded),
-            "disk_bytes": sum(item.disk_bytes for item in found),
-        }
-
     async def _table(
-        self, request: Request, endpoint: Endpoint, query: Mapping[str, str], history: History
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        query: Mapping[str, str],
+        history: History,
+        residences: Sequence[ModelResidence],
     ) -> dict[str, Any]:
+        state = query.get("state", "")
+        in_state = {one.model_id.target_model for one in residences if one.status == state}
         words = query.get("q", "").lower().split()
         principal = principal_of(request)
 
@@ -246,6 +247,7 @@ class StatusPage:
             is_found = all(word in name.lower() for word in words)
             return (
                 is_found
+                and (not state or name in in_state)
                 and is_allowed(endpoint, principal, name)
                 and may_open(endpoint, principal, name, files)
             )
@@ -255,7 +257,12 @@ class StatusPage:
             endpoint.name, after=after, limit=ROWS, may_see=may_see, may_be_kept=True
         )
         rows = [_row(endpoint, entry, history) for entry in page.entries]
-        return {"rows": rows, "next": rows[-1].name if page.has_more else ""}
+        shown = {name: query[name] for name in ("q", "state") if query.get(name)}
+        return {
+            "rows": rows,
+            "shown": {"endpoint": endpoint.name, **shown},
+            "next": rows[-1].name if page.has_more else "",
+        }
 
     async def _try_it(
         self, request: Request, endpoint: Endpoint, name: str, fields: list[try_it.Field] | None
@@ -294,8 +301,19 @@ class StatusPage:
         made.filters |= {"size": render_size, "ago": _ago, "ms": _ms}
         made.globals["rows"] = made.globals["fields"] = ()
         made.globals["next"] = made.globals["tried"] = ""
-        made.globals["snippets"] = {}
+        made.globals["snippets"] = made.globals["shown"] = {}
+        made.globals["states"] = _STATES
         return made
+
+
+def _sums(surveys: Iterable[Sequence[ModelResidence]]) -> dict[str, int]:
+    found = [residence for survey in surveys for residence in survey]
+    loaded = [residence for residence in found if residence.status is ModelStatus.LOADED]
+    return {
+        "loaded": len(loaded),
+        "memory_bytes": sum(residence.memory_bytes for residence in loaded),
+        "disk_bytes": sum(residence.disk_bytes for residence in found),
+    }
 
 
 def _row(endpoint: Endpoint, entry: CatalogEntry, history: History) -> Row:
@@ -312,7 +330,8 @@ async def _form(request: Request) -> dict[str, list[str]]:
 
 def _first_values(form: Mapping[str, list[str]]) -> dict[str, str]:
     """Return the values of the fields that say what the page shows."""
-    return {name: form[name][0] for name in ("endpoint", "q", "after", "model") if form.get(name)}
+    names = ("endpoint", "q", "state", "after", "model")
+    return {name: form[name][0] for name in names if form.get(name)}
 
 
 def _ago(moment: float | None) -> str:
