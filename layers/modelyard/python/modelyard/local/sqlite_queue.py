@@ -3,10 +3,11 @@
 import fcntl
 import hashlib
 import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -232,16 +233,31 @@ class SqliteQueue(Generic[T]):
         if self._db is None or self._opened_file != _identity(self._path):
             self._disconnect()
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                self._path, check_same_thread=False, isolation_level=None, timeout=10
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
-            self._opened_file = _identity(self._path)
+            with self._folder_locked():
+                self._db = sqlite3.connect(
+                    self._path, check_same_thread=False, isolation_level=None, timeout=10
+                )
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.executescript(_SCHEMA)
+                self._opened_file = _identity(self._path)
         if self._is_start:
             self._db.execute("UPDATE messages SET visible_at = 0 WHERE buried = 0")
             self._is_start = False
         return self._db
+
+    @contextmanager
+    def _folder_locked(self) -> Iterator[None]:
+        """Let no other queue of this folder open a file, or set one aside, at the same time.
+
+        SQLite refuses ("database is locked") instead of waiting when two connections make a new
+        file a WAL database at once.
+        """
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
@@ -254,10 +270,10 @@ class SqliteQueue(Generic[T]):
 
         Its log goes first: SQLite would apply it to the next file of this name.
         """
-        found = _identity(self._path)
+        if (found := _identity(self._path)) is None:
+            return True
         try:
-            with self._path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with self._folder_locked():
                 if _identity(self._path) == found and self._is_damaged():
                     for suffix in ("-wal", "-shm"):
                         Path(f"{self._path}{suffix}").unlink(missing_ok=True)
