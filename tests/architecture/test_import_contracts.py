@@ -42,7 +42,8 @@ WRONG_IMPORTS = [
     ("sdk-home", "inference.disk.tree", "boto3"),
     ("web-home", "inference.service", "starlette"),
     ("frameworks-home", "cortex.clients.models", "xgboost"),
-    ("terminal-home", "inference.settings", "yaml"),
+    ("terminal-home", "domain.units", "rich"),
+    ("yaml-home", "inference.settings", "yaml"),
 ]
 """A contract, a module and what it must not import."""
 

@@ -32,7 +32,7 @@ UNDEPLOYED = (
     "layers/modelyard/python/modelyard/local/supervisor.py",
     "layers/modelyard/python/modelyard/aws/cost/price_list.py",
     "layers/modelyard/python/modelyard/aws/dead_letters.py",
-    "layers/modelyard/python/modelyard/wire/__pycache__/envelope.cpython-314.pyc",
+    "layers/modelyard/python/modelyard/domain/__pycache__/envelope.cpython-314.pyc",
     "projects/README.md",
     "projects/cortex/__pycache__/predictor.cpython-314.pyc",
     "projects/cortex/.git/HEAD",

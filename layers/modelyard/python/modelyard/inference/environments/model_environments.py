@@ -44,7 +44,7 @@ class ModelEnvironments:
         """
         if plan.runtime not in _WITH_CODE or not (plan.own_process and plan.allow_code):
             return plan
-        from modelyard.inference.environments.artifact_requirements import requirements_of
+        from modelyard.runtimes.artifact_requirements import requirements_of
 
         try:
             asked = requirements_of(plan)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.errors import ConfigurationError
-from modelyard.inference.environments.artifact_requirements import requirements_of
+from modelyard.runtimes.artifact_requirements import requirements_of
 from modelyard.runtimes.base import LoadPlan
 
 PYTHON_ENV = """
