@@ -37,7 +37,7 @@ examples/home-value/models/.made: examples/home-value/train.py examples/home-val
 	$(BIN)/python examples/home-value/train.py --force
 	touch $@
 
-# Every guard in its short form, in one process per processor.
+# Every guard in its short form, in three processes per two processors.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 test: setup
 	$(PYTEST) -m "not long"
