@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from botocore.stub import ANY, Stubber
 
 from modelyard.aws.function_table import EndpointFunctions
 from modelyard.aws.lambda_backend import SAME_SILENCE_S, STARTING_ATTEMPTS, LambdaBackend
-from modelyard.aws.lambda_payload import render_answer_members
+from modelyard.aws.lambda_payload import render_answer_members, render_payload
 from modelyard.domain.endpoints import Endpoint
+from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
@@ -98,6 +100,14 @@ def test_answer_comes_from_the_function_of_the_shard(scene: Scene) -> None:
     scene.answers(payload(GOOD), {"FunctionName": "yard-housing-2", "Payload": ANY})
 
     assert run(scene.call()) == GOOD
+
+
+def test_a_function_is_not_asked_for_parts(scene: Scene) -> None:
+    whole = render_payload(render_request(INVOKE))
+    parted = replace(INVOKE, payload=replace(INVOKE.payload, takes_parts=True))
+    scene.answers(payload(GOOD), {"FunctionName": ANY, "Payload": whole})
+
+    assert run(scene.call(parted)) == GOOD
 
 
 def test_client_waits_for_the_window_and_a_little_longer(scene: Scene) -> None:

@@ -13,6 +13,7 @@ import pytest
 from modelyard.cortex import realtime_api
 from modelyard.cortex.project import ApiModels
 from modelyard.cortex.realtime_api import Afterwards, RealtimeApi
+from modelyard.cortex.user_class.request_view import render
 from modelyard.domain.errors import (
     CapacityError,
     ConfigurationError,
@@ -33,6 +34,7 @@ from modelyard.domain.requests import (
     DescribeApi,
     Invoke,
     Load,
+    NextPart,
     Request,
     Survey,
     Unload,
@@ -656,3 +658,80 @@ def test_refresh_without_models_does_nothing(new_scene: Callable[..., Scene]) ->
     scene.api.refresh()
 
     assert scene.client.repository.listed == []
+
+
+class Yielding:
+    """What a class yields for the model `a`, whose memory it uses meanwhile."""
+
+    def __init__(self, scene: Scene, *, fails: bool = False) -> None:
+        self._scene = scene
+        self._fails = fails
+        self.is_ended = False
+
+    def predict(self, query: Query) -> HttpResponse:
+        return render(self._parts(query))[0]
+
+    def _parts(self, query: Query) -> Iterator[str | bytes]:
+        try:
+            yield self._scene.content(query).body
+            if self._fails:
+                raise ValueError("no")
+            yield " and more"
+        finally:
+            self.is_ended = True
+
+
+@pytest.fixture
+def yielding(scene: Scene) -> Yielding:
+    made = Yielding(scene)
+    scene.predict = made.predict
+    return made
+
+
+def begin(scene: Scene) -> Answer:
+    payload = Payload(b"", takes_parts=True)
+    return scene.api.handle(Invoke(scene.client.source("a"), payload, PATIENT_S, PATIENT_S, "r"))
+
+
+def next_part(scene: Scene, *, is_abandoned: bool = False) -> Answer:
+    return scene.api.handle(NextPart(scene.client.source("a"), "r", is_abandoned))
+
+
+def test_what_a_class_yields_is_answered_in_parts(scene: Scene, yielding: Yielding) -> None:
+    answers = [begin(scene), next_part(scene)]
+    assert scene.leases() == 1
+    answers.append(next_part(scene))
+
+    predictions = [answer.prediction for answer in answers]
+    assert [prediction and prediction.body for prediction in predictions] == [
+        b"a/1",
+        b" and more",
+        b"",
+    ]
+    assert [answer.has_more for answer in answers] == [True, True, False]
+    assert (yielding.is_ended, scene.leases()) == (True, 0)
+
+
+def test_parts_that_nobody_wants_end_the_output_of_a_class(
+    scene: Scene, yielding: Yielding
+) -> None:
+    begin(scene)
+
+    assert next_part(scene, is_abandoned=True) == Answer()
+
+    assert (yielding.is_ended, scene.leases()) == (True, 0)
+
+
+def test_a_class_that_fails_in_the_middle_ends_the_output(scene: Scene) -> None:
+    scene.predict = Yielding(scene, fails=True).predict
+    begin(scene)
+
+    assert isinstance(next_part(scene).error, ModelError)
+    assert scene.leases() == 0
+
+
+def test_other_calls_get_what_a_class_yields_when_it_is_complete(
+    scene: Scene, yielding: Yielding
+) -> None:
+    assert scene.body("model=a") == b"a/1 and more"
+    assert scene.invoke("a").prediction == Prediction(b"a/1 and more", "application/octet-stream")

@@ -113,3 +113,16 @@ def test_without_another_thread_a_call_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def no_thread(_: object) -> Callable[[], None]:
     raise RuntimeError("can't start new thread")
+
+
+def test_a_call_that_was_begun_waits_for_a_thread() -> None:
+    async def act() -> None:
+        release, pool = threading.Event(), CallThreads(1)
+        running = asyncio.create_task(pool.run(lambda _: release.wait(20), None))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(pool.run(str, 1, is_begun=True))
+        await asyncio.sleep(0)
+        release.set()
+        assert (await running, await waiting) == (True, "1")
+
+    asyncio.run(act())

@@ -361,3 +361,61 @@ def test_log_lines_of_the_model_are_logged(load, caplog):
     ask(load(RUN), b"import logging; logging.getLogger('mine').info('hello')")
 
     eventually(lambda: "INFO mine hello" in caplog.messages)
+
+
+PARTS = """
+    def model_fn(model_dir): ...
+
+    def transform_fn(model, data, content_type, accept):
+        try:
+            yield from data.decode().split(",")
+        finally:
+            held.append(True)
+            exec(at_end)
+
+    held, at_end = [], "pass"
+"""
+IN_PARTS = Payload(b"a,b", "text/x", takes_parts=True)
+
+
+def test_parts_come_one_by_one_and_the_next_call_gets_its_turn(load):
+    predictor = load(PARTS)
+
+    bodies = [(prediction.body, has_more) for prediction, has_more in predictor.parts(IN_PARTS)]
+
+    assert bodies == [(b"a", True), (b"b", True), (b"", False)]
+    assert ask(predictor, b"1,2") == "12"
+
+
+def test_closed_parts_end_the_output_before_the_next_call(load):
+    predictor = load(PARTS)
+    parts = predictor.parts(IN_PARTS)
+    next(parts)
+    assert begun(predictor, b"1") is None  # the output has not ended
+
+    parts.close()
+
+    assert begun(predictor, b"1").finish().body == b"1"
+
+
+def test_an_output_that_does_not_end_is_ended_with_its_process(load, monkeypatch):
+    monkeypatch.setattr(guest_predictor, "STOP_LIMIT_S", 0.2)
+    predictor = load(PARTS.replace('"pass"', '"while True: pass"'))
+    parts = predictor.parts(IN_PARTS)
+    next(parts)
+
+    with pytest.raises(ModelCrashedError):
+        parts.close()
+
+    assert not psutil.pid_exists(predictor.pid)
+
+
+def test_a_process_that_ends_between_parts_is_a_crash(load):
+    predictor = load(PARTS)
+    parts = predictor.parts(IN_PARTS)
+    next(parts)
+
+    os.kill(predictor.pid, 9)
+
+    with pytest.raises(ModelCrashedError):
+        next(parts)

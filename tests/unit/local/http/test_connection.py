@@ -382,3 +382,99 @@ def test_the_state_of_a_pipelined_request_is_called_again(run: Run) -> None:
             assert server.states[0].told == ["called", "answering", "called"]
 
     run(act())
+
+
+class Parts:
+    """The parts of a response: the test adds them; None is the last, an exception is raised."""
+
+    def __init__(self, *parts: bytes | Exception | None) -> None:
+        self.queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self.is_closed = asyncio.Event()
+        for part in parts:
+            self.queue.put_nowait(part)
+
+    def __aiter__(self) -> "Parts":
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = await self.queue.get()
+        if part is None:
+            raise StopAsyncIteration
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    async def aclose(self) -> None:
+        self.is_closed.set()
+
+
+def test_parts_of_a_response_are_sent_as_they_are_made(run: Run) -> None:
+    async def act() -> None:
+        server, parts = new_server(), Parts()
+        async with server.client() as client:
+            server.site.response = HttpResponse(200, (), b"first", parts)
+            head = await client.ask(post(b"", target="/later"))
+            assert head.header("transfer-encoding") == "chunked"
+            assert await client.reader.readexactly(10) == b"5\r\nfirst\r\n"
+
+            for part in (b"", b"second", None):
+                parts.queue.put_nowait(part)
+            assert await client.reader.readexactly(16) == b"6\r\nsecond\r\n0\r\n\r\n"
+
+            server.site.response = None
+            assert (await client.ask(post(b"next"))).body == b"next"
+        assert parts.is_closed.is_set()
+
+    run(act())
+
+
+def test_parts_for_a_client_of_http_1_0_end_with_the_connection(run: Run) -> None:
+    async def act() -> None:
+        server = new_server()
+        async with server.client() as client:
+            server.site.response = HttpResponse(200, (), b"first ", Parts(b"second", None))
+            head = await client.ask(b"POST /later HTTP/1.0\r\nHost: x\r\n\r\n")
+            assert head.header("transfer-encoding") is None
+            assert await client.rest() == b"first second"
+
+    run(act())
+
+
+def test_a_part_that_cannot_be_made_breaks_the_connection(run: Run) -> None:
+    async def act() -> None:
+        server, parts = new_server(), Parts(RuntimeError("no part"))
+        async with server.client() as client:
+            server.site.response = HttpResponse(200, (), b"first", parts)
+            await client.ask(post(b"", target="/later"))
+            assert await client.rest() == b"5\r\nfirst\r\n"  # no last chunk
+
+    run(act())
+
+
+def test_parts_for_a_client_that_left_are_closed(run: Run) -> None:
+    async def act() -> None:
+        server, parts = new_server(), Parts()
+        async with server.client() as client:
+            server.site.response = HttpResponse(200, (), b"first", parts)
+            await client.ask(post(b"", target="/later"))
+        async with asyncio.timeout(20):
+            await parts.is_closed.wait()
+
+    run(act())
+
+
+def test_parts_are_made_no_faster_than_the_client_reads(run: Run) -> None:
+    async def act() -> None:
+        server, parts = new_server(), Parts(*[bytes(1 << 20)] * 64, None)
+        async with server.client(receive_bytes=4096) as client:
+            server.site.response = HttpResponse(200, (), b"", parts)
+            await client.ask(post(b"", target="/later"))
+            [made] = server.made
+            assert server.connections.held_bytes <= 2 << 20
+            assert parts.queue.qsize() > 60
+            server.now_s += 40
+            made.time_out_if_due(server.now_s)
+            assert len(await client.rest()) < 8 << 20
+        assert parts.is_closed.is_set()
+
+    run(act())

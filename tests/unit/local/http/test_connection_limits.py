@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelyard.domain.values import HttpResponse
-from modelyard.local.http.connection import (
+from modelyard.local.http.limits import (
     BODY_TIMEOUT_S,
     HEAD_TIMEOUT_S,
     IDLE_TIMEOUT_S,

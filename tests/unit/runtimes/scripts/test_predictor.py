@@ -497,3 +497,30 @@ def test_pickle_of_a_class_beside_the_script_is_loaded(tmp_path):
     predictor = loaded(tmp_path)
 
     assert predictor.predict(Payload(b"[1, 2]")).body == b"[2,4]"
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        "def transform_fn(m, d, c, a): return (text for text in ['a', b'b']), 'text/plain'",
+        "def predict_fn(data, m):\n    yield 'a'\n    yield b'b'\ndef input_fn(d, c): return d",
+        "def predict_fn(data, m): return data\ndef output_fn(p, a): return iter(['a', b'b'])",
+    ],
+    ids=["generator", "predict_fn", "output_fn"],
+)
+def test_an_iterator_is_an_output_in_parts(tmp_path, functions):
+    predictor = loaded(script(tmp_path, f"def model_fn(d): return sum\n{functions}"))
+
+    first, parts = predictor.begin(Payload(b"[1]"))
+
+    assert first.body == b"a"
+    assert list(parts) == [b"b"]
+    assert predictor.predict(Payload(b"[1]")).body == b"ab"
+
+
+def test_what_an_iterator_yields_is_text_or_bytes(tmp_path):
+    source = "def model_fn(d): ...\ndef transform_fn(m, d, c, a): return iter([b'1', 2])"
+    _, parts = loaded(script(tmp_path, source)).begin(Payload(b"1"))
+
+    with pytest.raises(PredictionError, match="yielded a int; allowed: text and bytes"):
+        next(parts)

@@ -9,13 +9,16 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import copy_context
-from typing import Any, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from modelyard.cortex.clients.call_scope import CallScope, entered
 from modelyard.cortex.clients.models import ClientModels
+from modelyard.cortex.user_class.request_view import ResponseInParts
 from modelyard.domain.errors import (
     CapacityError,
     InvalidRequestError,
@@ -33,6 +36,7 @@ from modelyard.domain.requests import (
     DescribeModel,
     Invoke,
     Load,
+    NextPart,
     Request,
     Survey,
     Unload,
@@ -47,6 +51,7 @@ from modelyard.domain.values import (
 )
 from modelyard.inference.answering import answered
 from modelyard.inference.buffered_metrics import BufferedMetrics
+from modelyard.inference.open_outputs import OpenOutputs, Parts
 from modelyard.inference.residence.residence import Residence
 
 logger = logging.getLogger(__name__)
@@ -55,6 +60,7 @@ TURN_TIMEOUT_S = 55.0
 """How many seconds a call waits for a thread of the class."""
 MESSAGE = "make a prediction by sending a POST request with a JSON body to this endpoint"
 
+Result = TypeVar("Result")
 Afterwards = Callable[[], None]
 Model = tuple[str | None, str | None]
 """Name and version of a model; None for what a request leaves out."""
@@ -94,6 +100,7 @@ class RealtimeApi:
         self._failure: ModelyardError | None = None
         self._looks_ahead = True
         self._later: set[Future[None]] = set()
+        self._outputs = OpenOutputs(clock)
 
     def start(self) -> None:
         """Construct the class; if that fails, every request is answered with the error."""
@@ -129,9 +136,9 @@ class RealtimeApi:
             raise self._failure
         match request:
             case CallApi(_, query, headers, body, window_s, _):
-                return self._call(query, headers, body, window_s, window_s)
-            case Invoke(source, payload, window_s, patience_s, _):
-                return self._invoke(source, payload, window_s, patience_s)
+                return _only(self._answers(query, headers, body, window_s, window_s))
+            case Invoke() | NextPart():
+                return self._invoke(request)
             case Load():
                 return self._load(request)
             case Unload(source):
@@ -143,32 +150,51 @@ class RealtimeApi:
             case DescribeModel():
                 raise UnsupportedOperationError("the class of a Cortex API uses its models")
 
-    def _call(
+    def _answers(
         self,
         query: str,
         headers: tuple[tuple[str, str], ...],
         body: bytes,
         window_s: float,
         patience_s: float,
-    ) -> Answer:
+        *,
+        takes_parts: bool = False,
+    ) -> Parts:
+        """Yield the answer of the class; in parts if it makes some and the caller takes them."""
         assert self._class is not None
         asked_at = self._clock.monotonic()
         with self._scope(window_s, patience_s) as scope:
             if scope is not None:
                 self._look_ahead(scope, query)
-            reply, afterwards = self._take_turn(query, headers, body)
+            call = partial(self._class.answer, query, headers, body)
+            reply, afterwards = self._take_turn(call)
+            if isinstance(reply, ResponseInParts) and takes_parts:
+                yield from self._further_parts(reply, self._timings(scope, asked_at))
+                reply = HttpResponse(reply.status)
+            elif isinstance(reply, ResponseInParts):
+                reply = self._take_turn(partial(_finished, reply.collected))
         if afterwards is not None:
             self._do_later(afterwards)
         if scope is not None and _is_success(reply) and not scope.used_all:
             # The class uses the parameters `model` and `version` for something else.
             self._looks_ahead = False
+        yield Answer(response=reply, timings=self._timings(scope, asked_at))
+
+    def _further_parts(self, reply: ResponseInParts, timings: Timings) -> Parts:
+        try:
+            yield Answer(response=reply, has_more=True, timings=timings)
+            while part := self._take_turn(partial(_finished, partial(next, reply.parts, None))):
+                yield Answer(response=HttpResponse(reply.status, body=part), has_more=True)
+        finally:
+            self._take_turn(partial(_finished, reply.parts.close))
+
+    def _timings(self, scope: CallScope[Resident] | None, asked_at: float) -> Timings:
         wait_s = scope.wait_s if scope is not None else 0.0
-        timings = Timings(
+        return Timings(
             cache_hit=scope is None or scope.cache_hit,
             wait_s=wait_s,
             predict_s=self._clock.monotonic() - asked_at - wait_s,
         )
-        return Answer(response=reply, timings=timings)
 
     @contextmanager
     def _scope(self, window_s: float, patience_s: float) -> Iterator[CallScope[Resident] | None]:
@@ -198,13 +224,9 @@ class RealtimeApi:
         except (InvalidRequestError, ModelError):
             return
 
-    def _take_turn(
-        self, query: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[HttpResponse, Afterwards | None]:
-        assert self._class is not None
-        turn: Future[tuple[HttpResponse, Afterwards | None]] = self._class_threads.submit(
-            copy_context().run, self._class.answer, query, headers, body
-        )
+    def _take_turn(self, work: Callable[[], Result]) -> Result:
+        """Return what the work returns, which is done in a thread of the class."""
+        turn = self._class_threads.submit(copy_context().run, work)
         try:
             return turn.result(TURN_TIMEOUT_S)
         except TimeoutError:
@@ -220,18 +242,29 @@ class RealtimeApi:
         self._later.add(work)
         work.add_done_callback(self._later.discard)
 
-    def _invoke(
-        self, source: ModelSource, payload: Payload, window_s: float, patience_s: float
-    ) -> Answer:
-        """Answer InvokeEndpoint: the target model is `name`, `name/version`, or empty."""
-        name, version = _model(source.target_model)
+    def _invoke(self, request: Invoke | NextPart) -> Answer:
+        if isinstance(request, NextPart):
+            return self._outputs.answer(request.request_id, request.is_abandoned)
+        answers = self._predictions(request)
+        if request.payload.takes_parts:
+            return self._outputs.begin(request.request_id, answers)
+        return _only(answers)
+
+    def _predictions(self, request: Invoke) -> Parts:
+        """Yield the answer to InvokeEndpoint: the target is `name`, `name/version`, or empty."""
+        payload = request.payload
+        name, version = _model(request.source.target_model)
         if self._models is not None and name is not None:
             self._models.index.candidates(name, version)
         named = {"model": name, "version": version}
         asked = {key: value for key, value in named.items() if value is not None}
-        answer = self._call(urlencode(asked), _headers(payload), payload.body, window_s, patience_s)
-        assert answer.response is not None
-        return Answer(prediction=_prediction(answer.response), timings=answer.timings)
+        call = urlencode(asked), _headers(payload), payload.body
+        times = request.window_s, request.patience_s
+        answers = self._answers(*call, *times, takes_parts=payload.takes_parts)
+        with closing(answers):
+            for answer in answers:
+                assert answer.response is not None
+                yield replace(answer, prediction=_prediction(answer.response), response=None)
 
     def _load(self, request: Load) -> Answer:
         models = self._configured_models()
@@ -268,6 +301,27 @@ class RealtimeApi:
             summary["model_metadata"] = self._models.index.metadata()
         headers = (("content-type", "application/json"),)
         return HttpResponse(200, headers, json.dumps(summary).encode())
+
+
+def _only(answers: Parts) -> Answer:
+    """Return the answer of a call whose caller takes no parts."""
+    with closing(answers):
+        return next(answers)
+
+
+def _finished(work: Callable[[], Result]) -> Result:
+    """Return what work with what `predict` yielded returns.
+
+    Raises:
+        ModelError: the class failed.
+    """
+    try:
+        return work()
+    except ModelyardError:
+        raise
+    except BaseException as error:  # the class may raise anything
+        logger.exception("predict failed")
+        raise ModelError("internal server error", original_status=500) from error
 
 
 def _model(target_model: TargetModel) -> Model:

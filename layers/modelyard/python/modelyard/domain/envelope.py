@@ -21,6 +21,7 @@ from modelyard.domain.requests import (
     DescribeModel,
     Invoke,
     Load,
+    NextPart,
     Request,
     Survey,
     Unload,
@@ -62,8 +63,12 @@ def render_request(request: Request) -> Frame:
                 "content_type": payload.content_type,
                 "accept": payload.accept,
                 "custom_attributes": payload.custom_attributes,
+                "takes_parts": payload.takes_parts,
             }
             return Frame(orjson.dumps(head), payload.body)
+        case NextPart(source, request_id, is_abandoned):
+            head = {"op": "part", "source": source, "request_id": request_id}
+            head["is_abandoned"] = is_abandoned
         case Load(source, window_s, fresh):
             head = {"op": "load", "source": source, "window_s": window_s, "fresh": fresh}
         case DescribeModel(source, window_s):
@@ -93,11 +98,8 @@ def parse_request(frame: Frame) -> Request:
 
 def _parse_request(head: dict[str, Any], body: bytes) -> Request:
     match head["op"]:
-        case "invoke":
-            payload = Payload(body, head["content_type"], head["accept"], head["custom_attributes"])
-            source = _parse_source(head["source"])
-            times = head["window_s"], head["patience_s"]
-            return Invoke(source, payload, *times, head["request_id"])
+        case "invoke" | "part":
+            return _parse_invoke(head, body)
         case "load" | "signature" as op:
             source, window_s = _parse_source(head["source"]), head["window_s"]
             described = DescribeModel(source, window_s)
@@ -117,6 +119,15 @@ def _parse_request(head: dict[str, Any], body: bytes) -> Request:
             raise ModelyardError(f"unknown operation {unknown!r} in the envelope")
 
 
+def _parse_invoke(head: dict[str, Any], body: bytes) -> Invoke | NextPart:
+    source, request_id = _parse_source(head["source"]), head["request_id"]
+    if head["op"] == "part":
+        return NextPart(source, typed(request_id, str), typed(head["is_abandoned"], bool))
+    told = head["content_type"], head["accept"], head["custom_attributes"]
+    payload = Payload(body, *told, typed(head["takes_parts"], bool))
+    return Invoke(source, payload, head["window_s"], head["patience_s"], request_id)
+
+
 def render_answer(answer: Answer) -> Frame:
     """Return the serialised form of an answer, without its empty members."""
     head: dict[str, Any] = {"timings": answer.timings}
@@ -130,6 +141,8 @@ def render_answer(answer: Answer) -> Frame:
     if answer.response is not None:
         body = answer.response.body
         head["reply"] = {"status": answer.response.status, "headers": answer.response.headers}
+    if answer.has_more:
+        head["has_more"] = True
     if answer.residences:
         head["residences"] = answer.residences
     if answer.signature is not None:
@@ -153,6 +166,7 @@ def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
     return Answer(
         error=_parse_error(head["error"]) if "error" in head else None,
         prediction=_parse_prediction(head, body) if "content_type" in head else None,
+        has_more=typed(head.get("has_more", False), bool),
         response=_parse_response(head["reply"], body) if "reply" in head else None,
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
         signature=parse_signature(head["signature"]) if "signature" in head else None,

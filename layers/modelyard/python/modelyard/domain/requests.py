@@ -42,6 +42,17 @@ class Invoke:
 
 
 @dataclass(frozen=True, slots=True)
+class NextPart:
+    """Return the next part of an output whose first part `Invoke` returned (op=part)."""
+
+    source: ModelSource
+    request_id: str
+    """That of the `Invoke`."""
+    is_abandoned: bool = False
+    """Whether nobody wants the other parts: the model stops to make them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Load the model (op=load). With `fresh`, a model that is loaded already is an error."""
 
@@ -93,7 +104,7 @@ class DescribeApi:
     endpoint_name: str
 
 
-Request = Invoke | Load | DescribeModel | Unload | Survey | CallApi | DescribeApi
+Request = Invoke | NextPart | Load | DescribeModel | Unload | Survey | CallApi | DescribeApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,8 @@ class Answer:
 
     error: ModelyardError | None = None
     prediction: Prediction | None = None
+    has_more: bool = False
+    """Whether the prediction is a part, and `NextPart` returns the one after it."""
     response: HttpResponse | None = None
     residences: tuple[ModelResidence, ...] = ()
     signature: Signature | None = None

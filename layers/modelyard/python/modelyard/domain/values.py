@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NewType, TypeVar
 
+from modelyard.domain.parts import Parts
+
 T = TypeVar("T")
 
 TargetModel = NewType("TargetModel", str)
@@ -47,15 +49,19 @@ class Payload:
     content_type: str | None = None
     accept: str | None = None
     custom_attributes: str | None = None
+    takes_parts: bool = False
+    """Whether the caller takes the output in parts, as the model makes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The output of a model."""
+    """The output of a model, or its first part."""
 
     body: bytes
     content_type: str | None = None
     custom_attributes: str | None = None
+    more: Parts | None = field(default=None, compare=False)
+    """The parts after `body`, in the router's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,8 @@ class HttpResponse:
     headers: tuple[tuple[str, str], ...] = ()
     """In order; a name may occur more than once. Our own names are in lower case."""
     body: bytes = b""
+    more: Parts | None = field(default=None, compare=False)
+    """What is sent after `body`, as it arrives. An error in it ends the connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from modelyard.domain.errors import ModelError, ModelyardError, PredictionError
 from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.requests import MAX_ANSWER_BYTES, REQUEST_ID, Answer, Request
-from modelyard.domain.values import Payload, Prediction
+from modelyard.domain.values import Payload
 from modelyard.inference.buffered_metrics import BufferedMetrics
 
 logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 INSUFFICIENT_STORAGE = 507
 """The status for lack of memory in SageMaker's container contract."""
@@ -37,8 +39,8 @@ def answered(
     return replace(answer, samples=metrics.drain())
 
 
-def predicted(predict: Callable[[Payload], Prediction], payload: Payload) -> Prediction:
-    """Return the prediction for a payload.
+def predicted(predict: Callable[[Payload], Result], payload: Payload) -> Result:
+    """Return what `predict` returns for a payload.
 
     Raises:
         ModelyardError: the model's own error, or a ModelError for any other exception.

@@ -1,9 +1,9 @@
 """The requests that a worker answers: invoke, load, unload and survey models."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 
 from modelyard.domain import requests
@@ -20,6 +20,7 @@ from modelyard.domain.requests import (
     DescribeModel,
     Invoke,
     Load,
+    NextPart,
     Request,
     Survey,
     Unload,
@@ -29,6 +30,7 @@ from modelyard.inference.answering import answered, predicted
 from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
 from modelyard.inference.buffered_metrics import BufferedMetrics
 from modelyard.inference.guests.guest_predictor import GuestCall, GuestPredictor
+from modelyard.inference.open_outputs import OpenOutputs, Parts
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
 from modelyard.inference.workload import Workload, busy
@@ -39,6 +41,7 @@ BRIEF_S = 0.004
 """How long an event loop waits for a guest whose last calls took half of it at most."""
 PREDICT_AFTER_WINDOW_S = 35.0
 """How much longer than its window a call may take; callers wait for 30 s of it."""
+_HIT = Timings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class InferenceService:
         self._clock = clock
         self._bodies = BodyBudget()
         self._workload = workload
+        self._outputs = OpenOutputs(clock)
 
     def handle(self, request: Request) -> Answer:
         """Return the answer to a request. Errors are returned in it, never raised."""
@@ -100,6 +104,7 @@ class InferenceService:
                 return Answer(error=busy()) if is_full else None
             if not isinstance(model.resident, GuestPredictor):
                 return answered(lambda _: self._answer(model, request), request, self._metrics)
+            may_begin = may_begin and not request.payload.takes_parts
             began = self._begin(model.resident, request) if may_begin else None
         finally:
             if began is None:
@@ -117,6 +122,8 @@ class InferenceService:
         match request:
             case Invoke():
                 return self._invoke(request)
+            case NextPart(_, request_id, is_abandoned):
+                return self._outputs.answer(request_id, is_abandoned)
             case Load():
                 return self._load(request)
             case DescribeModel():
@@ -135,6 +142,28 @@ class InferenceService:
             return self._invoke_once(request, as_copy=as_copy)
 
     def _invoke_once(self, request: Invoke, *, as_copy: bool) -> Answer:
+        if request.payload.takes_parts:
+            return self._outputs.begin(request.request_id, self._parts(request))
+        with self._leased(request, as_copy=as_copy) as (model, timings):
+            return self._answer_in_turn(model, request, timings)
+
+    def _parts(self, request: Invoke) -> Parts:
+        """Yield the answer of a model in parts, if it makes its output in parts."""
+        with self._leased(request) as (model, timings):
+            guest = model.resident
+            if not isinstance(guest, GuestPredictor):
+                yield self._answer_in_turn(model, request, timings)
+                return
+            with closing(guest.parts(request.payload)) as parts:
+                for prediction, has_more in parts:
+                    spent = replace(timings, predict_s=guest.last_predict_s)
+                    yield Answer(prediction=prediction, has_more=has_more, timings=spent)
+
+    @contextmanager
+    def _leased(
+        self, request: Invoke, *, as_copy: bool = False
+    ) -> Iterator[tuple[LoadedModel[Predictor], Timings]]:
+        """Lease the model of a call; yield it, and how long that took."""
         _set_predict_limit(request)
         asked_at = self._clock.monotonic()
         with self._residence.lease(
@@ -144,9 +173,14 @@ class InferenceService:
             as_copy=as_copy,
         ) as (model, is_hit):
             wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
-            body = request.payload.body
-            with self._place_for(model, len(body)), self._bodies.room_for(body):
-                return self._answer(model, request, cache_hit=is_hit, wait_s=wait_s)
+            yield model, Timings(cache_hit=is_hit, wait_s=wait_s)
+
+    def _answer_in_turn(
+        self, model: LoadedModel[Predictor], request: Invoke, timings: Timings
+    ) -> Answer:
+        body = request.payload.body
+        with self._place_for(model, len(body)), self._bodies.room_for(body):
+            return self._answer(model, request, timings)
 
     def _place_for(
         self, model: LoadedModel[Predictor], body_bytes: int
@@ -172,24 +206,16 @@ class InferenceService:
         return answered(finish, request, self._metrics)
 
     def _answer(
-        self,
-        model: LoadedModel[Predictor],
-        request: Invoke,
-        *,
-        cache_hit: bool = True,
-        wait_s: float = 0.0,
+        self, model: LoadedModel[Predictor], request: Invoke, timings: Timings = _HIT
     ) -> Answer:
-        predict = model.resident.predict
-        return self._predicted(model, request, predict, cache_hit=cache_hit, wait_s=wait_s)
+        return self._predicted(model, request, model.resident.predict, timings)
 
     def _predicted(
         self,
         model: LoadedModel[Predictor],
         request: Invoke,
         predict: Callable[[Payload], Prediction],
-        *,
-        cache_hit: bool = True,
-        wait_s: float = 0.0,
+        timings: Timings = _HIT,
     ) -> Answer:
         began_at, cpu_at = self._clock.monotonic(), time.thread_time()
         prediction = predicted(predict, request.payload)
@@ -199,8 +225,8 @@ class InferenceService:
         else:
             cpu_s = time.thread_time() - cpu_at
         model.speed.learn(len(request.payload.body), predict_s, cpu_s)
-        timings = Timings(cache_hit=cache_hit, wait_s=wait_s, predict_s=predict_s)
-        return Answer(prediction=prediction, timings=timings)
+        spent = Timings(timings.cache_hit, timings.wait_s, predict_s)
+        return Answer(prediction=prediction, timings=spent)
 
     def _load(self, request: Load) -> Answer:
         window_s = request.window_s

@@ -4,8 +4,7 @@ import asyncio
 
 from modelyard.domain.errors import CapacityError, ModelNotReadyError
 from modelyard.domain.ports import Clock
-from modelyard.domain.requests import Answer, Invoke, Request, Unload
-from modelyard.domain.values import ModelSource
+from modelyard.domain.requests import Answer, Invoke, NextPart, Request, Unload
 from modelyard.inference.service import InferenceService, UnfinishedCall
 from modelyard.local.backends import RemoteWorkers
 from modelyard.local.copies import Forwarded
@@ -86,14 +85,16 @@ class ServingWorkers:
             begun = self._begun.pop(request.request_id, None)
             if begun is not None:
                 return await begun
-        return await self._threads.run(self._handle, request)
+        return await self._threads.run(
+            self._handle, request, is_begun=isinstance(request, NextPart)
+        )
 
     def _forget_later(self, request_id: str) -> None:
         """Drop the answer of a call that is not made again, because its client has left."""
         asyncio.get_running_loop().call_later(_KEPT_S, self._begun.pop, request_id, None)
 
     async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
-        if isinstance(request, Invoke) and self._has_or_gets_copy(request.source):
+        if isinstance(request, Invoke) and self._has_or_gets_copy(request):
             async with asyncio.timeout(timeout_s):
                 answer = await self._threads.run(self._service.answer_from_copy, request)
             if not isinstance(answer.error, CapacityError | ModelNotReadyError):
@@ -104,7 +105,10 @@ class ServingWorkers:
             self._forwarded.count(request.source.model_id)
         return answer
 
-    def _has_or_gets_copy(self, source: ModelSource) -> bool:
+    def _has_or_gets_copy(self, request: Invoke) -> bool:
+        source = request.source
+        if request.payload.takes_parts:  # further parts are asked of the model's own worker
+            return False
         if self._service.holds(source):
             return True
         return source.keep_loaded and self._forwarded.is_worth_a_copy(source.model_id)

@@ -30,17 +30,23 @@ class CallThreads:
         """Whether as many calls are running as there may be."""
         return self._running >= self._limit
 
-    async def run(self, call: Callable[[Given], Result], given: Given) -> Result:
+    async def run(
+        self, call: Callable[[Given], Result], given: Given, *, is_begun: bool = False
+    ) -> Result:
         """Return what the call returns. If this is cancelled, the call still runs to its end.
+
+        With `is_begun`, it goes on with a call that was made before: it may wait for a thread.
 
         Raises:
             CapacityError: as many calls are running as there may be, or no thread can be started.
         """
-        return await self.start(call, given)
+        return await self.start(call, given, is_begun=is_begun)
 
-    def start(self, call: Callable[[Given], Result], given: Given) -> "asyncio.Future[Result]":
+    def start(
+        self, call: Callable[[Given], Result], given: Given, *, is_begun: bool = False
+    ) -> "asyncio.Future[Result]":
         """Start a call; raises what `run` raises."""
-        if self.are_busy:
+        if self.are_busy and not is_begun:
             raise CapacityError(f"too many calls in flight: {self._limit} in this process")
         self._calls += 1
         if self._calls % CALLS_OF_A_POOL == 0:

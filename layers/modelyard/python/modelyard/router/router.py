@@ -38,6 +38,7 @@ from modelyard.domain.values import (
     Timings,
     WarmRequest,
 )
+from modelyard.router.parts import call_in_parts
 from modelyard.router.rendezvous import rank_shards
 from modelyard.sagemaker.statuses import call_status, invoke_status
 
@@ -201,11 +202,11 @@ class Router:
         backend = self._backend_of(source.endpoint_name)
         first, *others = rank_shards(source.model_id, backend.shards)
         try:
-            return await backend.call(first, request, timeout_s)
+            return await _ask(backend, first, request, timeout_s)
         except CapacityError:
             if not others:
                 raise
-            return await backend.call(others[0], request, timeout_s)
+            return await _ask(backend, others[0], request, timeout_s)
 
     async def _raise_error(self, asked: ModelSource, answer: Answer) -> None:
         if isinstance(answer.error, ModelNotReadyError):
@@ -258,6 +259,12 @@ def _invoke(endpoint: Endpoint, invocation: Invocation, window_s: float | None =
 def answer_timeout_s(window_s: float) -> float:
     """Return how long to wait for the answer of the inference side, in seconds."""
     return max(ANSWER_TIMEOUT_S, window_s + PREDICT_TIMEOUT_S)
+
+
+async def _ask(backend: InferenceBackend, shard: int, request: Request, timeout_s: float) -> Answer:
+    if isinstance(request, Invoke) and request.payload.takes_parts:
+        return await call_in_parts(backend, shard, request, timeout_s)
+    return await backend.call(shard, request, timeout_s)
 
 
 def _failed(error: ModelyardError) -> Answer:

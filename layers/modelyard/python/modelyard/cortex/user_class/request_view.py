@@ -7,7 +7,8 @@ import asyncio
 import copy
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from email.message import Message
 from functools import cached_property, partial
 from typing import Any
@@ -40,6 +41,18 @@ class UnreadableBodyError(Exception):
     def __init__(self, reply: HttpResponse) -> None:
         super().__init__(reply.body.decode())
         self.reply = reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseInParts(HttpResponse):
+    """A response whose body is the first part of what `predict` yields."""
+
+    parts: Generator[bytes, None, None]
+    """The others, as they are made; it raises what `predict` raises."""
+
+    def collected(self) -> HttpResponse:
+        """Return the whole response, after the last part was made."""
+        return HttpResponse(self.status, self.headers, b"".join([self.body, *self.parts]))
 
 
 class RequestView:
@@ -85,7 +98,8 @@ def render(result: Any) -> tuple[HttpResponse, Callable[[], None] | None]:
     """Return the result of `predict` as a response, and its background task.
 
     Unlike Cortex, JSON may contain NumPy scalars and arrays. NaN and infinities are written as
-    `NaN` and `Infinity`. A Response is run to its end and a stream is collected.
+    `NaN` and `Infinity`. A Response is run to its end and its stream is collected; an iterator of
+    text or bytes is a response in parts.
 
     Raises:
         Exception: the result is neither JSON nor a Response, or the Response raised it.
@@ -96,6 +110,11 @@ def render(result: Any) -> tuple[HttpResponse, Callable[[], None] | None]:
         return _reply(200, f"{_TEXT}; charset=utf-8", result.encode()), None
     if isinstance(result, Response):
         return _run(result)
+    if isinstance(result, Iterator):
+        parts = _parts(result)
+        first = next(parts, b"")
+        headers = (("content-type", _BYTES),)
+        return ResponseInParts(200, headers, first, parts=parts), None
     return _reply(200, _JSON, json.dumps(result, default=_plain).encode()), None
 
 
@@ -105,6 +124,18 @@ def refusal(error: BaseException) -> HttpResponse | None:
         # The detail may quote a JSON string of the request with an unpaired surrogate.
         return HttpResponse(int(error.status_code), body=str(error.detail).encode(errors="replace"))
     return None
+
+
+def _parts(result: Iterator[Any]) -> Generator[bytes, None, None]:
+    try:
+        for part in result:
+            if not isinstance(part, str | bytes):
+                raise TypeError(f"predict yielded a {type(part).__name__}, not text or bytes")
+            yield part.encode() if isinstance(part, str) else bytes(part)
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
 
 
 def _json_value(body: bytes) -> Any:

@@ -10,6 +10,7 @@ import pickle
 import socket
 import sys
 import time
+from collections.abc import Generator
 from functools import partial
 
 import orjson
@@ -17,11 +18,20 @@ import orjson
 from modelyard.domain.envelope import Frame, render_answer
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.ports import Predictor
+from modelyard.domain.protocol_bodies import is_of_a_protocol
 from modelyard.domain.requests import REQUEST_ID, Answer
-from modelyard.domain.values import Payload, Timings
+from modelyard.domain.values import Payload, Prediction, Timings
 from modelyard.inference.answering import predicted, refuse_too_large
 from modelyard.inference.guests.frame_socket import FrameSocket
 from modelyard.runtimes import registry, tensor_calls
+
+logger = logging.getLogger(__name__)
+
+
+NEXT_PART = Frame(b"next")
+"""Asks for the next part of the output of the call before."""
+STOP = Frame(b"stop")
+"""Says that nobody wants the other parts."""
 
 
 def run(connection: socket.socket) -> None:
@@ -41,26 +51,64 @@ def run(connection: socket.socket) -> None:
     _exit_if_forked(own_pid)
     loaded = {"needs_files": predictor.needs_files, "signature": predictor.signature}
     frames.send(number, Frame(orjson.dumps(loaded)))
+    calls = _Calls(predictor)
     while (received := frames.receive()) is not None:
         number, request = received
-        answer = render_answer(_answer(predictor, request))
+        answer = render_answer(calls.answer(request))
         _exit_if_forked(own_pid)
         frames.send(number, answer)
 
 
-def _answer(predictor: Predictor, request: Frame) -> Answer:
-    content_type, accept, custom_attributes, request_id = orjson.loads(request.head)
-    REQUEST_ID.set(request_id)
-    payload = Payload(request.body, content_type, accept, custom_attributes)
-    began_at = time.monotonic()
-    try:
-        prediction = predicted(partial(tensor_calls.predict, predictor), payload)
+class _Calls:
+    """Answers calls of the model, one after the other."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._parts: Generator[bytes, None, None] | None = None
+        """The rest of an output that is made in parts."""
+
+    def answer(self, request: Frame) -> Answer:
+        """Return the answer to a call, or the next part of the output of the last one."""
+        try:
+            answer = self._next_part() if request == NEXT_PART else self._answer(request)
+            refuse_too_large(answer)
+        except ModelyardError as error:
+            self._end_output()
+            return Answer(error=error)
+        return answer
+
+    def _answer(self, request: Frame) -> Answer:
+        self._end_output()
+        if request == STOP:
+            return Answer()
+        *told, takes_parts, request_id = orjson.loads(request.head)
+        REQUEST_ID.set(request_id)
+        payload = Payload(request.body, *told)
+        began_at = time.monotonic()
+        begin = getattr(self._predictor, "begin", None)  # of scripts
+        if takes_parts and begin is not None and not is_of_a_protocol(payload.content_type):
+            prediction, self._parts = predicted(begin, payload)
+        else:
+            prediction = predicted(partial(tensor_calls.predict, self._predictor), payload)
         timings = Timings(predict_s=time.monotonic() - began_at)
-        answer = Answer(prediction=prediction, timings=timings)
-        refuse_too_large(answer)
-    except ModelyardError as error:
-        return Answer(error=error)
-    return answer
+        return Answer(prediction=prediction, has_more=self._parts is not None, timings=timings)
+
+    def _next_part(self) -> Answer:
+        if self._parts is None:
+            return Answer(prediction=Prediction(b""))
+        part = next(self._parts, None)
+        if part is None:
+            self._parts = None
+        return Answer(prediction=Prediction(part or b""), has_more=part is not None)
+
+    def _end_output(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        try:
+            parts.close()
+        except BaseException:  # the model's code may raise anything
+            logger.exception("output not ended")
 
 
 def _exit_if_forked(own_pid: int) -> None:

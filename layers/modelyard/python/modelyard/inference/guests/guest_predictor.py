@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +27,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID, Answer
 from modelyard.domain.values import ModelId, Payload, Prediction, Signature
 from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
+from modelyard.inference.guests.guest import NEXT_PART, STOP
 from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
 from modelyard.inference.guests.guest_output import GuestOutput, Printer
 from modelyard.inference.guests.nursery_client import NurseryClient, StartedGuest
@@ -42,6 +43,8 @@ LOAD_LIMIT_S = 360.0
 """A load that takes longer is ended; its callers were answered long before."""
 LOOK_EVERY_S = 0.1
 """How often the memory of a guest is looked at while a call waits for it."""
+STOP_LIMIT_S = 5.0
+"""How long a model may take to end an output that nobody wants any more."""
 MEASURE_EVERY_S = 1.0
 """How often its memory is measured after a call."""
 _WORTH_MEASURING_BYTES = 1 << 20
@@ -135,6 +138,37 @@ class GuestPredictor:
         """
         return self._begin(payload, PREDICT_LIMIT_S.get()) if self._turns.take_now() else None
 
+    def parts(self, payload: Payload) -> Generator[tuple[Prediction, bool], None, None]:
+        """Yield the output in parts, each with whether there are more.
+
+        The model makes a part when it is asked for. It answers no other call until the last one, or
+        until this is closed. Each part has the time limit of a whole prediction.
+
+        Raises:
+            As `predict`.
+        """
+        limit_s = PREDICT_LIMIT_S.get()
+        self._turns.take(limit_s)
+        has_more = False
+        try:
+            on_wait = self._ask(payload, limit_s)
+            while True:
+                answer = self._received(on_wait)
+                has_more = answer.has_more
+                yield _prediction(answer), has_more
+                if not has_more:
+                    return
+                on_wait = self._watch(limit_s)
+                self._send(NEXT_PART, on_wait)
+        finally:
+            try:
+                if has_more and not self._is_ended:
+                    on_wait = self._watch(STOP_LIMIT_S)
+                    self._send(STOP, on_wait)
+                    self._receive(on_wait)
+            finally:
+                self._turns.leave()
+
     def close(self) -> None:
         """End the process, which frees all of its memory."""
         self._end()
@@ -170,13 +204,7 @@ class GuestPredictor:
     def _begin(self, payload: Payload, limit_s: float) -> "GuestCall":
         """Send a call; the turn is taken, and is left if this fails."""
         try:
-            if self.has_ended():
-                raise ModelEndedError("the model's process ended before this call: retry")
-            request_id = REQUEST_ID.get()
-            self._printer.request_id = request_id
-            told = (payload.content_type, payload.accept, payload.custom_attributes, request_id)
-            on_wait = self._watch(limit_s)
-            self._send(Frame(orjson.dumps(told), payload.body), on_wait)
+            on_wait = self._ask(payload, limit_s)
         except BaseException:
             self._turns.leave()
             raise
@@ -184,16 +212,29 @@ class GuestPredictor:
 
     def _finish(self, on_wait: Callable[[], None]) -> Prediction:
         try:
-            answer = self._parsed(self._receive(on_wait))
-            self.last_predict_s = answer.timings.predict_s
-            self._measure()
+            answer = self._received(on_wait)
         finally:
             self._turns.leave()
-        if answer.prediction is not None:
-            return answer.prediction
-        if isinstance(answer.error, ModelError):
-            raise answer.error
-        raise PredictionError("the model failed while predicting")
+        return _prediction(answer)
+
+    def _ask(self, payload: Payload, limit_s: float) -> Callable[[], None]:
+        """Send a call; return what to call while it waits."""
+        if self.has_ended():
+            raise ModelEndedError("the model's process ended before this call: retry")
+        request_id = REQUEST_ID.get()
+        self._printer.request_id = request_id
+        told = (payload.content_type, payload.accept, payload.custom_attributes)
+        on_wait = self._watch(limit_s)
+        head = orjson.dumps((*told, payload.takes_parts, request_id))
+        self._send(Frame(head, payload.body), on_wait)
+        return on_wait
+
+    def _received(self, on_wait: Callable[[], None]) -> Answer:
+        """Return the answer to what was sent last."""
+        answer = self._parsed(self._receive(on_wait))
+        self.last_predict_s = answer.timings.predict_s
+        self._measure()
+        return answer
 
     def _send(self, request: Frame, on_wait: Callable[[], None]) -> None:
         self._number += 1
@@ -301,6 +342,15 @@ class GuestCall:
     def finish(self) -> Prediction:
         """Return the prediction; raises what `GuestPredictor.predict` raises."""
         return self._finish()
+
+
+def _prediction(answer: Answer) -> Prediction:
+    """Return the prediction in an answer, or raise the error in it."""
+    if answer.prediction is not None:
+        return answer.prediction
+    if isinstance(answer.error, ModelError):
+        raise answer.error
+    raise PredictionError("the model failed while predicting")
 
 
 def _told(status: int) -> str:

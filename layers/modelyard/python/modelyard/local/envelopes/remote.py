@@ -4,7 +4,7 @@ import asyncio
 
 from modelyard.domain.envelope import parse_answer, render_request
 from modelyard.domain.errors import CapacityError
-from modelyard.domain.requests import Answer, Request
+from modelyard.domain.requests import Answer, NextPart, Request
 from modelyard.local.envelopes.connection import EnvelopeConnection
 
 MAX_QUEUED_BYTES = 64 << 20
@@ -31,7 +31,7 @@ class RemoteProcess:
             ConnectionError: the process ended during the call.
             CapacityError: too many calls wait for it, or it takes no more bytes: it stands still.
         """
-        if self.in_flight >= self._max_in_flight:
+        if self.in_flight >= self._max_in_flight and not isinstance(request, NextPart):
             raise CapacityError(f"too many calls in flight: {self._max_in_flight} to this process")
         self.in_flight += 1
         try:

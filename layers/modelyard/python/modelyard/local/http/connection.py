@@ -1,22 +1,25 @@
 """One HTTP/1.1 connection: it reads requests within limits and sends one response to each.
 
 Requests of a connection are answered one after the other. A request is given to the site when its
-body is complete, and its response is complete, too: so the bytes in memory are counted, over all
-connections.
+body is complete, and its response is complete, too, or is sent part by part: so the bytes in memory
+are counted, over all connections.
 """
 
 import asyncio
 import logging
-from enum import Enum, auto
+from contextlib import aclosing
 from typing import cast
 
 from modelyard.domain.messages import INTERNAL_ERROR
+from modelyard.domain.parts import Parts
 from modelyard.domain.values import HttpResponse
 from modelyard.local.handover.states import SharedState
+from modelyard.local.http import limits
 from modelyard.local.http.incoming import IncomingRequest, no_memory
 from modelyard.local.http.open_connections import OpenConnections
+from modelyard.local.http.phases import Phase
 from modelyard.local.http.refusals import refusal
-from modelyard.local.http.rendering import rendered
+from modelyard.local.http.rendering import chunk, rendered
 from modelyard.local.http.request_head import (
     HeadSplitter,
     MalformedRequestError,
@@ -26,42 +29,8 @@ from modelyard.router.web.site import RefusedCall, SiteCall, WebSite
 
 logger = logging.getLogger(__name__)
 
-IDLE_TIMEOUT_S = 300.0
-"""How long a connection stays open between requests."""
-HEAD_TIMEOUT_S = 20.0
-"""How long a client may take to send the head of a request."""
-BODY_TIMEOUT_S = 60.0
-"""How long it may take to send the body, plus the time at the slowest rate."""
-SLOWEST_BYTES_PER_S = 16 << 10
-"""The slowest rate at which a client may send a body, or read a response."""
-SEND_TIMEOUT_S = 30.0
-"""How long a client may read more slowly."""
-LINGER_S = 2.0
-"""How long a client that is refused early may take to read the response and stop sending."""
-MAX_DISCARDED_BYTES = 64 << 20
-"""A client sends its whole request before it reads the response, so a refused body is read up to
-here.
-"""
-MAX_AHEAD_BYTES = 64 << 10
-"""How many bytes of the next requests are read while one is answered."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NEVER = float("inf")
-
-
-class Phase(Enum):
-    """What a connection does now."""
-
-    READS_HEAD = auto()
-    """It waits for a request, or has read a part of its head."""
-    ADMITS = auto()
-    """The site looks up the caller."""
-    READS_BODY = auto()
-    ANSWERS = auto()
-    """The site makes the response."""
-    SENDS = auto()
-    """The system did not take the whole response yet."""
-    LINGERS = auto()
-    """The last response was sent; what the client still sends is thrown away."""
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -81,12 +50,13 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._task: asyncio.Task[None] | None = None
         """What waits for the site."""
         self._is_paused = False
-        self._is_drained = True
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._is_ended = False
         """Whether the client will send no more."""
         self._is_last = False
         """Whether the connection ends after the response that is next."""
-        self._deadline = self._connections.now() + IDLE_TIMEOUT_S
+        self._deadline = self._connections.now() + limits.IDLE_TIMEOUT_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio callback)."""
@@ -108,7 +78,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to put the bytes, which are now taken from the system (asyncio)."""
-        if self._phase is Phase.SENDS:
+        if self._phase in (Phase.SENDS, Phase.STREAMS):
             self._state.has_read_ahead()
         elif self._phase is not Phase.LINGERS:
             self._state.is_called()
@@ -131,11 +101,11 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The system did not take the whole response (asyncio callback)."""
-        self._is_drained = False
+        self._drained.clear()
 
     def resume_writing(self) -> None:
         """The system has taken all that was written (asyncio callback)."""
-        self._is_drained = True
+        self._drained.set()
         if self._phase is Phase.SENDS:
             self._end_response()
 
@@ -144,12 +114,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         if now < self._deadline:
             return
         match self._phase:
-            case Phase.SENDS:
+            case Phase.SENDS | Phase.STREAMS:
                 unsent_bytes = self._transport.get_write_buffer_size()
-                if self._unsent_bytes - unsent_bytes < SLOWEST_BYTES_PER_S * SEND_TIMEOUT_S:
+                if (
+                    self._unsent_bytes - unsent_bytes
+                    < limits.SLOWEST_BYTES_PER_S * limits.SEND_TIMEOUT_S
+                ):
                     self.abort()
                 self._unsent_bytes = unsent_bytes
-                self._deadline = now + SEND_TIMEOUT_S
+                self._deadline = now + limits.SEND_TIMEOUT_S
                 self._count()
             case Phase.LINGERS:
                 self.abort()
@@ -194,7 +167,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if text is not None:
             self._request = IncomingRequest(parse_head(text), self._client)
             self._phase = Phase.READS_BODY
-            self._deadline = self._connections.now() + BODY_TIMEOUT_S
+            self._deadline = self._connections.now() + limits.BODY_TIMEOUT_S
         elif self._is_ended:
             self._end_incomplete()
         elif len(self._received) > self._connections.free_bytes:
@@ -202,7 +175,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif not self._received:
             self._state.waits()
         else:
-            self._deadline = min(self._deadline, self._connections.now() + HEAD_TIMEOUT_S)
+            self._deadline = min(self._deadline, self._connections.now() + limits.HEAD_TIMEOUT_S)
 
     def _read_body(self) -> None:
         """Add what has arrived of the body.
@@ -212,7 +185,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         request = self._request
         assert request is not None
         size_bytes = request.take(self._received, self._connections.free_bytes)
-        self._deadline += size_bytes / SLOWEST_BYTES_PER_S
+        self._deadline += size_bytes / limits.SLOWEST_BYTES_PER_S
         if request.is_complete:
             self._answer(request)
         elif self._is_ended:
@@ -224,7 +197,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._task = asyncio.create_task(self._admit_later(request))
             else:
                 self._admit(request, call)
-        elif request.refusal is not None and request.received_bytes > MAX_DISCARDED_BYTES:
+        elif request.refusal is not None and request.received_bytes > limits.MAX_DISCARDED_BYTES:
             self._refuse_and_close(request.refusal)
 
     async def _admit_later(self, request: IncomingRequest) -> None:
@@ -249,7 +222,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._state.has_sent(len(_CONTINUE))
             else:
                 self._refuse_and_close(refused)
-        elif refused is not None and head.content_length > MAX_DISCARDED_BYTES:
+        elif refused is not None and head.content_length > limits.MAX_DISCARDED_BYTES:
             self._refuse_and_close(refused)
 
     def _answer(self, request: IncomingRequest) -> None:
@@ -277,11 +250,49 @@ class HttpConnection(asyncio.BufferedProtocol):
         try:
             call = call or await self._site.call(request.without_body())
             response = await call.answer(body)
+            if response.more is not None:
+                await self._stream(request, response, response.more)
         except Exception:
             response = _failed(request)
+            if self._phase is Phase.STREAMS:
+                self.abort()  # so that the client sees that the response is not complete
         self._task = None
-        if not self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if self._phase is Phase.STREAMS:
+            self._end_response()
+        else:
             self._send(response)
+
+    async def _stream(self, request: IncomingRequest, response: HttpResponse, parts: Parts) -> None:
+        """Send a response whose end is not known yet, no faster than the client reads it."""
+        has_chunks = request.head.takes_chunks
+        async with aclosing(parts):
+            self._is_last = self._is_last or not request.head.keeps_alive
+            date = self._connections.date
+            head = rendered(response, date, closes=self._is_last, has_chunks=has_chunks)
+            self._phase = Phase.STREAMS
+            self._state.is_answering(len(head), is_last=True)
+            self._transport.write(head)
+            await self._send_part(response.body, has_chunks)
+            async for part in parts:
+                await self._send_part(part, has_chunks)
+        last = chunk(b"") if has_chunks else b""
+        self._transport.write(last)
+        self._state.has_sent(len(last))
+
+    async def _send_part(self, part: bytes, is_chunk: bool) -> None:
+        if not part:  # an empty chunk would end the body
+            return
+        data = chunk(part) if is_chunk else part
+        self._state.has_sent(len(data))
+        self._transport.write(data)
+        self._unsent_bytes = len(data)
+        self._deadline = self._connections.now() + limits.SEND_TIMEOUT_S
+        self._count()
+        await self._drained.wait()
+        self._unsent_bytes, self._deadline = 0, _NEVER
+        self._count()
 
     def _send(self, response: HttpResponse) -> None:
         assert self._request is not None
@@ -292,12 +303,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         is_last = bool(self._received) or self._is_last or self._is_ended
         self._state.is_answering(len(data), is_last=is_last)
         self._transport.write(data)
-        if self._is_drained:
+        if self._drained.is_set():
             self._end_response()
             return
         self._with_site_bytes = 0
         self._unsent_bytes = len(data)
-        self._deadline = self._connections.now() + SEND_TIMEOUT_S
+        self._deadline = self._connections.now() + limits.SEND_TIMEOUT_S
         self._count()
 
     def _end_response(self) -> None:
@@ -307,7 +318,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._linger() if self._received else self._transport.close()
         else:
             self._phase = Phase.READS_HEAD
-            self._deadline = self._connections.now() + IDLE_TIMEOUT_S
+            self._deadline = self._connections.now() + limits.IDLE_TIMEOUT_S
             if self._received or self._is_ended:
                 self._state.is_called()
                 self._connections.call_soon(self._advance)
@@ -342,7 +353,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """
         self._phase = Phase.LINGERS
         self._received.clear()
-        self._deadline = self._connections.now() + LINGER_S
+        self._deadline = self._connections.now() + limits.LINGER_S
         if self._is_ended or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._transport.is_closing():
@@ -373,8 +384,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Read no further requests while there are enough bytes of them."""
         if not self._received and not self._is_paused:
             return
-        is_busy = self._phase in (Phase.ADMITS, Phase.ANSWERS, Phase.SENDS)
-        is_full = is_busy and len(self._received) > MAX_AHEAD_BYTES
+        is_busy = self._phase in (Phase.ADMITS, Phase.ANSWERS, Phase.SENDS, Phase.STREAMS)
+        is_full = is_busy and len(self._received) > limits.MAX_AHEAD_BYTES
         if is_full == self._is_paused or self._transport.is_closing():
             return
         self._is_paused = is_full

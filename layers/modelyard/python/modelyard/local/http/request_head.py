@@ -34,6 +34,8 @@ class RequestHead:
     """Whether the client may send another request on this connection."""
     content_length: int = 0
     is_chunked: bool = False
+    takes_chunks: bool = True
+    """Whether the response may be in chunks; HTTP/1.0 has none."""
     waits_for_continue: bool = False
     """Whether the client sends the body only after a 100 response."""
 
@@ -82,6 +84,7 @@ def parse_head(head: bytes) -> RequestHead:
     found.target = _origin_form(found.target)
     is_current = line.endswith(b"1")
     found.keeps_alive = is_current and found.keeps_alive
+    found.takes_chunks = is_current
     found.waits_for_continue = is_current and found.waits_for_continue
     if hosts > 1 or (is_current and not hosts):
         raise MalformedRequestError("a request must have one header Host")

@@ -53,7 +53,8 @@ def with_origin(response: HttpResponse, origin: str) -> HttpResponse:
         ("access-control-expose-headers", "*"),
         ("vary", "origin"),
     ]
-    return HttpResponse(response.status, (*response.headers, *own), response.body)
+    headers = (*response.headers, *own)
+    return HttpResponse(response.status, headers, response.body, response.more)
 
 
 def _header(head: HttpRequest, name: bytes) -> str | None:

@@ -1,5 +1,7 @@
 """The routes of SageMaker InvokeEndpoint and InvokeEndpointWithResponseStream."""
 
+from dataclasses import replace
+
 from modelyard.domain.endpoints import Endpoint, ServerLocation
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.values import HttpResponse, Invocation, Prediction
@@ -66,10 +68,11 @@ class InvokeStreamRoute(InvokeEndpointRoute):
             ModelyardError: a member of the request is not valid.
         """
         headers = as_invoke_endpoint(head.headers, ("accept",))
-        return super().invocation(head._replace(headers=headers), body, endpoint)
+        invocation = super().invocation(head._replace(headers=headers), body, endpoint)
+        return replace(invocation, payload=replace(invocation.payload, takes_parts=True))
 
     def render(self, head: CallHead, prediction: Prediction) -> HttpResponse:
-        """Return the response: the whole prediction, as an event stream.
+        """Return the response: an event stream.
 
         Raises:
             ModelError: the model set a header value that HTTP does not allow.

@@ -177,11 +177,19 @@ class ModelCall:
                 await self._catalog.authorizer.authorize(
                     endpoint, head.principal, invocation.target_model
                 )
-            return head.route.render(head, await self._router.invoke(invocation))
+            return await self._rendered(await self._router.invoke(invocation))
         except TargetModelNotFoundError as error:
             return self.failed(await self._with_hint(error))
         except ModelyardError as error:
             return self.failed(error)
+
+    async def _rendered(self, prediction: Prediction) -> HttpResponse:
+        try:
+            return self._head.route.render(self._head, prediction)
+        except ModelyardError:
+            if prediction.more is not None:
+                await prediction.more.aclose()
+            raise
 
     async def _decoded(self, body: bytes) -> bytes:
         """Return the body decoded; afterwards the head no longer says that it is encoded."""

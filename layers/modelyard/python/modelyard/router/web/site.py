@@ -259,4 +259,4 @@ def _finished(response: HttpResponse, request_id: str) -> HttpResponse:
     given = {name for name, _ in response.headers}
     own = [item for item in SECURITY_HEADERS.items() if item[0] not in given]
     headers = (*response.headers, *own, (REQUEST_ID, request_id))
-    return HttpResponse(response.status, headers, response.body)
+    return HttpResponse(response.status, headers, response.body, response.more)

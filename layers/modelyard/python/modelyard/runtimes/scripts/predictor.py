@@ -5,13 +5,15 @@
     predict_fn(value, model) -> prediction      output_fn(prediction, accept) -> body
     transform_fn(model, data, content_type, accept) -> body      instead of the last three
 
-Each may take one more argument, a `ScriptContext`. A body is bytes, text, a generator of them, or
+Each may take one more argument, a `ScriptContext`. A body is bytes, text, an iterator of them, or
 any value, which is then sent as JSON; or a pair of one of them and its content type. JSON and CSV
-arrive as text, everything else as bytes.
+arrive as text, everything else as bytes. A prediction that is an iterator is the body, unless the
+script has an `output_fn`.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from modelyard.runtimes.scripts import code_folder, defaults, toolkit
 from modelyard.runtimes.scripts.context import MOST_CHARACTERS, ScriptContext, blamed
 from modelyard.runtimes.scripts.script_file import FOREIGN_FUNCTIONS, FUNCTIONS
 
+_END = object()
 _REPLACED_BY_TRANSFORM = ("input_fn", "predict_fn", "output_fn")
 
 
@@ -111,6 +114,17 @@ class ScriptPredictor:
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; without Content-Type and Accept both are application/json."""
+        prediction, parts = self.begin(payload)
+        if parts is None:
+            return prediction
+        return replace(prediction, body=b"".join([prediction.body, *parts]))
+
+    def begin(self, payload: Payload) -> tuple[Prediction, Generator[bytes, None, None] | None]:
+        """Return the answer to one body.
+
+        If the script returned an iterator, the answer has its first part, and the others are
+        returned with it.
+        """
         content_type = payload.content_type or JSON
         accept = _accept(payload.accept)
         context = ScriptContext(str(self._script.model_dir), payload, accept)
@@ -120,11 +134,30 @@ class ScriptPredictor:
                 context.set_response_status(result.status_code)
                 result = result.data, result.mimetype
             body, answer = _body_and_type(result, context.get_response_content_type(0), accept)
+        parts = None
+        if isinstance(body, Iterator):
+            parts = self._parts(body)
+            body = next(parts, b"")
         status, phrase = context.get_response_status(0)
         if not 200 <= status <= 299:
             message = body.decode(errors="replace")[:MOST_CHARACTERS] or phrase
             raise PredictionError(message, original_status=status)
-        return Prediction(body, answer, context.response_custom_attributes)
+        return Prediction(body, answer, context.response_custom_attributes), parts
+
+    def _parts(self, parts: Iterator[Any]) -> Generator[bytes, None, None]:
+        """Yield what the script's iterator yields, as bytes; close it in the end."""
+        try:
+            while True:
+                with blamed(PredictionError, self._script.model_dir):
+                    part = next(parts, _END)
+                    if part is _END:
+                        return
+                    part = _part(part)
+                yield part
+        finally:
+            close = getattr(parts, "close", None)
+            if close is not None:
+                close()
 
     def close(self) -> None:
         """Drop the script and its model."""
@@ -140,6 +173,8 @@ class ScriptPredictor:
         prediction = self._prediction(value, context)
         if script.has("output_fn"):
             return script.call("output_fn", prediction, accept, context=context)
+        if isinstance(prediction, Iterator):
+            return prediction
         return defaults.output_fn(prediction, accept)
 
     def _value(self, body: bytes, content_type: str, context: ScriptContext) -> Any:
@@ -169,25 +204,37 @@ def _data(body: bytes, content_type: str) -> str | bytes:
     return text.decode(body) if is_text else body
 
 
-def _body_and_type(result: Any, chosen: str | None, accept: str) -> tuple[bytes, str]:
+def _body_and_type(
+    result: Any, chosen: str | None, accept: str
+) -> tuple[bytes | Iterator[Any], str]:
     """Return what a function returned as a body, as SageMaker's model server does.
 
-    Bytes and text are sent as they are, also those that a generator yields, and anything else as
+    Bytes and text are sent as they are, also those that an iterator yields, and anything else as
     JSON; arrays in the content type of the answer where that is CSV, npy or JSON Lines.
     """
     is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str)
     body, answer = result if is_pair else (result, chosen or _first_type(accept))
-    if inspect.isgenerator(body):
-        parts: list[Any] = [part.encode() if isinstance(part, str) else part for part in body]
-        return b"".join(parts), answer
-    if isinstance(body, str):
-        return body.encode(), answer
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(body), answer
+    if isinstance(body, Iterator):
+        return body, answer
+    if isinstance(body, (str, bytes, bytearray, memoryview)):
+        return _part(body), answer
     kind = media_types.parse(answer)[0]
     if kind in (CSV, JSON_LINES, NPY) and hasattr(body, "shape"):
         return array_codec.encode(np.asarray(body), kind), answer
     return json_codec.encode(body), answer
+
+
+def _part(value: Any) -> bytes:
+    """Return text or bytes as bytes.
+
+    Raises:
+        PredictionError: it is something else.
+    """
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise PredictionError(f"the script yielded a {type(value).__name__}; allowed: text and bytes")
 
 
 def _first_type(accept: str) -> str:
