@@ -10,9 +10,15 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
@@ -323,3 +329,127 @@ def test_csv_that_is_sent_as_json_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InputRejectedError, match=r"not JSON: .*; it looks like text/csv: set Con"):
         ask(loaded(tmp_path), b"1,2,3,4")
+
+
+OF_NUMBERS = pd.DataFrame(DICE.integers(0, 2, (100, 2)))
+"""Its columns have the names 0 and 1, which are values, too."""
+
+
+def test_row_of_numbers_is_no_header(tmp_path: Path) -> None:
+    data = xgboost.DMatrix(OF_NUMBERS, label=OF_NUMBERS @ [1, 10])
+    booster = xgboost.train({"max_depth": 2}, data, 5)
+    xgboost_models.save(booster, tmp_path / "model.ubj")
+
+    found = ask(loaded(tmp_path), b"0,1\n1,1\n", "text/csv")
+
+    expected = booster.inplace_predict(np.array([[0, 1], [1, 1]]), validate_features=False)
+    assert found == expected.tolist()
+
+
+ONE_COLUMN = FRAME[["income"]]
+WRONG_NAMES = {
+    "records": ([{"weight": 1}], "application/json"),
+    "lines": (b'{"weight": 1}\n{"weight": 2}', "application/jsonlines"),
+    "split": ({"columns": ["weight"], "data": [[1]]}, "application/json"),
+    "CSV": (b"weight\n1", "text/csv; header=present"),
+    "dataframe_records": ({"dataframe_records": [{"weight": 1}]}, "application/json"),
+    "instances": ({"instances": [{"weight": 1}]}, "application/json"),
+}
+
+
+@pytest.mark.parametrize("form", WRONG_NAMES)
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "sklearn"])
+def test_only_column_has_to_have_its_name(tmp_path: Path, library: str, form: str) -> None:
+    target = FRAME["income"]
+    if library == "xgboost":
+        data = xgboost.DMatrix(ONE_COLUMN, label=target)
+        xgboost_models.save(xgboost.train({"max_depth": 1}, data, 1), tmp_path / "model.ubj")
+    elif library == "lightgbm":
+        data = lightgbm.Dataset(ONE_COLUMN, target)
+        booster = lightgbm.train({"verbosity": -1, "num_threads": 1}, data, 1)
+        lightgbm_models.save(booster, tmp_path / "model.txt")
+    else:
+        joblib.dump(LinearRegression().fit(ONE_COLUMN, target), tmp_path / "model.joblib")
+    body, kind = WRONG_NAMES[form]
+
+    with pytest.raises(InputRejectedError, match="'weight' is not a column of the model"):
+        ask(loaded(tmp_path), body, kind)
+    assert len(ask(loaded(tmp_path), [{"income": 1}])) == 1
+
+
+ENCODER = OneHotEncoder(handle_unknown="ignore")
+TEXTS = FRAME[["zip", "city"]]
+WITH_TEXTS = {
+    "a pipeline": make_pipeline(ENCODER, LogisticRegression()),
+    "a union": make_pipeline(make_union(ENCODER, ENCODER), LogisticRegression()),
+    "an imputer": make_pipeline(
+        SimpleImputer(strategy="most_frequent"), ENCODER, LogisticRegression()
+    ),
+    "a search": GridSearchCV(make_pipeline(ENCODER, LogisticRegression()), {}, cv=2),
+    "a vote": VotingClassifier([("a", make_pipeline(ENCODER, LogisticRegression()))]),
+    "columns by place": make_pipeline(
+        ColumnTransformer([("a", ENCODER, slice(0, 1)), ("b", ENCODER, [False, True])]),
+        LogisticRegression(),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_TEXTS)
+def test_text_that_looks_like_numbers_stays_text_wherever_it_was_learned(
+    tmp_path: Path, kind: str
+) -> None:
+    model = WITH_TEXTS[kind].fit(TEXTS, LABELS)
+    joblib.dump(model, tmp_path / "model.joblib")
+    predictor, head = loaded(tmp_path), TEXTS.head(20)
+
+    found = ask(predictor, head.to_csv(index=False).encode(), "text/csv")
+
+    assert found == model.predict(head).tolist()
+    assert predictor.text_columns == {"zip", "city"}
+    with pytest.raises(InputRejectedError, match="column 'zip' holds text in this model"):
+        ask(predictor, [[2139, 1]])
+
+
+def test_rows_of_csv_without_a_header_keep_text_that_looks_like_numbers(tmp_path: Path) -> None:
+    model = make_pipeline(ENCODER, LogisticRegression()).fit(FRAME[["zip"]], LABELS)
+    joblib.dump(model, tmp_path / "model.joblib")
+    rows = FRAME[["zip"]].head(20)
+
+    found = ask(loaded(tmp_path), rows.to_csv(index=False, header=False).encode(), "text/csv")
+
+    assert found == model.predict(rows).tolist()
+
+
+def test_names_are_found_behind_a_step_that_does_nothing(tmp_path: Path) -> None:
+    model = make_pipeline("passthrough", LogisticRegression()).fit(FRAME[["age", "income"]], LABELS)
+    joblib.dump(model, tmp_path / "model.joblib")
+
+    found = ask(loaded(tmp_path), records(HEAD[["income", "age"]]))
+
+    assert found == model.predict(HEAD[["age", "income"]]).tolist()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [["Dallas", "Austin"], [["Dallas"], ["Austin"]], {"instances": ["Dallas", "Austin"]}],
+)
+def test_model_of_texts_takes_one_for_each_row(tmp_path: Path, body: Any) -> None:
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(FRAME["city"], LABELS)
+    joblib.dump(model, tmp_path / "model.joblib")
+    predictor = loaded(tmp_path)
+
+    found = ask(predictor, body)
+
+    expected = model.predict(["Dallas", "Austin"]).tolist()
+    assert found == ({"predictions": expected} if isinstance(body, dict) else expected)
+    with pytest.raises(InputRejectedError, match="takes one text for each row"):
+        ask(predictor, [[1, 2]])
+
+
+def test_outputs_of_different_numbers_of_classes_are_refused(tmp_path: Path) -> None:
+    labels = np.column_stack([DICE.integers(0, classes, 100) for classes in (2, 3)])
+    model = MultiOutputClassifier(LogisticRegression()).fit(OF_NUMBERS, labels)
+    joblib.dump(model, tmp_path / "model.joblib")
+
+    with pytest.raises(InputRejectedError, match="predict_proba has an array for each output"):
+        ask(loaded(tmp_path), [[0, 1]], accept="application/json;output=predict_proba")

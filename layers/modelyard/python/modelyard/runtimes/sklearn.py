@@ -87,10 +87,13 @@ class SklearnPredictor:
         self._offered = tensor_models.offered(
             [name for name in _METHODS if callable(getattr(estimator, name, None))], output
         )
-        self.columns: Sequence[str] = list(getattr(estimator, "feature_names_in_", ()))
+        self.columns: Sequence[str] = sklearn_columns.names(estimator)
         self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
-        self._features: int | None = getattr(estimator, "n_features_in_", None)
-        self._selects_columns = bool(self.columns) and sklearn_columns.selects_columns(estimator)
+        self._features = sklearn_columns.width(estimator)
+        self._takes_texts = sklearn_columns.takes_texts(estimator)
+        self._selects_columns = bool(self.columns) and (
+            bool(self.text_columns) or sklearn_columns.selects_columns(estimator)
+        )
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; a flat list is one row, or a column for a model of one feature.
@@ -108,6 +111,8 @@ class SklearnPredictor:
         array = array_codec.decode(payload.body, kind, casts_to_text=not self._selects_columns)
         if self._selects_columns:
             rows = self._frame(self._by_place(array))
+        elif self._takes_texts:
+            rows = _texts_of(array)
         else:
             rows = feature_rows.rows_of(array, is_text=kind != NPY, width=self._features)
         return Prediction(array_codec.encode(self._labels(rows, name), answer), answer)
@@ -157,9 +162,8 @@ class SklearnPredictor:
             (array,) = inputs.values()
             if self._selects_columns:
                 return self._frame(self._by_place(array))
-            is_text = array.dtype.kind == "O"
-            if is_text and self._features is None:
-                return array.reshape(-1)  # vectorizers take one text per row
+            if self._takes_texts:
+                return _texts_of(array)
             return array.reshape(1, -1) if array.ndim == 1 else array
         if not self.columns:
             return np.column_stack(list(columns.values()))
@@ -200,10 +204,27 @@ class SklearnPredictor:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
+        if isinstance(found, list) and len({np.shape(one) for one in found}) > 1:
+            raise InputRejectedError(
+                f"{method} has an array for each output, and they have different numbers of "
+                "classes: no array holds them all"
+            )
         if not hasattr(found, "toarray"):
             return np.asarray(found)
         answer_size.refuse_scores(*found.shape)  # it is sparse, and may be small only as such
         return found.toarray()
+
+
+def _texts_of(array: Array) -> Array:
+    """Return one text per row, which is what vectorizers take.
+
+    Raises:
+        InputRejectedError: the array has other values than texts, or several in a row.
+    """
+    is_column = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    if array.dtype.kind not in "OUS" or not is_column:
+        raise InputRejectedError('the model takes one text for each row: ["a text", "another"]')
+    return array.reshape(-1)
 
 
 def _texts(array: Array) -> Array:

@@ -105,6 +105,7 @@ def _inputs_of(request: RowRequest, predictor: Predictor) -> Mapping[str, Array]
         return {declared[0].name: rows_of(request.inputs, None)}  # a graph whose one input has all
     if not request.has_columns:
         return request.inputs
+    require_columns(request.inputs, getattr(predictor, "columns", ()))
     take_rows = [one.name for one in declared if len(one.shape) == 2]
     return {
         name: array.reshape(-1, 1) if array.ndim == 1 and name in take_rows else array
@@ -154,10 +155,16 @@ def predict_table(
     if table_codec.is_wrapped(payload.body, kind):
         return _predict_rows(model, replace(payload, content_type=protocol_bodies.MLFLOW))
     columns = table_codec.decode(
-        payload.body, kind, payload.content_type, model.columns, model.text_columns
+        payload.body,
+        kind,
+        payload.content_type,
+        model.columns,
+        model.text_columns,
+        has_codes=getattr(model, "takes_codes", False),
     )
     if columns is None:
         return None
+    require_columns(columns, model.columns)
     if len(columns) == 1:  # a flat array could also be one row
         columns = {name: column.reshape(len(column), -1) for name, column in columns.items()}
     output = answer_options.of_call(payload)
@@ -249,6 +256,20 @@ def columns_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> dict
         if name not in names:
             raise InputRejectedError(f"input {name!r} is not a column of the model")
     return {name: columns[name] for name in names}
+
+
+def require_columns(columns: Mapping[str, Array], names: Sequence[str]) -> None:
+    """Return if the only column that a body names is one of the model's, if the model has names.
+
+    `columns_of` takes an only input for all columns, whatever its name is.
+
+    Raises:
+        InputRejectedError: it is not.
+    """
+    ((name, column), *more) = columns.items()
+    known = {one.replace(" ", "_") for one in names}
+    if not more and column.ndim == 1 and known and name.replace(" ", "_") not in known:
+        raise InputRejectedError(f"input {name!r} is not a column of the model")
 
 
 def rows_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> Array:

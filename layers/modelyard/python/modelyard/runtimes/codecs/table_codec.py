@@ -31,17 +31,20 @@ def decode(
     content_type: str | None,
     names: Sequence[str] = (),
     texts: Collection[str] = (),
+    *,
+    has_codes: bool = False,
 ) -> Mapping[str, Array] | None:
     """Return the columns of a body by name; None for a body of plain rows of numbers.
 
     `names` are those of the model's columns, if it knows them: rows with text and without names
-    have its columns in this order. Columns in `texts` stay text although CSV has numbers there.
+    have its columns in this order. Columns in `texts` stay text although CSV has numbers there,
+    unless the model takes plain rows of numbers with codes in place of texts, `has_codes`.
 
     Raises:
         InputRejectedError: the body is malformed.
     """
     if kind == CSV:
-        return _csv(body, header_of(content_type), names, texts)
+        return _csv(body, header_of(content_type), names, texts, has_codes=has_codes)
     if kind not in (JSON, JSON_LINES):
         return None
     if _OBJECTS.match(body):
@@ -56,22 +59,22 @@ def decode(
 
 
 def with_header(
-    body: bytes, content_type: str | None, names: Sequence[str]
+    body: bytes, content_type: str | None, names: Sequence[str], texts: Collection[str]
 ) -> Mapping[str, Array] | None:
     """Return the columns of a CSV body by the names in its header; None for rows alone.
 
     There is a header if the content type says so. If it says nothing, the first line is one where
-    it has all the `names`.
+    it has all the `names` and is no row of numbers. `texts` are those of `decode`.
 
     Raises:
         InputRejectedError: the body is malformed, or the header names a column twice.
     """
     has_header = header_of(content_type)
-    if has_header is None and names:
+    if has_header is None and names and not _is_numeric(body):
         first = body.lstrip().partition(b"\n")[0]
         cells = csv_codec.decode_cells(first, may_split_at_spaces=False)
         has_header = _has_all([cell.strip() for cell in cells[0]], names)
-    return _csv(body, True, names, ()) if has_header else None
+    return _csv(body, True, names, texts) if has_header else None
 
 
 def _objects(values: Any) -> Mapping[str, Array]:
@@ -103,15 +106,20 @@ def header_of(content_type: str | None) -> bool | None:
 
 
 def _csv(
-    body: bytes, has_header: bool | None, names: Sequence[str], texts: Collection[str]
+    body: bytes,
+    has_header: bool | None,
+    names: Sequence[str],
+    texts: Collection[str],
+    *,
+    has_codes: bool = False,
 ) -> Mapping[str, Array] | None:
-    if not has_header and _is_numeric(body):
-        return None
-    if has_header is None and not names:
+    is_numeric = not has_header and _is_numeric(body)
+    has_no_text = is_numeric and (has_codes or not texts)
+    if has_no_text or (has_header is None and not names):
         return None
     rows = csv_codec.decode_cells(body, may_split_at_spaces=False)
     first = [cell.strip() for cell in rows[0]]
-    if has_header or (has_header is None and _has_all(first, names)):
+    if has_header or (has_header is None and not is_numeric and _has_all(first, names)):
         columns, rows = first, rows[1:]
     elif len(first) == len(names):
         columns = list(names)

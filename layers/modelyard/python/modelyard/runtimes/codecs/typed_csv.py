@@ -16,8 +16,8 @@ def decode(
 
     `types` are those of the columns by name, in the order of the model. If it has one, this is the
     type of all columns. `has_header` is what the content type says about the first line. If it
-    says nothing, a first line with the names of several columns is a header. Columns below a
-    header may come in any order.
+    says nothing, a first line with the names of several columns is a header, unless the names are
+    numbers. Columns below a header may come in any order.
 
     Raises:
         InputRejectedError: a cell has another type, with its place, or the columns are others.
@@ -49,7 +49,7 @@ def _without_header(
     header = [cell.strip() for cell in lines[0]]
     has_names = sorted(header) == sorted(names)
     if has_header is None:
-        has_header = has_names and len(names) > 1
+        has_header = has_names and len(names) > 1 and not all(map(csv_codec.is_number, header))
     if not has_header:
         return lines
     if len(lines) == 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, memory, tensor_models
+from modelyard.runtimes import answer_options, categories, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
@@ -68,6 +68,8 @@ class LightGBMPredictor:
 
     needs_files = False
     always_ends = True
+    takes_codes = True
+    """In rows of numbers without names, codes stand for categories, as in LightGBM's arrays."""
 
     def __init__(
         self, booster: Booster, model: ModelText, memory_bytes: int, output: str | None = None
@@ -77,10 +79,13 @@ class LightGBMPredictor:
         self.memory_bytes = memory_bytes
         self._names = model.feature_names
         # LightGBM gives these names to the columns of an array.
-        self._has_names = self._names != tuple(f"Column_{i}" for i in range(len(self._names)))
+        self._has_names = bool(model.categorical) or self._names != tuple(
+            f"Column_{place}" for place in range(len(self._names))
+        )
         self._classes = model.classes
         self._has_probabilities = model.objective in _CLASSIFIERS
-        self._categories = dict(zip(model.categorical, model.categories, strict=False))
+        names = (self._names[place] for place in model.categorical)
+        self._categories = dict(zip(names, model.categories, strict=False))
         self._offered = tensor_models.offered(
             [name for name in _OUTPUTS if name != PREDICT_PROBA or self._has_probabilities], output
         )
@@ -104,11 +109,7 @@ class LightGBMPredictor:
     @property
     def text_columns(self) -> Collection[str]:
         """The columns whose categories are text."""
-        return {
-            self._names[place]
-            for place, values in self._categories.items()
-            if any(isinstance(value, str) for value in values)
-        }
+        return categories.text_columns(self._categories)
 
     @property
     def signature(self) -> Signature:
@@ -128,7 +129,7 @@ class LightGBMPredictor:
             InputRejectedError: the inputs are not the model's columns, or an output is unknown.
         """
         names = tensor_models.chosen(wanted, self._offered, usual=1)
-        rows = self._rows(self._numbers(inputs))
+        rows = self._numbers(inputs)
         return {name: self._output(rows, name) for name in names}
 
     def close(self) -> None:
@@ -137,23 +138,28 @@ class LightGBMPredictor:
         memory.give_back(self.memory_bytes)
 
     def _numbers(self, inputs: Mapping[str, Array]) -> Array:
-        """Return named inputs as rows of numbers; a category is its place among its column's."""
+        """Return named inputs as rows of numbers, in which each category is its code."""
         # LightGBM itself puts an underscore where a name has a space.
         known = {name.replace(" ", "_"): array for name, array in inputs.items()}
         is_known = self._has_names or known.keys() == set(self._names)
         columns = tensor_models.columns_of(known, self._names if is_known else None)
         if columns is None:
-            return tensor_models.rows_of(inputs, None)
-        for place, categories in self._categories.items():
-            name = self._names[place]
-            columns[name] = _codes(columns[name], categories)
-        return tensor_models.rows_of({"rows": np.column_stack(list(columns.values()))}, None)
+            return self._rows(tensor_models.rows_of(inputs, None))
+        rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
+        return self._shaped(tensor_models.rows_of({"rows": rows}, None))
 
     def _rows(self, array: Array) -> Array:
-        """Return an array as rows of the model's features.
+        """Return an array without names as rows of the model's features.
 
         A flat array is one row, or a column for a model of one feature.
         """
+        rows = self._shaped(array)
+        if self._categories:
+            columns = dict(zip(self._names, rows.T, strict=True))
+            categories.require_codes(columns, self._categories)
+        return rows
+
+    def _shaped(self, array: Array) -> Array:
         rows = array_codec.cast(array, np.dtype(np.float64))
         if rows.ndim == 1:
             rows = rows.reshape(-1, 1) if len(self._names) == 1 else rows.reshape(1, -1)
@@ -177,9 +183,3 @@ class LightGBMPredictor:
             return found
         scores = found[:, 0]
         return np.column_stack((1 - scores, scores)) if name == PREDICT_PROBA else scores
-
-
-def _codes(column: Array, categories: Sequence[Any]) -> Array:
-    """Return the places of values among categories; NaN for a value that is none of them."""
-    places = {value: float(place) for place, value in enumerate(categories)}
-    return np.array([places.get(value, np.nan) for value in column.tolist()], np.float64)

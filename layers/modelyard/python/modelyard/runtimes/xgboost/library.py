@@ -123,10 +123,12 @@ class Booster:
     @property
     def feature_names(self) -> list[str]:
         """The names of the columns; empty if the model was trained without names."""
-        length, names = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char_p)()
-        places = ctypes.byref(length), ctypes.byref(names)
-        _call("XGBoosterGetStrFeatureInfo", self.handle, b"feature_name", *places)
-        return [(name or b"").decode() for name in names[: length.value]]
+        return self._of_features(b"feature_name")
+
+    @property
+    def feature_types(self) -> list[str]:
+        """What the columns hold, `c` for categories; empty if the model does not say it."""
+        return self._of_features(b"feature_type")
 
     @property
     def objective(self) -> str:
@@ -182,6 +184,12 @@ class Booster:
         found = _Scores()
         _call("XGBoosterPredictFromDMatrix", self.handle, matrix, _asked(output), *found.places)
         return found.array()
+
+    def _of_features(self, field: bytes) -> list[str]:
+        length, texts = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char_p)()
+        places = ctypes.byref(length), ctypes.byref(texts)
+        _call("XGBoosterGetStrFeatureInfo", self.handle, field, *places)
+        return [(text or b"").decode() for text in texts[: length.value]]
 
     def _kind(self) -> str:
         return str(self._config()["learner"]["gradient_booster"]["name"])

@@ -18,7 +18,7 @@ from modelyard.domain.errors import (
     UnsupportedContentTypeError,
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, memory, tensor_models
+from modelyard.runtimes import answer_options, categories, memory, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     answer_size,
@@ -57,6 +57,7 @@ _EXPLANATIONS = {"raw_score": Output.RAW_SCORE, "pred_contribs": Output.CONTRIBU
 _LABEL = "label"
 """An output of an `XGBClassifier`: its `predict`, where the container answers with the score."""
 _CLASSIFIES = ("binary:logistic", "multi:softprob", "multi:softmax")
+_CATEGORICAL = "c"
 _DEEPEST = 100
 """Contributions take memory and stack that grow with the depth of a tree."""
 _SPARSE = {LIBSVM: libsvm_codec.decode, RECORDIO: recordio_codec.decode}
@@ -125,6 +126,7 @@ class XGBoostPredictor:
         self.memory_bytes = memory_bytes
         self._features = booster.features
         self._names = booster.feature_names
+        self._categories = _categories_of(booster)
         self._output = output
         if output is not None:
             tensor_models.offered(self._offered, output)
@@ -167,7 +169,10 @@ class XGBoostPredictor:
         """The names of the columns, if the model was trained with names."""
         return self._names
 
-    text_columns: Collection[str] = ()
+    @property
+    def text_columns(self) -> Collection[str]:
+        """The columns whose categories are text."""
+        return categories.text_columns(self._categories)
 
     @property
     def signature(self) -> Signature:
@@ -185,8 +190,7 @@ class XGBoostPredictor:
         """
         usual = [self._output] if self._output is not None else [PREDICT]
         names = tensor_models.chosen(wanted or usual, self._offered)
-        feature_names = self._names if len(inputs) > 1 else []
-        rows = tensor_models.rows_of(inputs, feature_names or None)
+        rows = self._numbers(inputs)
         if rows.shape[1] != self._features:
             raise InputRejectedError(
                 f"the model takes {self._features} columns, the inputs have {rows.shape[1]}"
@@ -299,18 +303,29 @@ class XGBoostPredictor:
     def _rows(self, payload: Payload, kind: str) -> Array:
         body, content_type = payload.body, payload.content_type
         if kind == CSV:
-            columns = table_codec.with_header(body, content_type, self._names)
+            texts = self.text_columns
+            columns = table_codec.with_header(body, content_type, self._names, texts)
         else:
-            columns = table_codec.decode(body, kind, content_type)
+            columns = table_codec.decode(body, kind, content_type, self._names)
         if columns is not None:
-            inputs = {name: column.reshape(-1, 1) for name, column in columns.items()}
-            return tensor_models.rows_of(inputs, self._names or None)
-        if kind == CSV:
-            return np.array(csv_codec.decode(body))
-        array = array_codec.decode(body, kind)
+            tensor_models.require_columns(columns, self._names)
+            return self._numbers({name: one.reshape(-1, 1) for name, one in columns.items()})
+        array = np.array(csv_codec.decode(body)) if kind == CSV else array_codec.decode(body, kind)
         if array.ndim == 1 and self._features == 1:
             array = array.reshape(-1, 1)
-        return tensor_models.rows_of({tensor_models.ROWS: array}, None)
+        return self._numbers({tensor_models.ROWS: array})
+
+    def _numbers(self, inputs: Mapping[str, Array]) -> Array:
+        """Return inputs as rows of numbers, in which each category is its code."""
+        columns = tensor_models.columns_of(inputs, self._names or None)
+        if columns is not None:
+            rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
+            return tensor_models.rows_of({tensor_models.ROWS: rows}, None)
+        rows = tensor_models.rows_of(inputs, None)
+        if self._categories and rows.shape[1] == self._features:
+            columns = dict(zip(self._names, rows.T, strict=True))
+            categories.require_codes(columns, self._categories)
+        return rows
 
     def _sparse(self, body: bytes, kind: str) -> libsvm_codec.SparseRows:
         rows = _SPARSE[kind](body)
@@ -320,6 +335,10 @@ class XGBoostPredictor:
                 f"feature size of trained model {self._features}."
             )
         answer_size.refuse_scores(len(rows.row_starts) - 1, self._booster.outputs)
+        if self._categories:
+            places, values = np.array(rows.columns), np.array(rows.values)
+            cells = {name: values[places == place] for place, name in enumerate(self._names)}
+            categories.require_codes(cells, self._categories)
         return rows
 
     def _asked(
@@ -337,6 +356,14 @@ class XGBoostPredictor:
                 raise InputRejectedError(
                     f"Unable to evaluate payload provided: {reason(error)}"
                 ) from error
+
+
+def _categories_of(booster: Booster) -> categories.Categories:
+    """Return the categories by column, if the model was trained on a data frame with any."""
+    if _CATEGORICAL not in booster.feature_types:
+        return {}
+    listed = structure.categories(booster.saved())
+    return {name: one for name, one in zip(booster.feature_names, listed, strict=False) if one}
 
 
 def _probabilities(scores: Array) -> Array:

@@ -4,6 +4,7 @@ An index that leads out of an array, a tree that leads back into itself, or a ca
 gigabytes ends the process, or keeps it busy for ever, at the load or at the first prediction.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,6 +83,27 @@ def depth(content: bytes, most: int) -> int:
     booster = _decoded(content)["learner"]["gradient_booster"]
     trees = booster.get("gbtree", booster)["model"].get("trees", ())
     return max((_depth_of(tree, most) for tree in trees), default=0)
+
+
+def categories(content: bytes) -> list[tuple[Any, ...]]:
+    """Return the categories of each feature of a sound model, in the order of their codes.
+
+    XGBoost stores them since its version 3.1, if the model was trained on a data frame. A feature
+    without categories has none, and neither has one with others than ASCII texts.
+    """
+    booster = _decoded(content)["learner"]["gradient_booster"]
+    trees = booster.get("gbtree", booster)["model"]
+    return [_categories_of(feature) for feature in trees.get("cats", {}).get("enc", ())]
+
+
+def _categories_of(feature: Mapping[str, Any]) -> tuple[Any, ...]:
+    values = np.asarray(feature["values"])
+    if "offsets" not in feature:
+        return tuple(values.tolist())
+    text, ends = values.astype(np.uint8).tobytes(), _integers(feature["offsets"])
+    if not text.isascii():  # XGBoost counts characters there, so that the bytes are cut
+        return ()
+    return tuple(text[start:end].decode() for start, end in itertools.pairwise(ends.tolist()))
 
 
 def _depth_of(tree: Mapping[str, Any], most: int) -> int:

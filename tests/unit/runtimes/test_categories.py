@@ -1,0 +1,170 @@
+"""Models that were trained on categories of a data frame: names give values, rows give codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from modelyard.domain import protocol_bodies
+from modelyard.domain.errors import InputRejectedError
+from modelyard.domain.values import Payload
+from modelyard.runtimes import registry, tensor_models
+from tests.models import lightgbm_models, xgboost_models
+
+DICE = np.random.default_rng(16)
+FRAME = pd.DataFrame(
+    {
+        "zip": pd.Categorical(DICE.choice(["01234", "77001", "90210"], 300)),
+        "grade": pd.Categorical(DICE.choice([10, 20, 30], 300)),
+        "income": DICE.normal(50, 10, 300),
+    }
+)
+TARGET = FRAME["zip"].cat.codes * 100.0 + FRAME["grade"].cat.codes * 1e3 + FRAME["income"]
+HEAD = FRAME.head(6)
+RECORDS = json.loads(HEAD.to_json(orient="records"))
+
+
+def of_xgboost(frame: pd.DataFrame, folder: Path, booster: str = "gbtree") -> Any:
+    def matrix(rows: pd.DataFrame) -> Any:
+        return xgboost.DMatrix(rows, label=TARGET[: len(rows)], enable_categorical=True)
+
+    model = xgboost.train({"booster": booster, "max_depth": 3}, matrix(frame), 20)
+    xgboost_models.save(model, folder / "model.ubj")
+    return model.predict(matrix(frame.head(6)))
+
+
+def of_lightgbm(frame: pd.DataFrame, folder: Path) -> Any:
+    parameters = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5}
+    booster = lightgbm.train(parameters, lightgbm.Dataset(frame, TARGET), 20)
+    lightgbm_models.save(booster, folder / "model.txt")
+    return booster.predict(frame.head(6))
+
+
+LIBRARIES = pytest.mark.parametrize("train", [of_xgboost, of_lightgbm])
+Train = Callable[[pd.DataFrame, Path], Any]
+NAMED = {
+    "records": (RECORDS, "application/json"),
+    "MLflow's": ({"dataframe_records": RECORDS}, protocol_bodies.MLFLOW),
+    "MLflow's CSV": (HEAD.to_csv(index=False), protocol_bodies.MLFLOW_CSV),
+    "TensorFlow's": ({"instances": RECORDS}, protocol_bodies.TENSORFLOW_SERVING),
+    "CSV with a header": (HEAD[["income", "grade", "zip"]].to_csv(index=False), "text/csv"),
+}
+
+
+def ask(folder: Path, body: Any, kind: str = "application/json") -> Any:
+    predictor = registry.load(registry.plan_load(folder, allow_code=False))
+    content = (body if isinstance(body, str) else json.dumps(body)).encode()
+    payload = Payload(content, kind)
+    is_of_a_protocol = protocol_bodies.is_of_a_protocol(kind)
+    predict = tensor_models.predict if is_of_a_protocol else type(predictor).predict
+    answer = json.loads(predict(predictor, payload).body)
+    return answer["predictions"] if is_of_a_protocol else answer
+
+
+@LIBRARIES
+@pytest.mark.parametrize("form", NAMED)
+def test_named_values_are_those_of_the_data_frame(tmp_path: Path, train: Train, form: str) -> None:
+    expected = train(FRAME, tmp_path)
+
+    assert np.array_equal(np.array(ask(tmp_path, *NAMED[form]), expected.dtype), expected)
+
+
+@LIBRARIES
+def test_only_column_is_text_although_it_looks_like_numbers(tmp_path: Path, train: Train) -> None:
+    frame = FRAME[["zip"]].iloc[::-1]
+    expected = train(frame, tmp_path)
+
+    found = ask(tmp_path, frame.head(6).to_csv(index=False), "text/csv; header=present")
+
+    assert np.array_equal(np.array(found, expected.dtype), expected)
+
+
+@LIBRARIES
+def test_rows_without_names_hold_codes_of_text(tmp_path: Path, train: Train) -> None:
+    frame = FRAME[["zip", "income"]]
+    expected = train(frame, tmp_path)
+    rows = frame.head(6).assign(zip=frame["zip"].cat.codes)
+
+    for body, content_type in (
+        (rows.to_numpy(float).tolist(), "application/json"),
+        (rows.to_csv(index=False, header=False), "text/csv"),
+    ):
+        assert np.array_equal(np.array(ask(tmp_path, body, content_type), expected.dtype), expected)
+
+
+@LIBRARIES
+@pytest.mark.parametrize(
+    ("names", "body", "content_type"),
+    [
+        (["zip", "income"], [[77001, 50]], "application/json"),
+        (["zip", "income"], "77001,50", "text/csv"),
+        (["grade", "income"], [[20, 50]], "application/json"),
+        (["grade", "income"], [[2, 50]], "application/json"),
+    ],
+)
+def test_rows_that_may_mean_something_else_are_refused(
+    tmp_path: Path, train: Train, names: list[str], body: Any, content_type: str
+) -> None:
+    train(FRAME[names], tmp_path)
+
+    with pytest.raises(
+        InputRejectedError, match=r"has the categories .* send rows with column names"
+    ):
+        ask(tmp_path, body, content_type)
+
+
+@LIBRARIES
+def test_unknown_category_is_a_missing_one(tmp_path: Path, train: Train) -> None:
+    train(FRAME, tmp_path)
+    unknown, missing = [[{**RECORDS[0], "zip": value}] for value in ("Paris", None)]
+
+    assert ask(tmp_path, unknown) == ask(tmp_path, missing)
+
+
+@LIBRARIES
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"zip": 1234}, "column 'zip' has text as categories, got the number '1234"),
+        ({"grade": "10"}, "column 'grade' has numbers as categories, got the text '10'"),
+    ],
+)
+def test_value_of_another_kind_than_the_categories_is_refused(
+    tmp_path: Path, train: Train, change: dict[str, Any], words: str
+) -> None:
+    train(FRAME, tmp_path)
+
+    with pytest.raises(InputRejectedError, match=words):
+        ask(tmp_path, [RECORDS[0] | change])
+
+
+def test_libsvm_holds_codes_of_text(tmp_path: Path) -> None:
+    expected = of_xgboost(FRAME[["zip", "income"]], tmp_path)
+    codes, incomes = HEAD["zip"].cat.codes.tolist(), HEAD["income"].tolist()
+    rows = [f"0:{code} 1:{income!r}" for code, income in zip(codes, incomes, strict=True)]
+
+    found = ask(tmp_path, "\n".join(rows), "text/libsvm")
+
+    assert np.array_equal(np.array(found, np.float32), expected)
+    with pytest.raises(InputRejectedError, match="column 'zip' has the categories"):
+        ask(tmp_path, "0:77001 1:50", "text/libsvm")
+
+
+def test_dart_keeps_the_categories_elsewhere(tmp_path: Path) -> None:
+    expected = of_xgboost(FRAME, tmp_path, "dart")
+
+    assert np.array_equal(np.array(ask(tmp_path, RECORDS), np.float32), expected)
+
+
+def test_text_that_xgboost_damages_when_it_saves_is_refused(tmp_path: Path) -> None:
+    """XGBoost 3.2 cuts the bytes of such categories at the number of their characters."""
+    of_xgboost(FRAME.assign(zip=FRAME["zip"].cat.rename_categories({"01234": "é"})), tmp_path)
+
+    with pytest.raises(InputRejectedError, match="the model takes numbers"):
+        ask(tmp_path, [RECORDS[0] | {"zip": "é"}])
