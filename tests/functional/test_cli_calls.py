@@ -281,12 +281,15 @@ def test_invoke_gives_up_after_five_attempts() -> None:
         invoke_plainly(url, {"EndpointName": "e", "Body": b""}, sleep=lambda _: None)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nowhere"])
-def test_invoke_without_a_server_is_one_line(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "words"), [("http://127.0.0.1:1", "start it with `modelyard serve`"), ("nowhere", "")]
+)
+def test_invoke_without_a_server_is_one_line(url: str, words: str) -> None:
     result = run(*INVOKE, "--url", url)
 
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
+    assert words in result.stderr
 
 
 def test_models_fit_80_columns() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelyard.domain.endpoints import Endpoint, EndpointTable
+from modelyard.domain.endpoints import AccessRule, Endpoint, EndpointTable
 from modelyard.domain.errors import DependencyError, TargetModelNotFoundError, UnknownEndpointError
 from modelyard.domain.ports import ModelRepository
 from modelyard.domain.requests import Answer, Survey
@@ -13,6 +13,7 @@ from modelyard.domain.values import (
     ModelId,
     ModelResidence,
     ModelStatus,
+    Principal,
     Sample,
     StoredObject,
     TargetModel,
@@ -357,3 +358,31 @@ def test_event_loop_goes_on_while_thirty_thousand_models_are_listed() -> None:
 
     assert (len(page.entries), page.has_more) == (100, True)
     assert longest_s < 0.02  # processor time of the loop's own thread, in one piece
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        ("fraud.ub", " Did you mean 'fraud.ubj'?"),
+        ("churn", " Did you mean 'churn.json'?"),
+        ("quite-another", ""),
+        ("secret.on", ""),
+    ],
+)
+def test_error_for_a_missing_model_names_a_similar_one_that_may_be_called(
+    wanted: str, hint: str
+) -> None:
+    rule = AccessRule("*", allow=("*",), deny=("secret*",))
+    endpoint = Endpoint("shop", "file:///shop/", access=(rule,))
+    repository = MemoryRepository(dict.fromkeys(("fraud.ubj", "churn.json", "secret.onnx"), b"1"))
+    catalog = Catalog(
+        endpoints=EndpointTable([endpoint]),
+        backend_of=lambda _: FakeBackend(1),
+        open_repository=lambda _: repository,
+        metrics=RecordingMetrics(),
+    )
+    missing = TargetModelNotFoundError("Not there.")
+
+    found = asyncio.run(catalog.with_hint(missing, endpoint, Principal("ada"), TargetModel(wanted)))
+
+    assert found.message == f"Not there.{hint}"

@@ -104,7 +104,10 @@ def cost(
     region: str,
     as_json: bool,
 ) -> None:
-    """Estimate the monthly cost on AWS, compared with SageMaker, Fargate and EC2."""
+    """Estimate the monthly cost on AWS.
+
+    It is compared with SageMaker, Fargate and EC2.
+    """
     from modelyard.aws.cost.comparison import compare
     from modelyard.aws.cost.price_list import load_prices
     from modelyard.cli.tables import print_comparison

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def dead_letters(
     queue_url: str | None, cache_dir: Path | None, redrive: bool, as_json: bool
 ) -> None:
-    """List the models that could not be loaded in the background.
+    """List models that could not be loaded in the background.
 
     A model is given up after five attempts.
     """

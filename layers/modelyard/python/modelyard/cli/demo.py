@@ -21,8 +21,7 @@ _NEEDED = ("boto3", "xgboost", "numpy")
 
 @click.command()
 def demo() -> None:
-    """Train ten small models, serve them, and call them with boto3."""
-
+    """Train ten small models, serve them and call them."""
     with errors_as_red_lines():
         script = demo_script()
     environment = os.environ | {"MODELYARD_DEMO_MODELS": str(user_cache_dir() / "demo")}

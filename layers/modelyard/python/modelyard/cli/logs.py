@@ -31,7 +31,10 @@ _OF_EVERY_LINE = ("timestamp", "level", "message", "logger", "requestId")
 )
 @click.option("-f", "--follow", is_flag=True, help="Wait for new lines, until Ctrl-C.")
 def logs(endpoint: str, model: str | None, deployment: str, since: float, follow: bool) -> None:
-    """Print the log lines of an endpoint of a deployment on AWS, or only those that name MODEL."""
+    """Print the log lines of an endpoint on AWS.
+
+    With MODEL, only those that name it.
+    """
     from modelyard.aws import function_logs
     from modelyard.clients.sdk import import_boto3
 

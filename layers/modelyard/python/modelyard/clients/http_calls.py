@@ -11,6 +11,7 @@ from modelyard.clients.endpoint_error import EndpointError
 TIMEOUT_S = 70.0
 """Longer than the 60 s for which a server may hold a call."""
 _DEFAULT_RETRY_S = 1.0
+_NOT_RUNNING = "; start it with `modelyard serve`, or name a server by --url or MODELYARD_URL"
 
 
 class _NoContentTypeOfItsOwn(BaseHandler):
@@ -55,7 +56,8 @@ def send(request: Request, url: str) -> bytes:
             raise _endpoint_error(error) from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise EndpointError(f"no response from {url}: {reason}", "", 0) from error
+        hint = _NOT_RUNNING if isinstance(reason, ConnectionRefusedError) else ""
+        raise EndpointError(f"no response from {url}: {reason}{hint}", "", 0) from error
 
 
 def members_of(body: bytes) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from typing import TypeVar
 
 from modelyard.domain import model_files
 from modelyard.domain.endpoints import Endpoint, EndpointTable
-from modelyard.domain.errors import DependencyError, InvalidRequestError
+from modelyard.domain.errors import (
+    DependencyError,
+    InvalidRequestError,
+    TargetModelNotFoundError,
+)
 from modelyard.domain.ports import Metrics, ModelRepository
 from modelyard.domain.requests import Answer, InferenceBackend, Survey
 from modelyard.domain.suggestions import nearest
@@ -145,9 +149,22 @@ class Catalog:
         ]
         return CatalogPage(entries, has_more)
 
-    async def similar(
+    async def with_hint(
+        self,
+        error: TargetModelNotFoundError,
+        endpoint: Endpoint,
+        principal: Principal,
+        target_model: TargetModel,
+    ) -> TargetModelNotFoundError:
+        """Return the error for a model that does not exist, with the most similar name, if any."""
+        similar = await self._similar(endpoint, principal, target_model)
+        if similar is None:
+            return error
+        return TargetModelNotFoundError(f"{error.message} Did you mean {similar!r}?")
+
+    async def _similar(
         self, endpoint: Endpoint, principal: Principal, target_model: TargetModel
-    ) -> TargetModel | None:
+    ) -> str | None:
         """Return the model with the most similar name that the caller may call, or None.
 
         It lists folders only, and knows no answer for more than `MAX_COMPARED` models.
@@ -163,8 +180,7 @@ class Catalog:
         if has_more:
             return None
         begun = [name for name in names if name.startswith(f"{target_model}.")]
-        similar = begun[0] if begun else nearest(target_model, names)
-        return None if similar is None else TargetModel(similar)
+        return begun[0] if begun else nearest(target_model, names)
 
     async def model(self, endpoint_name: str, target_model: TargetModel) -> CatalogEntry:
         """Return one model of an endpoint.

@@ -67,10 +67,8 @@ def find_model(model_dir: Path) -> Candidate:
             f"the artifact holds {len(candidates)} models ({names}): keep one, "
             "or choose in a code/inference.py"
         )
-    foreign = "".join(f"; {clause}" for clause in _foreign(model_dir))
-    raise ArtifactInvalidError(
-        f"the artifact holds {_content(model_dir)}{foreign}; expected is {_EXPECTED}"
-    )
+    instead = _foreign(model_dir) or [f"expected is {_EXPECTED}"]
+    raise ArtifactInvalidError("; ".join((f"the artifact holds {_content(model_dir)}", *instead)))
 
 
 def find_candidates(model_dir: Path) -> list[Candidate]:

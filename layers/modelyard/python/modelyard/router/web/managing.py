@@ -7,7 +7,7 @@ import orjson
 from starlette.requests import Request
 
 from modelyard.domain.endpoints import ServerLocation
-from modelyard.domain.errors import InvalidRequestError, ModelyardError
+from modelyard.domain.errors import InvalidRequestError, ModelyardError, TargetModelNotFoundError
 from modelyard.domain.values import HttpResponse, TargetModel
 from modelyard.router.access import may_call_something
 from modelyard.router.catalog import Catalog, CatalogEntry
@@ -74,7 +74,12 @@ class ManagementRoutes:
     async def load(self, request: Request) -> HttpResponse:
         """`POST /endpoints/{endpoint}/models` with `{"model_name": ...}`."""
         target_model = await self._authorized(request, await _model_name(request))
-        await self._router.load(_endpoint(request), target_model, fresh=True)
+        try:
+            await self._router.load(_endpoint(request), target_model, fresh=True)
+        except TargetModelNotFoundError as error:
+            endpoint = self._router.endpoints.find(_endpoint(request))
+            principal = principal_of(request)
+            raise await self._catalog.with_hint(error, endpoint, principal, target_model) from error
         return render_json({"status": f'Model "{target_model}" loaded'})
 
     async def unload(self, request: Request) -> HttpResponse:

@@ -204,10 +204,7 @@ class ModelCall:
         if self._endpoint is None or self._invocation is None:
             return error
         wanted = self._invocation.target_model
-        similar = await self._catalog.similar(self._endpoint, self._head.principal, wanted)
-        if similar is None:
-            return error
-        return TargetModelNotFoundError(f"{error.message} Did you mean {similar!r}?")
+        return await self._catalog.with_hint(error, self._endpoint, self._head.principal, wanted)
 
     def failed(self, error: ModelyardError) -> HttpResponse:
         """Return the response to a call that fails with this error."""
