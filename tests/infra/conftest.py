@@ -1,10 +1,10 @@
-"""The deployments that the tests look at; each is synthesised once."""
+"""The deployments that the tests look at; each is synthesised once, and examined by cdk-nag."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.infra.synthesis import PROJECTS, Synthesis, synthesise
+from tests.infra.synthesis import PROJECTS, Synthesis, examine
 
 
 @pytest.fixture(scope="session")
@@ -16,28 +16,28 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def plain(assemblies: Path) -> Synthesis:
     """Two endpoints, everything by default: IAM, shards, EFS, arm64, buckets of somebody else."""
-    return synthesise(PROJECTS / "plain.yaml", assemblies / "plain")
+    return examine(PROJECTS / "plain.yaml", assemblies / "plain")
 
 
 @pytest.fixture(scope="session")
 def changed(assemblies: Path) -> Synthesis:
     """Keys, tenants, /tmp, x86_64, buckets of its own, flow logs."""
-    return synthesise(PROJECTS / "all-changed.yaml", assemblies / "changed")
+    return examine(PROJECTS / "all-changed.yaml", assemblies / "changed")
 
 
 @pytest.fixture(scope="session")
 def private(assemblies: Path) -> Synthesis:
     """A private API without authentication; elastic EFS."""
-    return synthesise(PROJECTS / "private.yaml", assemblies / "private")
+    return examine(PROJECTS / "private.yaml", assemblies / "private")
 
 
 @pytest.fixture(scope="session")
 def operated(assemblies: Path) -> Synthesis:
     """An existing network, a KMS key, a boundary, callers of another account, tracing; frugal."""
-    return synthesise(PROJECTS / "operated.yaml", assemblies / "operated")
+    return examine(PROJECTS / "operated.yaml", assemblies / "operated")
 
 
 @pytest.fixture(scope="session")
 def cortex(assemblies: Path) -> Synthesis:
     """A Cortex project whose model is in S3."""
-    return synthesise(PROJECTS / "cortex" / "cortex.yaml", assemblies / "cortex")
+    return examine(PROJECTS / "cortex" / "cortex.yaml", assemblies / "cortex")

@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 if shutil.which("node") is None:
@@ -40,6 +43,17 @@ class Synthesis:
         """The template of what serves."""
         return self._template(self.settings.name)
 
+    def found_by_stack(self) -> dict[str, set[str]]:
+        """Return the names of the rules that cdk-nag finds broken in each stack."""
+        report = json.loads((self.folder / "validation-report.json").read_text())
+        found: dict[str, set[str]] = defaultdict(set)
+        for plugin in report["pluginReports"]:
+            for violation in plugin["violations"]:
+                for construct in violation["violatingConstructs"]:
+                    stack = construct["constructPath"].partition("/")[0]
+                    found[stack].add(violation["ruleName"])
+        return found
+
     @property
     def templates(self) -> list[Path]:
         return sorted(self.folder.glob("*.template.json"))
@@ -55,6 +69,13 @@ def synthesise(config: Path, folder: Path, **context: Any) -> Synthesis:
     from infra.app import build_app  # seconds, and a Node process: only for those who ask
 
     build_app(FLAGS | LOOKED_AT | {"config": str(config)} | context, folder).synth()
+    return Synthesis(folder, load_settings(config, {}))
+
+
+def examine(config: Path, folder: Path) -> Synthesis:
+    """Synthesise without the reasons of `infra.compliance`: cdk-nag reports all that it finds."""
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        synthesise(config, folder, check="1", without_reasons="1")
     return Synthesis(folder, load_settings(config, {}))
 
 

@@ -1,40 +1,26 @@
 """What else a template has to pass: cdk-nag, cfn-lint, and being the same wherever it is made."""
 
-import json
 import re
 import socket
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from infra.settings import load_settings
-from tests.infra.synthesis import PROJECTS, Synthesis, synthesise
+from tests.infra.synthesis import PROJECTS, Synthesis, examine, synthesise
 
-VARIANTS = ("plain.yaml", "all-changed.yaml", "private.yaml", "operated.yaml", "cortex/cortex.yaml")
+VARIANTS = ("plain", "changed", "private", "operated", "cortex")
+"""Fixtures of `conftest.py`."""
 IGNORED = ["W3005", "W3045"]
 
 
-def found_by_stack(config: Path, folder: Path) -> dict[str, set[str]]:
-    """Return what cdk-nag finds in each stack when no reasons are given."""
-    with pytest.raises(RuntimeError, match="ValidationFailed"):
-        synthesise(config, folder, check="1", without_reasons="1")
-    report = json.loads((folder / "validation-report.json").read_text())
-    found: dict[str, set[str]] = defaultdict(set)
-    for plugin in report["pluginReports"]:
-        for violation in plugin["violations"]:
-            for construct in violation["violatingConstructs"]:
-                found[construct["constructPath"].partition("/")[0]].add(violation["ruleName"])
-    return found
-
-
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_finding_has_a_reason_and_every_reason_a_finding(name: str, tmp_path: Path) -> None:
+def test_every_finding_has_a_reason_and_every_reason_a_finding(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     from infra.compliance import reasons_of_data, reasons_of_service  # imports the CDK
 
-    settings = load_settings(PROJECTS / name, {})
-
-    found = found_by_stack(PROJECTS / name, tmp_path)
+    examined: Synthesis = request.getfixturevalue(name)
+    settings, found = examined.settings, examined.found_by_stack()
 
     assert found[f"{settings.name}-data"] == {*reasons_of_data(settings)}
     assert found[settings.name] == {*reasons_of_service(settings)}
@@ -85,7 +71,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.long
 def test_two_syntheses_are_the_same_to_the_byte(plain: Synthesis, tmp_path: Path) -> None:
-    again = synthesise(PROJECTS / "plain.yaml", tmp_path)
+    again = examine(PROJECTS / "plain.yaml", tmp_path)
 
     first, second = tree(plain.folder), tree(again.folder)
 
