@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
-from modelyard.router.access import matches
+from modelyard.domain.globs import matches
 from modelyard.sagemaker.target_model import parse_target_model
 
 ROOT = "/srv/models"

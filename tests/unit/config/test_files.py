@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.config.endpoint_config import RequestedCompute, is_endpoint_name, resource_for_path
 from modelyard.config.files import load_config
-from modelyard.domain.endpoints import AccessRule, Endpoint
+from modelyard.domain.endpoints import AccessRule, Endpoint, Preload, ResidenceRule
 from modelyard.domain.errors import ConfigurationError
 
 
@@ -37,6 +37,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
           sync_window: 20s
           not_ready_status: 429
           components: {churn-eu: /eu/churn.tar.gz}
+          residence: [{models: ["eu/*"], keep_loaded: true, preload: all}, {idle_unload: 1h}]
           access: [{principal: "team-*", allow: ["a/*"], deny: ["a/b"]}, {principal: admin}]
         """,
     )
@@ -53,6 +54,10 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         not_ready_status=429,
         access=(AccessRule("team-*", ("a/*",), ("a/b",)), AccessRule("admin")),
         components={"churn-eu": "eu/churn.tar.gz"},
+        residence=(
+            ResidenceRule(("eu/*",), is_pinned=True, preload=Preload.ALL),
+            ResidenceRule(idle_unload_s=3600.0),
+        ),
     )
     assert resource.compute == RequestedCompute(512 * 1024**2, 2, 360.0, "onnx")
 
@@ -247,6 +252,16 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             f"- {VALID}\n  components: [m]",
             ": a: components: found ['m']; allowed: a mapping of names of inference components",
             id="components in a list",
+        ),
+        pytest.param(
+            f"- {VALID}\n  residence: [{{keep_loaded: true, idle_unload: 1h}}]",
+            ": a: residence: [0]: found keep_loaded and idle_unload; allowed: one of them",
+            id="kept and unloaded",
+        ),
+        pytest.param(
+            f"- {VALID}\n  residence: [{{preload: true}}]",
+            ": a: residence: [0]: preload: found True; allowed: none, all or last",
+            id="bad preload",
         ),
         pytest.param(
             f"- {VALID}\n  not_ready_status: 418",

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import InvalidRequestError
+from modelyard.domain.globs import matches
 from modelyard.domain.values import Principal, StoredObject, TargetModel
 from modelyard.router.access import (
     is_allowed,
-    matches,
     may_call_something,
     may_match_below,
     may_open,

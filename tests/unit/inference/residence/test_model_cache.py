@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 
@@ -369,3 +370,66 @@ def test_model_that_shrank_makes_room(cache: ModelCache) -> None:
 
     load(cache, "other", 100)
     assert cache.used_bytes == 100
+
+
+def call_by(cache: ModelCache, name: str, **rules: bool | float) -> None:
+    leased = cache.lease(replace(source(name), **rules))
+    assert leased is not None
+    cache.release(leased)
+
+
+def test_a_pinned_model_is_not_evicted(cache: ModelCache) -> None:
+    load(cache, "pinned")
+    call_by(cache, "pinned", is_pinned=True)
+    load(cache, "other")
+
+    load(cache, "new")
+
+    assert names(cache) == ["pinned", "new"]
+
+
+def test_memory_full_of_pinned_models_is_said(cache: ModelCache) -> None:
+    load(cache, "pinned", 80)
+    call_by(cache, "pinned", is_pinned=True)
+
+    with pytest.raises(CapacityError, match="in use by running calls and models with keep_loaded"):
+        load(cache, "new")
+
+    call_by(cache, "pinned")  # the rule was taken back
+    load(cache, "new")
+    assert names(cache) == ["new"]
+
+
+def test_a_pinned_model_makes_room_for_its_new_version(cache: ModelCache) -> None:
+    load(cache, "pinned", 80)
+    call_by(cache, "pinned", is_pinned=True)
+
+    load(cache, "pinned", 80, tag="2")
+
+    assert [model.artifact.tag for model in cache] == ["2"]
+
+
+def test_a_model_that_is_not_called_is_unloaded(metrics: RecordingMetrics) -> None:
+    clock = FakeClock()
+    cache: ModelCache = ModelCache(100, clock, metrics)
+    for name, rules in {
+        "a": {"idle_unload_s": 30.0},
+        "b": {"idle_unload_s": 60.0},
+        "c": {},
+    }.items():
+        load(cache, name, 20)
+        call_by(cache, name, **rules)
+    clock.advance(29)
+    assert cache.unload_idle() == []
+    clock.advance(1)
+    leased = cache.lease(replace(source("b"), idle_unload_s=60.0))
+    assert leased is not None
+
+    assert cache.unload_idle() == [identity("a")]
+    clock.advance(60)
+    assert cache.unload_idle() == []  # a call may take longer
+    cache.release(leased)
+    assert cache.unload_idle() == [identity("b")]
+
+    assert names(cache) == ["c"]
+    assert cache.used_bytes == 20

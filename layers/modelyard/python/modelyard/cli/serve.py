@@ -106,6 +106,12 @@ DEFAULT_LAMBDA_PORT = 9001
     help="HTTP status of the response while a model loads; auto: what the client retries.",
 )
 @click.option(
+    "--preload",
+    type=click.Choice(["none", "all", "last"]),
+    show_default="none",
+    help="Models to load in the background at the start; last: those loaded at the last stop.",
+)
+@click.option(
     "--keys-folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     show_default="no keys required",
@@ -186,6 +192,7 @@ def serve(
     revalidate: float | None,
     allow_code: bool | None,
     not_ready_status: str | None,
+    preload: str | None,
     keys_folder: Path | None,
     install: bool,
     as_lambda: bool,
@@ -220,7 +227,7 @@ def serve(
         def read() -> tuple["Config", list["EndpointConfig"]]:
             config = _config(path, endpoint)
             return config, [
-                replace(found, endpoint=replace(found.endpoint, **given))
+                replace(found, endpoint=_overridden(found.endpoint, given, preload))
                 for found in config.endpoints
             ]
 
@@ -345,6 +352,16 @@ def _prepared(
         )
         for endpoint, project in projects
     )
+
+
+def _overridden(endpoint: "Endpoint", rules: dict[str, Any], preload: str | None) -> "Endpoint":
+    """Return the endpoint with the rules of the command line."""
+    endpoint = replace(endpoint, **rules)
+    if preload is None or endpoint.is_api:
+        return endpoint
+    from modelyard.domain.endpoints import Preload
+
+    return endpoint.preloading(Preload(preload))
 
 
 def _config(location: str, endpoint_name: str | None) -> "Config":

@@ -19,9 +19,17 @@ from modelyard.config.schema import (
     Compute,
     Deployment,
     MultiModelEndpoint,
+    Residence,
     validated,
 )
-from modelyard.domain.endpoints import AccessRule, AsyncPlaces, Endpoint, Splitter
+from modelyard.domain.endpoints import (
+    AccessRule,
+    AsyncPlaces,
+    Endpoint,
+    Preload,
+    ResidenceRule,
+    Splitter,
+)
 from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.suggestions import did_you_mean
 
@@ -249,6 +257,7 @@ def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
             access=tuple(map(_access_rule, resource.access or ())),
             components=resource.components,
             async_places=_async_places(resource.async_invocations),
+            residence=tuple(map(_residence_rule, resource.residence or ())),
         ),
         compute=_compute(resource.compute),
     )
@@ -262,6 +271,11 @@ def _async_places(section: AsyncInvocations | None) -> AsyncPlaces | None:
 
 def _access_rule(rule: Access) -> AccessRule:
     return AccessRule(rule.principal, tuple(rule.allow), tuple(rule.deny))
+
+
+def _residence_rule(rule: Residence) -> ResidenceRule:
+    preload = Preload(rule.preload)
+    return ResidenceRule(tuple(rule.models), rule.keep_loaded, preload, rule.idle_unload)
 
 
 def _realtime_api(api: RealtimeAPI, path: Path) -> EndpointConfig:

@@ -140,6 +140,21 @@ class Access(Section):
     deny: list[_Glob] = Field(default=[], description=_GLOBS)
 
 
+def _kept_or_unloaded(rule: "Residence") -> "Residence":
+    if rule.keep_loaded and rule.idle_unload is not None:
+        raise ValueError("found keep_loaded and idle_unload; allowed: one of them")
+    return rule
+
+
+class Residence(Section):
+    """A rule: how long some models stay in memory, and which are loaded at the start."""
+
+    models: list[_Glob] = Field(default=["*"], min_length=1, description=_GLOBS)
+    keep_loaded: StrictBool = Field(default=False, description="true or false")
+    preload: Literal["none", "all", "last"] = Field("none", description="none, all or last")
+    idle_unload: _Duration | None = Field(default=None, description=f"null, or {DURATION_FORMS}")
+
+
 class MultiModelEndpoint(Section):
     """A multi-model endpoint: the models of one repository behind one name."""
 
@@ -157,6 +172,9 @@ class MultiModelEndpoint(Section):
         default=None, description="null, or a mapping with output, failure, inputs"
     )
     access: list[Access] | None = Field(
+        default=None, min_length=1, description="null, or a list of one rule or more"
+    )
+    residence: list[Annotated[Residence, AfterValidator(_kept_or_unloaded)]] | None = Field(
         default=None, min_length=1, description="null, or a list of one rule or more"
     )
 

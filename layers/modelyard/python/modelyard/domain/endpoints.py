@@ -1,12 +1,14 @@
 """The endpoints that a process serves, with their rules."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from modelyard.domain.errors import (
     ConfigurationError,
     UnknownEndpointError,
 )
+from modelyard.domain.globs import matches
 from modelyard.domain.suggestions import did_you_mean
 from modelyard.domain.values import (
     ModelSource,
@@ -61,6 +63,29 @@ class AsyncPlaces:
     """The places of objects that callers may name as input."""
 
 
+class Preload(StrEnum):
+    """Which models a server loads when it starts, before they are called."""
+
+    NONE = "none"
+    ALL = "all"
+    LAST = "last"
+    """Those that were loaded when it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResidenceRule:
+    """How long some models of an endpoint stay in memory."""
+
+    models: tuple[str, ...] = ("*",)
+    """Globs over target models."""
+    is_pinned: bool = False
+    """Whether a loaded model is never evicted for another one (`keep_loaded`)."""
+    preload: Preload = Preload.NONE
+    idle_unload_s: float | None = None
+    """After how long without a call a model is unloaded; None: when memory is needed."""
+
+
+_NO_RULE = ResidenceRule()
 VARIANT = "AllTraffic"
 """The only production variant of an endpoint, with SageMaker's usual name."""
 
@@ -87,14 +112,29 @@ class Endpoint:
     """Names of SageMaker's inference components, each with the target model that it stands for."""
     async_places: AsyncPlaces | None = None
     """None if the endpoint takes no asynchronous invocations."""
+    residence: tuple[ResidenceRule, ...] = ()
+    """The first rule that matches a model holds for it."""
 
     @property
     def is_api(self) -> bool:
         """Whether this is a Cortex API, whose class decides which models it uses."""
         return self.route is not None
 
+    def residence_of(self, target_model: TargetModel) -> ResidenceRule:
+        """Return the rule for a model."""
+        for rule in self.residence:
+            if any(matches(glob, target_model) for glob in rule.models):
+                return rule
+        return _NO_RULE
+
+    def preloading(self, preload: Preload) -> "Endpoint":
+        """Return this endpoint with another value of `preload` for all models."""
+        rules = (*self.residence, ResidenceRule())
+        return replace(self, residence=tuple(replace(rule, preload=preload) for rule in rules))
+
     def source(self, target_model: TargetModel) -> ModelSource:
         """Return the repository of `target_model` and the rules for it."""
+        rule = self.residence_of(target_model) if self.residence else _NO_RULE
         return ModelSource(
             endpoint_name=self.name,
             target_model=target_model,
@@ -102,6 +142,8 @@ class Endpoint:
             allow_code=self.allow_code,
             revalidate_s=self.revalidate_s,
             keep_loaded=self.keep_loaded,
+            is_pinned=rule.is_pinned,
+            idle_unload_s=rule.idle_unload_s,
         )
 
 

@@ -158,6 +158,10 @@ class ModelSource:
     revalidate_s: float = 10.0
     keep_loaded: bool = True
     """False means SageMaker's ModelCacheSetting=Disabled: unload and delete after each call."""
+    is_pinned: bool = False
+    """Whether the loaded model is not evicted for others."""
+    idle_unload_s: float | None = None
+    """After how long without a call the model is unloaded; None: when memory is needed."""
 
     @property
     def model_id(self) -> "ModelId":

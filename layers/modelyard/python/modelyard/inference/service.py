@@ -25,7 +25,7 @@ from modelyard.domain.requests import (
     Survey,
     Unload,
 )
-from modelyard.domain.values import ModelSource, Payload, Prediction, Timings
+from modelyard.domain.values import ModelId, ModelSource, Payload, Prediction, Timings
 from modelyard.inference.answering import answered, predicted
 from modelyard.inference.body_budget import SMALL_BODY_BYTES, BodyBudget
 from modelyard.inference.buffered_metrics import BufferedMetrics
@@ -113,6 +113,14 @@ class InferenceService:
             return None
         call = UnfinishedCall(partial(self._finish, model, request, began))
         return call.finish() if began.is_answered(BRIEF_S) else call
+
+    def loaded(self) -> list[ModelId]:
+        """Return the models in memory that are no copies, the one used last at the end."""
+        return self._residence.loaded()
+
+    def unload_idle(self) -> None:
+        """Unload the models that were not called for as long as their endpoints say."""
+        self._residence.unload_idle()
 
     def finish_loads(self, timeout_s: float) -> None:
         """Wait until the loads in progress have ended, but no longer than `timeout_s`."""

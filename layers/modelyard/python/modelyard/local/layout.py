@@ -71,6 +71,11 @@ class Layout:
         """Return the file with the models that run in a worker."""
         return self.folder / f"running-{name}"
 
+    def loaded_file(self, name: str) -> Path:
+        """Return the file in which a worker writes its loaded models, for the next start."""
+        options = self.options
+        return options.limits.cache_dir / f"loaded-{options.endpoints_digest}-{name}.json"
+
     def address(self, name: str) -> str:
         """Return the path of the socket on which a process answers envelopes."""
         return str(self.folder / f"{name}.sock")

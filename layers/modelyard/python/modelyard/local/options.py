@@ -1,5 +1,6 @@
 """The options of `modelyard serve`, parsed."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,12 @@ class ServeOptions:
         """How many seconds running calls get to end when the server stops."""
         longest_window_s = max(endpoint.sync_window_s for endpoint in self.all_endpoints)
         return int(longest_window_s) + SHUTDOWN_GRACE_S
+
+    @property
+    def endpoints_digest(self) -> str:
+        """What names the files in the cache folder that belong to these endpoints."""
+        served = "\n".join(f"{item.name} {item.repository}" for item in self.all_endpoints)
+        return hashlib.blake2b(served.encode(), digest_size=8).hexdigest()
 
     @property
     def all_endpoints(self) -> tuple[Endpoint, ...]:

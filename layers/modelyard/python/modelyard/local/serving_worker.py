@@ -43,6 +43,7 @@ from modelyard.local.http.open_connections import OpenConnections
 from modelyard.local.layout import Layout
 from modelyard.local.logs import configure_logging
 from modelyard.local.options import ServeOptions
+from modelyard.local.preloading import Preloading
 from modelyard.local.processes.health import Health
 from modelyard.local.processes.pulse import Pulse
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
@@ -56,7 +57,8 @@ from modelyard.page.status_page import StatusPage
 from modelyard.repositories.objects import Objects
 from modelyard.repositories.opening import open_repository
 from modelyard.router.async_calls import AsyncInvoker
-from modelyard.router.catalog import Catalog
+from modelyard.router.catalog import Catalog, targets_in
+from modelyard.router.rendezvous import rank_shards
 from modelyard.router.router import Router
 from modelyard.router.web.app import create_site
 from modelyard.router.web.authentication import (
@@ -136,6 +138,8 @@ class ServingWorker:
         receiver.start()
         telling = asyncio.create_task(self._tell_history())
         async_calls = asyncio.create_task(self._process_async_calls(router))
+        preloading = self._preloading()
+        residence = asyncio.create_task(preloading.run(router, self._service))
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
@@ -146,6 +150,8 @@ class ServingWorker:
         limiting.cancel()
         telling.cancel()
         async_calls.cancel()
+        residence.cancel()
+        preloading.remember(self._service.loaded())
         await connections.drain(options.grace_s)
         await envelopes.finish(options.grace_s)
 
@@ -200,6 +206,16 @@ class ServingWorker:
             self._async_queue,
         )
         return catalog, router, site
+
+    def _preloading(self) -> Preloading:
+        layout, open_one = self._layout, _repositories(self._layout.options)
+        here = layout.workers.index(self._name)
+        return Preloading(
+            self._endpoints,
+            lambda endpoint: targets_in(open_one(endpoint.repository).objects()),
+            lambda model_id: rank_shards(model_id, len(layout.workers))[0] == here,
+            layout.loaded_file(self._name),
+        )
 
     def _pages(self, router: Router, catalog: Catalog, totals: ProcessTotals) -> Sequence[Route]:
         if self._history is None:

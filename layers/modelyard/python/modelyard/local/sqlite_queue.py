@@ -1,7 +1,6 @@
 """A local queue and its dead letters: one SQLite table that survives a restart."""
 
 import fcntl
-import hashlib
 import logging
 import os
 import sqlite3
@@ -52,9 +51,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_waiting ON messages (body) WHERE buried = 
 
 def queue_path(options: ServeOptions) -> Path:
     """Return the file of the warm queue for the endpoints that these options serve."""
-    served = "\n".join(f"{item.name} {item.repository}" for item in options.all_endpoints)
-    digest = hashlib.blake2b(served.encode(), digest_size=8).hexdigest()
-    return options.limits.cache_dir / f"warm-{digest}.sqlite3"
+    return options.limits.cache_dir / f"warm-{options.endpoints_digest}.sqlite3"
 
 
 class SqliteQueue(Generic[T]):

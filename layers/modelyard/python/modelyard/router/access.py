@@ -5,12 +5,11 @@ folder, and those that links lead to.
 """
 
 import logging
-import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from modelyard.domain.endpoints import AccessRule, Endpoint
 from modelyard.domain.errors import AccessDeniedError
+from modelyard.domain.globs import matches
 from modelyard.domain.values import Principal, StoredObject, TargetModel
 
 logger = logging.getLogger(__name__)
@@ -83,14 +82,6 @@ def may_call_something(endpoint: Endpoint, principal: Principal) -> bool:
     return not endpoint.access or any(rule.allow for rule in _rules_of(endpoint, principal))
 
 
-def matches(glob: str, text: str) -> bool:
-    """Return whether the glob matches the whole text.
-
-    `*` matches any characters, including `/`; `?` matches one character. Case matters.
-    """
-    return _compiled(glob).fullmatch(text) is not None
-
-
 def may_match_below(glob: str, folder: str) -> bool:
     """Return whether the glob matches the path of anything that could be in the folder."""
     # What is left of the glob after each way to match the folder's name; most have one or none.
@@ -123,12 +114,3 @@ def _rules_of(endpoint: Endpoint, principal: Principal) -> list[AccessRule]:
 
 def _matches_any(globs: Iterable[str], text: str) -> bool:
     return any(matches(glob, text) for glob in globs)
-
-
-@lru_cache(maxsize=4096)
-def _compiled(glob: str) -> re.Pattern[str]:
-    first, *rest = (re.escape(part).replace(r"\?", ".") for part in glob.split("*"))
-    # Atomic groups prevent backtracking: for a glob, the first position that matches is as good as
-    # any other. The time stays linear, however many stars there are.
-    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
-    return re.compile(first + middle + (f".*{rest[-1]}" if rest else ""), re.DOTALL)

@@ -59,6 +59,9 @@ class LoadedModel(Generic[R]):
         self.last_used_at = 0.0
         self.leases = 0
         self.is_retired = False
+        self.is_pinned = False
+        """Whether it is not evicted for others. This and the next are of its last call's source."""
+        self.idle_unload_s: float | None = None
         self.speed = Speed(resident)
         self.files = files
         """The lease on its files on disk, for a model that may still read them."""
@@ -92,6 +95,7 @@ class ModelCache(Generic[R]):
     Evicted is the model with the fewest calls lately among those not used for longest: rare calls
     of many models, each of which comes once, do not evict the models that are called often. With a
     limit in models it is the one not used for longest, as Cortex v0.24 promises for `cache_size`.
+    Pinned models are not evicted, except for their own new version.
     Models that are loaded, loading or closing all count towards the limits.
     """
 
@@ -136,6 +140,7 @@ class ModelCache(Generic[R]):
                 self._uses.add(model_id, len(self._models))
                 model.leases += 1
                 model.last_used_at = self._clock.time()
+                model.is_pinned, model.idle_unload_s = source.is_pinned, source.idle_unload_s
             return model
 
     def release(self, model: LoadedModel[R]) -> bool:
@@ -232,6 +237,24 @@ class ModelCache(Generic[R]):
             self._close(closing)
         return model is not None
 
+    def unload_idle(self) -> list[ModelId]:
+        """Unload the models that were not called for their `idle_unload_s`; return which."""
+        now = self._clock.time()
+        with self._changed:
+            idle = [
+                model
+                for model in self._models.values()
+                if model.idle_unload_s is not None
+                and model.leases == 0
+                and now - model.last_used_at >= model.idle_unload_s
+            ]
+            for model in idle:
+                self._pop(model.model_id)
+                self._retire(model)
+        for model in idle:
+            self._close(model)
+        return [model.model_id for model in idle]
+
     def find(self, model_id: ModelId) -> LoadedModel[R] | None:
         """Return the loaded model without leasing it, or None. It may be closed at any time."""
         return self._models.get(model_id)
@@ -309,7 +332,7 @@ class ModelCache(Generic[R]):
         copy = next((one for one in others if one.model_id != new_id), None)
         if copy is not None:
             return copy
-        idle = (one for one in self._models.values() if one.leases == 0)
+        idle = (one for one in self._models.values() if one.leases == 0 and not one.is_pinned)
         longest_ago = islice((one for one in idle if one.model_id != new_id), self._candidates)
         own = self._models.get(new_id)
         return min(
@@ -348,7 +371,11 @@ class ModelCache(Generic[R]):
         if left_s <= 0 or not self._changed.wait(left_s):
             raise CapacityError(
                 f"all of the model memory ({self._limits()}) is in use by running calls"
+                f"{' and models with keep_loaded' if self._has_pinned() else ''}"
             )
+
+    def _has_pinned(self) -> bool:
+        return any(model.is_pinned for model in self._models.values())
 
     def _limits(self) -> str:
         models = "" if self.limit_models is None else f"{self.limit_models} models, "

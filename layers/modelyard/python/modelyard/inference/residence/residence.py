@@ -129,9 +129,14 @@ class Residence(Generic[R]):
         """Remove the model from memory. Returns whether it was there."""
         return self._models.unload(source.model_id)
 
+    def unload_idle(self) -> None:
+        """Unload the models that were not called for as long as their endpoints say."""
+        for model_id in self._models.unload_idle():
+            logger.info("idle model unloaded", extra={"model": str(model_id)})
+
     def loaded(self) -> list[ModelId]:
-        """Return the models that are in memory now."""
-        return [model.model_id for model in self._models]
+        """Return the models that are in memory now, the one used last at the end."""
+        return [model.model_id for model in self._models if not model.is_copy]
 
     def wait_for_loads(self, timeout_s: float) -> None:
         """Wait until the loads now in progress have ended, but no longer than `timeout_s`."""
