@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from modelyard.domain.errors import CapacityError
 
-CALLS_OF_A_POOL = 20_000
-"""After so many calls new threads are used. XGBoost keeps memory for each model that a thread
+CALLS_OF_A_POOL = 4_000
+"""After so many calls new threads are used. XGBoost keeps 600 bytes for each model that a thread
 called, until the thread ends.
 """
 Given = TypeVar("Given")

@@ -7,9 +7,9 @@ from itertools import count
 
 IDLE_S = 30.0
 """How long a thread without a task waits for more."""
-TASKS_PER_THREAD = 1_000
-"""A thread ends after this many tasks: XGBoost keeps some hundred bytes for each model that a
-thread loaded, until the thread ends.
+TASKS_PER_THREAD = 200
+"""A thread ends after this many tasks: XGBoost keeps 600 bytes for each model that a thread loaded,
+until the thread ends.
 """
 
 
