@@ -55,7 +55,7 @@ class LoadedOnly:
         """Yield nothing, because every model is already loaded."""
         yield from ()
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield nothing, because nothing here lists models."""
         yield from ()
 

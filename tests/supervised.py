@@ -55,7 +55,7 @@ class Models:
         self.folder = folder / "models"
         self.folder.mkdir()
         self._cache = folder / "cache"
-        self._sockets = sockets
+        self.sockets = sockets
 
     def add(self, name: str, source: str = ECHO, statement: str = "") -> str:
         script(self.folder / name, source.replace("{statement}", statement))
@@ -74,7 +74,7 @@ class Models:
     ) -> AsyncIterator[InferenceBackend]:
         """Yield the backend of the workers while they run."""
         limits = Limits(workers, 1 << 30, 1 << 30, self._cache, max_in_flight)
-        layout = Layout(ServeOptions((self._endpoint,), "127.0.0.1", 0, limits), self._sockets)
+        layout = Layout(ServeOptions((self._endpoint,), "127.0.0.1", 0, limits), self.sockets)
         supervisor = Supervisor(layout, bound_sockets("127.0.0.1", 0))
         ready = asyncio.Event()
         running = asyncio.create_task(supervisor.run(lambda _: ready.set()))

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -173,11 +175,25 @@ def test_one_folder_is_listed_without_a_look_at_the_others(stored_directory, mon
         stored_directory.put(key, b"1")
     opened = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: opened.append(path) or scandir(path))
+    monkeypatch.setattr(os, "scandir", lambda path: opened.append(Path(path)) or scandir(path))
 
     assert [item.key for item in stored_directory.repository.objects("a")] == ["a/1/y", "a/x"]
 
     assert opened == [stored_directory.root / "a", stored_directory.root / "a" / "1"]
+
+
+def test_only_the_files_that_are_taken_from_a_listing_are_looked_at(stored_directory, monkeypatch):
+    for number in range(300):
+        stored_directory.put(f"{number:03}", b"1")
+    looked_at = []
+    lstat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: looked_at.append(path) or lstat(path))
+
+    listed = islice(stored_directory.repository.objects(after="099"), 2)
+
+    assert [item.key for item in listed] == ["100", "101"]
+    assert {Path(path).name for path in looked_at} >= {"100", "101"}
+    assert len(looked_at) < 20  # with those of the path of the folder
 
 
 def test_c36_folder_removed_during_the_look_hides_no_neighbour(stored_directory, monkeypatch):
@@ -186,7 +202,7 @@ def test_c36_folder_removed_during_the_look_hides_no_neighbour(stored_directory,
     scandir = os.scandir
 
     def scan_once_it_is_gone(path):
-        if path == stored_directory.root / "net" / "1":
+        if path == str(stored_directory.root / "net" / "1"):
             shutil.rmtree(path)
         return scandir(path)
 

@@ -224,6 +224,17 @@ def test_folder_sorts_among_its_neighbours(stored):
     assert [item.key for item in stored.repository.objects()] == ["a.b", "a/x", "a0"]
 
 
+@pytest.mark.parametrize("after", ["a", "a.b", "a/", "a/x", "a/x/y", "a/y", "b", "b/2", "b/c", "z"])
+def test_listing_begins_after_a_key(stored, after):
+    keys = ["a.b", "a/x/1", "a/y", "a0", "b/2/x", "b/2-x", "c"]
+    for key in keys:
+        stored.put(key, b"1")
+
+    listed = [item.key for item in stored.repository.objects(after=after)]
+
+    assert listed == [key for key in sorted(keys) if key > after]
+
+
 def test_empty_repository_lists_nothing(stored):
     assert list(stored.repository.objects()) == []
 

@@ -410,9 +410,9 @@ def test_one_question_about_one_model_lists_its_folder_only(stored_directory):
     asked = []
 
     class Listening(DirectoryRepository):
-        def objects(self, under=""):
+        def objects(self, under="", after=""):
             asked.append(under)
-            return super().objects(under)
+            return super().objects(under, after)
 
     stored_directory.put("bert/1/a", b"1")
     stored_directory.put("bert-large/1/a", b"1")

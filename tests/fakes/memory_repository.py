@@ -37,11 +37,11 @@ class MemoryRepository:
             yield ArtifactFile(path, len(body), io.BytesIO(body))
         self._expect(artifact)
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         folder = f"{under}/" if under else ""
         below = [key for key in self._objects if key.startswith(folder)]
         alone = [under] if under in self._objects else []
-        for key in sorted(below or alone):
+        for key in sorted(key for key in below or alone if key > after):
             version, body = self._objects[key]
             yield StoredObject(key, len(body), float(version))
 

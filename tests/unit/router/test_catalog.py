@@ -1,7 +1,9 @@
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
@@ -244,9 +246,9 @@ class CountingRepository(MemoryRepository):
         super().__init__(objects)
         self.listings = 0
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         self.listings += 1
-        yield from super().objects(under)
+        yield from super().objects(under, after)
 
 
 def catalog_of(repository: ModelRepository) -> Catalog:
@@ -260,11 +262,11 @@ def catalog_of(repository: ModelRepository) -> Catalog:
 
 async def walk(catalog: Catalog, limit: int) -> list[list[str]]:
     pages: list[list[str]] = []
-    after, has_more = "", True
-    while has_more:
-        page = await catalog.page("housing", after=after, limit=limit)
+    page = await catalog.page("housing", limit=limit)
+    pages.append([str(entry.target_model) for entry in page.entries])
+    while page.has_more:
+        page = await catalog.page("housing", after=page.token, limit=limit)
         pages.append([str(entry.target_model) for entry in page.entries])
-        after, has_more = pages[-1][-1], page.has_more
     return pages
 
 
@@ -319,13 +321,65 @@ def test_names_that_may_not_be_seen_fill_no_page() -> None:
     assert page.has_more
 
 
+def test_page_reads_no_more_of_the_repository_than_it_takes() -> None:
+    class EndlessRepository(MemoryRepository):
+        def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
+            return (StoredObject(f"{number:020}.onnx", 1, 0.0) for number in count())
+
+    page = asyncio.run(catalog_of(EndlessRepository()).page("housing", limit=100))
+
+    assert (len(page.entries), page.has_more) == (100, True)
+
+
+def test_another_reader_misses_nothing_that_the_first_one_may_not_see() -> None:
+    repository = MemoryRepository({f"{number}.onnx": b"1" for number in range(4)})
+
+    async def two_readers() -> tuple[CatalogPage, CatalogPage]:
+        catalog = catalog_of(repository)
+        first = await catalog.page(
+            "housing", limit=1, may_see=lambda name, files: name != "1.onnx", reader="one"
+        )
+        return first, await catalog.page("housing", after=first.token, reader="two")
+
+    first, second = asyncio.run(two_readers())
+
+    assert first.has_more
+    assert [entry.target_model for entry in second.entries] == ["1.onnx", "2.onnx", "3.onnx"]
+
+
+NAMES = ["a", "a.b", "a-b", "ab", "b", "1", "model.onnx", "x.onnx"]
+
+
+@pytest.mark.parametrize("ttl_s", [0.0, 60.0])
+def test_pages_of_any_size_are_the_whole_listing(
+    ttl_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over generated folders, and models that workers have but the repository may not."""
+    monkeypatch.setattr(catalog_module, "LISTING_TTL_S", ttl_s)
+    for seed in range(300):
+        dice = random.Random(seed)
+        keys = {"/".join(dice.choices(NAMES, k=dice.randint(1, 3))) for _ in range(8)}
+        files = {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}
+        named = [*files, *(key.rpartition("/")[0] or key for key in keys), *NAMES]
+        resident = {name: residence(name, ModelStatus.STAGED) for name in dice.choices(named, k=4)}
+        scene = Scene(*files)
+        scene.backend.script_survey(0, Answer(residences=tuple(resident.values())))
+
+        whole = list(scene.models())
+        pages = asyncio.run(walk(scene.catalog, limit=dice.randint(1, 3)))
+
+        assert [name for page in pages for name in page] == whole, (seed, files, resident)
+        assert len(set(whole)) == len(whole), (seed, files, resident)
+        assert set(whole) == {*targets(*files), *resident}, (seed, files, resident)
+
+
 def test_listings_that_hang_leave_the_event_loop_its_threads() -> None:
     goes_on = threading.Event()
 
     class HangingRepository(MemoryRepository):
-        def objects(self, under: str = "") -> Iterator[StoredObject]:
+        def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
             goes_on.wait()
-            yield from super().objects(under)
+            yield from super().objects(under, after)
 
     async def others_while_many_list() -> str:
         catalog = catalog_of(HangingRepository({"a.onnx": b"1"}))

@@ -58,10 +58,10 @@ class Repository(MemoryRepository):
         self._reach()
         return super().describe(key)
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         self._reach()
         self.listed.append(under)
-        return super().objects(under)
+        return super().objects(under, after)
 
     def _reach(self) -> None:
         if self.is_down:

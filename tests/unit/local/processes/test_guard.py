@@ -104,6 +104,24 @@ def test_process_is_replaced(tmp_path: Path, then: str, limits: ProcessLimits) -
     asyncio.run(scenario())
 
 
+def test_process_whose_socket_was_deleted_is_renewed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(60), kept(tmp_path) as scene:
+            await scene.child.is_up.wait()
+            before = scene.child.pid
+            assert not scene.child.is_out_of_reach
+            (tmp_path / "s").unlink()
+            assert scene.child.is_out_of_reach
+
+            scene.child.renew()
+            await until(lambda: scene.child.pid not in (before, None))
+            await scene.child.is_up.wait()
+
+            assert not scene.child.is_out_of_reach
+
+    asyncio.run(scenario())
+
+
 def test_process_that_was_killed_from_outside_is_told_from_one_that_crashed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(60), kept(tmp_path) as scene:

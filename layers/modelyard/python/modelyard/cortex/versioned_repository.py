@@ -81,13 +81,13 @@ class VersionedRepository:
         for file in repository.fetch(inner):
             yield replace(file, path=f"{artifact.key}/{file.path}")
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield every file that can be served now as `<name>/<version>/<path>`, in key order."""
         name = under.partition("/")[0]
         models = {name: self._find(name)} if name else self._all()
         listed = (item for name, model in models.items() for item in _listing(name, model))
         wanted = f"{under}/" if under else ""
-        within = (item for item in listed if f"{item.key}/".startswith(wanted))
+        within = (item for item in listed if f"{item.key}/".startswith(wanted) and item.key > after)
         yield from sorted(within, key=lambda item: item.key.encode())
 
     def catalogue(self) -> dict[str, dict[str, float]]:

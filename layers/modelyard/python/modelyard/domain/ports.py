@@ -66,11 +66,12 @@ class ModelRepository(Protocol):
         """
         ...
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield the objects of the repository, or of the folder or object `under`, in key order.
 
         Keys are relative to the repository. If `under` does not exist or is not a safe key, nothing
-        is yielded.
+        is yielded. Only keys greater than `after` are yielded. The first ones are yielded before
+        all are known, where the repository allows that.
 
         Raises:
             DependencyError: the repository cannot be listed.

@@ -123,7 +123,7 @@ class ServingWorker:
         pulse = Pulse(heartbeats, self._clock)
         threads = CallThreads(options.limits.max_in_flight)
         backend = self._workers(threads, pulse)
-        catalog, router, site = self._site(backend)
+        router, site = self._site(backend)
         envelopes = EnvelopeServer(backend.respond, backend.respond_now)
         accepting = await envelopes.listen(listener)
         connections = OpenConnections(MAX_REQUEST_BYTES // options.limits.workers)
@@ -144,7 +144,7 @@ class ServingWorker:
         gc.collect()
         gc.freeze()  # a full collection of these permanent objects would delay every call
         pulse.start()
-        await _end_of_input(lambda endpoints: self._reload(endpoints, catalog))
+        await _end_of_input(self._reload)
         receiver.stop()
         accepting.close()
         limiting.cancel()
@@ -174,7 +174,7 @@ class ServingWorker:
         )
         await QueuePoller(self._async_queue, invoker.process).run()
 
-    def _site(self, workers: ServingWorkers) -> tuple[Catalog, Router, WebSite]:
+    def _site(self, workers: ServingWorkers) -> tuple[Router, WebSite]:
         options, clock, layout = self._layout.options, self._clock, self._layout
         endpoints = self._endpoints
         totals = ProcessTotals(layout.folder, self._name, layout.endpoint_names)
@@ -205,7 +205,7 @@ class ServingWorker:
             self._pages(router, catalog, totals),
             self._async_queue,
         )
-        return catalog, router, site
+        return router, site
 
     def _preloading(self) -> Preloading:
         layout, open_one = self._layout, _repositories(self._layout.options)
@@ -247,10 +247,9 @@ class ServingWorker:
         }
         return lambda endpoint_name: apis.get(endpoint_name, workers)
 
-    def _reload(self, endpoints: Sequence[Endpoint], catalog: Catalog) -> None:
+    def _reload(self, endpoints: Sequence[Endpoint]) -> None:
         """Serve these endpoints from now on."""
         self._endpoints.replace(endpoints)
-        catalog.forget_listings()
         logger.info("config reloaded", extra={"endpoints": len(endpoints)})
 
 

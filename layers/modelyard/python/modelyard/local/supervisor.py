@@ -30,12 +30,15 @@ from modelyard.local.processes.child_process import ChildCommand, ChildProcess, 
 from modelyard.local.processes.health import Health
 from modelyard.local.prometheus_metrics import ProcessTotals
 from modelyard.local.queue_poller import QueuePoller
+from modelyard.local.shared_folder import SharedFolder
 from modelyard.local.sqlite_queue import SqliteQueue, open_async_queue, queue_path
 from modelyard.router.warming import Warmer
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
+FOLDER_EVERY_S = 5.0
+"""How often the supervisor looks whether the folder of the sockets is still there."""
 STOP_MARGIN_S = 5.0
 """What a worker gets to end, after the time that its running calls get."""
 _ENDED_IN_CONSTRUCTOR = (
@@ -56,6 +59,7 @@ class Supervisor:
         self._acceptor = Acceptor(
             listeners, states, _raised_descriptor_limit(), is_tls=layout.options.tls is not None
         )
+        self._folder = SharedFolder(layout.folder, [layout.health_file, layout.connections_file])
         self._endpoints = EndpointTable(self._options.all_endpoints)
         self._stopping = asyncio.Event()
         self._workers = [self._worker(name) for name in layout.workers]
@@ -75,7 +79,7 @@ class Supervisor:
         """
         stopping = self._stopping
         self._release_async_calls()
-        async with self._children(), self._warming():
+        async with self._children(), self._warming(), _in_background(self._keep_folder()):
             if before_listening is not None:
                 await asyncio.to_thread(before_listening)
             await self._made_classes()
@@ -124,6 +128,25 @@ class Supervisor:
             await asyncio.gather(*(worker.stop(grace_s) for worker in self._workers))
             await asyncio.gather(*(api.stop(grace_s) for api in self._apis))
             self._acceptor.close()
+            self._folder.close()
+
+    async def _keep_folder(self) -> None:
+        """Make the folder anew when it was deleted, and replace processes that lost their socket.
+
+        They are replaced one after the other, so that there are always others.
+        """
+        children = [*self._workers, *self._apis]
+        while True:
+            await asyncio.sleep(FOLDER_EVERY_S)
+            if not self._folder.is_whole:
+                logger.error("the folder of the sockets was deleted")
+                try:
+                    self._folder.restore()
+                except OSError as error:
+                    logger.error("folder not made anew", extra={"reason": str(error)})
+            elif all(child.is_up.is_set() for child in children):
+                for child in [one for one in children if one.is_out_of_reach][:1]:
+                    child.renew()
 
     def _release_async_calls(self) -> None:
         """Let the workers receive the calls that the last run of the server did not end."""

@@ -254,14 +254,18 @@ class StatusPage:
 
         after = query.get("after", "")
         page = await self._catalog.page(
-            endpoint.name, after=after, limit=ROWS, may_see=may_see, may_be_kept=True
+            endpoint.name,
+            after=after,
+            limit=ROWS,
+            may_see=may_see,
+            reader=(principal, tuple(words), state),
         )
         rows = [_row(endpoint, entry, history) for entry in page.entries]
         shown = {name: query[name] for name in ("q", "state") if query.get(name)}
         return {
             "rows": rows,
             "shown": {"endpoint": endpoint.name, **shown},
-            "next": rows[-1].name if page.has_more else "",
+            "next": page.token,
         }
 
     async def _try_it(

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -33,6 +35,8 @@ from modelyard.repositories.settling import (
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _MAX_REMEMBERED = 100_000
+_SORTED_AT_ONCE = 10_000
+"""Names; it takes a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class DirectoryRepository:
         try:
             status = self._status(key)
             is_file = stat.S_ISREG(status.st_mode)
-            return self._file(key, status) if is_file else self._folder(key, self._files(key))
+            return self._file(key, status) if is_file else self._folder(key, dict(self._files(key)))
         except OSError as error:
             if error.errno in _GONE:
                 raise not_found(self._root.name, key) from error
@@ -77,20 +81,22 @@ class DirectoryRepository:
             name = artifact.key.rpartition("/")[2]
             yield from self._fetch_file(artifact.key, name, artifact.tag)
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
-        """Yield every file below the root, or below one folder of it, in key order."""
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
+        """Yield every file below the root, or below one folder of it, in key order.
+
+        Only the names in a folder are read before its first file is yielded.
+        """
         try:
-            files = self._files_under(under) if under else self._files("")
+            for key, found in self._files_under(under) if under else self._files("", after):
+                if key > after:
+                    links_to = None if found.real_path == key else found.real_path
+                    yield StoredObject(key, found.status.st_size, found.status.st_mtime, links_to)
         except TargetModelNotFoundError:
             return
         except OSError as error:
             if under and error.errno in _GONE and self._root.is_dir():
                 return
             raise self._unreadable(error) from error
-        for key in sorted(files, key=str.encode):
-            found = files[key]
-            links_to = None if found.real_path == key else found.real_path
-            yield StoredObject(key, found.status.st_size, found.status.st_mtime, links_to)
 
     def _file(self, key: str, status: os.stat_result) -> ModelArtifact:
         return ModelArtifact(self._uri, key, content_tag(status), status.st_size)
@@ -124,61 +130,79 @@ class DirectoryRepository:
     def _holds(self, resolved: str) -> bool:
         return Path(resolved).is_relative_to(os.path.realpath(self._root))
 
-    def _files(self, folder: str) -> dict[str, _Found]:
-        """Return the regular files below a folder of the root by their paths in it."""
-        files = ((path, found) for path, found in self._walk(folder) if _is_file(found))
-        return {path: found for path, found in files if is_key(path)}
+    def _files(self, folder: str, after: str = "") -> Iterator[tuple[str, _Found]]:
+        """Yield the regular files below a folder of the root with their paths in it, in order.
 
-    def _files_under(self, key: str) -> dict[str, _Found]:
-        """Return the file of this key, or those below the folder of this key, by their keys."""
+        Those up to the path `after` are left out, except for a few.
+        """
+        for path, found in self._walk(folder, after):
+            if _is_file(found) and is_key(path):
+                yield path, found
+
+    def _files_under(self, key: str) -> Iterator[tuple[str, _Found]]:
+        """Yield the file of this key, or those below the folder of this key, with their keys."""
         status = self._status(key)
         if stat.S_ISREG(status.st_mode):
-            return {key: _Found(status, self._real_path(self._root / key))}
-        below = ((f"{key}/{path}", found) for path, found in self._files(key).items())
-        return {path: found for path, found in below if is_key(path)}
+            yield key, _Found(status, self._real_path(self._root / key))
+            return
+        for path, found in self._files(key):
+            if is_key(below := f"{key}/{path}"):
+                yield below, found
 
-    def _walk(self, folder: str) -> Iterator[tuple[str, _Found]]:
-        """Yield everything below a folder, and the folder itself, by the paths in it."""
+    def _walk(self, folder: str, after: str = "") -> Iterator[tuple[str, _Found]]:
+        """Yield everything below a folder, and the folder itself, by the paths in it.
+
+        What is known by its name to come before the path `after` is left out.
+        """
         path = self._root / folder
-        return self._walk_below(path, "", self._real_path(path), frozenset())
+        return self._walk_below(str(path), "", self._real_path(path), frozenset(), after)
 
     def _walk_below(
-        self, folder: Path, prefix: str, real_path: str, above: frozenset[tuple[int, int]]
+        self,
+        folder: str,
+        prefix: str,
+        real_path: str,
+        above: frozenset[tuple[int, int]],
+        after: str,
     ) -> Iterator[tuple[str, _Found]]:
         try:
-            status = folder.stat()
+            status = os.stat(folder)  # noqa: PTH116  (a Path would take as long as the rest)
             identity = (status.st_dev, status.st_ino)
             if identity in above:  # a link to a folder it lies in
                 return
-            entries = list(self._entries(folder, real_path))
+            names = _names_in_order(folder)
         except OSError as error:
             if above and error.errno in _GONE:  # removed meanwhile; its neighbours are still there
                 return
             raise
         yield prefix, _Found(status, real_path)
-        for name, found in entries:
-            relative = prefix + name
-            if _is_file(found):
-                yield relative, found
-            elif stat.S_ISDIR(found.status.st_mode):
+        for name in names:
+            is_before = prefix + name < after and not after.startswith(prefix + name)
+            if is_before or not is_key(name.rstrip("/")):
+                continue
+            path = f"{folder}/{name}".rstrip("/")
+            found = self._entry(path, f"{real_path}/{name}".strip("/"))
+            if found is None:
+                continue
+            if stat.S_ISDIR(found.status.st_mode):
                 yield from self._walk_below(
-                    folder / name, relative + "/", found.real_path, above | {identity}
+                    path, f"{prefix}{name.rstrip('/')}/", found.real_path, above | {identity}, after
                 )
+            elif _is_file(found):
+                yield prefix + name.rstrip("/"), found
 
-    def _entries(self, folder: Path, real_path: str) -> Iterator[tuple[str, _Found]]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                found = self._entry(entry, real_path) if is_key(entry.name) else None
-                if found is not None:
-                    yield entry.name, found  # a Path would take as long as the rest
+    def _entry(self, path: str, real_path: str) -> _Found | None:
+        """Return the file or folder of a path, None for one that is gone or leads out of the root.
 
-    def _entry(self, entry: os.DirEntry[str], folder: str) -> _Found | None:
+        `real_path` is that of one which is no link.
+        """
         try:
-            if not entry.is_symlink():
-                return _Found(entry.stat(), f"{folder}/{entry.name}".removeprefix("/"))
-            if not self._holds(os.path.realpath(entry.path)):
+            status = os.lstat(path)
+            if not stat.S_ISLNK(status.st_mode):
+                return _Found(status, real_path)
+            if not self._holds(os.path.realpath(path)):
                 return None
-            return _Found(entry.stat(), self._real_path(entry.path))
+            return _Found(os.stat(path), self._real_path(path))  # noqa: PTH116
         except OSError as error:
             if error.errno in _GONE:  # removed meanwhile, or a link to nowhere
                 return None
@@ -200,7 +224,7 @@ class DirectoryRepository:
     def _fetch_folder(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
         try:
             self._settle_folder(artifact)
-            files = self._files(artifact.key)
+            files = dict(self._files(artifact.key))
         except OSError as error:
             raise self._unreadable(error) from error
         for path in sorted(files):
@@ -272,6 +296,23 @@ class DirectoryRepository:
 
 def _is_file(found: _Found) -> bool:
     return stat.S_ISREG(found.status.st_mode)
+
+
+def _names_in_order(folder: str) -> Iterator[str]:
+    """Return the names in a folder in the order of keys; those of folders end with a slash.
+
+    They are sorted in parts: to sort a million at once would keep all other threads waiting.
+    """
+    with os.scandir(folder) as entries:
+        parts = list(iter(lambda: sorted(map(_name_in_keys, islice(entries, _SORTED_AT_ONCE))), []))
+    return merge(*parts)
+
+
+def _name_in_keys(entry: os.DirEntry[str]) -> str:
+    try:
+        return f"{entry.name}/" if entry.is_dir() else entry.name
+    except OSError:  # a link that leads in a circle
+        return entry.name
 
 
 def _is_so_spelt(root: Path, key: str) -> bool:

@@ -82,23 +82,23 @@ class S3Repository:
             name = artifact.key.rpartition("/")[2]
             yield from self._fetch_object(artifact.key, name, artifact.tag, artifact.size_bytes)
 
-    def objects(self, under: str = "") -> Iterator[StoredObject]:
+    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield every object below the prefix, or below one folder of it, in key order.
 
         A single object is looked up only if no folder has its name.
         """
         if not under:
-            yield from self._objects("")
+            yield from self._objects("", after)
         elif self._can_hold(under):
-            below = self._objects(under + "/")
+            below = self._objects(under + "/", after)
             first = next(below, None) or self._object_alone(under)
-            if first is not None:
+            if first is not None and first.key > after:
                 yield first
                 yield from below
 
-    def _objects(self, folder: str) -> Iterator[StoredObject]:
+    def _objects(self, folder: str, after: str) -> Iterator[StoredObject]:
         with self._asking({}):
-            for key, item in self._listing(folder):
+            for key, item in self._listing(folder, after):
                 yield StoredObject(folder + key, item["Size"], item["LastModified"].timestamp())
 
     def _object_alone(self, key: str) -> StoredObject | None:
@@ -139,11 +139,15 @@ class S3Repository:
     def _files(self, key: str) -> dict[str, Mapping[str, Any]]:
         return dict(self._listing(key + "/"))
 
-    def _listing(self, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the objects of a folder as S3 lists them, each with its key in the folder."""
+    def _listing(self, folder: str, after: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the objects of a folder as S3 lists them, each with its key in the folder.
+
+        They begin after the object with the key `after`, relative to the repository.
+        """
         prefix = self._prefix + folder
         pages = self._client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+        begin = {"StartAfter": self._prefix + after} if after else {}
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, **begin):
             for item in page.get("Contents", ()):
                 key = item["Key"].removeprefix(prefix)
                 if is_key(key):

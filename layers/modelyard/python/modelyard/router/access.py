@@ -15,19 +15,18 @@ from modelyard.domain.values import Principal, StoredObject, TargetModel
 logger = logging.getLogger(__name__)
 
 
-def refusal(
-    endpoint: Endpoint, principal: Principal, target_model: TargetModel
-) -> AccessDeniedError:
+def refusal(endpoint: Endpoint, principal: Principal) -> AccessDeniedError:
     """Return the error for a refused call, and log it.
 
-    Its message is the same whether or not the model exists.
+    Its message is the same whether or not the model exists. It does not name the model, which an
+    inference component may stand for.
     """
     logger.info(
         "refused by access rules",
         extra={"endpoint": endpoint.name, "principal": principal.name},
     )
     return AccessDeniedError(
-        f"{principal.name} is not allowed to call {target_model!r} of endpoint {endpoint.name}"
+        f"{principal.name} is not allowed to call this model of endpoint {endpoint.name}"
     )
 
 

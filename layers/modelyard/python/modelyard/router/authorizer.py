@@ -83,7 +83,7 @@ class Authorizer:
             return
         if verdict.depends_on_files:
             await asyncio.sleep(max(0.0, asked_at + LOOK_S - self._monotonic()))
-        raise refusal(endpoint, principal, target_model)
+        raise refusal(endpoint, principal)
 
     async def _judge(
         self,

@@ -1,11 +1,12 @@
 """List the models of an endpoint: what the repository offers and where each model is now."""
 
 import asyncio
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from heapq import merge
+from itertools import chain, groupby, islice
+from operator import attrgetter, itemgetter
 from typing import TypeVar
 
 from modelyard.domain import model_files
@@ -32,7 +33,7 @@ from modelyard.sagemaker.target_model import parse_target_model
 
 SURVEY_TIMEOUT_S = 5.0
 LISTING_TTL_S = 30.0
-"""How long a listing is kept for the pages that follow its first one."""
+"""How long the rest of a listing is kept for the page that follows."""
 MAX_COMPARED = 1000
 """A wrong name is compared with this many others at most."""
 _LISTING_THREADS = 2
@@ -58,28 +59,45 @@ MaySee = Callable[[TargetModel, tuple[StoredObject, ...]], bool]
 
 @dataclass(frozen=True, slots=True)
 class CatalogPage:
-    """Some of an endpoint's models, by name."""
+    """Some of an endpoint's models, in order."""
 
     entries: list[CatalogEntry]
-    has_more: bool
+    token: str
+    """What the next page comes after; empty if there is none."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another page follows."""
+        return bool(self.token)
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
-    """What a repository offered at one time."""
+class _Offer:
+    """One model that a repository has, or that a worker still has."""
 
-    names: list[TargetModel]
-    """Sorted."""
-    files: dict[TargetModel, tuple[StoredObject, ...]]
+    name: TargetModel
+    files: tuple[StoredObject, ...]
+    """Its objects in the repository."""
 
-    def names_after(
-        self, after: str, limit: int | None, may_see: MaySee
-    ) -> tuple[list[TargetModel], bool]:
-        """Return up to `limit` names after one that may be seen, and whether there are more."""
-        later = islice(self.names, bisect_right(self.names, after), None)
-        seen = (name for name in later if may_see(name, self.files[name]))
-        found = list(islice(seen, limit))
-        return found, limit is not None and next(seen, None) is not None
+    @property
+    def position(self) -> str:
+        """Its place in the order of the repository's keys: a folder ends with a slash."""
+        is_file = bool(self.files) and self.files[0].key == self.name
+        return self.name if is_file else f"{self.name}/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A listing that was read up to a page's end."""
+
+    endpoint: Endpoint
+    reader: Hashable
+    token: str
+    offers: Iterator[_Offer]
+
+    def follows(self, endpoint: Endpoint, reader: Hashable, after: str) -> bool:
+        """Return whether the page of this reader that comes after a token is the next one."""
+        return (self.endpoint, self.reader, self.token) == (endpoint, reader, after)
 
 
 class Catalog:
@@ -99,11 +117,8 @@ class Catalog:
         self._metrics = metrics
         self.authorizer = Authorizer(open_repository)
         self._threads = ThreadPoolExecutor(_LISTING_THREADS, thread_name_prefix="listing")
-        self._listings: dict[str, _Listing] = {}
-
-    def forget_listings(self) -> None:
-        """Keep no listing for later pages: endpoints may have other repositories now."""
-        self._listings.clear()
+        self._rests: dict[str, _Rest] = {}
+        """What the last page of each endpoint left."""
 
     async def page_for(
         self, endpoint: Endpoint, principal: Principal, *, after: str = "", limit: int | None = None
@@ -114,7 +129,9 @@ class Catalog:
             As `page`.
         """
         may_see = _visible_to(endpoint, principal)
-        return await self.page(endpoint.name, after=after, limit=limit, may_see=may_see)
+        return await self.page(
+            endpoint.name, after=after, limit=limit, may_see=may_see, reader=principal
+        )
 
     async def page(
         self,
@@ -123,13 +140,14 @@ class Catalog:
         after: str = "",
         limit: int | None = None,
         may_see: MaySee = lambda name, files: True,
-        may_be_kept: bool = False,
+        reader: Hashable = None,
     ) -> CatalogPage:
-        """Return the models by name that come after one and that `may_see` lets through.
+        """Return the models that come after a token and that `may_see` lets through.
 
-        `limit` is how many are returned at most. `may_be_kept` allows a first page from a listing
-        that was kept for later pages. All pages that follow each other within
-        `LISTING_TTL_S` come from one listing of the repository.
+        They are in the order of the repository's keys; in it, a folder ends with a slash. No more
+        of the repository is read than the page takes. `limit` is how many are returned at most.
+        A page that the same `reader` asks for within `LISTING_TTL_S` after the one before is
+        read where that one ended; what `may_see` decides must depend on the reader only.
 
         Raises:
             UnknownEndpointError: no such endpoint.
@@ -137,17 +155,19 @@ class Catalog:
         """
         endpoint = self.endpoints.find(endpoint_name)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        listing = self._listings.get(endpoint.name) if after or may_be_kept else None
-        if listing is None:
+        offers = self._continued(endpoint, reader, after)
+        if offers is None:
             resident = [model_id.target_model for model_id in residences]
-            listing = await self._run(self._list, endpoint, resident)
-        names, has_more = await self._run(listing.names_after, after, limit, may_see)
-        if has_more:
-            self._keep(endpoint.name, listing)
+            offers = self._offers(endpoint, resident, after)
+        found, more = await self._run(_first, offers, limit, may_see)
+        token = ""
+        if more is not None:
+            token = found[-1].position
+            self._keep(_Rest(endpoint, reader, token, more))
         entries = [
-            _entry(ModelId(endpoint.name, name), listing.files[name], residences) for name in names
+            _entry(ModelId(endpoint.name, offer.name), offer.files, residences) for offer in found
         ]
-        return CatalogPage(entries, has_more)
+        return CatalogPage(entries, token)
 
     async def with_hint(
         self,
@@ -171,14 +191,14 @@ class Catalog:
         """
         if endpoint.is_api or not endpoint.repository.startswith("file:"):
             return None
+        offers, may_see = self._offers(endpoint, (), ""), _visible_to(endpoint, principal)
         try:
-            listing = await self._run(self._list, endpoint, ())
+            found, more = await self._run(_first, offers, MAX_COMPARED, may_see)
         except DependencyError:
             return None
-        may_see = _visible_to(endpoint, principal)
-        names, has_more = await self._run(listing.names_after, "", MAX_COMPARED, may_see)
-        if has_more:
+        if more is not None:
             return None
+        names = [offer.name for offer in found]
         begun = [name for name in names if name.startswith(f"{target_model}.")]
         return begun[0] if begun else nearest(target_model, names)
 
@@ -219,28 +239,80 @@ class Catalog:
         """Do work that may take long in a thread that no call of a model needs."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
-    def _keep(self, endpoint_name: str, listing: "_Listing") -> None:
-        """Keep a listing for the pages that follow; forget it after a while."""
-        if self._listings.get(endpoint_name) is listing:
-            return
-        self._listings[endpoint_name] = listing
+    def _continued(
+        self, endpoint: Endpoint, reader: Hashable, after: str
+    ) -> Iterator[_Offer] | None:
+        """Return the rest of a listing that was kept for this page, and keep it no longer."""
+        rest = self._rests.get(endpoint.name)
+        if rest is None or not rest.follows(endpoint, reader, after):
+            return None
+        del self._rests[endpoint.name]
+        return rest.offers
+
+    def _keep(self, rest: _Rest) -> None:
+        name = rest.endpoint.name
+        self._rests[name] = rest
 
         def forget() -> None:
-            if self._listings.get(endpoint_name) is listing:
-                del self._listings[endpoint_name]
+            if self._rests.get(name) is rest:
+                del self._rests[name]
 
         asyncio.get_running_loop().call_later(LISTING_TTL_S, forget)
 
-    def _list(self, endpoint: Endpoint, resident: Iterable[TargetModel]) -> "_Listing":
-        """Return the models that the repository offers, and those that are resident."""
-        objects = list(self._open_repository(endpoint.repository).objects())
-        offered = _versions_in(objects) if endpoint.is_api else _targets_in(objects)
-        found = {name: tuple(files) for name, files in offered.items()}
-        objects.sort(key=_key)
+    def _offers(
+        self, endpoint: Endpoint, resident: Iterable[TargetModel], after: str
+    ) -> Iterator[_Offer]:
+        """Yield the models that the repository offers, and those that are resident, in order.
+
+        What lies in one folder at the top is looked at together: any file in it may make all of it
+        one model.
+        """
+        repository = self._open_repository(endpoint.repository)
+        top, slash, _ = after.partition("/")
+        others: dict[str, set[TargetModel]] = {}
         for name in resident:
-            if name not in found:  # a folder that groups models, or a model that was removed
-                found[name] = tuple(_below(name, objects))
-        return _Listing(sorted(found), found)
+            was_listed = "/" not in name and after.startswith(name) and _is_object(repository, name)
+            if not was_listed:
+                others.setdefault(f"{name.partition('/')[0]}/", set()).add(name)
+        objects = groupby(repository.objects(after=top + slash), key=_top_of)
+        listed = ((name, list(held)) for name, held in objects)
+        unlisted: list[tuple[str, list[StoredObject]]] = [(name, []) for name in sorted(others)]
+        tops = groupby(merge(listed, unlisted, key=itemgetter(0)), key=itemgetter(0))
+        for name, parts in tops:
+            held = [item for _, part in parts for item in part]
+            offered = _versions_in(held) if endpoint.is_api else _targets_in(held)
+            if not name.endswith("/"):
+                others.get(f"{name}/", set()).discard(TargetModel(name))
+            found = (_Offer(name, tuple(files)) for name, files in offered.items())
+            gone = [
+                _Offer(name, tuple(_below(name, held)))
+                for name in others.get(name, set()).difference(offered)
+            ]
+            gone.sort(key=attrgetter("position"))
+            for offer in merge(found, gone, key=attrgetter("position")):
+                if offer.position > after:
+                    yield offer
+
+
+def _first(
+    offers: Iterator[_Offer], limit: int | None, may_see: MaySee
+) -> tuple[list[_Offer], Iterator[_Offer] | None]:
+    """Return the first offers that may be seen, and the others; None if none of them may."""
+    seen = (offer for offer in offers if may_see(offer.name, offer.files))
+    found = list(islice(seen, limit))
+    following = next(seen, None)
+    return found, None if following is None else chain([following], offers)
+
+
+def _top_of(item: StoredObject) -> str:
+    """Return the key of an object at the top, or of the folder at the top, with a slash."""
+    name, slash, _ = item.key.partition("/")
+    return name + slash
+
+
+def _is_object(repository: ModelRepository, key: str) -> bool:
+    first = next(repository.objects(key), None)
+    return first is not None and first.key == key
 
 
 def _visible_to(endpoint: Endpoint, principal: Principal) -> MaySee:
@@ -250,15 +322,8 @@ def _visible_to(endpoint: Endpoint, principal: Principal) -> MaySee:
     return may_see
 
 
-def _key(item: StoredObject) -> str:
-    return item.key
-
-
-def _below(folder: str, objects: Sequence[StoredObject]) -> Iterator[StoredObject]:
-    """Yield the objects in a folder, of objects that are sorted by key."""
-    prefix = f"{folder}/"
-    first = bisect_left(objects, prefix, key=_key)
-    return takewhile(lambda item: item.key.startswith(prefix), islice(objects, first, None))
+def _below(folder: str, objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
+    return (item for item in objects if item.key.startswith(f"{folder}/"))
 
 
 def targets_in(objects: Iterable[StoredObject]) -> dict[TargetModel, int]:

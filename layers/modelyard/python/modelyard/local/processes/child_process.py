@@ -140,6 +140,16 @@ class ChildProcess:
         if process is not None and process.returncode is None and process.stdin is not None:
             process.stdin.write(message)
 
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether the process is up and somebody deleted its socket: others cannot call it."""
+        return self.is_up.is_set() and not Path(self.command.address).exists()
+
+    def renew(self) -> None:
+        """Replace the process after its running calls."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     async def stop(self, timeout_s: float) -> None:
         """Stop the process. After `timeout_s` for its running calls it is killed."""
         process = self._process

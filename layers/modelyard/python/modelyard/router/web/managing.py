@@ -62,7 +62,7 @@ class ManagementRoutes:
             "models": [self._model(request, entry) for entry in found.entries]
         }
         if found.has_more:
-            page["nextPageToken"] = found.entries[-1].target_model
+            page["nextPageToken"] = found.token
         return render_json(page)
 
     async def show(self, request: Request) -> HttpResponse:
