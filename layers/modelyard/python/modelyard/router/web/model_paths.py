@@ -47,7 +47,7 @@ class ModelPaths:
         endpoint, principal = endpoints.find(name), principal_of(request)
         _refuse_api(endpoint)
         if not may_call_something(endpoint, principal):
-            raise refusal(endpoint, principal, TargetModel(""))
+            raise refusal(endpoint, principal)
         return endpoint
 
     async def model(self, request: Request) -> tuple[Endpoint, TargetModel]:
