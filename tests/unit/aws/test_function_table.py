@@ -8,7 +8,14 @@ from modelyard.aws.function_table import (
     render_function_table,
 )
 from modelyard.cortex.project import ApiModels, ApiProject, ModelLocation, PredictorType
-from modelyard.domain.endpoints import AccessRule, Endpoint, SplitTarget, Splitter
+from modelyard.domain.endpoints import (
+    AccessRule,
+    Endpoint,
+    Preload,
+    ResidenceRule,
+    SplitTarget,
+    Splitter,
+)
 from modelyard.domain.errors import ConfigurationError
 
 BERT = ModelLocation("s3://models/", "bert", signature_key="serve")
@@ -18,9 +25,12 @@ ALONE = ApiRepository.of(ApiProject("alone", PredictorType.PYTHON, "/project", "
 
 def test_what_is_rendered_is_read_back() -> None:
     rules = (AccessRule("a-*", ("x/*", "y"), ("x/z",)), AccessRule("b"))
+    kept = (ResidenceRule(("a/*",), is_pinned=True, preload=Preload.LAST), ResidenceRule())
     deployed = (
         EndpointFunctions(Endpoint("housing", "s3://models/", access=rules), "housing-ab", 4),
-        EndpointFunctions(Endpoint("churn", "s3://churn/"), "churn-cd", per_tenant=True),
+        EndpointFunctions(
+            Endpoint("churn", "s3://churn/", residence=kept), "churn-cd", per_tenant=True
+        ),
         EndpointFunctions(Endpoint("texts", "file:///cortex.yaml#texts"), "texts-ef", api=TEXTS),
         EndpointFunctions(Endpoint("alone", "file:///cortex.yaml#alone"), "alone-gh", api=ALONE),
     )

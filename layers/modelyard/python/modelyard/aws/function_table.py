@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from modelyard.domain.endpoints import AccessRule, AsyncPlaces, Endpoint, SplitTarget, Splitter
+from modelyard.domain.endpoints import (
+    AccessRule,
+    AsyncPlaces,
+    Endpoint,
+    Preload,
+    ResidenceRule,
+    SplitTarget,
+    Splitter,
+)
 from modelyard.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -97,7 +105,14 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
     places = item["async_places"]
     if places is not None:
         places = AsyncPlaces(**(places | {"inputs": tuple(places["inputs"])}))
-    return Endpoint(**(item | {"access": tuple(rules), "async_places": places}))
+    residence = tuple(map(_residence_rule, item["residence"]))
+    parsed = {"access": tuple(rules), "async_places": places, "residence": residence}
+    return Endpoint(**(item | parsed))
+
+
+def _residence_rule(item: dict[str, Any]) -> ResidenceRule:
+    parsed = {"models": tuple(item["models"]), "preload": Preload(item["preload"])}
+    return ResidenceRule(**(item | parsed))
 
 
 def _splitter(item: dict[str, Any]) -> Splitter:
