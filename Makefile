@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long volume old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -38,13 +38,17 @@ examples/home-value/models/.made: examples/home-value/train.py examples/home-val
 	touch $@
 
 # Every guard in its short form, in three processes per two processors.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: setup
 	$(PYTEST) -m "not long"
 
 # What only takes long, and the tests of properties with more examples.
 test-long: setup
 	$(PYTEST) -m "long or hypothesis or volume" --hypothesis-profile long
+
+# Both in one run, which shares what is expensive to make.
+test-all: setup
+	$(PYTEST) --hypothesis-profile long
 
 # Before a release: what is compared with other implementations, with twenty times as many cases.
 volume: setup

@@ -33,8 +33,16 @@ _FOREIGN_AWS_SETTINGS = [
 ]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what a deployment does otherwise, where servers run as one (`make test-lambda`)."""
+    """Order the tests for pytest-xdist, and leave out what a deployment does otherwise.
+
+    Servers run as a deployment with `make test-lambda`.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.scheduling import slowest_first  # where pytest-xdist is in use only
+
+        slowest_first(items)
     if not is_deployed():
         return
     for item in items:

@@ -69,7 +69,7 @@ class GatewayAnswer:
 
 
 class MalformedAnswerError(Exception):
-    """The function's answer has not the form of a proxy integration; the client gets 502."""
+    """The function's answer is not one of a proxy integration; the client gets 502."""
 
 
 def build_event(request: HttpRequest, api: RestApi, user_arn: str | None = None) -> dict[str, Any]:
