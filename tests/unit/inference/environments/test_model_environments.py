@@ -126,8 +126,10 @@ def test_environment_is_removed_only_when_no_model_uses_it(
 
 
 @pytest.mark.usefixtures("index")
-def test_installation_that_fails_is_the_error_of_the_load(
+def test_installation_that_fails_is_the_error_of_the_plan_before_memory_is_reserved(
     tmp_path: Path, open_loading: Open
 ) -> None:
+    folder = model(tmp_path / "model", "3.0")
+
     with pytest.raises(ModelLoadError, match=r"No matching distribution found for tinypkg==3\.0"):
-        answer(open_loading(install=True), model(tmp_path / "model", "3.0"))
+        open_loading(install=True).plan_load(folder, allow_code=True)

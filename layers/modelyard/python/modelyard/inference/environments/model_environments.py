@@ -36,11 +36,12 @@ class ModelEnvironments:
     def plan(self, plan: LoadPlan) -> LoadPlan:
         """Return the plan with the requirements that the server's packages do not meet.
 
-        If there is no environment for them, and none may be created, a warning says what is
-        missing.
+        Their environment is installed here, because no memory is reserved for the model yet: pip
+        takes minutes, in which other loads can have that memory. If there is no environment, and
+        none may be created, a warning says what is missing.
 
         Raises:
-            ModelLoadError: the requirements cannot be read.
+            ModelLoadError: the requirements cannot be read, or as `environment`.
         """
         if plan.runtime not in _WITH_CODE or not (plan.own_process and plan.allow_code):
             return plan
@@ -55,13 +56,15 @@ class ModelEnvironments:
         missing = asked.missing()
         if not missing and not asked.needs_pip:
             return plan
-        if self.install or self._exists(asked):
-            return _without_version_warning(replace(plan, requirements=asked), asked)
+        required = replace(plan, requirements=asked)
+        if (environment := self.environment(required)) is not None:
+            environment.release()
+            return _without_version_warning(required, asked)
         if not missing:
             return plan
         warns_already = plan.model_file is not None and asked.name == plan.model_file.name
         warnings = plan.warnings if warns_already else (*plan.warnings, asked.unmet())
-        return replace(plan, requirements=asked, warnings=warnings)
+        return replace(required, warnings=warnings)
 
     def environment(self, plan: LoadPlan) -> "Environment | None":
         """Return the environment of a plan, which is installed if it does not exist.
@@ -87,12 +90,6 @@ class ModelEnvironments:
         seconds = round(time.monotonic() - started_at, 1)
         logger.info("environment installed", extra=told | {"seconds": seconds})
         return found
-
-    def _exists(self, asked: "Requirements") -> bool:
-        found = self._environments.find(asked)
-        if found is not None:
-            found.release()
-        return found is not None
 
     @cached_property
     def _environments(self) -> "Environments":
