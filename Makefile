@@ -43,7 +43,7 @@ test: setup
 	$(PYTEST) -m "not long"
 
 # What only takes long, and the tests of properties with more examples.
-test-long: setup
+test-long: setup build/formats/.made
 	$(PYTEST) -m "long or hypothesis or volume" --hypothesis-profile long
 
 # Both in one run, which shares what is expensive to make.
@@ -67,7 +67,8 @@ build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
 	touch $@
 
-# Packages that little else needs, CatBoost's of 100 MB for one, say what their models predict.
+# Packages that little else needs, CatBoost's of 100 MB for one, say what their models predict. The
+# others are installed anyway: each format is called as users call it, and damaged ones are refused.
 formats: build/formats/.made
 	$(BIN)/python -m pytest -m long tests/formats
 build/formats/.made: tests/formats/requirements.txt | $(STAMP)

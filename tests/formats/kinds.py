@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -293,7 +292,6 @@ KINDS: Mapping[str, Kind] = {
     "CatBoost JSON": Kind(
         catboost_json,
         "model.json",
-        hostile=(_matched(rb'"split_index":\d+', b'"split_index":99999999'), "process exited"),
     ),
     "ONNX": Kind(
         onnx_graph,
@@ -354,8 +352,3 @@ KINDS: Mapping[str, Kind] = {
         mlflow_of("tensorflow", keras_by_batches), part="data/model.keras", needs_code=True
     ),
 }
-
-
-def use_packages() -> None:
-    """Let this process import what `make formats` installs."""
-    sys.path.insert(0, str(FOLDER.resolve()))

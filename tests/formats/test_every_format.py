@@ -1,4 +1,4 @@
-"""Every format through the SDK: the framework's answers, and refusals of what is no good model.
+"""Every format: the framework's answers through the SDK, and refusals of what is no good model.
 
 `make formats` installs CatBoost and tokenizers; without them, theirs are left out.
 """
@@ -6,6 +6,8 @@
 import io
 import json
 import os
+import re
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +17,10 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.formats.kinds import FOLDER, KINDS, Kind, use_packages
-from tests.functional.served import Repository, open_repository
+from modelyard.domain.errors import ModelError
+from modelyard.runtimes import registry
+from tests.formats.kinds import FOLDER, KINDS, Kind
+from tests.functional.served import Repository, S3Models, open_repository
 from tests.serving import Server
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -29,8 +33,9 @@ class Shop:
 
     def __init__(self, server: Server, repository: Repository) -> None:
         self._repository = repository
+        self.is_s3 = isinstance(repository, S3Models)
         retries = {"mode": "standard", "total_max_attempts": 5}
-        self._sdk = server.client(retries=retries, read_timeout=CLIENTS_PATIENCE_S)
+        self.sdk = server.client(retries=retries, read_timeout=CLIENTS_PATIENCE_S)
 
     def put(self, target: str, files: Mapping[str, bytes]) -> str:
         """Store files as one model: a folder, an archive or a file; returns its target model."""
@@ -45,7 +50,7 @@ class Shop:
 
     def answer(self, target: str, kind: Kind, endpoint: str) -> Any:
         """Return what a model answers to the rows of its format."""
-        answer = self._sdk.invoke_endpoint(
+        answer = self.sdk.invoke_endpoint(
             EndpointName=endpoint,
             TargetModel=target,
             Body=kind.body,
@@ -54,12 +59,6 @@ class Shop:
         )
         found = json.loads(answer["Body"].read())
         return found if kind.member is None else found[kind.member]
-
-    def refusal(self, target: str, kind: Kind, endpoint: str) -> str:
-        """Return the message of the ModelError that a model is answered with."""
-        with pytest.raises(self._sdk.exceptions.ModelError) as refused:
-            self.answer(target, kind, endpoint)
-        return str(refused.value)
 
 
 def archived(files: Mapping[str, bytes]) -> bytes:
@@ -96,10 +95,10 @@ def shop(
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a function that makes the files of a format, and the framework's answers, once."""
     known: dict[str, tuple[dict[str, bytes], Any]] = {}
-    use_packages()
+    sys.path.insert(0, str(FOLDER.resolve()))
 
     def make(name: str) -> tuple[dict[str, bytes], Any]:
         needed = next((one for start, one in NEEDED.items() if start.lower() in name.lower()), None)
@@ -113,18 +112,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
             known[name] = read, answers
         return known[name]
 
-    return make
+    yield make
+    sys.path.remove(str(FOLDER.resolve()))
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", KINDS)
 def test_thousand_rows_are_answered_as_by_the_framework(shop: Shop, made: Any, name: str) -> None:
+    """S3 has each model as a folder, the directory as an archive and, where that can be, a file."""
     kind, (files, expected) = KINDS[name], made(name)
-    targets = [shop.put(f"{name}/folder", files), shop.put(f"{name}/archive.tar.gz", files)]
-    if kind.file is not None:
-        targets.append(shop.put(f"{name}/{kind.file}", files))
+    names = [f"{name}/folder"] if shop.is_s3 else [f"{name}/archive.tar.gz"]
+    if kind.file is not None and not shop.is_s3:
+        names.append(f"{name}/{kind.file}")
 
-    for target in targets:
+    for target in [shop.put(name, files) for name in names]:
         found = shop.answer(target, kind, "code" if kind.needs_code else "safe")
 
         if isinstance(expected, np.ndarray):
@@ -134,22 +135,36 @@ def test_thousand_rows_are_answered_as_by_the_framework(shop: Shop, made: Any, n
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("shop", ["directory"], indirect=True)
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_newer_and_hostile_models_are_refused_in_words(
-    shop: Shop, made: Any, name: str
+    made: Any, tmp_path: Path, name: str
 ) -> None:
+    """Loaded in this process: that a client gets a ModelError then is the same for all formats."""
     kind, (files, _) = KINDS[name], made(name)
     part = kind.part or kind.file or ""
-    endpoint = "code" if kind.needs_code else "safe"
-    damaged = {**files, part: files[part][: len(files[part]) // 2]}
+    damaged = (lambda content: content[: len(content) // 2], "")
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(content)
 
-    words = shop.refusal(shop.put(f"{name}/damaged.tar.gz", damaged), kind, endpoint)
+    for what, case in {"damaged": damaged, "newer": kind.newer, "hostile": kind.hostile}.items():
+        if case is not None:
+            change, words = case
+            (tmp_path / part).write_bytes(change(files[part]))
+            allow_code = kind.needs_code and what != "hostile"
+            with pytest.raises(ModelError, match=re.escape(words)):
+                registry.load(registry.plan_load(tmp_path, allow_code=allow_code))
 
-    assert "Traceback" not in words
-    for what, change in {"newer": kind.newer, "hostile": kind.hostile}.items():
-        if change is not None:
-            changed = {**files, part: change[0](files[part])}
-            target = shop.put(f"{name}/{what}.tar.gz", changed)
-            where = endpoint if what == "newer" else "safe"
-            assert change[1] in shop.refusal(target, kind, where)
+
+@pytest.mark.parametrize("shop", ["directory"], indirect=True)
+def test_model_whose_numbers_catboost_trusts_harms_only_itself(shop: Shop, made: Any) -> None:
+    name = "CatBoost JSON"
+    files, expected = made(name)
+    wrong = re.sub(rb'"split_index":\d+', b'"split_index":99999999', files["model.json"], count=1)
+    target = shop.put("hostile/model.json", {"model.json": wrong})
+
+    with pytest.raises(shop.sdk.exceptions.ModelError, match="process exited"):
+        shop.answer(target, KINDS[name], "safe")
+
+    good = shop.put("good/model.json", files)
+    assert np.array_equal(shop.answer(good, KINDS[name], "safe"), expected)

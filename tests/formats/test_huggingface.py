@@ -7,18 +7,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry
+from tests.formats.text_models import WEIGHTS, described, graph, write_tokenizer
 from tests.serving import Server, body
 
 FOLDER = Path("build/formats")
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "houston", "is", "##s"]
-WEIGHTS = np.linspace(-1, 1, len(WORDS) * 2, dtype=np.float32).reshape(len(WORDS), 2)
 pytestmark = pytest.mark.long
 
 
@@ -33,43 +30,7 @@ def tokenizers():
 
 @pytest.fixture
 def folder(tokenizers, tmp_path):
-    vocabulary = {word: place for place, word in enumerate(WORDS)}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    return tmp_path
-
-
-def described(folder, architecture, **members):
-    config = {"architectures": [architecture], "max_position_embeddings": 16, **members}
-    (folder / "config.json").write_text(json.dumps(config))
-
-
-def graph(folder, *, per_token, name="model.onnx"):
-    """Write a graph that looks up two numbers for each token; without `per_token`, their sum."""
-    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["rows"])]
-    shape: list[str | int] = ["batch", "tokens", 2]
-    if not per_token:
-        nodes.append(helper.make_node("ReduceSum", ["rows", "axis"], ["logits"], keepdims=0))
-        shape = ["batch", 2]
-    inputs = [
-        helper.make_tensor_value_info(one, TensorProto.INT64, ["batch", "tokens"])
-        for one in ("input_ids", "attention_mask")
-    ]
-    output = helper.make_tensor_value_info("rows" if per_token else "logits", 1, shape)
-    constants = [numpy_helper.from_array(WEIGHTS, "table")]
-    if not per_token:
-        constants.append(numpy_helper.from_array(np.array([1]), "axis"))
-    made = helper.make_graph(nodes, "text", inputs, [output], constants)
-    opset = [helper.make_opsetid("", 17)]
-    (folder / name).parent.mkdir(exist_ok=True)
-    onnx.save(helper.make_model(made, opset_imports=opset, ir_version=8), folder / name)
+    return write_tokenizer(tmp_path)
 
 
 def loaded(folder):

@@ -1,6 +1,7 @@
 """CatBoost models, answered as the estimators of CatBoost's Python package answer rows."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import catboost
@@ -10,7 +11,7 @@ from modelyard.domain.errors import InputRejectedError, ModelLoadError, Predicti
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import answer_size, array_codec, media_types
+from modelyard.runtimes.codecs import answer_size, array_codec, json_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
@@ -38,11 +39,23 @@ def load(plan: LoadPlan) -> "CatBoostPredictor":
 
 def load_native(plan: LoadPlan) -> catboost.CatBoost:
     """Return the model as a `catboost.CatBoost`."""
-    kind = "json" if plan.format is Format.CATBOOST_JSON else "cbm"
+    assert plan.model_file is not None
+    kind = "cbm"
+    if plan.format is Format.CATBOOST_JSON:
+        kind = "json"
+        _require_complete(plan.model_file)
     try:
         return catboost.CatBoost().load_model(str(plan.model_file), format=kind)
     except catboost.CatBoostError as error:
         raise ModelLoadError(f"CatBoost refuses the model: {reason(error)}") from error
+
+
+def _require_complete(path: Path) -> None:
+    """Refuse damaged JSON: CatBoost uses what stands before the damage, and answers wrong."""
+    try:
+        json_codec.decode(path.read_bytes())
+    except InputRejectedError as error:
+        raise ModelLoadError(f"{path.name} is damaged: {error.message}") from error
 
 
 class CatBoostPredictor:

@@ -8,6 +8,7 @@ becomes `instances` or `inputs` of TensorFlow Serving's REST API, whose answer i
 import base64
 import binascii
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +74,8 @@ def load_native(plan: LoadPlan) -> Any:
     """
     assert plan.model_file is not None
     if _is_keras(plan):  # its configuration may name functions: the plan needs `allow_code`
+        if plan.model_file.suffix == ".keras" and not zipfile.is_zipfile(plan.model_file):
+            raise ModelLoadError(f"{plan.model_file.name} is damaged: it is no zip archive")
         return tf.keras.models.load_model(plan.model_file, compile=False, safe_mode=False)
     folder = plan.model_file.parent
     reaching_out = [] if plan.allow_code else saved_model_operators.reaching_out(folder)
