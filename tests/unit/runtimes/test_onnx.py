@@ -400,6 +400,8 @@ def test_pipeline_of_numbers_takes_npy(tmp_path):
         (b"[]", "application/json", "row 1 is not one"),
         (b"25,x\n", "text/csv", "has 2 columns, the model takes 3"),
         (b"old,x,3\n", "text/csv", "line 1, column 1 of the CSV body is not a number: 'old'"),
+        (b"25,x,1_0\n", "text/csv", "line 1, column 3 of the CSV body is not a number: '1_0'"),
+        ("٣,x,1\n".encode(), "text/csv", "line 1, column 1 of the CSV body is not a number"),
         (b"25,x,3.5\n", "text/csv", "input 'rooms': the values do not fit int64"),
         (b"[[25, 7, 3]]", "application/json", "input 'city': the values are not all text"),
         (b'[["25", "x", 3]]', "application/json", "input 'age': the values are text"),

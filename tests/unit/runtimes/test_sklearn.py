@@ -10,11 +10,12 @@ import sklearn
 import xgboost
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import (
     CodeNotAllowedError,
     InputRejectedError,
@@ -22,7 +23,7 @@ from modelyard.domain.errors import (
     PredictionError,
 )
 from modelyard.domain.values import Payload
-from modelyard.runtimes import registry, sklearn_versions
+from modelyard.runtimes import registry, sklearn_versions, tensor_models
 from modelyard.runtimes.codecs import npy_codec
 from tests.models import sklearn_models
 
@@ -292,3 +293,41 @@ def test_body_of_another_server_that_does_not_fit_is_refused(linear, body, words
         linear.predict(Payload(json.dumps(body).encode(), "application/json"))
 
     assert words in refused.value.message
+
+
+ML_MODEL = """artifact_path: model
+flavors:
+  python_function:
+    loader_module: mlflow.sklearn
+    model_path: model.pkl
+    predict_fn: {method}
+  sklearn:
+    pickled_model: model.pkl
+"""
+
+
+@pytest.mark.parametrize("content_type", ["application/json", protocol_bodies.MLFLOW])
+def test_mlflow_model_answers_with_the_method_that_it_names(tmp_path, content_type):
+    rows = [[0.0], [1.0], [2.0], [3.0]]
+    model = LogisticRegression().fit(rows, [0, 0, 1, 1])
+    joblib.dump(model, tmp_path / "model.pkl")
+    (tmp_path / "MLmodel").write_text(ML_MODEL.format(method="predict_proba"))
+    payload = Payload(json.dumps({"dataframe_split": {"data": rows}}).encode(), content_type)
+
+    model_of_file = loaded(tmp_path, allow_code=True)
+    is_of_a_protocol = protocol_bodies.is_of_a_protocol(content_type)
+    predict = tensor_models.predict if is_of_a_protocol else type(model_of_file).predict
+
+    answer = predict(model_of_file, payload)
+
+    assert json.loads(answer.body) == {"predictions": model.predict_proba(rows).tolist()}
+
+
+def test_mlflow_model_that_names_another_method_is_refused(tmp_path):
+    sklearn_models.linear_joblib(tmp_path, 1, 1)
+    (tmp_path / "MLmodel").write_text(ML_MODEL.format(method="score"))
+
+    with pytest.raises(
+        ModelLoadError, match=r"predict_fn is score; allowed: predict, predict_proba"
+    ):
+        loaded(tmp_path, allow_code=True)

@@ -82,8 +82,18 @@ def test_cast_gives_the_declared_type(values, dtype):
     assert array_codec.cast(np.array(values), np.dtype(dtype)).dtype == dtype
 
 
-def test_float_beyond_float32_is_infinite():
-    assert array_codec.cast(np.array([1e300]), np.dtype("float32")).tolist() == [float("inf")]
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(1e39, "float32"), (-7e4, "float16"), (10**300, "f4")]
+)
+def test_number_that_would_become_infinite_is_rejected(value, dtype):
+    with pytest.raises(InputRejectedError, match="do not fit"):
+        array_codec.cast(np.array([float(value), 1]), np.dtype(dtype))
+
+
+def test_infinities_and_tiny_numbers_are_cast():
+    values = [float("inf"), float("-inf"), 1e-300]
+
+    assert array_codec.cast(np.array(values), np.dtype("f4")).tolist() == [*values[:2], 0]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from modelyard.domain import model_files
 _HEAD_BYTES = 512
 _MLFLOW_FLAVOURS = re.compile(r"^flavors:[ \t]*\n((?:[ \t]+.*\n?|\n)+)", re.M)
 _MLFLOW_FLAVOUR = re.compile(r"^(?:  |\t)([A-Za-z_]\w*):", re.M)
+_MLFLOW_METHOD = re.compile(r"^[ \t]+predict_fn:[ \t]*['\"]?(\w+)", re.M)
 _MLFLOW_SERVED = frozenset({"sklearn", "xgboost", "lightgbm", "catboost", "onnx"})
 _MLFLOW_FUNCTION = "python_function"
 _MOST_DESCRIPTION_BYTES = 1024 * 1024
@@ -159,13 +160,26 @@ def _found(path: Path) -> ForeignFormat | None:
 
 def mlflow_flavours(model_dir: Path) -> list[str]:
     """Return the flavours that the `MLmodel` of a folder lists; none without such a file."""
+    return _MLFLOW_FLAVOUR.findall(_listed_flavours(model_dir))
+
+
+def mlflow_method(model_dir: Path) -> str | None:
+    """Return the method of an estimator that MLflow calls, if the `MLmodel` names another one.
+
+    `mlflow.sklearn.log_model` has the argument `pyfunc_predict_fn` for it.
+    """
+    found = _MLFLOW_METHOD.search(_listed_flavours(model_dir))
+    return found[1] if found and found[1] != "predict" else None
+
+
+def _listed_flavours(model_dir: Path) -> str:
     path = model_dir / "MLmodel"
     if not path.is_file():
-        return []
+        return ""
     with path.open("rb") as file:
         text = file.read(_MOST_DESCRIPTION_BYTES).decode(errors="replace")
     listed = _MLFLOW_FLAVOURS.search(text)
-    return _MLFLOW_FLAVOUR.findall(listed[1]) if listed else []
+    return listed[1] if listed else ""
 
 
 def needs_mlflow(flavours: Sequence[str]) -> bool:

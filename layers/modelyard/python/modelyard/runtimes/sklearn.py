@@ -20,6 +20,7 @@ from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import (
     answer_options,
+    foreign_formats,
     memory,
     sklearn_columns,
     sklearn_structure,
@@ -54,7 +55,10 @@ def load(plan: LoadPlan) -> Predictor:
     is_skops = plan.model_file is not None and _is_skops(plan.model_file)
     width = sklearn_structure.check(estimator) if is_skops else 1
     memory_bytes = _measured(estimator) or plan.memory_bytes
-    output = answer_options.of_artifact(plan.model_dir)
+    method = foreign_formats.mlflow_method(plan.model_dir)
+    if method is not None and method not in _METHODS:
+        raise ModelLoadError(f"MLmodel: predict_fn is {method}; allowed: {', '.join(_METHODS)}")
+    output = answer_options.of_artifact(plan.model_dir) or method
     return SklearnPredictor(estimator, memory_bytes, width, output)
 
 

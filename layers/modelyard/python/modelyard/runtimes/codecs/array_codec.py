@@ -82,13 +82,13 @@ def cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, A
     """Return the array as `dtype`, exactly for integers and as near as possible for floats.
 
     Raises:
-        InputRejectedError: values that the type cannot hold.
+        InputRejectedError: values that the type cannot hold, also floats that would be infinite.
     """
     if dtype == array.dtype:
         return array
     if (array.dtype.kind in "US") != (dtype.kind in "OUS"):
         raise InputRejectedError(f"the values are {array.dtype.name}, the model takes {dtype.name}")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore", over="raise"):
         converted = _as(array, dtype)
         if dtype.kind in "biu" and not np.array_equal(converted, array):
             raise InputRejectedError(f"the values do not fit {dtype.name}")
@@ -146,5 +146,5 @@ def _text_in(values: Any) -> tuple[int, int]:
 def _as(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     try:
         return array.astype(dtype)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise InputRejectedError(f"the values do not fit {dtype.name}") from error

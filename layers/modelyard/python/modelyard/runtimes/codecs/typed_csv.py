@@ -1,5 +1,6 @@
 """text/csv for inputs of declared types: numbers, booleans and text, with or without a header."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,13 +73,10 @@ def _parsed(cell: str, dtype: np.dtype[Any], line: int, column: int) -> Any:
         return cell
     if dtype.kind == "b" and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    try:
-        return int(text) if dtype.kind in "iu" else float(text or "nan")
-    except ValueError:
-        pass
-    try:
-        return float(text or "nan")
-    except ValueError:
-        raise InputRejectedError(
-            f"line {line}, column {column} of the CSV body is not a number: {cell[:40]!r}"
-        ) from None
+    if csv_codec.is_plain(text):
+        for number in (int, float) if dtype.kind in "iu" else (float,):
+            with contextlib.suppress(ValueError):
+                return number(text or "nan")
+    raise InputRejectedError(
+        f"line {line}, column {column} of the CSV body is not a number: {cell[:40]!r}"
+    )
