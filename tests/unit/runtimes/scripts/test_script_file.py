@@ -73,6 +73,21 @@ def plan(folder):
             "code/serve.py",
             id="function of a module beside it",
         ),
+        pytest.param(
+            {"code__serve": "import parts\nmodel_fn = parts.model_fn", "code__parts": SCRIPT},
+            "code/serve.py",
+            id="function out of a module beside it",
+        ),
+        pytest.param(
+            {"code__serve": "import parts\nfrom parts import *", "code__parts": SCRIPT},
+            "code/serve.py",
+            id="module beside it that is imported twice",
+        ),
+        pytest.param({"code__serve": "x, predict_fn = 1, len"}, "code/serve.py", id="pair"),
+        *(
+            pytest.param({"code__serve": f"{block}\n  def predict_fn(x, m): ..."}, "code/serve.py")
+            for block in ("with a:", "for b in c:", "while d:", "match 1:\n case 1:", "if e:")
+        ),
         pytest.param({"code__serve": "def model_fn(:"}, "code/serve.py", id="damaged"),
         pytest.param({"code__serve": "def input_handler(d, c): ..."}, "code/serve.py", id="TF's"),
         pytest.param({"code__train": HELPER}, None, id="no functions"),

@@ -123,13 +123,14 @@ def _with_functions(model_dir: Path, sources: Iterable[str]) -> list[str]:
 
 
 def _bound(path: Path, imported: set[Path]) -> set[str]:
-    """Return the names that a source binds at its top level, also below `if` and `try`.
+    """Return the names that a source binds outside functions and classes.
 
     Adds the modules beside it that it imports from to `imported`.
     """
     import ast  # milliseconds that only artifacts with code take
 
     names: set[str] = set()
+    modules: set[Path] = set()
     for node in _statements(ast.parse(path.read_bytes()).body):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -142,19 +143,22 @@ def _bound(path: Path, imported: set[Path]) -> set[str]:
                 if is_new and node.names[0].name == "*":
                     names |= _bound(other, imported)
                 names |= {alias.asname or alias.name for alias in node.names}
+            case ast.Import():
+                modules |= {path.parent.joinpath(*alias.name.split(".")) for alias in node.names}
             case ast.Assign():
-                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+                targets = (part for target in node.targets for part in ast.walk(target))
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
                 names.add(name)
+    imported |= {file for one in modules if (file := one.with_suffix(".py")).is_file()}
     return names
 
 
-def _statements(body: Iterable["ast.stmt"]) -> Iterable["ast.stmt"]:
+def _statements(body: Iterable["ast.AST"]) -> Iterable["ast.AST"]:
+    """Yield statements with those in the branches, loops and blocks among them."""
     import ast
 
     for node in body:
         yield node
-        if isinstance(node, ast.If | ast.Try):
-            handlers = node.handlers if isinstance(node, ast.Try) else []
-            yield from _statements([*node.body, *node.orelse])
-            yield from _statements([inner for handler in handlers for inner in handler.body])
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
+            yield from _statements(ast.iter_child_nodes(node))
