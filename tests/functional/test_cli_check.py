@@ -172,23 +172,27 @@ def test_models_in_s3_are_checked_by_name_and_size(folder: Path, s3_endpoint: st
     models = S3Models(s3_endpoint)
     models.put("a.onnx", b"not read")
     models.put("b.onnx", b"")
+    models.put("net.pt", b"not read")
     config = folder / "modelyard.yaml"
     config.write_text(f"- {{name: h, kind: MultiModelEndpoint, models: {{path: {models.target}}}}}")
 
-    result = subprocess.run(  # this process may have an S3 client of another test
-        [COMMANDS / "modelyard", "check", config, "--json"],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=clean_environment() | models.environment | {"COLUMNS": "200"},
-    )
+    def check(what: str | Path) -> tuple[list[tuple[str, list[str]]], str]:
+        result = subprocess.run(  # this process may have an S3 client of another test
+            [COMMANDS / "modelyard", "check", what, "--json"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=clean_environment() | models.environment | {"COLUMNS": "200"},
+        )
+        [reports] = json.loads(result.stdout).values()
+        return [(one["target_model"], one["problems"]) for one in reports], result.stderr
 
-    reports = json.loads(result.stdout)["h"]
-    assert [(report["target_model"], report["problems"]) for report in reports] == [
-        ("a.onnx", []),
-        ("b.onnx", ["the file is empty"]),
-    ]
-    assert f"{models.target}: models are judged by their names and sizes only" in result.stderr
+    found, warnings = check(config)
+
+    assert found[:2] == [("a.onnx", []), ("b.onnx", ["the file is empty"])]
+    assert "a PyTorch model: export it to ONNX" in found[2][1][0]
+    assert check(f"{models.target.rstrip('/')}/b.onnx")[0] == [found[1]]
+    assert f"{models.target}: models are judged by their names and sizes only" in warnings
 
 
 def test_each_problem_of_a_config_is_one_line(folder: Path) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.cli.model_check import ModelReport, Progress, check_models
-from modelyard.config.endpoint_config import Config
+from modelyard.config.endpoint_config import Config, repository_uri
 from modelyard.config.location import is_config_file, load_location
 from modelyard.cortex.layout_check import Findings
 from modelyard.cortex.project import ApiProject
 from modelyard.cortex.project_check import check_project
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ConfigurationError
+from modelyard.repositories.opening import open_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,8 @@ def check_location(
         ConfigurationError: nothing can be served: one line per problem.
         DependencyError: a repository cannot be listed.
     """
-    path = Path(location)
-    only = path.name if path.is_file() and not is_config_file(location) else None
-    config = load_location(location if only is None else str(path.parent))
+    folder, only = _folder_and_model(location)
+    config = load_location(folder)
     warnings = list(config.warnings)
     models = {}
     for endpoint in _multi_model_endpoints(config, allow_code):
@@ -64,6 +64,22 @@ def check_location(
     apis = [found.project for found in config.endpoints if found.project is not None]
     findings = tuple((project, check_project(project, cache_dir)) for project in apis)
     return CheckReport(models, findings, tuple(warnings))
+
+
+def _folder_and_model(location: str) -> tuple[str, str | None]:
+    """Return the folder or prefix that one file or S3 object lies in, and its name.
+
+    For every other location, return the location and None.
+    """
+    path = Path(location)
+    if path.is_file() and not is_config_file(location):
+        return str(path.parent), path.name
+    folder, _, name = location.rpartition("/")
+    if name and folder.startswith("s3://"):
+        first = next(open_repository(repository_uri(folder, Path())).objects(name), None)
+        if first is not None and first.key == name:
+            return folder, name
+    return location, None
 
 
 def _multi_model_endpoints(config: Config, allow_code: bool | None) -> Iterator[Endpoint]:

@@ -22,6 +22,7 @@ from modelyard.domain.errors import ModelCrashedError, ModelyardError
 from modelyard.domain.model_files import Role
 from modelyard.domain.values import ModelSource, StoredObject, TargetModel
 from modelyard.router.catalog import can_be_called, targets_in
+from modelyard.runtimes import foreign_formats
 
 _STDOUT, _STDERR = 1, 2
 LOAD_TIMEOUT_S = 360.0
@@ -62,11 +63,7 @@ def check_models(endpoint: Endpoint, progress: Progress, only: str | None = None
     """
     from modelyard.repositories.opening import open_repository
 
-    objects = [
-        item
-        for item in open_repository(endpoint.repository).objects()
-        if only is None or item.key == only
-    ]
+    objects = list(open_repository(endpoint.repository).objects(only or ""))
     keys = model_files.targets(item.key for item in objects)
     warnings = [
         f"{name!r} is not served: no caller can send its name; allowed: up to 1024 printable "
@@ -109,6 +106,9 @@ def _report_by_names(
     if model_files.packing_of(name) is not None and not files:
         kind = "archive"
     problems = [] if size_bytes else ["the file is empty"]
+    foreign = foreign_formats.refusal_by_name(name)
+    if foreign is not None:
+        problems.append(foreign)
     if len(candidates) > 1 and not has_script:
         problems.append(f"{len(candidates)} models ({', '.join(candidates)}); allowed: one")
     code = scripts or [path for path in candidates if model_files.may_run_code(path)]
