@@ -47,7 +47,7 @@ test-long: setup build/formats/.made
 	$(PYTEST) -m "long or hypothesis or volume" --hypothesis-profile long
 
 # Both in one run, which shares what is expensive to make.
-test-all: setup
+test-all: setup build/formats/.made
 	$(PYTEST) --hypothesis-profile long
 
 # Before a release: what is compared with other implementations, with twenty times as many cases.
