@@ -177,6 +177,11 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             id="folder is missing",
         ),
         pytest.param(
+            "- {name: a, kind: MultiModelEndpoint, models: {path: 'gs://bucket/models'}}",
+            ": a: models: path: found 'gs://bucket/models'; this store is read through a mounted",
+            id="another store than S3",
+        ),
+        pytest.param(
             f"- {{name: a, kind: MultiModelEndpoint, models: {{path: {'p' * 9999}}}}}",
             "..., not a folder; allowed: an existing folder",
             id="folder with too long a name",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
 PATH_FORMS = "an existing folder or s3://bucket/prefix"
+_OTHER_STORES = ("gs://", "az://", "abfs://", "abfss://", "wasbs://")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
 
@@ -99,6 +100,11 @@ def repository_uri(location: str, base: Path) -> str:
         if _BUCKET.fullmatch(bucket) is None:
             raise ConfigurationError(f"{found(location)}, not a bucket; allowed: {PATH_FORMS}")
         return f"s3://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
+    if location.startswith(_OTHER_STORES):
+        raise ConfigurationError(
+            f"{found(location)}; this store is read through a mounted folder (gcsfuse, blobfuse2)"
+            f" or a gateway that speaks S3 (AWS_ENDPOINT_URL_S3); allowed: {PATH_FORMS}"
+        )
     if not location or not is_folder(base / location):
         raise ConfigurationError(f"{found(location)}, not a folder; allowed: {PATH_FORMS}")
     uri = (base / location).resolve().as_uri()
