@@ -1,15 +1,17 @@
 """Scripts import the names of SageMaker's packages where these are not installed."""
 
+import io
 import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from modelyard.domain.errors import InputRejectedError, PredictionError
 from modelyard.domain.values import Payload, Prediction
 from modelyard.runtimes import registry
 from modelyard.runtimes.scripts import toolkit
-from tests.models import xgboost_models
+from tests.models import archives, xgboost_models
 from tests.models.script_models import script
 
 
@@ -179,3 +181,46 @@ def test_csv_has_the_shortest_text_of_a_float32() -> None:
 
     assert toolkit.encode(array, "text/csv") == "0.1,1e-07\nnan,795.9357\n"
     assert toolkit.encode(array.astype(float)[:1, :1], "text/csv") == "0.10000000149011612\n"
+
+
+def npz(matrix) -> bytes:
+    sink = io.BytesIO()
+    sparse.save_npz(sink, matrix)
+    return sink.getvalue()
+
+
+def test_sparse_matrix_is_read_for_the_model_without_an_input_fn(tmp_path):
+    source = """
+        class Model:
+            def predict(self, rows):
+                return rows.sum(axis=1).ravel()
+
+        def model_fn(d):
+            return Model()
+    """
+    model = registry.load(registry.plan_load(script(tmp_path, source), allow_code=True))
+    body = npz(sparse.csr_matrix([[0, 1, 2], [3, 0, 0]]))
+
+    assert model.predict(Payload(body, "application/x-npz")).body == b"[[3,3]]"
+    assert toolkit.decode(body, "application/x-npz").toarray().tolist() == [[0, 1, 2], [3, 0, 0]]
+
+
+def test_sparse_matrix_with_values_outside_is_refused():
+    matrix = sparse.csr_matrix([[0, 1, 2], [3, 0, 0]])
+    matrix.indices[0] = 999
+
+    with pytest.raises(InputRejectedError, match="no sparse matrix in npz"):
+        toolkit.decode(npz(matrix), "application/x-npz")
+
+
+def test_sparse_matrix_that_is_a_bomb_is_refused_before_it_is_unpacked():
+    body = archives.zip_of({"data.npy": bytes(300 << 20)})
+
+    with pytest.raises(InputRejectedError, match="bytes unpacked, 268435456 are allowed"):
+        toolkit.decode(body, "application/x-npz")
+
+
+@pytest.mark.parametrize("body", [b"", b"PK", b"[1, 2]"])
+def test_what_is_no_npz_is_refused(body):
+    with pytest.raises(InputRejectedError, match="no sparse matrix in npz"):
+        toolkit.decode(body, "application/x-npz")

@@ -10,6 +10,7 @@ JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 _FORM = "application/x-www-form-urlencoded"
 NPY = "application/x-npy"
+NPZ = "application/x-npz"
 LIBSVM = "text/libsvm"
 RECORDIO = "application/x-recordio-protobuf"
 

@@ -12,8 +12,8 @@ from modelyard.domain.errors import (
     UnsupportedAcceptError,
 )
 from modelyard.runtimes import registry
-from modelyard.runtimes.codecs import array_codec, feature_rows, json_codec, media_types
-from modelyard.runtimes.codecs.media_types import JSON, NPY
+from modelyard.runtimes.codecs import array_codec, feature_rows, json_codec, media_types, npz_codec
+from modelyard.runtimes.codecs.media_types import JSON, NPY, NPZ
 from modelyard.runtimes.scripts import toolkit
 
 
@@ -35,14 +35,16 @@ def input_fn(body: bytes, content_type: str, model: Any) -> Any:
 
     An `xgboost.Booster` gets a DMatrix, and libsvm is allowed. An estimator of scikit-learn gets
     rows, float32 for JSON and CSV. Any other model gets the toolkit's array: CSV of one row
-    or one column is flat there.
+    or one column is flat there. npz is a sparse matrix for all but boosters.
     """
     if _is_of(model, "xgboost.core", "Booster"):
         try:
             return toolkit.matrix(body, content_type, model.num_features())
         except ValueError as error:
             raise InputRejectedError(f"the values are no features: {error}") from error
-    kind = media_types.body_type(content_type, array_codec.TYPES, default=JSON)
+    kind = media_types.body_type(content_type, (*array_codec.TYPES, NPZ), default=JSON)
+    if kind == NPZ:
+        return npz_codec.decode(body)
     array = toolkit.array_of(body, kind)
     if not _is_of(model, "sklearn.base", "BaseEstimator"):
         return array

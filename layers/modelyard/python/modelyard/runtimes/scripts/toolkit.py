@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import UnsupportedContentTypeError
-from modelyard.runtimes.codecs import array_codec, libsvm_codec, media_types
-from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY
+from modelyard.runtimes.codecs import array_codec, libsvm_codec, media_types, npz_codec
+from modelyard.runtimes.codecs.media_types import CSV, JSON, LIBSVM, NPY, NPZ
 
 _TYPES = (JSON, CSV, NPY)
 
@@ -107,14 +107,18 @@ def training_only(*_: Any, **__: Any) -> Any:
     raise RuntimeError("this function of SageMaker's packages exists only where models are trained")
 
 
-def decode(body: bytes | str, content_type: str) -> np.ndarray[Any, Any]:
-    """Return the array of a body in JSON, CSV or npy; CSV with one row or column is flat.
+def decode(body: bytes | str, content_type: str) -> Any:
+    """Return the array of a body in JSON, CSV or npy, or the sparse matrix of one in npz.
+
+    CSV with one row or column is flat.
 
     Raises:
         UnsupportedFormatError: any other content type.
         InputRejectedError: the body is malformed.
     """
     content = body.encode() if isinstance(body, str) else bytes(body)
+    if media_types.parse(content_type)[0] == NPZ:
+        return npz_codec.decode(content)
     return array_of(content, _kind(content_type))
 
 
@@ -226,7 +230,7 @@ _CONTENT_TYPES = {
     "JSON": JSON,
     "CSV": CSV,
     "NPY": NPY,
-    "NPZ": "application/x-npz",
+    "NPZ": NPZ,
     "LIBSVM": LIBSVM,
     "X_LIBSVM": "text/x-libsvm",
     "OCTET_STREAM": "application/octet-stream",
