@@ -12,7 +12,7 @@ from tests.serving import COMMANDS, KEYS, clean_environment
 
 SHOWN_URL = "http://127.0.0.1:8080"
 _NUMBER = re.compile(r"-?\d+\.\d+")
-_TIMEOUT_S = 120
+_TIMEOUT_S = 600
 _TOLERANCE = 0.02
 
 

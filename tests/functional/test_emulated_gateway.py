@@ -15,6 +15,7 @@ from modelyard.local.emulation.functions import Functions
 from modelyard.local.emulation.gateway import RestApi
 from modelyard.local.emulation.gateway_front import Gateway, create_gateway
 from modelyard.local.emulation.listener import Listener
+from tests.serving import eventually
 
 HANDLER = """
     import base64, json, time
@@ -58,6 +59,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     thread.start()
     assert ready.wait(10)
     with httpx.Client(base_url=urls[0], timeout=30, trust_env=False) as client:
+        eventually(lambda: client.get("/binary").status_code == 201)  # its start may take seconds
         yield client
     loop.call_soon_threadsafe(stop.set)
     thread.join(20)

@@ -64,10 +64,11 @@ def test_pipeline_takes_records_and_names_its_output(served: Served) -> None:
     target = served.publish(artifacts.packed(lambda to: joblib.dump(pipeline, to / "model.joblib")))
     body = frame.to_json(orient="records").encode()
 
-    answer = served.invoke(
-        target,
-        body,
-        "code",
+    sdk = served.server.client(retries={"mode": "standard", "total_max_attempts": 30})
+    answer = sdk.invoke_endpoint(
+        EndpointName="code",
+        TargetModel=target,
+        Body=body,
         ContentType="application/json",
         Accept="application/json;output=predict_proba",
     )

@@ -33,7 +33,6 @@ sys.stdin.read()
 GROWING = "held = [bytearray(8 << 20) for _ in range(500)]"
 # Backtracks for ages without ever letting go of the interpreter.
 FREEZING = "time.sleep(0.3); import re; re.match('(a+)+$', 'a' * 60 + '!')"
-FORKING = "pid = os.fork(); time.sleep(600 if pid == 0 else 0.3); os._exit(3)"
 
 
 class Notes(Watcher):
@@ -158,12 +157,19 @@ def test_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_processes_that_a_process_started_end_with_it(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    forking = (
+        "pid = os.fork()\n"
+        "if pid == 0: time.sleep(600)\n"
+        f"open({str(started)!r}, 'a').write(f'{{pid}} ')\n"
+        "os._exit(3)"
+    )
+
     async def scenario() -> None:
-        async with asyncio.timeout(60), kept(tmp_path, FORKING) as scene:
-            started = psutil.Process(await _pid(scene))
-            await until(started.children)
-            (grandchild,) = started.children()
-            await until(lambda: not _is_alive(grandchild.pid))
+        async with kept(tmp_path, forking):
+            await until(lambda: started.exists() and started.read_text() != "")
+            grandchild = int(started.read_text().split()[0])
+            await until(lambda: not _is_alive(grandchild))
 
     asyncio.run(scenario())
 
@@ -209,4 +215,7 @@ async def _pid(scene: Kept) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
