@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import modelyard
 from modelyard.domain.errors import (
     InputRejectedError,
     ModelLoadError,
@@ -169,6 +170,7 @@ def test_functions_may_take_the_context(tmp_path):
         ("context.request_ids", {"0": "request-7"}),
         ("context.system_properties['batch_size']", 1),
         ("context.system_properties.get('gpu_id')", None),
+        ("context.system_properties['server_version']", modelyard.__version__),
         ("context.model_name", "house"),
         ("context.manifest['model']['modelName']", "house"),
         ("context.get_response_status(0)", [200, ""]),

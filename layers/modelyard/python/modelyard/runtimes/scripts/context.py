@@ -11,12 +11,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import modelyard
 from modelyard.domain.errors import ModelError, ModelLoadError, PredictionError
 from modelyard.domain.requests import REQUEST_ID
 from modelyard.domain.values import Payload
 from modelyard.runtimes.base import without_folders
 from modelyard.runtimes.codecs.media_types import JSON
 from modelyard.runtimes.scripts import script_file
+from modelyard.runtimes.scripts.metrics import ScriptMetrics
 
 CONTENT_TYPE = "Content-Type"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
@@ -88,6 +90,7 @@ class ScriptContext:
             "gpu_id": None,
             "batch_size": 1,
             "server_name": "Modelyard",
+            "server_version": modelyard.__version__,
         }
         self.request_content_type: str | None = None
         self.accept_header: str | None = None
@@ -101,6 +104,7 @@ class ScriptContext:
             if payload.custom_attributes is not None:
                 headers[CUSTOM_ATTRIBUTES] = payload.custom_attributes
         self.request_ids = {0: REQUEST_ID.get()}
+        self.metrics = ScriptMetrics(self.model_name, self.get_request_id())
         self.request_processor = [RequestProcessor(headers)]
 
     def get_request_id(self, idx: int = 0) -> str:

@@ -129,7 +129,10 @@ class ScriptPredictor:
         accept = _accept(payload.accept)
         context = ScriptContext(str(self._script.model_dir), payload, accept)
         with blamed(PredictionError, self._script.model_dir):
-            result = self._answer(payload.body, content_type, accept, context)
+            try:
+                result = self._answer(payload.body, content_type, accept, context)
+            finally:
+                context.metrics.write()
             if isinstance(result, toolkit.Response):
                 context.set_response_status(result.status_code)
                 result = result.data, result.mimetype
