@@ -30,6 +30,7 @@ def main(url: str) -> None:
         "int64": both(client, "int64.tar.gz", {"x": np.array([[2**62, -7]])}),
         "texts": both(client, "texts.tar.gz", {"x": np.array([["é", ""]], object)}),
         "booster": both(client, "eu/booster.ubj", {"rows": ROWS}, "predict", "predict_proba"),
+        "lightgbm": both(client, "booster.txt", {"rows": ROWS}, "predict", "predict_proba"),
         "estimator": both(client, "estimator.skops", {"rows": ROWS}, "predict_proba", "predict"),
         "labels": both(client, "labels.skops", {"rows": ROWS}),
         "wrong": refused(lambda: both(client, "sum.onnx", {"y": ROWS})),

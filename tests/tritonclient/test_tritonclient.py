@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 import skops.io
@@ -25,6 +26,7 @@ TRAINING = np.random.default_rng(7).normal(size=(200, 4)).astype(np.float32)
 KINDS = (TRAINING.sum(axis=1) > 0).astype(int)
 ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
 BOOSTER = xgboost.XGBClassifier(n_estimators=3).fit(TRAINING, KINDS)
+LIGHTGBM = lightgbm.LGBMClassifier(n_estimators=3, verbosity=-1, n_jobs=1).fit(TRAINING, KINDS)
 ESTIMATOR = LogisticRegression().fit(TRAINING, KINDS)
 LABELS = LogisticRegression().fit(TRAINING, np.where(KINDS, "yes", "no"))
 
@@ -39,6 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         models.put(f"{name}.tar.gz", artifacts.packed(build))
     (models.root / "eu").mkdir()
     BOOSTER.save_model(models.root / "eu/booster.ubj")
+    LIGHTGBM.booster_.save_model(models.root / "booster.txt")
     skops.io.dump(ESTIMATOR, models.root / "estimator.skops")
     skops.io.dump(LABELS, models.root / "labels.skops")
     with Server(models.target, "--endpoint", "yard") as started:
@@ -59,6 +62,11 @@ def test_the_client_gets_what_the_frameworks_return(server: Server, path: str) -
     probabilities = BOOSTER.predict_proba(ROWS)
     assert found["booster"]["predict_proba"] == probabilities.reshape(-1).tolist()
     assert found["booster"]["predict"] == probabilities[:, 1].tolist()
+    likely = LIGHTGBM.booster_.predict(ROWS)
+    assert found["lightgbm"]["predict"] == likely.tolist()
+    assert (
+        found["lightgbm"]["predict_proba"] == np.column_stack([1 - likely, likely]).ravel().tolist()
+    )
     assert found["estimator"] == {
         "predict_proba": ESTIMATOR.predict_proba(ROWS).reshape(-1).tolist(),
         "predict": ESTIMATOR.predict(ROWS).tolist(),
