@@ -30,7 +30,7 @@ def takes_texts(estimator: Any) -> bool:
 
 def text_columns(estimator: Any, names: Sequence[str]) -> frozenset[str]:
     """Return which of these columns, which are those of an estimator, it learned texts in."""
-    if takes_texts(estimator):
+    if not names or takes_texts(estimator):
         return frozenset(names)
     if hasattr(estimator, "transformers_"):
         of_each = (
