@@ -266,9 +266,11 @@ def require_columns(columns: Mapping[str, Array], names: Sequence[str]) -> None:
     Raises:
         InputRejectedError: it is not.
     """
-    ((name, column), *more) = columns.items()
+    if len(columns) != 1 or not names:
+        return
+    ((name, column),) = columns.items()
     known = {one.replace(" ", "_") for one in names}
-    if not more and column.ndim == 1 and known and name.replace(" ", "_") not in known:
+    if column.ndim == 1 and name.replace(" ", "_") not in known:
         raise InputRejectedError(f"input {name!r} is not a column of the model")
 
 
