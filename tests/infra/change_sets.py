@@ -1,18 +1,35 @@
 """Change sets and rollbacks for moto's CloudFormation, as AWS documents them.
 
 moto makes the stack of a change set without the exports of other stacks, adds none of its own, and
-has no rollback. `teach` replaces how change sets are executed and how stacks are deleted.
+has no rollback. It looks a change set up by its name alone, and the CDK gives those of all stacks
+the same name. `teach` replaces how change sets are found and executed, and how stacks are deleted.
 """
 
+from typing import Any
+
+from moto.cloudformation.exceptions import CloudFormationError
 from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.responses import ActionResult, EmptyResult
 
 _delete_stack = Stack.delete
 _RETAIN = ("Retain", "RetainExceptOnCreate")
 
 
+class ChangeSetNotFoundError(CloudFormationError):
+    """The stack has no such change set."""
+
+    code = "ChangeSetNotFound"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"ChangeSet [{name}] does not exist")
+
+
 def teach() -> None:
     """Make this process's CloudFormation behave as AWS documents it."""
-    CloudFormationBackend.execute_change_set = _execute  # type: ignore[method-assign]
+    CloudFormationResponse.describe_change_set = _describe  # type: ignore[method-assign]
+    CloudFormationResponse.delete_change_set = _forget  # type: ignore[method-assign]
+    CloudFormationResponse.execute_change_set = _execute  # type: ignore[method-assign]
     CloudFormationBackend.delete_stack = _delete  # type: ignore[method-assign]
     Stack.stack_parameters = property(_parameters)  # type: ignore[method-assign, assignment]
 
@@ -27,18 +44,46 @@ def _parameters(stack: Stack) -> dict[str, str]:
     return defaults | stack.parameters
 
 
-def _execute(
-    backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
-) -> None:
+def _find(response: Any) -> ChangeSet | None:
+    """Return the newest change set that a request names by its id, or by its name and its stack."""
+    name, stack_name = response._get_param("ChangeSetName"), response._get_param("StackName")
+    backend: CloudFormationBackend = response.cloudformation_backend
+    for change_set in reversed(backend.change_sets.values()):
+        stack = backend.stacks.get(change_set.stack_id)
+        is_of_stack = stack is not None and stack_name in (stack.name, stack.stack_id)
+        if change_set.change_set_id == name or (change_set.change_set_name == name and is_of_stack):
+            return change_set
+    return None
+
+
+def _describe(response: Any) -> ActionResult:
+    change_set = _find(response)
+    if change_set is None:
+        raise ChangeSetNotFoundError(response._get_param("ChangeSetName"))
+    return ActionResult(change_set)
+
+
+def _forget(response: Any) -> EmptyResult:
+    """Delete a change set; it is no error if there is none."""
+    change_set = _find(response)
+    if change_set is not None:
+        del response.cloudformation_backend.change_sets[change_set.change_set_id]
+    return EmptyResult()
+
+
+def _execute(response: Any) -> EmptyResult:
     """Create or update the stack of a change set, or undo the part that was done."""
-    change_set = backend.describe_change_set(change_set_name)
-    assert change_set is not None
+    change_set = _find(response)
+    if change_set is None:
+        raise ChangeSetNotFoundError(response._get_param("ChangeSetName"))
+    backend = response.cloudformation_backend
     stack = backend.stacks[change_set.stack_id]
     _forget_exports(backend, stack)
     is_new = change_set.change_set_type == "CREATE"
     (_create if is_new else _update)(backend, stack, change_set)
     change_set.execution_status = "EXECUTE_COMPLETE"
     backend.exports.update({export.name: export for export in stack.exports})
+    return EmptyResult()
 
 
 def _create(backend: CloudFormationBackend, stack: Stack, change_set: ChangeSet) -> None:
