@@ -149,7 +149,7 @@ def _event() -> dict[str, Any]:
     )
     path = "/endpoints/models/invocations"
     request = HttpRequest("POST", path, "", headers, ROW, "127.0.0.1", "benchmark")
-    return build_event(request, RestApi(user_arn=CALLER))
+    return build_event(request, RestApi(auth="iam"), CALLER)
 
 
 def _profile(work: Work, calls: int) -> cProfile.Profile:

@@ -146,7 +146,7 @@ def test_statuses_of_starlette_are_kept(method: str, path: str, status: int) -> 
     assert answer(path, method).status == status
 
 
-def test_probes_and_calls_do_not_import_fastapi() -> None:
+def test_probes_do_not_import_fastapi() -> None:
     program = """
 import sys
 from tests.unit.router.web.test_documented import answer
@@ -157,8 +157,6 @@ statuses = [
         ("GET", "/metrics"),
         ("GET", "/v2/health/live"),
         ("GET", "/prod/endpoints/yard/v2/health/ready"),
-        ("POST", "/endpoints/yard/invocations"),
-        ("POST", "/v2/models/m/infer"),
         ("OPTIONS", "/mpg"),
     )
 ]
@@ -167,4 +165,4 @@ print(statuses, "fastapi" in sys.modules)
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert done.stdout == "[200, 200, 404, 404, 400, 404, 204] False\n", done.stderr
+    assert done.stdout == "[200, 200, 404, 404, 204] False\n", done.stderr

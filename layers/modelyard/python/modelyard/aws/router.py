@@ -9,6 +9,7 @@ from mangum import Mangum
 from snapshot_restore_py import register_before_snapshot
 
 from modelyard.aws import sqs_queue
+from modelyard.aws.call_events import CallEvents
 from modelyard.aws.emf_metrics import EmfMetrics
 from modelyard.aws.fitting_responses import fitting_members, fitting_response
 from modelyard.aws.function_settings import RouterSettings
@@ -26,7 +27,7 @@ from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.repositories.opening import open_repository
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
-from modelyard.router.web.app import create_app
+from modelyard.router.web.app import create_app, model_calls
 from modelyard.router.web.authentication import (
     AnonymousAuthenticator,
     Authenticator,
@@ -47,7 +48,10 @@ Event = dict[str, Any]
 class RouterFunction:
     """Answers events, one at a time."""
 
-    def __init__(self, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics) -> None:
+    def __init__(
+        self, calls: CallEvents, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics
+    ) -> None:
+        self._calls = calls
         self._http = http
         self._direct = direct
         self._metrics = metrics
@@ -60,11 +64,17 @@ class RouterFunction:
         asyncio.set_event_loop(self._loop)
         try:
             if "requestContext" in event:
-                return fitting_response(self._http(event, context))
+                return fitting_response(self._response(event, context))
             members = self._loop.run_until_complete(self._direct.answer(event))
             return fitting_members(members)
         finally:
             self._metrics.flush()
+
+    def _response(self, event: Event, context: Any) -> Event:
+        found = self._calls.find(event)
+        if found is None:
+            return self._http(event, context)
+        return self._loop.run_until_complete(self._calls.answer(event, found))
 
 
 def build_router(environ: Mapping[str, str]) -> RouterFunction:
@@ -111,8 +121,10 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
         table.splitters,
         async_queue=_async_queue(settings, clock),
     )
+    calls = CallEvents(model_calls(router, catalog, location, table.splitters), authenticator)
+    http = Mangum(cast("ASGI", app), lifespan="off")
     direct = DirectInvocations(router, catalog, location)
-    return RouterFunction(Mangum(cast("ASGI", app), lifespan="off"), direct, metrics)
+    return RouterFunction(calls, http, direct, metrics)
 
 
 def _async_queue(settings: RouterSettings, clock: Clock) -> SqsQueue[AsyncCall] | None:

@@ -41,6 +41,14 @@ class ErrorContext:
     not_ready_status: int | None = None
 
 
+def with_general_headers(response: HttpResponse, request_id: str) -> HttpResponse:
+    """Return the response with the headers that every response has."""
+    given = {name for name, _ in response.headers}
+    own = [item for item in SECURITY_HEADERS.items() if item[0] not in given]
+    headers = (*response.headers, *own, (REQUEST_ID, request_id))
+    return HttpResponse(response.status, headers, response.body, response.more)
+
+
 def render_prediction(prediction: Prediction) -> HttpResponse:
     """Return the 200 response of InvokeEndpoint.
 

@@ -1,7 +1,6 @@
 """The web application with all its routes."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +14,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelyard.domain.endpoints import EndpointTable, ServerLocation, Splitter
-from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import HttpResponse
 from modelyard.router.catalog import Catalog
@@ -28,7 +26,7 @@ from modelyard.router.web.authentication import (
 )
 from modelyard.router.web.calling import METHODS, ApiRoute, SplitterRoute
 from modelyard.router.web.cross_origin import CrossOrigin
-from modelyard.router.web.error_forms import render_for
+from modelyard.router.web.error_forms import internal_failure, render_for
 from modelyard.router.web.exchange import (
     Respond,
     Routes,
@@ -46,8 +44,6 @@ from modelyard.router.web.route_hints import route_hint
 from modelyard.router.web.site import WebSite
 from modelyard.router.web.tensorflow_serving import PredictRoute, TensorFlowServingRoutes
 from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, render_untyped
-
-logger = logging.getLogger(__name__)
 
 _REQUEST_ID = REQUEST_ID.encode()
 _SECURITY_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
@@ -69,12 +65,11 @@ def create_app(
 
     `missing` returns the names of processes that do not run: `/ping` then answers 503.
     """
-    calls = _model_calls(router, catalog, location, splitters)
+    calls = model_calls(router, catalog, location, splitters)
     app = _application(
         calls, router, catalog, render_metrics, location, splitters, missing, async_queue
     )
-    fast_path = ModelCallsFastPath(app, calls)
-    return ResponseHeaders(Authentication(fast_path, authenticator or AnonymousAuthenticator()))
+    return ResponseHeaders(Authentication(app, authenticator or AnonymousAuthenticator()))
 
 
 def create_site(
@@ -94,7 +89,7 @@ def create_site(
     `origins` are those whose web pages may call it from a browser; `*` stands for all. `pages`
     are the routes of the page for browsers.
     """
-    calls = _model_calls(router, catalog, location, splitters)
+    calls = model_calls(router, catalog, location, splitters)
     app = _application(
         calls, router, catalog, render_metrics, location, splitters, missing, async_queue
     )
@@ -109,9 +104,10 @@ def _api_paths(router: Router, splitters: Sequence[Splitter]) -> frozenset[str]:
     return frozenset(served.route for served in routed if served.route is not None)
 
 
-def _model_calls(
+def model_calls(
     router: Router, catalog: Catalog, location: ServerLocation, splitters: Sequence[Splitter]
 ) -> ModelCalls:
+    """Return what finds and answers calls of models."""
     # The path of MLflow looks like that of an endpoint with slashes in its name.
     routes = (
         InferRoute(),
@@ -232,27 +228,6 @@ class BuiltAtFirstRequest:
         await self._app(scope, receive, send)
 
 
-class ModelCallsFastPath:
-    """Routes calls of models past Starlette's application (ASGI).
-
-    The layers of the application cost several times as much as choosing the shard and writing to
-    its socket.
-    """
-
-    def __init__(self, app: ASGIApp, calls: ModelCalls) -> None:
-        self._app = app
-        self._calls = calls
-        self._calling = ModelCallsApp(calls)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a call of a model; run the application for any other request."""
-        is_http = scope["type"] == "http"
-        if is_http and self._calls.find(scope["method"], scope["path"]) is not None:
-            await self._calling(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
 class ResponseHeaders:
     """Gives every request an id, and every response `x-amzn-RequestId` and security headers.
 
@@ -322,8 +297,7 @@ def _client_disconnected(request: Request, error: Exception) -> HttpResponse:
 
 
 def _internal_failure(request: Request, error: Exception) -> HttpResponse:
-    logger.error("request failed", exc_info=error, extra={"path": request.url.path})
-    return _rendered(request, 500, "InternalFailure", INTERNAL_ERROR)
+    return internal_failure(request.url.path, error)
 
 
 def _rendered(request: Request, status: int, kind: str, message: str) -> HttpResponse:

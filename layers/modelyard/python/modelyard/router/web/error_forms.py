@@ -1,10 +1,15 @@
 """Errors of requests that no route answers, in the form of the protocol of the path."""
 
+import logging
 import re
 
+from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.values import HttpResponse
 from modelyard.mlflow.responses import render_error as render_mlflow_error
 from modelyard.openinference.responses import render_error as render_open_inference_error
+from modelyard.sagemaker.responses import render_untyped
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = r"(/[^/]+)?(/endpoints/[^/]+)?"
 _FORMS = (
@@ -19,3 +24,10 @@ def render_for(path: str, status: int, message: str) -> HttpResponse | None:
         if pattern.fullmatch(path):
             return render(status, message)
     return None
+
+
+def internal_failure(path: str, error: Exception) -> HttpResponse:
+    """Return the response to a request that failed because of a defect; log the defect."""
+    logger.error("request failed", exc_info=error, extra={"path": path})
+    response = render_for(path, 500, INTERNAL_ERROR)
+    return response or render_untyped(500, "InternalFailure", INTERNAL_ERROR)

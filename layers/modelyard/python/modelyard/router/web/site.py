@@ -24,7 +24,7 @@ from modelyard.router.web.cross_origin import CrossOrigin, with_origin
 from modelyard.router.web.exchange import too_large
 from modelyard.router.web.model_calls import ModelCall, ModelCalls
 from modelyard.sagemaker.constraints import MAX_BODY_BYTES
-from modelyard.sagemaker.responses import REQUEST_ID, SECURITY_HEADERS, ErrorContext, render_error
+from modelyard.sagemaker.responses import ErrorContext, render_error, with_general_headers
 
 MAX_OPEN_BODY_BYTES = 16 << 10
 """The longest body of a request that needs no key: its routes read none."""
@@ -86,7 +86,7 @@ class WebSite:
         if path not in self._api_paths:
             preflight = self._cross_origin.preflight(head)
             if preflight is not None:
-                return RefusedCall(_finished(preflight, str(uuid.uuid4())))
+                return RefusedCall(with_general_headers(preflight, str(uuid.uuid4())))
         call = self._call_now(head)
         return None if call is None else _CrossOriginCall(call, origin)
 
@@ -165,14 +165,14 @@ class _ModelSiteCall:
         self._request_id = request_id
 
     def too_large(self) -> HttpResponse:
-        return _finished(self._call.failed(too_large(MAX_BODY_BYTES)), self._request_id)
+        return with_general_headers(self._call.failed(too_large(MAX_BODY_BYTES)), self._request_id)
 
     def answer_now(self, body: bytes) -> HttpResponse | None:
         response = self._call.answer_now(body)
-        return None if response is None else _finished(response, self._request_id)
+        return None if response is None else with_general_headers(response, self._request_id)
 
     async def answer(self, body: bytes) -> HttpResponse:
-        return _finished(await self._call.answer(body), self._request_id)
+        return with_general_headers(await self._call.answer(body), self._request_id)
 
 
 class _ApplicationCall:
@@ -190,7 +190,7 @@ class _ApplicationCall:
 
     def too_large(self) -> HttpResponse:
         error = too_large(self.max_body_bytes)
-        return _finished(self._render(error), str(uuid.uuid4()))
+        return with_general_headers(self._render(error), str(uuid.uuid4()))
 
     def answer_now(self, body: bytes) -> HttpResponse | None:
         return None
@@ -247,16 +247,8 @@ def _refused(error: ModelyardError, path: str) -> RefusedCall:
     response = refused(error, path)
     if browser_keys.is_page(path):
         response = browser_keys.asking_for_key(response)
-    return RefusedCall(_finished(response, str(uuid.uuid4())))
+    return RefusedCall(with_general_headers(response, str(uuid.uuid4())))
 
 
 def _path(head: HttpRequest) -> str:
     return unquote(head.target.partition(b"?")[0].decode("latin-1"))
-
-
-def _finished(response: HttpResponse, request_id: str) -> HttpResponse:
-    """Add the headers that every response has."""
-    given = {name for name, _ in response.headers}
-    own = [item for item in SECURITY_HEADERS.items() if item[0] not in given]
-    headers = (*response.headers, *own, (REQUEST_ID, request_id))
-    return HttpResponse(response.status, headers, response.body, response.more)
