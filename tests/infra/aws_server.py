@@ -12,7 +12,8 @@ from moto.awslambda.models import LambdaFunction, LambdaVersion
 from moto.awslambda.utils import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
-from moto.ec2.models import EC2Backend
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.models.route_tables import RouteTable
 from moto.efs.models import AccessPoint
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import Queue
@@ -55,6 +56,11 @@ def _update_small_function(*, cloudformation_json: Json, **members: Any) -> Lamb
 def _check_memory(template: Json) -> None:
     if template["Properties"].get("MemorySize", 128) > MAX_MEMORY_MB:
         raise ValueError(f"'MemorySize' must have value less than or equal to {MAX_MEMORY_MB}")
+
+
+def _delete_route_table(table: RouteTable, account: str, region: str) -> None:
+    """Delete a route table with its associations; moto would keep it, and therefore the VPC."""
+    ec2_backends[account][region].route_tables.pop(table.id, None)
 
 
 def _attribute_of_version(version: LambdaVersion, name: str) -> str:
@@ -140,6 +146,7 @@ def main() -> None:
     EC2Backend.create_vpc = _create_one_more_vpc  # type: ignore[method-assign]
     LambdaFunction.create_from_cloudformation_json = staticmethod(_create_small_function)  # type: ignore[method-assign]
     LambdaFunction.update_from_cloudformation_json = staticmethod(_update_small_function)  # type: ignore[method-assign]
+    RouteTable.delete = _delete_route_table  # type: ignore[attr-defined]
     change_sets.teach()
     # A reference to an access point is its id; moto prints the object.
     AccessPoint.physical_resource_id = property(lambda point: point.access_point_id)  # type: ignore[attr-defined]
