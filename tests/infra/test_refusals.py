@@ -161,3 +161,24 @@ def test_options_of_the_command_line_are_held_to_the_same(tmp_path: Path) -> Non
 
 def test_private_api_may_let_everybody_in(tmp_path: Path) -> None:
     load(tmp_path, deployment("  auth: none\n  vpc_endpoints: [vpce-0a1b]\n"))
+
+
+@pytest.mark.parametrize(
+    ("memory", "warned"),
+    [
+        ("3008MiB", ()),
+        (
+            "3009MiB",
+            (
+                "houses: compute: memory: 3009MiB; new accounts refuse functions of more than"
+                " 3008MiB until their quota was raised (docs/limits.md)",
+            ),
+        ),
+    ],
+)
+def test_memory_that_new_accounts_refuse_is_a_warning(
+    tmp_path: Path, memory: str, warned: tuple[str, ...]
+) -> None:
+    settings = load(tmp_path, deployment("") + f"  compute: {{memory: {memory}}}\n")
+
+    assert settings.warnings == warned
