@@ -41,7 +41,7 @@ def test_functions_answer_the_event_without_doing_anything() -> None:
         calls.append("all")
         return 1
 
-    router = RouterFunction(NOTHING, NOTHING, NOTHING)
+    router = RouterFunction(NOTHING, NOTHING, NOTHING, NOTHING)
     try:
         assert router.handle(EVENT, None) == {}
     finally:
