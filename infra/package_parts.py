@@ -27,6 +27,7 @@ OF_IMAGES = (
 """What the inference functions import. A test compares it with the imports."""
 OF_LAYER = (
     *_EVERYWHERE,
+    "aws/call_events.py",
     "aws/crash_bars.py",
     "aws/emf_metrics.py",
     "aws/fitting_responses.py",
