@@ -11,7 +11,10 @@ from pathlib import Path
 from axe_core_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+FIRST_PAINT = """new Promise(resolve => new PerformanceObserver(list => {
+    const [paint] = list.getEntriesByName('first-contentful-paint');
+    if (paint) resolve(paint.startTime);
+}).observe({type: 'paint', buffered: true}))"""
 COLD = "model-07777.ubj"
 HTML = {"accept": "text/html"}
 SERIOUS = ("serious", "critical")
