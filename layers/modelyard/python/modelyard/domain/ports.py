@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from modelyard.domain.values import (
@@ -41,6 +42,8 @@ class ArtifactFile:
     """Relative to the artifact. The path of a single object is its base name."""
     size_bytes: int
     stream: BinaryIO
+    location: Path | None = None
+    """Where the file lies on this machine, if it can be used there instead of being copied."""
 
 
 class ModelRepository(Protocol):

@@ -79,7 +79,8 @@ class DirectoryRepository:
             yield from self._fetch_folder(artifact)
         else:
             name = artifact.key.rpartition("/")[2]
-            yield from self._fetch_file(artifact.key, name, artifact.tag)
+            location = Path(os.path.realpath(self._root / artifact.key))
+            yield from self._fetch_file(artifact.key, name, artifact.tag, location)
 
     def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield every file below the root, or below one folder of it, in key order.
@@ -240,11 +241,13 @@ class DirectoryRepository:
             time.sleep(wait_s)
             self._check(artifact)
 
-    def _fetch_file(self, key: str, name: str, tag: str) -> Iterator[ArtifactFile]:
+    def _fetch_file(
+        self, key: str, name: str, tag: str, location: Path | None = None
+    ) -> Iterator[ArtifactFile]:
         with self._opened(key) as file:
             self._settle_file(file)
             size = self._checked_size(file, key, tag)
-            yield ArtifactFile(name, size, self._stream(file, key, size))
+            yield ArtifactFile(name, size, self._stream(file, key, size), location)
             self._checked_size(file, key, tag)
 
     def _settle_file(self, file: BinaryIO) -> None:

@@ -1,4 +1,7 @@
-"""Copies artifacts from the model repository to the shared disk, completely or not at all."""
+"""Stages artifacts of the model repository on the shared disk, completely or not at all.
+
+A model file in a folder of this machine is not copied: its entry holds a link to it.
+"""
 
 import errno
 import hashlib
@@ -11,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
 from modelyard.domain.errors import (
+    ArtifactChangedError,
     ArtifactInvalidError,
     CapacityError,
     DependencyError,
@@ -153,9 +157,11 @@ class ArtifactCache:
     def _stage(self, artifact: ModelArtifact, repository: ModelRepository, digest: str) -> None:
         staging = self._tree.new_staging()
         try:
-            staging.reserve(cost_of(max(artifact.size_bytes, 1)))
             warnings = _write(artifact, repository, staging)
-            plan = self._plan(staging)
+            is_linked = staging.is_linked
+            plan = self._plan(staging, artifact.size_bytes if is_linked else None)
+            if is_linked:
+                confirm(artifact, repository)
             manifest = Manifest(
                 repository=artifact.repository,
                 key=artifact.key,
@@ -164,20 +170,36 @@ class ArtifactCache:
                 staged_at=self._clock.time(),
                 warnings=tuple(warnings),
                 plan=plan,
+                is_linked=is_linked and staging.is_linked,  # a rewritten file is a copy
             )
             staging.publish(digest, manifest)
         finally:
             staging.discard()
         logger.info("staged", extra={"model": artifact.key, "bytes": manifest.model_bytes})
 
-    def _plan(self, staging: Staging) -> Mapping[str, Any] | None:
-        """Prepare the artifact unless there is no space for a second copy of its files."""
+    def _plan(self, staging: Staging, linked_bytes: int | None) -> Mapping[str, Any] | None:
+        """Prepare the artifact unless there is no space for a second copy of its files.
+
+        `linked_bytes` is the size of the file that a link leads to.
+        """
         used_bytes = usage_of(staging.model_dir)
+        copy_bytes = used_bytes if linked_bytes is None else linked_bytes
         try:
-            staging.reserve(used_bytes + min(used_bytes, _PREPARED_BYTES))
+            staging.reserve(used_bytes + min(copy_bytes, _PREPARED_BYTES))
         except (ModelTooLargeError, CapacityError):
             return None
         return self._prepare(staging.model_dir)
+
+
+def confirm(artifact: ModelArtifact, repository: ModelRepository) -> None:
+    """Return if the repository still has this version, so that a link to its file leads to it.
+
+    Raises:
+        ArtifactChangedError, TargetModelNotFoundError: it does not.
+        DependencyError: the repository cannot be read.
+    """
+    if repository.describe(artifact.key).tag != artifact.tag:
+        raise ArtifactChangedError(f"the model {artifact.key!r} changed while it was loaded")
 
 
 @contextmanager
@@ -196,6 +218,8 @@ def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Stagin
     warnings: list[str] = []
     written = 0
     folders: set[PurePosixPath] = set()
+    if artifact.is_folder:
+        staging.reserve(cost_of(artifact.size_bytes))
     for file in repository.fetch(artifact):
         if artifact.is_folder:
             written += cost_of(file.size_bytes)
@@ -203,20 +227,24 @@ def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Stagin
             staging.reserve(written + len(folders) * FOLDER_BYTES)
             _copy(file, staging)
         else:
-            warnings += _unpack_or_copy(file, staging)
+            warnings += _unpack_link_or_copy(file, staging)
     if not any(staging.model_dir.iterdir()):
         raise ArtifactInvalidError(f"{artifact.key} holds no files")
     return warnings
 
 
-def _unpack_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
+def _unpack_link_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
     head = file.stream.read(_HEAD_BYTES)
     stream = cast(BinaryIO, _Rewound(head, file.stream))
     kind = archive_kind(file.path, head)
-    if kind is None:
-        _copy(ArtifactFile(file.path, file.size_bytes, stream), staging)
+    if kind is None and file.location is not None:
+        (staging.model_dir / file.path).symlink_to(file.location)
         return []
-    return extract(stream, kind, staging.model_dir, staging)
+    staging.reserve(cost_of(max(file.size_bytes, 1)))
+    if kind is not None:
+        return extract(stream, kind, staging.model_dir, staging)
+    _copy(ArtifactFile(file.path, file.size_bytes, stream), staging)
+    return []
 
 
 class _Rewound:

@@ -42,6 +42,8 @@ class Manifest:
     flushed all files to the disk before the manifest."""
     content: str = ""
     """`content_digest` of the model's files."""
+    is_linked: bool = False
+    """Whether the model is a link to the repository's file, which may change at any time."""
 
     @classmethod
     def read(cls, entry: Path) -> Self | None:
@@ -142,14 +144,17 @@ def size_of(folder: Path) -> int:
 
 
 def content_digest(folder: Path) -> str:
-    """Return a SHA-256 of the names and contents of all files below a folder.
+    """Return a SHA-256 of the names and contents of all files below a folder, or targets of links.
 
     Raises:
         OSError: one cannot be read.
     """
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if not path.is_dir()):
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").digest()
+        if file.is_symlink():
+            content = hashlib.sha256(os.fsencode(file.readlink())).digest()
+        else:
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").digest()
         digest.update(os.fsencode(file.relative_to(folder)) + b"\0" + content)
     return digest.hexdigest()

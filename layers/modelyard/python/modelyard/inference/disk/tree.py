@@ -2,7 +2,7 @@
 
     entries/<digest>/              published by rename, so always complete; its files never change
         manifest.json              what the entry is and how large
-        model/...                  the artifact's files
+        model/...                  the artifact's files, or a link to the repository's file
         verified                   they were read back after another start of the machine
     staging/<owner>.<id>/          being written, or hidden and being deleted
     reserved/<owner>.<id>.<bytes>  the bytes a staging folder may take, in the file's name

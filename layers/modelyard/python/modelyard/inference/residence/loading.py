@@ -19,7 +19,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME, Metric
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
 from modelyard.domain.values import ModelArtifact, ModelId, ModelSource, Sample
-from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.artifact_cache import ArtifactCache, confirm
 from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.estimates import LoadEstimator
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
@@ -137,7 +137,7 @@ class Loader(Generic[R]):
         staged = self._artifacts.lease(artifact)
         if staged is not None:
             try:
-                return self._load_staged(source, artifact, staged, reservation)
+                return self._load_staged(source, artifact, staged, reservation, repository)
             except ModelCrashedError:  # a fresh copy would end another process, after minutes maybe
                 raise
             except ModelError as error:
@@ -147,7 +147,7 @@ class Loader(Generic[R]):
         staged = self._artifacts.ensure_staged(artifact, repository)
         seconds = self._record(MODEL_DOWNLOADING_TIME, source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
-        return self._load_staged(source, artifact, staged, reservation)
+        return self._load_staged(source, artifact, staged, reservation, repository)
 
     def _load_staged(
         self,
@@ -155,14 +155,22 @@ class Loader(Generic[R]):
         artifact: ModelArtifact,
         staged: DiskLease,
         reservation: Reservation,
+        repository: ModelRepository,
     ) -> LoadedModel[R]:
-        """Load a model from disk; remove its files from disk when they are not a good model."""
+        """Load a model from disk; remove its files from disk when they are not a good model.
+
+        A file of the repository is read where it is: it has to be the same before and after.
+        """
         try:
+            if staged.manifest.is_linked:
+                confirm(artifact, repository)
             with _disk_errors():
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
                 resident = self._load_files(source, artifact, plan, reservation)
+            if staged.manifest.is_linked:
+                _confirm_loaded(resident, artifact, repository)
         except BaseException as error:
             staged.release()
             if isinstance(error, ModelError):
@@ -213,6 +221,14 @@ class Loader(Generic[R]):
         seconds = self._clock.monotonic() - started_at
         self._metrics.record(Sample(metric.name, seconds * MICROSECONDS, source.endpoint_name))
         return seconds
+
+
+def _confirm_loaded(resident: R, artifact: ModelArtifact, repository: ModelRepository) -> None:
+    try:
+        confirm(artifact, repository)
+    except BaseException:
+        resident.close()
+        raise
 
 
 @contextmanager

@@ -1,0 +1,206 @@
+"""A model file in a folder of this machine is used where it is, and only while it is unchanged."""
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelyard.domain.errors import (
+    ArtifactChangedError,
+    ModelTooLargeError,
+    TargetModelNotFoundError,
+)
+from modelyard.domain.values import ModelSource, TargetModel
+from modelyard.inference.disk.artifact_cache import ArtifactCache
+from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.disk.tree import CacheTree
+from modelyard.inference.residence.loading import Loader
+from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
+from modelyard.repositories.directory import DirectoryRepository
+from modelyard.runtimes import registry
+from modelyard.runtimes.base import LoadPlan
+from tests.fakes.clock import FakeClock
+from tests.fakes.metrics import RecordingMetrics
+from tests.models import xgboost_models
+
+LIMIT_BYTES = 1 << 20
+
+
+class Content:
+    """A model that is the content of its file."""
+
+    needs_files = False
+    memory_bytes = 1
+    closed = False
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Scene:
+    """A folder of models and a loader. `interfere` runs between reading a file and its check."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "models"
+        self.folder.mkdir()
+        self.repository = DirectoryRepository(self.folder)
+        self.cache_dir = root / "cache"
+        clock, metrics = FakeClock(), RecordingMetrics()
+        self.cache = ArtifactCache(CacheTree(self.cache_dir, LIMIT_BYTES), clock)
+        self.loaded: list[Content] = []
+        self.interfere: Callable[[], None] = lambda: None
+        self.models: ModelCache[Content] = ModelCache(1 << 20, clock, metrics)
+        self._loader = Loader(
+            models=self.models,
+            artifacts=self.cache,
+            open_repository=lambda uri: self.repository,
+            plan_load=self._plan,
+            load=self._load,
+            metrics=metrics,
+            clock=clock,
+        )
+
+    def put(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def stage(self, key: str) -> DiskLease:
+        return self.cache.ensure_staged(self.repository.describe(key), self.repository)
+
+    def load(self, key: str) -> LoadedModel[Content]:
+        source = ModelSource("e", TargetModel(key), self.folder.as_uri())
+        model = self._loader.load(source, self.repository.describe(key))
+        self.models.release(model)
+        return model
+
+    def _plan(self, model_dir: Path, *, allow_code: bool, known: object) -> LoadPlan:
+        (file,) = model_dir.iterdir()
+        return LoadPlan("xgboost", model_dir, file, 1, allow_code)
+
+    def _load(self, plan: LoadPlan, model_id: object) -> Content:
+        assert plan.model_file is not None
+        self.loaded.append(Content(plan.model_file.read_bytes()))
+        interfere, self.interfere = self.interfere, lambda: None
+        interfere()
+        return self.loaded[-1]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_file_is_linked_and_takes_no_space(scene: Scene) -> None:
+    path = scene.put("big", bytes(2 * LIMIT_BYTES))
+
+    lease = scene.stage("big")
+
+    (link,) = lease.model_dir.iterdir()
+    assert (link.name, link.readlink()) == ("big", path)
+    assert lease.manifest.is_linked
+    assert lease.manifest.disk_bytes < 32_768
+
+
+def test_folders_and_archives_are_copied(scene: Scene) -> None:
+    file = scene.put("net/weights", b"1")
+    with tarfile.open(scene.folder / "a.tar.gz", "w:gz") as archive:
+        archive.add(file, "weights")
+
+    for key in ("net", "a.tar.gz"):
+        lease = scene.stage(key)
+        assert not (lease.model_dir / "weights").is_symlink()
+        assert not lease.manifest.is_linked
+    (scene.folder / "net" / "more").write_bytes(bytes(2 * LIMIT_BYTES))
+    with pytest.raises(ModelTooLargeError):
+        scene.stage("net")
+
+
+def in_place(path: Path) -> None:
+    path.write_bytes(b"new")
+
+
+def by_rename(path: Path) -> None:
+    other = path.with_name(".other")
+    other.write_bytes(b"new")
+    other.rename(path)
+
+
+def with_the_old_times(path: Path) -> None:
+    before = path.stat()
+    path.write_bytes(b"new")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("update", [in_place, by_rename, with_the_old_times])
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    scene: Scene, update: Callable[[Path], None]
+) -> None:
+    path = scene.put("m", b"old")
+    scene.interfere = lambda: update(path)
+
+    model = scene.load("m")
+
+    assert [found.content for found in scene.loaded] == [b"old", b"new"]
+    assert [found.closed for found in scene.loaded] == [True, False]
+    assert model.artifact.tag == scene.repository.describe("m").tag
+
+
+def test_a_file_that_changed_after_it_was_staged_is_not_read_as_the_old_one(scene: Scene) -> None:
+    path = scene.put("m", b"old")
+    artifact = scene.repository.describe("m")
+    scene.cache.ensure_staged(artifact, scene.repository).release()
+    in_place(path)
+
+    assert scene.load("m").resident.content == b"new"
+    assert [found.content for found in scene.loaded] == [b"new"]
+
+
+def test_a_file_that_is_deleted_while_it_is_read_is_not_served(scene: Scene) -> None:
+    path = scene.put("m", b"old")
+    scene.interfere = path.unlink
+
+    with pytest.raises(TargetModelNotFoundError):
+        scene.load("m")
+    assert scene.loaded[0].closed
+
+
+def test_an_entry_that_lost_its_link_is_staged_again(scene: Scene) -> None:
+    scene.put("m", b"model")
+    lease = scene.stage("m")
+    lease.release()
+    (lease.model_dir / "m").unlink()
+
+    assert scene.load("m").resident.content == b"model"
+
+
+def test_rewriting_a_model_leaves_the_file_of_the_user_alone(scene: Scene) -> None:
+    path = xgboost_models.json(scene.folder, 1.5, "m.json")
+    content = path.read_bytes()
+    tree = CacheTree(scene.cache_dir, LIMIT_BYTES)
+    cache = ArtifactCache(tree, FakeClock(), prepare=registry.prepare)
+
+    lease = cache.ensure_staged(scene.repository.describe("m.json"), scene.repository)
+
+    assert [file.name for file in lease.model_dir.iterdir()] == ["m.ubj"]
+    assert not lease.manifest.is_linked
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_changes_while_it_is_looked_at_is_not_published(scene: Scene) -> None:
+    path = scene.put("m", b"old")
+    tree = CacheTree(scene.cache_dir, LIMIT_BYTES)
+
+    def prepare(model_dir: Path) -> None:
+        in_place(path)
+
+    cache = ArtifactCache(tree, FakeClock(), prepare=prepare)
+    with pytest.raises(ArtifactChangedError, match="changed while it was loaded"):
+        cache.ensure_staged(scene.repository.describe("m"), scene.repository)
+    assert list(tree.manifests()) == []
