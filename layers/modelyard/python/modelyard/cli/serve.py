@@ -1,5 +1,6 @@
 """The command `serve`: turn its options into the endpoints and limits of a local server."""
 
+import functools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from modelyard.domain.errors import ConfigurationError
 from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
 
 if TYPE_CHECKING:
+    from modelyard.cli.survey import Survey
     from modelyard.config.endpoint_config import Config, EndpointConfig
     from modelyard.domain.endpoints import Endpoint
     from modelyard.inference.environments.environments import Environments
@@ -235,8 +237,6 @@ def serve(
         for warning in config.warnings:
             print_warning(warning)
 
-        from modelyard.cli.survey import SurveyOfAll
-        from modelyard.inference.environments.environments import Environments
         from modelyard.local import server as local
         from modelyard.local.options import Limits, ServeOptions
 
@@ -245,9 +245,8 @@ def serve(
         limits = Limits(
             workers or _default_workers(), memory, disk, folder, max_in_flight, machine_id
         )
-        environments = Environments(folder, disk)  # those of APIs are in use until the server ends
-        environments.clean()
-        apis = _prepared(resources, environments, install=install)
+        # The environments of the APIs are in use as long as this object exists.
+        apis, _environments = _prepared(resources, folder, disk, install=install)
         endpoints = tuple(found.endpoint for found in resources if not found.endpoint.is_api)
         splitters = config.splitters
         log = LogOptions(LogFormat(log_format), LogLevel(log_level))
@@ -265,13 +264,21 @@ def serve(
             log,
             install,
         )
-        survey = SurveyOfAll(endpoints)
         served = [found.endpoint for found in resources]
 
         asked = _auth(auth, config, options) if as_lambda else "none"
 
+        @functools.cache
+        def look() -> list["Survey"]:
+            # Imported while the workers start, which takes longer.
+            from modelyard.cli.survey import SurveyOfAll
+            from modelyard.inference.environments.environments import Environments
+
+            Environments(folder).clean()
+            return SurveyOfAll(endpoints).results()
+
         def ready(url: str, lambda_url: str = "") -> None:
-            surveys = survey.results()
+            surveys = look()
             for found in surveys:
                 if found.problem is not None:
                     print_warning(f"{found.problem}; calls will try it again")
@@ -281,7 +288,7 @@ def serve(
         if as_lambda:
             from modelyard.local.emulation import deployment as emulated
 
-            survey.results()
+            look()
             emulated.serve(
                 options,
                 asked,
@@ -293,7 +300,7 @@ def serve(
                 options,
                 ready,
                 read_endpoints=lambda: _endpoints_again(options, *read()),
-                before_listening=survey.results,
+                before_listening=look,
             )
 
 
@@ -338,20 +345,24 @@ def _tls(certfile: Path | None, keyfile: Path | None, *, as_lambda: bool) -> "Tl
 
 
 def _prepared(
-    resources: list["EndpointConfig"], environments: "Environments", *, install: bool
-) -> tuple["ServedApi", ...]:
-    """Return the Cortex APIs of the resources, with the Python interpreter of each worker."""
+    resources: list["EndpointConfig"], cache_dir: Path, disk_bytes: int, *, install: bool
+) -> tuple[tuple["ServedApi", ...], "Environments | None"]:
+    """Return the Cortex APIs of the resources, and the environments that they use."""
     projects = [(found.endpoint, found.project) for found in resources if found.project is not None]
     if not projects:
-        return ()
+        return (), None
+    from modelyard.inference.environments.environments import Environments
     from modelyard.local.apis import prepare_api
 
-    return tuple(
+    environments = Environments(cache_dir, disk_bytes)
+    environments.clean()
+    apis = (
         prepare_api(
             endpoint, project, environments, install=install, warn=print_warning, report=print_step
         )
         for endpoint, project in projects
     )
+    return tuple(apis), environments
 
 
 def _overridden(endpoint: "Endpoint", rules: dict[str, Any], preload: str | None) -> "Endpoint":

@@ -28,7 +28,6 @@ from modelyard.local.listening import url_of
 from modelyard.local.options import ServedApi, labelled
 from modelyard.local.processes.child_process import ChildCommand, ChildProcess, Watcher
 from modelyard.local.processes.health import Health
-from modelyard.local.prometheus_metrics import ProcessTotals
 from modelyard.local.queue_poller import QueuePoller
 from modelyard.local.shared_folder import SharedFolder
 from modelyard.local.sqlite_queue import SqliteQueue, open_async_queue, queue_path
@@ -118,6 +117,7 @@ class Supervisor:
         children = [*self._workers, *self._apis]
         keepers = [asyncio.create_task(child.keep_running()) for child in children]
         try:
+            await asyncio.sleep(0)  # let them start before this process imports anything else
             yield
         finally:
             for keeper in keepers:
@@ -157,6 +157,8 @@ class Supervisor:
     @asynccontextmanager
     async def _warming(self) -> AsyncIterator[None]:
         """Load the models of the warm queue, in the workers."""
+        from modelyard.local.prometheus_metrics import ProcessTotals
+
         clock, layout = SystemClock(), self._layout
         totals = ProcessTotals(layout.folder, SUPERVISOR, layout.endpoint_names)
         with closing(SqliteQueue(queue_path(self._options), clock, WARM_MESSAGES)) as queue:
