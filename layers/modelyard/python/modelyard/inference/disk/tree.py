@@ -273,9 +273,8 @@ class CacheTree:
         manifest = Manifest.read_complete(self._entries / digest)
         if manifest is None:
             return None
-        lease = DiskLease(self._entries / digest, manifest, mark)
-        lease.touch()
-        return lease
+        self.touch(digest)
+        return DiskLease(self._entries / digest, manifest, mark)
 
     def _rename(self, staged: Path, digest: str) -> bool:
         """Return whether the folder got its final name; False when an entry has it already."""

@@ -148,8 +148,9 @@ class XGBoostPredictor:
             wrapped = tensor_models.predict_table(self, payload, kind, answer)
             assert wrapped is not None
             return wrapped
-        output = answer_options.of_call(payload) or self._output or PREDICT
-        (name,) = tensor_models.chosen([output], self._offered)
+        name = answer_options.of_call(payload) or self._output or PREDICT
+        if name != PREDICT:  # what else there is, only the booster's whole configuration tells
+            tensor_models.chosen([name], self._offered)
         if name in _EXPLANATIONS:
             found = self._explained(*self._matrix(payload, kind), name)
             return Prediction(array_codec.encode(found, answer), answer)
