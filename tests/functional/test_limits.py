@@ -62,9 +62,10 @@ def test_more_models_than_memory_are_served_by_eviction(models: DirectoryModels)
 def test_a_model_larger_than_the_disk_limit_is_a_model_error(models: DirectoryModels) -> None:
     content = os.urandom(2 * MIB)
     packed = artifacts.packed(lambda folder: (folder / "model.onnx").write_bytes(content))
+    models.put("wide/model.onnx", content)
     with Server(models.target, "--disk", "1MiB", "--workers", "1") as server:
         served = Served(server, models)
-        large = [served.publish(content, "model.onnx"), served.publish(packed, "model.tar.gz")]
+        large = ["wide", served.publish(packed, "model.tar.gz")]
         good = served.publish(artifacts.house())
 
         for target in large:
