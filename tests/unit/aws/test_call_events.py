@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any, cast
 
@@ -117,6 +119,19 @@ def test_events_of_other_fronts_are_left_to_the_application() -> None:
     event = {"version": "2.0", "requestContext": {"http": {"method": "POST", "path": "/"}}}
 
     assert Doors().calls.find(event) is None
+
+
+def test_a_call_does_not_import_fastapi() -> None:
+    program = """
+import asyncio, sys
+from tests.unit.aws.test_call_events import CALLER, SENT, Doors, RestApi, build_event
+calls, event = Doors().calls, build_event(SENT, RestApi(auth="iam"), CALLER)
+print(asyncio.run(calls.answer(event, calls.find(event)))["statusCode"], "fastapi" in sys.modules)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.stdout == "200 False\n", done.stderr
 
 
 def _arrived(response: dict[str, Any]) -> GatewayAnswer:
