@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
+import modelyard
 from modelyard.cli.main import app
 from tests.docs import pages
 from tests.docs.running import Reader, is_alike, run_example
@@ -20,6 +21,15 @@ CALLS = [
     if words[0] not in ("make", "pip") and words != ["modelyard", "demo"]
 ]
 SHOWN_LAMBDA_URL = "http://127.0.0.1:9001"
+MODEL_OF_TOKENS = """
+class Model:
+    def tokens(self, body):
+        return body.split()
+
+def model_fn(model_dir):
+    return Model()
+
+"""
 CITIES = sorted({city for city in re.findall(r"(\w+)\.tar\.gz", README) if "_" in city})
 
 
@@ -101,14 +111,22 @@ def test_make_target_of_the_readme_does_what_it_says(target, recipe):
 
 def test_script_of_the_page_about_scripts_answers_what_is_shown(tmp_path):
     page = pages.text("docs/custom-code.md")
-    (script,) = pages.blocks(page, "python")
+    script, in_parts = pages.blocks(page, "python")
     (_, serve), (call, shown) = ((words, shown) for words, shown in pages.commands(page))
     code = tmp_path / "models" / "triple" / "code"
     code.mkdir(parents=True)
     (code / "inference.py").write_text(script)
+    streaming = tmp_path / "models" / "words" / "code"
+    streaming.mkdir(parents=True)
+    (streaming / "inference.py").write_text(MODEL_OF_TOKENS + in_parts)
 
     with Server(tmp_path / "models", "--allow-code", "--endpoint", "mine") as server:
         printed = Reader(tmp_path / "reader", server.url).run(call)
+        answer = modelyard.client(server.url).invoke_endpoint_with_response_stream(
+            EndpointName="mine", CustomAttributes="modelyard.target_model=words", Body="one two"
+        )
+        parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
 
     assert serve == ""
     assert printed == shown
+    assert parts == [b"one\n", b"two\n"]

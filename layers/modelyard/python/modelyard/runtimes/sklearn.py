@@ -189,8 +189,8 @@ class SklearnPredictor:
             InputRejectedError: numbers stand where the model learned texts: it would take them for
                 a value that it does not know.
         """
-        for name in self.text_columns:
-            if columns[name].dtype.kind not in "OUS":
+        for name, column in columns.items():
+            if name in self.text_columns and column.dtype.kind not in "OUS":
                 raise InputRejectedError(f"column {name!r} holds text in this model, got numbers")
         pandas = importlib.import_module("pandas")  # for such estimators only
         return pandas.DataFrame(dict(columns))
