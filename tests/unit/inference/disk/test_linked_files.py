@@ -1,5 +1,6 @@
 """A model file in a folder of this machine is used where it is, and only while it is unchanged."""
 
+import errno
 import os
 import tarfile
 from collections.abc import Callable
@@ -9,6 +10,8 @@ import pytest
 
 from modelyard.domain.errors import (
     ArtifactChangedError,
+    DependencyError,
+    ModelLoadError,
     ModelTooLargeError,
     TargetModelNotFoundError,
 )
@@ -160,6 +163,62 @@ def test_a_file_that_changed_after_it_was_staged_is_not_read_as_the_old_one(scen
 
     assert scene.load("m").resident.content == b"new"
     assert [found.content for found in scene.loaded] == [b"new"]
+
+
+def break_off(path: Path) -> None:
+    path.write_bytes(b"ne")
+    raise ModelLoadError("the file ends too early")
+
+
+def disappear(path: Path) -> None:
+    in_place(path)
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+
+@pytest.mark.parametrize("update", [break_off, disappear])
+def test_a_file_that_cannot_be_read_while_it_changes_is_read_again(
+    scene: Scene, update: Callable[[Path], None]
+) -> None:
+    path = scene.put("m", b"old")
+    scene.interfere = lambda: update(path)
+
+    scene.load("m")
+
+    assert len(scene.loaded) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reported"),
+    [
+        (ModelLoadError("damaged"), ModelLoadError),
+        (OSError(errno.EIO, "Input/output error"), DependencyError),
+    ],
+)
+def test_an_error_of_a_file_that_did_not_change_is_reported(
+    scene: Scene, error: Exception, reported: type[Exception]
+) -> None:
+    scene.put("m", b"old")
+
+    def fail() -> None:
+        scene.interfere = fail
+        raise error
+
+    scene.interfere = fail
+
+    with pytest.raises(reported):
+        scene.load("m")
+
+
+def test_a_file_that_is_deleted_while_it_is_staged_is_not_found(scene: Scene) -> None:
+    path = scene.put("m", b"old")
+
+    def prepare(model_dir: Path) -> None:
+        path.unlink()
+        (model_dir / "m").read_bytes()
+
+    cache = ArtifactCache(CacheTree(scene.cache_dir, LIMIT_BYTES), FakeClock(), prepare=prepare)
+    with pytest.raises(TargetModelNotFoundError):
+        cache.ensure_staged(scene.repository.describe("m"), scene.repository)
 
 
 def test_a_file_that_is_deleted_while_it_is_read_is_not_served(scene: Scene) -> None:

@@ -19,6 +19,7 @@ from modelyard.domain.errors import (
     CapacityError,
     DependencyError,
     ModelTooLargeError,
+    ModelyardError,
 )
 from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.domain.values import ModelArtifact
@@ -159,9 +160,8 @@ class ArtifactCache:
         try:
             warnings = _write(artifact, repository, staging)
             is_linked = staging.is_linked
-            plan = self._plan(staging, artifact.size_bytes if is_linked else None)
-            if is_linked:
-                confirm(artifact, repository)
+            with reading(artifact, repository, is_linked=is_linked):
+                plan = self._plan(staging, artifact.size_bytes if is_linked else None)
             manifest = Manifest(
                 repository=artifact.repository,
                 key=artifact.key,
@@ -200,6 +200,27 @@ def confirm(artifact: ModelArtifact, repository: ModelRepository) -> None:
     """
     if repository.describe(artifact.key).tag != artifact.tag:
         raise ArtifactChangedError(f"the model {artifact.key!r} changed while it was loaded")
+
+
+@contextmanager
+def reading(
+    artifact: ModelArtifact, repository: ModelRepository, *, is_linked: bool
+) -> Iterator[None]:
+    """Read an artifact's files; of a linked one, only what `confirm` then confirms counts.
+
+    A file that is being written reads like a damaged one, a deleted one like a disk that fails.
+
+    Raises:
+        ArtifactChangedError, TargetModelNotFoundError: instead of any error, or without one.
+    """
+    try:
+        yield
+    except (OSError, ModelyardError):
+        if is_linked:
+            confirm(artifact, repository)
+        raise
+    if is_linked:
+        confirm(artifact, repository)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME, Metric
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
 from modelyard.domain.values import ModelArtifact, ModelId, ModelSource, Sample
-from modelyard.inference.disk.artifact_cache import ArtifactCache, confirm
+from modelyard.inference.disk.artifact_cache import ArtifactCache, confirm, reading
 from modelyard.inference.disk.entry import DiskLease
 from modelyard.inference.residence.estimates import LoadEstimator
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
@@ -161,17 +161,21 @@ class Loader(Generic[R]):
 
         A file of the repository is read where it is: it has to be the same before and after.
         """
+        loaded: R | None = None
         try:
             if staged.manifest.is_linked:
                 confirm(artifact, repository)
-            with _disk_errors():
+            with (
+                reading(artifact, repository, is_linked=staged.manifest.is_linked),
+                _disk_errors(),
+            ):
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
-                resident = self._load_files(source, artifact, plan, reservation)
-            if staged.manifest.is_linked:
-                _confirm_loaded(resident, artifact, repository)
+                resident = loaded = self._load_files(source, artifact, plan, reservation)
         except BaseException as error:
+            if loaded is not None:
+                loaded.close()
             staged.release()
             if isinstance(error, ModelError):
                 self._artifacts.evict(artifact)
@@ -221,14 +225,6 @@ class Loader(Generic[R]):
         seconds = self._clock.monotonic() - started_at
         self._metrics.record(Sample(metric.name, seconds * MICROSECONDS, source.endpoint_name))
         return seconds
-
-
-def _confirm_loaded(resident: R, artifact: ModelArtifact, repository: ModelRepository) -> None:
-    try:
-        confirm(artifact, repository)
-    except BaseException:
-        resident.close()
-        raise
 
 
 @contextmanager
