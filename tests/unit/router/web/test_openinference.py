@@ -234,6 +234,46 @@ def test_a_load_brings_no_model_of_its_own(body: bytes, message: str) -> None:
     assert message in told(response)["error"]
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_names_are_listed_as_kserve_lists_them(version: str) -> None:
+    scene = scene_of(access=(AccessRule("anonymous", ("m.json", "x/*")),))
+
+    response = scene.answer("GET", f"/endpoints/housing/{version}/models".encode())
+
+    assert told(response) == {"models": ["m.json", "x/models", "x/models/y.json"]}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/m.json/config", f"{V2}/models/m.json/config"])
+def test_a_model_has_a_configuration_for_clients_of_triton(path: str) -> None:
+    signature = Signature(
+        "onnx_onnxv1",
+        (TensorSpec("x", "FP32", (-1, 4)),),
+        (TensorSpec("y", "BYTES", (-1,)),),
+    )
+
+    response = scene_of(Answer(signature=signature)).answer("GET", path.encode())
+
+    assert told(response) == {
+        "name": "m.json",
+        "platform": "onnx_onnxv1",
+        "backend": "",
+        "max_batch_size": 0,
+        "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]}],
+        "output": [{"name": "y", "data_type": "TYPE_STRING", "dims": [-1]}],
+    }
+
+
+@pytest.mark.parametrize("rest", ["/stats", "/m.json/stats", "/m.json/versions/1/stats"])
+def test_statistics_of_models_are_refused_in_words(rest: str) -> None:
+    scene = scene_of()
+
+    response = scene.answer("GET", f"{V2}/models{rest}".encode())
+
+    assert response.status == 400
+    assert "statistics" in told(response)["error"]
+    assert scene.backend.calls == []
+
+
 def test_the_index_lists_the_models_that_the_caller_may_call() -> None:
     rule = AccessRule("anonymous", ("m.json", "x/*"))
     scene = scene_of(access=(rule,))
@@ -256,6 +296,7 @@ def test_the_index_lists_the_models_that_the_caller_may_call() -> None:
         ("POST", "/models/z.json/versions/1/infer"),
         ("GET", "/models/z.json"),
         ("GET", "/models/z.json/ready"),
+        ("GET", "/models/z.json/config"),
         ("GET", "/models/%7A.json/ready"),
         ("GET", "/models//z.json/ready"),
         ("POST", "/repository/models/z.json/load"),
@@ -272,7 +313,9 @@ def test_rules_hold_on_every_route(method: str, rest: str) -> None:
     assert scene.backend.calls == []
 
 
-@pytest.mark.parametrize("rest", ["/health/live", "/health/ready", "", "/repository/index"])
+@pytest.mark.parametrize(
+    "rest", ["/health/live", "", "/models", "/models/stats", "/repository/index"]
+)
 def test_a_caller_without_any_rule_sees_nothing(rest: str) -> None:
     scene = scene_of(access=(AccessRule("somebody", ("*",)),))
 

@@ -64,6 +64,21 @@ def test_texts_are_read_in_both_forms() -> None:
     assert as_json.inputs["x"].tolist() == binary.inputs["x"].tolist() == TEXTS
 
 
+def test_base64_is_decoded_where_the_input_says_it() -> None:
+    def texts(data: str, parameters: dict[str, str]) -> list[str]:
+        shape = {"shape": [1], "datatype": "BYTES"}
+        found: list[str] = (
+            read(one(**shape, data=[data], parameters=parameters)).inputs["x"].tolist()
+        )
+        return found
+
+    assert texts("bmHDr3Zl", {"content_type": "base64"}) == ["naïve"]
+    assert texts("bmHDr3Zl", {"content_type": "str"}) == ["bmHDr3Zl"]
+    for wrong in ("naïve", "abc", "/w=="):
+        with pytest.raises(InputRejectedError, match="input 'x': a value"):
+            texts(wrong, {"content_type": "base64"})
+
+
 @pytest.mark.parametrize("data", [[1, 2, 3, 4], [[1, 2], [3, 4]]], ids=["flat", "nested"])
 def test_data_is_flat_or_nested_as_the_shape(data: Any) -> None:
     found = read(one(shape=[2, 2], datatype="FP32", data=data))

@@ -15,7 +15,7 @@ from modelyard.domain.values import (
     TensorSpec,
 )
 
-EXTENSIONS = ("binary_tensor_data", "model_repository")
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository")
 _JSON = ("content-type", "application/json")
 _STATES = {
     ModelStatus.LOADED: "READY",
@@ -79,6 +79,28 @@ def render_model(model_name: str, version: str, signature: Signature) -> HttpRes
     )
 
 
+def render_config(model_name: str, signature: Signature) -> HttpResponse:
+    """Return what Triton's clients call the configuration of a model.
+
+    The shapes are whole, which `max_batch_size` 0 says.
+    """
+    return render_json(
+        {
+            "name": model_name,
+            "platform": signature.platform,
+            "backend": "",
+            "max_batch_size": 0,
+            "input": list(map(_configured, signature.inputs)),
+            "output": list(map(_configured, signature.outputs)),
+        }
+    )
+
+
+def render_names(models: Iterable[ModelResidence]) -> HttpResponse:
+    """Return the names of models, as KServe lists them in both versions of the protocol."""
+    return render_json({"models": [item.model_id.target_model for item in models]})
+
+
 def render_model_ready(model_name: str) -> HttpResponse:
     """Return that a model is ready."""
     return render_json({"name": model_name, "ready": True})
@@ -101,6 +123,11 @@ def render_index(models: Iterable[ModelResidence], *, ready_only: bool) -> HttpR
 def render_json(value: object) -> HttpResponse:
     """Return a response with a JSON value."""
     return HttpResponse(200, (_JSON,), orjson.dumps(value))
+
+
+def _configured(spec: TensorSpec) -> dict[str, object]:
+    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": spec.shape}
 
 
 def _tensor(spec: TensorSpec) -> dict[str, object]:

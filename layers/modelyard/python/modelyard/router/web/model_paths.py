@@ -13,7 +13,13 @@ from modelyard.domain.errors import (
     UnknownEndpointError,
     UnsupportedOperationError,
 )
-from modelyard.domain.values import HttpResponse, Invocation, Payload, TargetModel
+from modelyard.domain.values import (
+    HttpResponse,
+    Invocation,
+    ModelResidence,
+    Payload,
+    TargetModel,
+)
 from modelyard.router.access import may_call_something, refusal
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
@@ -60,6 +66,15 @@ class ModelPaths:
         target_model = _target(*names_in(request))
         await self._catalog.authorizer.authorize(endpoint, principal_of(request), target_model)
         return endpoint, target_model
+
+    async def models(self, request: Request) -> list[ModelResidence]:
+        """Return the models of the request's endpoint that its caller may call.
+
+        Raises:
+            ModelyardError: as `endpoint`, or the repository cannot be listed.
+        """
+        page = await self._catalog.page_for(self.endpoint(request), principal_of(request))
+        return [entry.residence for entry in page.entries]
 
 
 def names_in(request: Request) -> tuple[str, str]:

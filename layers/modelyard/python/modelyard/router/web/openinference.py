@@ -6,13 +6,16 @@ from starlette.requests import Request
 
 import modelyard
 from modelyard.domain.endpoints import Endpoint
-from modelyard.domain.errors import ModelNotLoadedError, ModelyardError
+from modelyard.domain.errors import (
+    ModelNotLoadedError,
+    ModelyardError,
+    UnsupportedOperationError,
+)
 from modelyard.domain.values import HttpResponse, Invocation, Prediction
 from modelyard.openinference import requests, responses
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
-from modelyard.router.web.authentication import principal_of
-from modelyard.router.web.exchange import Routes, body_of
+from modelyard.router.web.exchange import Handler, Routes, body_of
 from modelyard.router.web.model_calls import CallHead
 from modelyard.router.web.model_paths import (
     ModelPaths,
@@ -71,10 +74,12 @@ class OpenInferenceRoutes:
         """All routes."""
         relative: Routes = (
             ("GET", "", self.server),
-            ("GET", "/models/{model:path}/versions/{version}/ready", self.model_ready),
-            ("GET", "/models/{model:path}/ready", self.model_ready),
-            ("GET", "/models/{model:path}/versions/{version}", self.model),
-            ("GET", "/models/{model:path}", self.model),
+            ("GET", "/models", self.models),
+            ("GET", "/models/stats", self.statistics),
+            *_of_models("/ready", self.model_ready),
+            *_of_models("/config", self.config),
+            *_of_models("/stats", self.statistics),
+            *_of_models("", self.model),
             ("POST", "/repository/index", self.index),
             ("POST", "/repository/models/{model:path}/load", self.load),
             ("POST", "/repository/models/{model:path}/unload", self.unload),
@@ -113,6 +118,24 @@ class OpenInferenceRoutes:
         name, version = names_in(request)
         return responses.render_model(name, version, signature)
 
+    async def config(self, request: Request) -> HttpResponse:
+        """`GET v2/models/{model}/config`: the same for Triton's clients."""
+        endpoint, target_model = await self._paths.model(request)
+        signature = await self._router.signature(endpoint.name, target_model)
+        return responses.render_config(names_in(request)[0], signature)
+
+    async def statistics(self, request: Request) -> HttpResponse:
+        """`GET v2/models/{model}/stats`, `GET v2/models/stats`: not supported."""
+        self._paths.endpoint(request)
+        raise UnsupportedOperationError(
+            "the statistics extension is not supported: the metrics of the server have counts"
+            " and times"
+        )
+
+    async def models(self, request: Request) -> HttpResponse:
+        """`GET v2/models`: the names of the models that the caller may call."""
+        return responses.render_names(await self._paths.models(request))
+
     async def model_ready(self, request: Request) -> HttpResponse:
         """`GET v2/models/{model}/ready`: loads the model if it is not loaded."""
         endpoint, target_model = await self._paths.model(request)
@@ -121,12 +144,8 @@ class OpenInferenceRoutes:
 
     async def index(self, request: Request) -> HttpResponse:
         """`POST v2/repository/index`: the models that the caller may call."""
-        endpoint = self._paths.endpoint(request)
         ready_only = requests.wants_ready_only(await body_of(request))
-        page = await self._catalog.page_for(endpoint, principal_of(request))
-        return responses.render_index(
-            (one.residence for one in page.entries), ready_only=ready_only
-        )
+        return responses.render_index(await self._paths.models(request), ready_only=ready_only)
 
     async def load(self, request: Request) -> HttpResponse:
         """`POST v2/repository/models/{model}/load`."""
@@ -144,6 +163,12 @@ class OpenInferenceRoutes:
         except ModelNotLoadedError:
             await self._catalog.model(endpoint.name, target_model)  # an error if there is none
         return responses.render_json({})
+
+
+def _of_models(path: str, handler: Handler) -> Routes:
+    """Return the routes of a model and of one version of it."""
+    model = "/models/{model:path}"
+    return [("GET", f"{model}{version}{path}", handler) for version in ("/versions/{version}", "")]
 
 
 def _below_prefixes(relative: Routes) -> Routes:

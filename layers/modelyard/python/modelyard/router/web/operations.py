@@ -103,6 +103,7 @@ SCHEMAS: Mapping[str, Json] = {
         inputs=_list(_OBJECT),
         outputs=_list(_OBJECT),
     ),
+    "Names": _object("models", models=_list(_TEXT)),
     "IndexEntry": _object("name state reason", name=_TEXT, state=_TEXT, reason=_TEXT),
     "PredictRequest": _object(signature_name=_TEXT, instances=_list(_ANY), inputs=_ANY),
     "Predictions": _object(predictions=_ANY, outputs=_ANY),
@@ -144,11 +145,17 @@ def _json(name: str) -> Json:
 
 def _responses(answer: Json, error: str, statuses: str) -> Json:
     """Return the response of status 200 and the errors, which all have the schema `error`."""
-    found = {"200": {"description": _WORDS[200], **answer}}
-    for status in statuses.split():
-        name = "ModelError" if status == "424" else error
-        found[status] = {"description": _WORDS[int(status)], **_json(name)}
-    return found
+    return {"200": {"description": _WORDS[200], **answer}} | _errors(error, statuses)
+
+
+def _errors(error: str, statuses: str) -> Json:
+    return {
+        status: {
+            "description": _WORDS[int(status)],
+            **_json("ModelError" if status == "424" else error),
+        }
+        for status in statuses.split()
+    }
 
 
 def _header(name: str, words: str) -> Json:
@@ -178,7 +185,8 @@ _ENDPOINT = "/endpoints/{endpoint}"
 _OBJECT_BODY = _content(_OBJECT, "application/json")
 _MANAGED = "400 403 404 405"
 _LOADING = f"{_MANAGED} 409 424 429 503 507 530"
-_PLAIN = "400 403 404 500 503"
+_LIST = "List the models that the caller may call"
+_DESCRIBE = "Describe the inputs and outputs of a model, which is loaded for it"
 _CALLED = "400 403 404 413 500 503"
 _BYTES: Json = {"type": "string", "format": "binary"}
 _ROWS: Json = {"anyOf": [_list(_list({"type": "number"})), _ANY]}
@@ -196,7 +204,19 @@ _MODEL = (
     _header("X-Amzn-SageMaker-Target-Model", "the model, below the endpoint's repository"),
     _header("X-Amzn-SageMaker-Inference-Component", "a name that the config gives a model"),
 )
+_NO_STATISTICS = _told(
+    _TAG_OPEN, "Refused: there are no statistics of models", _errors("Error", "400 403 404")
+)
 _INVOKED = "400 403 404 405 424 429 503 530"
+
+
+def _asked(
+    summary: str, answer: Json | None = None, *, body: Json | None = None, tag: str = _TAG_OPEN
+) -> Json:
+    """Return a question to one of the other protocols, which calls no model."""
+    responses = _responses(answer or _OBJECT_BODY, "Error", "400 403 404 500 503")
+    return _told(tag, summary, responses, body=body)
+
 
 _OPERATIONS: dict[tuple[str, str], Json] = {
     ("POST", f"{_ENDPOINT}/invocations"): _told(
@@ -216,10 +236,7 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
         _TAG_SAGEMAKER,
         "InvokeEndpointAsync: put a call on the queue; its result becomes an object",
         {"202": {"description": "the call is on the queue", **_json("Accepted")}}
-        | {
-            status: {"description": _WORDS[int(status)], **_json("TypedError")}
-            for status in ("400", "403", "404", "405", "530")
-        },
+        | _errors("TypedError", "400 403 404 405 530"),
         body=_content(_BYTES, "*/*"),
         parameters=(
             _header("X-Amzn-SageMaker-Target-Model", "the model; or in CustomAttributes"),
@@ -248,7 +265,7 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
     ),
     ("GET", f"{_ENDPOINT}/models"): _told(
         _TAG_MODELS,
-        "List the models that the caller may call",
+        _LIST,
         _responses(_json("ModelPage"), "TypedError", f"{_MANAGED} 530"),
         parameters=(
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "models per page"),
@@ -295,23 +312,17 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
         "Metrics for Prometheus",
         _responses(_content(_TEXT, "text/plain"), "TypedError", "403"),
     ),
-    ("GET", "/v2"): _told(
-        _TAG_OPEN, "Describe the server", _responses(_OBJECT_BODY, "Error", "403 404")
+    ("GET", "/v2"): _asked("Describe the server"),
+    ("GET", "/v2/health/live"): _asked("Whether the server runs"),
+    ("GET", "/v2/health/ready"): _asked("Whether all processes run"),
+    ("GET", "/v2/models"): _asked(_LIST, _json("Names")),
+    ("GET", "/v2/models/stats"): _NO_STATISTICS,
+    ("GET", "/v2/models/{model}/stats"): _NO_STATISTICS,
+    ("GET", "/v2/models/{model}"): _asked(_DESCRIBE, _json("ModelMetadata")),
+    ("GET", "/v2/models/{model}/config"): _asked(
+        f"{_DESCRIBE}, in the form of Triton's configuration"
     ),
-    ("GET", "/v2/health/live"): _told(
-        _TAG_OPEN, "Whether the server runs", _responses(_OBJECT_BODY, "Error", "403 404")
-    ),
-    ("GET", "/v2/health/ready"): _told(
-        _TAG_OPEN, "Whether all processes run", _responses(_OBJECT_BODY, "Error", "403 404 503")
-    ),
-    ("GET", "/v2/models/{model}"): _told(
-        _TAG_OPEN,
-        "Describe the inputs and outputs of a model, which is loaded for it",
-        _responses(_json("ModelMetadata"), "Error", _PLAIN),
-    ),
-    ("GET", "/v2/models/{model}/ready"): _told(
-        _TAG_OPEN, "Load a model if it is not loaded", _responses(_OBJECT_BODY, "Error", _PLAIN)
-    ),
+    ("GET", "/v2/models/{model}/ready"): _asked("Load a model if it is not loaded"),
     ("POST", "/v2/models/{model}/infer"): _told(
         _TAG_OPEN,
         "Call a model with tensors",
@@ -335,34 +346,24 @@ _OPERATIONS: dict[tuple[str, str], Json] = {
             _header("Inference-Header-Content-Length", "length of the JSON before binary tensors"),
         ),
     ),
-    ("POST", "/v2/repository/index"): _told(
-        _TAG_OPEN,
-        "List the models that the caller may call",
-        _responses(_content(_list(_ref("IndexEntry")), "application/json"), "Error", "400 403 404"),
+    ("POST", "/v2/repository/index"): _asked(
+        _LIST,
+        _content(_list(_ref("IndexEntry")), "application/json"),
         body=_content(_object(ready={"type": "boolean"}), "application/json"),
     ),
-    ("POST", "/v2/repository/models/{model}/load"): _told(
-        _TAG_OPEN, "Load a model", _responses(_OBJECT_BODY, "Error", _PLAIN), body=_OBJECT_BODY
-    ),
-    ("POST", "/v2/repository/models/{model}/unload"): _told(
-        _TAG_OPEN, "Unload a model", _responses(_OBJECT_BODY, "Error", _PLAIN), body=_OBJECT_BODY
-    ),
+    ("POST", "/v2/repository/models/{model}/load"): _asked("Load a model", body=_OBJECT_BODY),
+    ("POST", "/v2/repository/models/{model}/unload"): _asked("Unload a model", body=_OBJECT_BODY),
     ("POST", "/v1/models/{model}:predict"): _told(
         _TAG_TENSORFLOW,
         "Call a model with instances or inputs",
         _responses(_json("Predictions"), "Error", _CALLED),
         body=_json("PredictRequest"),
     ),
-    ("GET", "/v1/models/{model}"): _told(
-        _TAG_TENSORFLOW,
-        "Tell the status of a model, which is loaded for it",
-        _responses(_OBJECT_BODY, "Error", _PLAIN),
+    ("GET", "/v1/models"): _asked(_LIST, _json("Names"), tag=_TAG_TENSORFLOW),
+    ("GET", "/v1/models/{model}"): _asked(
+        "Tell the status of a model, which is loaded for it", tag=_TAG_TENSORFLOW
     ),
-    ("GET", "/v1/models/{model}/metadata"): _told(
-        _TAG_TENSORFLOW,
-        "Describe the inputs and outputs of a model, which is loaded for it",
-        _responses(_OBJECT_BODY, "Error", _PLAIN),
-    ),
+    ("GET", "/v1/models/{model}/metadata"): _asked(_DESCRIBE, tag=_TAG_TENSORFLOW),
 }
 
 _VERSION = "/versions/{version}"

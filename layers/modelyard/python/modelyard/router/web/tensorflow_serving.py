@@ -6,7 +6,7 @@ from modelyard.domain import protocol_bodies
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.values import HttpResponse, Invocation, Payload, Prediction
-from modelyard.openinference.responses import render_error
+from modelyard.openinference.responses import render_error, render_names
 from modelyard.router.catalog import Catalog
 from modelyard.router.router import Router
 from modelyard.router.web.exchange import Routes
@@ -20,7 +20,8 @@ from modelyard.router.web.model_paths import (
 )
 from modelyard.tfserving import responses
 
-_MODELS = ("/v1/models/{model:path}", "/endpoints/{endpoint}/v1/models/{model:path}")
+_LISTS = ("/v1/models", "/endpoints/{endpoint}/v1/models")
+_MODELS = tuple(f"{path}/{{model:path}}" for path in _LISTS)
 _VERSIONS = ("/versions/{version}", "")
 
 
@@ -61,11 +62,18 @@ class TensorFlowServingRoutes:
         """All routes but that of calls."""
         relative = (("/metadata", self.metadata), ("", self.status))
         return [
-            ("GET", model + version + rest, guarded(handler, render_error))
-            for rest, handler in relative
-            for model in _MODELS
-            for version in _VERSIONS
+            *(("GET", path, guarded(self.models, render_error)) for path in _LISTS),
+            *(
+                ("GET", model + version + rest, guarded(handler, render_error))
+                for rest, handler in relative
+                for model in _MODELS
+                for version in _VERSIONS
+            ),
         ]
+
+    async def models(self, request: Request) -> HttpResponse:
+        """`GET v1/models`: the names of the models that the caller may call."""
+        return render_names(await self._paths.models(request))
 
     async def status(self, request: Request) -> HttpResponse:
         """`GET v1/models/{model}`: loads the model if it is not loaded."""

@@ -4,6 +4,8 @@ The binary form is that of Triton's extension "binary tensor data": values in ro
 little-endian, each value of the datatype BYTES behind its length in four bytes.
 """
 
+import base64
+import binascii
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ _DTYPES = {
     "FP64": np.dtype("<f8"),
 }
 _DATATYPES = {dtype: name for name, dtype in _DTYPES.items()}
+_BASE64 = "base64"
+"""What MLServer's clients name the type of texts that are encoded in JSON. Their other types say
+nothing that the datatype does not say, too."""
 _LENGTH_BYTES = 4
 _MAX_DIMENSIONS = 32
 _REFUSED_PARAMETERS = {
@@ -138,10 +143,12 @@ def _array(item: dict[str, Any], data: memoryview | None) -> Array:
         raise InputRejectedError(
             f"datatype {datatype[:40]!r}; allowed: {', '.join([*_DTYPES, BYTES])}"
         )
+    is_base64 = datatype == BYTES and _parameters(item).get("content_type") == _BASE64
     if data is not None:
         flat = _from_binary(data, datatype)
     elif "data" in item:
         flat = _from_json(item["data"], datatype, shape)
+        flat = _objects_array(list(map(_of_base64, flat))) if is_base64 else flat
     else:
         raise InputRejectedError("neither data nor binary_data_size is given")
     if flat.size != math.prod(shape):
@@ -212,6 +219,13 @@ def _flat_texts(data: list[Any]) -> list[str]:
     except ValueError:  # lists beside texts
         return cast(list[str], _wrong(BYTES))
     return texts if all(isinstance(value, str) for value in texts) else _wrong(BYTES)
+
+
+def _of_base64(text: str) -> str:
+    try:
+        return _decoded(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError) as error:  # text beyond ASCII is a ValueError
+        raise InputRejectedError("a value is not base64, as content_type says") from error
 
 
 def _objects_array(texts: list[str]) -> Array:
