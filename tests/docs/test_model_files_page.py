@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from modelyard.domain import model_files
+from modelyard.domain import foreign_formats, model_files
 from modelyard.domain.model_files import Role
-from modelyard.runtimes import foreign_formats, registry
+from modelyard.runtimes import registry
 from tests.docs import pages
 
 PAGE = pages.text("docs/model-files.md")

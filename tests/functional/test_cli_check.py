@@ -57,6 +57,15 @@ def test_sound_models_pass(folder: Path) -> None:
     assert "expected" not in result.stdout
 
 
+def test_a_location_without_a_model_is_a_problem(folder: Path) -> None:
+    (folder / "models/notes.md").write_text("none yet")
+
+    result = run("check", "models")
+
+    assert result.exit_code == 1
+    assert result.stderr == "models: there is nothing to serve: no file is a model\n"
+
+
 def test_a_problem_shows_the_expected_tree_beside_the_actual_one(folder: Path) -> None:
     config = configure(folder, "a.onnx", "two/model.onnx", "two/model.skops")
 

@@ -29,7 +29,7 @@ def survey_of(folder: Path, **rules: bool) -> Survey:
 def test_survey_counts_models_and_gives_a_reason_for_each_other_file(folder: Path) -> None:
     found = survey_of(folder)
 
-    assert found.models == 2
+    assert (found.models, found.refused) == (2, 2)
     assert [name for name, _ in found.others] == ["net.gguf", "notes.md", "old.joblib"]
     assert dict(found.others)["net.gguf"].startswith("a language model in GGUF")
     assert "--allow-code" in dict(found.others)["old.joblib"]
@@ -97,13 +97,13 @@ def test_a_repository_that_cannot_be_opened_stops_the_start() -> None:
 def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
     endpoint = Endpoint("m", "file:///m/")
     others = tuple((f"{number}.h5", "a Keras model") for number in range(7))
-    found = Survey(endpoint, 1, False, others, (TargetModel("a.lgb"), 2))
+    found = Survey(endpoint, 1, False, others, (TargetModel("a.lgb"), 2), refused=7)
 
     print_ready("http://h:1", [endpoint], surveys=[found])
 
     assert capsys.readouterr().out.splitlines() == [
         "Modelyard is ready on http://h:1",
-        "  endpoint m: more than 1 model",
+        "  endpoint m: more than 1 model, and 7 that cannot be loaded",
         "  not served: 0.h5, 1.h5, 2.h5, 3.h5, 4.h5 (a Keras model)",
         "  and 2 more files are not served",
         f"  try it: {found.example_call('http://h:1')}",

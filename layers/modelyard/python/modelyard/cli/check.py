@@ -62,6 +62,8 @@ def check_location(
         models[endpoint.name] = report.models
         warnings += report.warnings
     apis = [found.project for found in config.endpoints if found.project is not None]
+    if not apis and not any(models.values()):
+        raise ConfigurationError(f"{location}: there is nothing to serve: no file is a model")
     findings = tuple((project, check_project(project, cache_dir)) for project in apis)
     return CheckReport(models, findings, tuple(warnings))
 

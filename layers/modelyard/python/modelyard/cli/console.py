@@ -101,7 +101,8 @@ def _count(survey: "Survey | None") -> str:
     if survey is None or survey.problem is not None:
         return ""
     noun = "model" if survey.models == 1 else "models"
-    return f": {'' if survey.is_complete else 'more than '}{survey.models:,} {noun}"
+    refused = f", and {survey.refused:,} that cannot be loaded" if survey.refused else ""
+    return f": {'' if survey.is_complete else 'more than '}{survey.models:,} {noun}{refused}"
 
 
 def _not_served(survey: "Survey") -> Iterator[str]:

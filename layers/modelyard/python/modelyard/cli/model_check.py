@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from modelyard.domain import model_files
+from modelyard.domain import foreign_formats, model_files
 from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.errors import ModelCrashedError, ModelyardError
 from modelyard.domain.model_files import Role
 from modelyard.domain.values import ModelSource, StoredObject, TargetModel
 from modelyard.router.catalog import can_be_called, targets_in
-from modelyard.runtimes import foreign_formats
 
 _STDOUT, _STDERR = 1, 2
 LOAD_TIMEOUT_S = 360.0

@@ -14,12 +14,12 @@ from modelyard.domain.errors import (
     ModelyardError,
     RepositoryMissingError,
 )
+from modelyard.domain.foreign_formats import why_not_served
 from modelyard.domain.model_files import Role
 from modelyard.domain.ports import ModelRepository
 from modelyard.domain.values import StoredObject, TargetModel
 from modelyard.repositories.opening import open_repository
 from modelyard.router.catalog import can_be_called, targets_in
-from modelyard.runtimes import foreign_formats
 from modelyard.runtimes.row_width import row_width
 
 LOOK_S = 3.0
@@ -50,6 +50,8 @@ class Survey:
     """The files that are not taken for models, each with the reason."""
     example: tuple[TargetModel, int | None] | None = None
     """A model for an example call, and the length of a row that it takes, if that is known."""
+    refused: int = 0
+    """How many more models `modelyard models` lists, which cannot be loaded: their names tell."""
     problem: str | None = None
     """Why the repository could not be read now; calls try it again."""
 
@@ -135,7 +137,9 @@ def survey(endpoint: Endpoint, deadline: float) -> Survey:
         objects.append(item)
     sizes = targets_in(objects)
     refused: dict[str, str] = {
-        name: why for name in sizes if (why := _refusal(name, endpoint)) is not None
+        name: why
+        for name in sizes
+        if (why := why_not_served(name, allow_code=endpoint.allow_code)) is not None
     }
     listed = model_files.targets(item.key for item in objects)
     in_models = {key for keys in listed.values() for key in keys}
@@ -148,21 +152,12 @@ def survey(endpoint: Endpoint, deadline: float) -> Survey:
     ]
     served = {name: size for name, size in sizes.items() if name not in refused}
     example = _example(repository, served)
-    return Survey(endpoint, len(served), is_complete, tuple(sorted(others)), example)
+    found = tuple(sorted(others))
+    return Survey(endpoint, len(served), is_complete, found, example, refused=len(refused))
 
 
 _NOT_CALLABLE = "no caller can send this name; allowed: printable ASCII without a backslash"
 _BY_NAME = "by its name a description, data or code"
-
-
-def _refusal(name: TargetModel, endpoint: Endpoint) -> str | None:
-    """Return why a file that is listed as a model is not served, or None."""
-    foreign = foreign_formats.refusal_by_name(name)
-    if foreign is not None:
-        return foreign
-    if model_files.may_run_code(name) and not endpoint.allow_code:
-        return "loading it can run code: --allow-code"
-    return None
 
 
 def _base(key: str) -> str:

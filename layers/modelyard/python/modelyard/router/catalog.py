@@ -16,6 +16,7 @@ from modelyard.domain.errors import (
     InvalidRequestError,
     TargetModelNotFoundError,
 )
+from modelyard.domain.foreign_formats import why_not_served
 from modelyard.domain.ports import Metrics, ModelRepository
 from modelyard.domain.requests import Answer, InferenceBackend, Survey
 from modelyard.domain.suggestions import nearest
@@ -164,9 +165,7 @@ class Catalog:
         if more is not None:
             token = found[-1].position
             self._keep(_Rest(endpoint, reader, token, more))
-        entries = [
-            _entry(ModelId(endpoint.name, offer.name), offer.files, residences) for offer in found
-        ]
+        entries = [_entry(endpoint, offer.name, offer.files, residences) for offer in found]
         return CatalogPage(entries, token)
 
     async def with_hint(
@@ -212,7 +211,7 @@ class Catalog:
         repository = self._open_repository(endpoint.repository)
         artifact = await self._run(repository.describe, target_model)
         residences = {item.model_id: item for item in await self.residences(endpoint)}
-        entry = _entry(ModelId(endpoint.name, target_model), (), residences)
+        entry = _entry(endpoint, target_model, (), residences)
         return replace(entry, repository_bytes=artifact.size_bytes)
 
     async def residences(self, endpoint: Endpoint) -> list[ModelResidence]:
@@ -369,10 +368,14 @@ def _distance(residence: ModelResidence) -> int:
 
 
 def _entry(
-    model_id: ModelId,
+    endpoint: Endpoint,
+    name: TargetModel,
     files: tuple[StoredObject, ...],
     residences: dict[ModelId, ModelResidence],
 ) -> CatalogEntry:
-    nowhere = ModelResidence(model_id, ModelStatus.NOT_LOADED)
-    residence = residences.get(model_id, nowhere)
-    return CatalogEntry(model_id.target_model, _size_of(files), residence, files)
+    model_id = ModelId(endpoint.name, name)
+    residence = residences.get(model_id)
+    if residence is None:
+        why = why_not_served(name, allow_code=endpoint.allow_code)
+        residence = ModelResidence(model_id, ModelStatus.NOT_LOADED, detail=why or "")
+    return CatalogEntry(name, _size_of(files), residence, files)
