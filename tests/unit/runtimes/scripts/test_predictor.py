@@ -520,6 +520,20 @@ def test_an_iterator_is_an_output_in_parts(tmp_path, functions):
     assert predictor.predict(Payload(b"[1]")).body == b"ab"
 
 
+def test_a_script_may_replace_its_function(tmp_path):
+    source = """
+        def model_fn(model_dir): ...
+
+        def transform_fn(model, data, content_type, accept):
+            global transform_fn
+            transform_fn = lambda model, data, content_type, accept, context: context.model_name
+            return "first"
+    """
+    predictor = loaded(script(tmp_path / "house", source))
+
+    assert [predictor.predict(Payload(b"1")).body for _ in range(2)] == [b"first", b"house"]
+
+
 def test_what_an_iterator_yields_is_text_or_bytes(tmp_path):
     source = "def model_fn(d): ...\ndef transform_fn(m, d, c, a): return iter([b'1', 2])"
     _, parts = loaded(script(tmp_path, source)).begin(Payload(b"1"))

@@ -80,7 +80,7 @@ def render_request(request: Request) -> Frame:
         case CallApi(source, query, headers, body, window_s, request_id):
             head = {"op": "call", "source": source, "query": query, "headers": headers}
             rest = {"window_s": window_s, "request_id": request_id}
-            return Frame(_encode(head | rest), body)
+            return Frame(encode_head(head | rest), body)
         case DescribeApi(endpoint_name):
             head = {"op": "describe", "endpoint_name": endpoint_name}
     return Frame(orjson.dumps(head))
@@ -149,7 +149,7 @@ def render_answer(answer: Answer) -> Frame:
         head["signature"] = answer.signature
     if answer.samples:
         head["samples"] = answer.samples
-    return Frame(_encode(head), body)
+    return Frame(encode_head(head), body)
 
 
 def parse_answer(frame: Frame) -> Answer:
@@ -175,7 +175,8 @@ def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
     )
 
 
-def _encode(head: dict[str, Any]) -> bytes:
+def encode_head(head: Any) -> bytes:
+    """Return a head as JSON."""
     try:
         return orjson.dumps(head)
     except TypeError:

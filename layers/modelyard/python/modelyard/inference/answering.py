@@ -28,7 +28,9 @@ def answered(
     token = REQUEST_ID.set(getattr(request, "request_id", ""))
     try:
         answer = handle(request)
-        refuse_too_large(answer)
+        content = answer.prediction or answer.response
+        if content is not None:
+            refuse_too_large(content.body)
     except ModelyardError as error:
         answer = Answer(error=error)
     except BaseException:
@@ -36,7 +38,8 @@ def answered(
         answer = Answer(error=ModelyardError(INTERNAL_ERROR))
     finally:
         REQUEST_ID.reset(token)  # the event loop's thread answers calls, and logs other things
-    return replace(answer, samples=metrics.drain())
+    samples = metrics.drain()
+    return replace(answer, samples=samples) if samples else answer
 
 
 def predicted(predict: Callable[[Payload], Result], payload: Payload) -> Result:
@@ -56,9 +59,7 @@ def predicted(predict: Callable[[Payload], Result], payload: Payload) -> Result:
         raise PredictionError("the model failed while predicting, see the log") from error
 
 
-def refuse_too_large(answer: Answer) -> None:
+def refuse_too_large(body: bytes) -> None:
     """Raise ModelError if the body of an answer exceeds `MAX_ANSWER_BYTES`."""
-    content = answer.prediction or answer.response
-    if content is not None and len(content.body) > MAX_ANSWER_BYTES:
-        size_bytes = len(content.body)
-        raise ModelError(f"the model's answer is {size_bytes} bytes; allowed: {MAX_ANSWER_BYTES}")
+    if len(body) > MAX_ANSWER_BYTES:
+        raise ModelError(f"the model's answer is {len(body)} bytes; allowed: {MAX_ANSWER_BYTES}")

@@ -13,25 +13,26 @@ import time
 from collections.abc import Generator
 from functools import partial
 
-import orjson
-
-from modelyard.domain.envelope import Frame, render_answer
+from modelyard.domain.envelope import Frame
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.ports import Predictor
 from modelyard.domain.protocol_bodies import is_of_a_protocol
-from modelyard.domain.requests import REQUEST_ID, Answer
-from modelyard.domain.values import Payload, Prediction, Timings
+from modelyard.domain.requests import REQUEST_ID
+from modelyard.domain.values import Prediction
 from modelyard.inference.answering import predicted, refuse_too_large
 from modelyard.inference.guests.frame_socket import FrameSocket
+from modelyard.inference.guests.guest_frames import (
+    NEXT_PART,
+    STOP,
+    Part,
+    parse_call,
+    render_error,
+    render_loaded,
+    render_part,
+)
 from modelyard.runtimes import registry, tensor_calls
 
 logger = logging.getLogger(__name__)
-
-
-NEXT_PART = Frame(b"next")
-"""Asks for the next part of the output of the call before."""
-STOP = Frame(b"stop")
-"""Says that nobody wants the other parts."""
 
 
 def run(connection: socket.socket) -> None:
@@ -46,15 +47,14 @@ def run(connection: socket.socket) -> None:
         predictor = registry.load(pickle.loads(request.body))  # noqa: S301 - by the server
     except ModelyardError as error:
         _exit_if_forked(own_pid)
-        frames.send(number, render_answer(Answer(error=error)))
+        frames.send(number, render_error(error))
         return
     _exit_if_forked(own_pid)
-    loaded = {"needs_files": predictor.needs_files, "signature": predictor.signature}
-    frames.send(number, Frame(orjson.dumps(loaded)))
+    frames.send(number, render_loaded(predictor))
     calls = _Calls(predictor)
     while (received := frames.receive()) is not None:
         number, request = received
-        answer = render_answer(calls.answer(request))
+        answer = calls.answer(request)
         _exit_if_forked(own_pid)
         frames.send(number, answer)
 
@@ -64,42 +64,38 @@ class _Calls:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
+        self._begin = getattr(predictor, "begin", None)  # of scripts
         self._parts: Generator[bytes, None, None] | None = None
         """The rest of an output that is made in parts."""
 
-    def answer(self, request: Frame) -> Answer:
+    def answer(self, request: Frame) -> Frame:
         """Return the answer to a call, or the next part of the output of the last one."""
         try:
-            answer = self._next_part() if request == NEXT_PART else self._answer(request)
-            refuse_too_large(answer)
+            part = self._next_part() if request == NEXT_PART else self._answer(request)
+            refuse_too_large(part.prediction.body)
         except ModelyardError as error:
             self._end_output()
-            return Answer(error=error)
-        return answer
+            return render_error(error)
+        return render_part(part)
 
-    def _answer(self, request: Frame) -> Answer:
+    def _answer(self, request: Frame) -> Part:
         self._end_output()
         if request == STOP:
-            return Answer()
-        *told, takes_parts, request_id = orjson.loads(request.head)
+            return Part(Prediction(b""))
+        payload, request_id = parse_call(request)
         REQUEST_ID.set(request_id)
-        payload = Payload(request.body, *told)
         began_at = time.monotonic()
-        begin = getattr(self._predictor, "begin", None)  # of scripts
-        if takes_parts and begin is not None and not is_of_a_protocol(payload.content_type):
-            prediction, self._parts = predicted(begin, payload)
+        if self._begin and payload.takes_parts and not is_of_a_protocol(payload.content_type):
+            prediction, self._parts = predicted(self._begin, payload)
         else:
             prediction = predicted(partial(tensor_calls.predict, self._predictor), payload)
-        timings = Timings(predict_s=time.monotonic() - began_at)
-        return Answer(prediction=prediction, has_more=self._parts is not None, timings=timings)
+        return Part(prediction, self._parts is not None, time.monotonic() - began_at)
 
-    def _next_part(self) -> Answer:
-        if self._parts is None:
-            return Answer(prediction=Prediction(b""))
-        part = next(self._parts, None)
+    def _next_part(self) -> Part:
+        part = None if self._parts is None else next(self._parts, None)
         if part is None:
             self._parts = None
-        return Answer(prediction=Prediction(part or b""), has_more=part is not None)
+        return Part(Prediction(part or b""), part is not None)
 
     def _end_output(self) -> None:
         parts, self._parts = self._parts, None

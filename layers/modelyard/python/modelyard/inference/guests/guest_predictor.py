@@ -3,31 +3,32 @@
 import logging
 import os
 import pickle
-import select
 import signal
 import socket
 import time
 import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-
-import orjson
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from modelyard.domain import messages
-from modelyard.domain.envelope import Frame, parse_answer, parse_signature
+from modelyard.domain.envelope import Frame
 from modelyard.domain.errors import (
     CapacityError,
     ModelCrashedError,
     ModelEndedError,
-    ModelError,
-    ModelyardError,
-    PredictionError,
 )
-from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID, Answer
+from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID
 from modelyard.domain.values import ModelId, Payload, Prediction, Signature
 from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
-from modelyard.inference.guests.guest import NEXT_PART, STOP
+from modelyard.inference.guests.guest_frames import (
+    NEXT_PART,
+    STOP,
+    Part,
+    parse_loaded,
+    parse_part,
+    render_call,
+)
 from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
 from modelyard.inference.guests.guest_output import GuestOutput, Printer
 from modelyard.inference.guests.nursery_client import NurseryClient, StartedGuest
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from modelyard.inference.environments.environments import Environment
 
 logger = logging.getLogger(__name__)
+Read = TypeVar("Read")
 
 LOAD_LIMIT_S = 360.0
 """A load that takes longer is ended; its callers were answered long before."""
@@ -94,10 +96,10 @@ class GuestPredictor:
         """How long the last prediction took in the process itself."""
         self._connection, theirs = socket.socketpair()
         weakref.finalize(self, self._connection.close)
-        self._connection.settimeout(LOOK_EVERY_S)
-        self._arrived = select.poll()
-        self._arrived.register(self._connection, select.POLLIN)
-        self._frames = FrameSocket(self._connection, MAX_ANSWER_BYTES + _MAX_HEAD_BYTES)
+        most_bytes = MAX_ANSWER_BYTES + _MAX_HEAD_BYTES
+        self._frames = FrameSocket(
+            self._connection, max_bytes=most_bytes, look_every_s=LOOK_EVERY_S
+        )
         self._environment = environment
         python = None if environment is None else environment.python
         try:
@@ -153,9 +155,9 @@ class GuestPredictor:
         try:
             on_wait = self._ask(payload, limit_s)
             while True:
-                answer = self._received(on_wait)
-                has_more = answer.has_more
-                yield _prediction(answer), has_more
+                has_more = False  # also if this part is an error
+                prediction, has_more, _ = self._received(on_wait)
+                yield prediction, has_more
                 if not has_more:
                     return
                 on_wait = self._watch(limit_s)
@@ -181,7 +183,7 @@ class GuestPredictor:
 
     def has_ended(self) -> bool:
         """Return whether the process ended; also if it sent something that nobody asked for."""
-        if not self._is_ended and self._arrived.poll(0):
+        if not self._is_ended and self._frames.is_readable(0):
             self._log_end(self._end())
         return self._is_ended
 
@@ -189,17 +191,7 @@ class GuestPredictor:
         """Load the model in the guest; returns whether it needs its files, and its signature."""
         on_wait = self._watch(limit_s)
         self._send(Frame(b"", pickle.dumps(plan)), on_wait)
-        frame = self._receive(on_wait)
-        head = orjson.loads(frame.head)
-        if "error" in head:
-            error = parse_answer(frame).error
-            assert error is not None
-            raise error
-        try:
-            return bool(head["needs_files"]), parse_signature(head["signature"])
-        except (KeyError, TypeError, ModelyardError) as error:
-            self._give_up("its answer cannot be read")
-            raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
+        return self._read(parse_loaded, self._receive(on_wait))
 
     def _begin(self, payload: Payload, limit_s: float) -> "GuestCall":
         """Send a call; the turn is taken, and is left if this fails."""
@@ -208,14 +200,13 @@ class GuestPredictor:
         except BaseException:
             self._turns.leave()
             raise
-        return GuestCall(lambda: self._finish(on_wait), self._connection)
+        return GuestCall(lambda: self._finish(on_wait), self._frames)
 
     def _finish(self, on_wait: Callable[[], None]) -> Prediction:
         try:
-            answer = self._received(on_wait)
+            return self._received(on_wait).prediction
         finally:
             self._turns.leave()
-        return _prediction(answer)
 
     def _ask(self, payload: Payload, limit_s: float) -> Callable[[], None]:
         """Send a call; return what to call while it waits."""
@@ -223,18 +214,17 @@ class GuestPredictor:
             raise ModelEndedError("the model's process ended before this call: retry")
         request_id = REQUEST_ID.get()
         self._printer.request_id = request_id
-        told = (payload.content_type, payload.accept, payload.custom_attributes)
         on_wait = self._watch(limit_s)
-        head = orjson.dumps((*told, payload.takes_parts, request_id))
-        self._send(Frame(head, payload.body), on_wait)
+        self._send(render_call(payload, request_id), on_wait)
         return on_wait
 
-    def _received(self, on_wait: Callable[[], None]) -> Answer:
-        """Return the answer to what was sent last."""
-        answer = self._parsed(self._receive(on_wait))
-        self.last_predict_s = answer.timings.predict_s
+    def _received(self, on_wait: Callable[[], None]) -> Part:
+        """Return the answer to what was sent last, or raise the error in it."""
+        frame = self._receive(on_wait)
         self._measure()
-        return answer
+        part = self._read(parse_part, frame)
+        self.last_predict_s = part.predict_s
+        return part
 
     def _send(self, request: Frame, on_wait: Callable[[], None]) -> None:
         self._number += 1
@@ -297,10 +287,11 @@ class GuestPredictor:
         if self.memory_bytes > self._limit_bytes:
             self._give_up(f"it uses {self.memory_bytes} bytes of memory")
 
-    def _parsed(self, frame: Frame) -> Answer:
+    def _read(self, parse: Callable[[Frame], Read], frame: Frame) -> Read:
+        """Return what a frame says; a guest whose frame cannot be read is ended."""
         try:
-            return parse_answer(frame)
-        except ModelyardError as error:
+            return parse(frame)
+        except (KeyError, TypeError, ValueError) as error:
             self._give_up("its answer cannot be read")
             raise ModelCrashedError(messages.MODEL_PROCESS_EXITED) from error
 
@@ -329,28 +320,17 @@ class GuestPredictor:
 class GuestCall:
     """A call that a guest is answering. The caller must call `finish`."""
 
-    def __init__(self, finish: Callable[[], Prediction], connection: socket.socket) -> None:
+    def __init__(self, finish: Callable[[], Prediction], frames: FrameSocket) -> None:
         self._finish = finish
-        self._connection = connection
+        self._frames = frames
 
     def is_answered(self, wait_s: float) -> bool:
         """Wait for the answer, but no longer than `wait_s`; return whether it is there."""
-        arrived = select.poll()
-        arrived.register(self._connection, select.POLLIN)
-        return bool(arrived.poll(wait_s * 1e3))
+        return self._frames.is_readable(wait_s)
 
     def finish(self) -> Prediction:
         """Return the prediction; raises what `GuestPredictor.predict` raises."""
         return self._finish()
-
-
-def _prediction(answer: Answer) -> Prediction:
-    """Return the prediction in an answer, or raise the error in it."""
-    if answer.prediction is not None:
-        return answer.prediction
-    if isinstance(answer.error, ModelError):
-        raise answer.error
-    raise PredictionError("the model failed while predicting")
 
 
 def _told(status: int) -> str:

@@ -4,6 +4,7 @@ The members of the context are those of the model server that SageMaker's toolki
 Model Server); the toolkit sends one request at a time, so every index is 0.
 """
 
+import os
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ class ScriptContext:
 
     def __init__(self, model_dir: str, payload: Payload | None = None, accept: str = "") -> None:
         self.model_dir = model_dir
-        self.model_name = Path(model_dir).name
+        self.model_name = os.path.basename(model_dir)  # noqa: PTH119 - for each call: fast
         self.manifest: dict[str, Any] = {"model": {"modelName": self.model_name}}
         self.system_properties: dict[str, Any] = {
             "model_dir": model_dir,

@@ -71,6 +71,8 @@ class ScriptMetrics:
 
     def write(self) -> None:
         """Print the measurements and forget them."""
+        if not self._values:
+            return
         end = f"#hostname:{socket.gethostname()},{int(time.time())},{self._request_id}"
         for (name, unit, dimensions), value in self._values.items():
             print(f"[METRICS]{name}.{unit}:{value}|#{dimensions}|{end}", flush=True)  # noqa: T201

@@ -55,6 +55,8 @@ class Script:
         file = plan.model_file.absolute()
         self._name = file.relative_to(self.model_dir).as_posix()
         self._module = code_folder.import_script(file)
+        self._counts: dict[str, tuple[Any, int]] = {}
+        """Functions by name, and how many arguments each takes: `inspect` needs 20 us for it."""
         self._require_one_way()
 
     def has(self, name: str) -> bool:
@@ -64,7 +66,11 @@ class Script:
     def call(self, name: str, *arguments: Any, context: ScriptContext) -> Any:
         """Call a function, with the context if it takes one argument more."""
         function = getattr(self._module, name)
-        if _takes_more_than(len(arguments), function):
+        known, count = self._counts.get(name, (None, 0))
+        if known is not function:  # the script may replace it
+            count = _count_parameters(function)
+            self._counts[name] = function, count
+        if count > len(arguments):
             arguments = (*arguments, context)
         return function(*arguments)
 
@@ -192,10 +198,10 @@ class ScriptPredictor:
         return defaults.predict_fn(value, self._model)
 
 
-def _takes_more_than(count: int, function: Callable[..., Any]) -> bool:
+def _count_parameters(function: Callable[..., Any]) -> int:
     parameters = inspect.signature(function).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(parameter.kind in positional for parameter in parameters) > count
+    return sum(parameter.kind in positional for parameter in parameters)
 
 
 def _accept(header: str | None) -> str:
