@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 
-def recordio(row: Sequence[float] | Mapping[int, float], dtype: str = "<f4") -> bytes:
+def recordio(
+    row: Sequence[float] | Mapping[int, float], dtype: str = "<f4", shape: Sequence[int] = ()
+) -> bytes:
     """Return a record of one row: of all its values, or of some by their columns.
 
     `dtype` is `<f4`, `<f8` or `<i4`.
@@ -18,6 +20,7 @@ def recordio(row: Sequence[float] | Mapping[int, float], dtype: str = "<f4") -> 
     else:
         packed = np.array(values, dtype).tobytes()
     tensor = _field(1, packed) + (_field(2, b"".join(map(_varint, keys))) if keys else b"")
+    tensor += _field(3, b"".join(map(_varint, shape))) if shape else b""
     value = _field({"<f4": 2, "<f8": 3, "<i4": 7}[dtype], tensor)
     return framed(_field(1, _field(1, b"values") + _field(2, value)))
 

@@ -84,6 +84,15 @@ def keras_file(path: Path) -> Path:
     return path
 
 
+def keras_embedding(path: Path, words: int) -> Path:
+    """Write a Keras model that takes the numbers of words, [*, 1]."""
+    import keras
+
+    inputs = keras.Input((1,), name="x", dtype="int32")
+    keras.Model(inputs, keras.layers.Embedding(words, 2)(inputs)).save(path)
+    return path
+
+
 def estimator_export(folder: Path) -> Path:
     """Write what a TensorFlow 1 estimator exports: named columns in, `class_ids` [*, 1] out."""
     v1 = tf.compat.v1

@@ -246,6 +246,21 @@ def test_model_of_another_format_is_named_with_what_to_do(tmp_path, name, conten
     assert "expected is" not in refused.value.message  # the hint tells what to do
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("opt/model/xgboost-model", "lies in a folder: pack the model at the top level"),
+        ("model.tar.gz", "is an archive inside of the artifact: pack the files themselves"),
+    ],
+)
+def test_model_at_a_wrong_place_is_named_with_what_to_do(tmp_path, name, words):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+
+    with pytest.raises(ArtifactInvalidError, match=f"no model but {name}; {name} {words}$"):
+        detection.find_model(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"{}", b"\x00" * 600, b"PK\x03\x04"])
 def test_other_files_are_not_taken_for_models_of_other_formats(tmp_path, content):
     (tmp_path / "notes.txt").write_bytes(content)

@@ -164,6 +164,15 @@ def test_c33_value_that_is_no_tensor_is_rejected(echo, value):
         echo("int64", value)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("uint8", 256), ("uint8", -1), ("int32", 2**40), ("float32", 1e39), ("float16", 1e5)],
+)
+def test_number_beyond_the_type_of_an_input_is_refused(echo, dtype, value):
+    with pytest.raises(InputRejectedError, match=f"a number does not fit {dtype}"):
+        echo(dtype, [value])
+
+
 def test_c33_list_of_fractions_is_no_list_of_integers_while_an_array_is_cut(echo):
     with pytest.raises(InputRejectedError, match="input 'int64' takes int64"):
         echo("int64", [1.9])

@@ -53,6 +53,13 @@ def test_one_row_is_taken_in_every_way(linear, body, content_type):
     assert linear.predict(Payload(body, content_type)).body == b"[21.0]"
 
 
+@pytest.mark.parametrize("text", ["1_000", "\u0661", "0x10", ""])
+def test_text_that_other_readers_take_for_no_number_is_refused(linear, text):
+    for body in ([text, 2, 3, 4], [text, "2", "3", "4"], {"a": text, "b": 2, "c": 3, "d": 4}):
+        with pytest.raises(InputRejectedError, match=r"the text|model refuses the input"):
+            linear.predict(Payload(json.dumps(body).encode()))
+
+
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [

@@ -154,12 +154,25 @@ def test_bytes_are_sent_in_base64_through_both_protocols(load):
         (b'{"instances": [{"x": [1]}, {"y": [1]}]}', "objects with the same keys"),
         (b'{"instances": [[1]], "signature_name": 5}', "signature_name must be one of"),
         (b'{"instances": [{"b64": "?"}]}', "b64 must be bytes in base64"),
+        (b'{"instances": ' + b"[" * 300 + b"1" + b"]" * 300 + b"}", "nested 32 deep"),
+        (b'{"instances": [[1e39, 1, 1, 1]]}', "a number does not fit float32"),
         (b"{", "not JSON|JSON"),
     ],
 )
 def test_body_that_does_not_fit_is_refused(load, body, words):
     with pytest.raises(InputRejectedError, match=words):
         answer(load("linear"), body)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_error_of_a_keras_layer_is_its_reason(models, tmp_path):
+    models.keras_embedding(tmp_path / "net.keras", words=5)
+    model = registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+    with pytest.raises(
+        InputRejectedError, match=r"refuses the input: indices\[0,0\] = 9 is not in"
+    ):
+        answer(model, {"instances": [[9]]})
 
 
 def test_other_content_type_is_refused_as_by_the_container(load):

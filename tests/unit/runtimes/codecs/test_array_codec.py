@@ -50,11 +50,23 @@ def test_null_is_nan_among_numbers():
         pytest.param([[1, 2], 3], id="mixed depth"),
         pytest.param({"a": 1}, id="object"),
         pytest.param(["a", None], id="text and null"),
+        pytest.param(["1", None], id="number as text and null"),
     ],
 )
 def test_values_that_are_no_array_are_rejected(values):
     with pytest.raises(InputRejectedError, match="not an array"):
         array_codec.from_values(values)
+
+
+def test_texts_beside_null_are_numbers_where_texts_are_cast():
+    assert array_codec.from_values(["2", None], casts_to_text=True)[0] == 2
+    with pytest.raises(InputRejectedError, match="not an array"):
+        array_codec.from_values(["1_000", None], casts_to_text=True)
+
+
+def test_texts_are_called_text():
+    with pytest.raises(InputRejectedError, match=r"^the values are text, the model takes float64$"):
+        array_codec.cast(np.array(["7"]), np.dtype(np.float64))
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_samples_of_the_container_are_read(body, values, columns):
     rows = recordio_codec.decode(body)
 
     assert (rows.values, rows.columns, rows.row_starts) == (values, columns, [0, len(values)])
+    assert rows.widths == {columns[-1] + 1}
 
 
 @given(rows=st.lists(st.lists(FLOATS, min_size=1, max_size=5), min_size=1, max_size=4))
@@ -47,6 +48,7 @@ def test_dense_rows_come_back(rows):
 
     assert found.values == [value for row in rows for value in row]
     assert found.row_starts == [0, *np.cumsum([len(row) for row in rows]).tolist()]
+    assert found.widths == {len(row) for row in rows}
 
 
 @given(row=st.dictionaries(st.integers(0, 2**63), st.integers(-(2**31), 2**31 - 1), min_size=1))
@@ -85,8 +87,10 @@ def test_any_bytes_are_read_or_refused(body):
         (framed(b""), "record 1 .* has no numbers by the name 'values'"),
         (recordio([1.0]).replace(b"values", b"labels"), "record 1 .* no numbers by the name"),
         (recordio([]), "holds no values"),
+        (recordio([1.0, 2.0], shape=[3]), r"has 2 values for the shape \[3\]"),
+        (recordio({3: 1.0}, shape=[3]), r"has the key 3 for the shape \[3\]"),
     ],
-    ids=["csv", "cut", "second cut", "empty record", "other name", "no values"],
+    ids=["csv", "cut", "second cut", "empty record", "other name", "no values", "shape", "key"],
 )
 def test_other_bodies_are_refused_with_the_place(body, message):
     with pytest.raises(InputRejectedError, match=message):

@@ -104,6 +104,18 @@ def test_bodies_of_other_runtimes_and_of_sagemakers_algorithms(linear, body, con
     assert linear.predict(Payload(body, content_type)).body == b"[15.0,7.0]"
 
 
+@pytest.mark.parametrize(
+    "record",
+    [recordio([1.0] * 5), recordio([1.0] * 7), recordio({0: 1.0}, shape=[5])],
+    ids=["narrow", "wide", "sparse"],
+)
+def test_record_with_another_number_of_columns_is_refused(linear, record):
+    body = recordio([1.0] * 6) + record
+
+    with pytest.raises(InputRejectedError, match="is not consistent with feature size of trained"):
+        linear.predict(Payload(body, "application/x-recordio-protobuf"))
+
+
 def test_flat_list_is_one_row(linear):
     answer = linear.predict(Payload(b"[10, 0, 0, 0, 0, 5]", "application/json"))
 

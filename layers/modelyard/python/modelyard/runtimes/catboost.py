@@ -205,13 +205,15 @@ def _categories(name: str, column: Array) -> list[Any]:
 
 def _only_text(name: str, column: Array) -> list[Any]:
     values: list[Any] = column.tolist()
-    if not all(isinstance(value, str) for value in values):
-        raise InputRejectedError(f"column {name!r} holds text in this model, got numbers")
+    for value in values:
+        if not isinstance(value, str):
+            given = "null" if value != value else f"the number {value!r}"
+            raise InputRejectedError(f"column {name!r} holds text in this model, got {given}")
     return values
 
 
 def _numbers(name: str, column: Array) -> Array:
     if column.dtype.kind in "biuf":
         return column.astype(np.float64)
-    values = [value for value in column.tolist() if isinstance(value, str)]
-    raise InputRejectedError(f"column {name!r} holds numbers in this model, got {values[:1]!r}")
+    text = next((value for value in column.tolist() if isinstance(value, str | bytes)), "")
+    raise InputRejectedError(f"column {name!r} holds numbers in this model, got the text {text!r}")

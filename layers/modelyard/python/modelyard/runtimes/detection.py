@@ -171,9 +171,20 @@ def _content(model_dir: Path) -> str:
 
 
 def _foreign(model_dir: Path) -> list[str]:
-    """Return what the first files are that seem to be models of formats that are not served."""
-    found = map(foreign_formats.refusal, islice(_files(model_dir), _EXAMINED_FILES))
-    return [clause for clause in found if clause is not None][:_NAMED_FOREIGN]
+    """Return what the first files are that seem to be models, and why they are not served."""
+    files = islice(_files(model_dir), _EXAMINED_FILES)
+    clauses = (_misplaced(path, model_dir) or foreign_formats.refusal(path) for path in files)
+    return [clause for clause in clauses if clause is not None][:_NAMED_FOREIGN]
+
+
+def _misplaced(path: Path, model_dir: Path) -> str | None:
+    name = _name(path, model_dir)
+    if model_files.packing_of(path.name):
+        return f"{name} is an archive inside of the artifact: pack the files themselves"
+    is_model = path.parent != model_dir and model_files.role_of(path.name) is not Role.COMPANION
+    if is_model and _runtime_by_name(path):
+        return f"{name} lies in a folder: pack the model at the top level"
+    return None
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gc
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ from modelyard.runtimes.base import LoadPlan, reason
 Array = np.ndarray[Any, Any]
 
 _PREFERRED_SIGNATURE = "predict"
+_MOST_DIMENSIONS = 32
 
-# A SavedModel has no stack traces, and every error of TensorFlow says so before its reason.
-_NO_TRACES = "<stack traces unavailable>"
+_TRACES = re.compile(
+    r'.*(?:<stack traces unavailable>|^\s*File "[^"\n]*", line \d+, in [^\n]*$)', re.S | re.M
+)
+"""What stands before the reason of an error: the traces of a Keras model's graph, or that there
+are none."""
 
 
 def load(plan: LoadPlan, signature_key: str | None) -> "SavedModel":
@@ -157,7 +162,9 @@ def _inputs(signature: Any) -> dict[str, tf.TensorSpec]:
 def _tensor(name: str, spec: tf.TensorSpec, value: Any) -> tf.Tensor:
     plain = value.numpy() if isinstance(value, tf.Tensor) else value
     try:
+        _require_few_dimensions(plain)
         tensor = tf.constant(plain, dtype=spec.dtype)
+        _require_same(plain, tensor)
     except Exception as error:  # the value may be of any class, and TensorFlow calls its methods
         raise InputRejectedError(
             f"input {name!r} takes {_declared(spec)}, "
@@ -169,6 +176,35 @@ def _tensor(name: str, spec: tf.TensorSpec, value: Any) -> tf.Tensor:
             f"input {name!r} takes {_declared(spec)}, got {tensor.shape.as_list()}"
         )
     return fitted
+
+
+def _require_few_dimensions(value: Any) -> None:
+    """Refuse lists in which TensorFlow would end the process: they have too many dimensions."""
+    for _ in range(_MOST_DIMENSIONS):
+        if not isinstance(value, list | tuple) or not value:
+            return
+        value = value[0]
+    raise ValueError(f"lists may be nested {_MOST_DIMENSIONS} deep")
+
+
+def _require_same(value: Any, tensor: tf.Tensor) -> None:
+    """Refuse numbers that TensorFlow has changed: 256 is 0 as uint8, and 1e39 infinite as float32.
+
+    Raises:
+        ValueError: the type of the tensor cannot hold a number.
+    """
+    dtype = tensor.dtype
+    if hasattr(value, "dtype"):  # Cortex converts arrays as NumPy does
+        return
+    if dtype.is_integer:
+        is_same = np.array_equal(np.asarray(value), tensor.numpy())
+    elif dtype.is_floating and not tf.reduce_all(tf.math.is_finite(tensor)):
+        infinite = tf.math.is_inf(tensor).numpy()
+        is_same = np.array_equal(np.isinf(np.asarray(value, np.float64)), infinite)
+    else:
+        return
+    if not is_same:
+        raise ValueError(f"a number does not fit {dtype.name}")
 
 
 def _as_one_element(tensor: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
@@ -197,7 +233,7 @@ def _array(name: str, output: Any) -> Array:
 
 
 def _cause(error: Exception) -> str:
-    return reason(Exception(str(error).rpartition(_NO_TRACES)[2]))
+    return reason(Exception(_TRACES.sub("", str(error))))
 
 
 def _sizes(spec: tf.TensorSpec) -> list[int] | None:

@@ -32,6 +32,7 @@ from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     answer_size,
     array_codec,
+    csv_codec,
     feature_rows,
     media_types,
     tensor_codec,
@@ -114,7 +115,7 @@ class SklearnPredictor:
         # Without columns all become numbers, also those that are written as text.
         array = array_codec.decode(payload.body, kind, casts_to_text=not self._selects_columns)
         if self._selects_columns:
-            rows = self._frame(self._by_place(array))
+            rows = self._frame_by_place(array)
         elif self._takes_texts:
             rows = _texts_of(array)
         else:
@@ -165,33 +166,40 @@ class SklearnPredictor:
         if columns is None:
             (array,) = inputs.values()
             if self._selects_columns:
-                return self._frame(self._by_place(array))
+                return self._frame_by_place(array)
             if self._takes_texts:
                 return _texts_of(array)
             return array.reshape(1, -1) if array.ndim == 1 else array
+        self._require_kinds(columns)
         if not self.columns:
             return np.column_stack(list(columns.values()))
         return self._frame(columns)
 
-    def _by_place(self, array: Array) -> dict[str, Array]:
+    def _frame_by_place(self, array: Array) -> Any:
         rows = array.reshape(1, -1) if array.ndim == 1 else array
         if rows.ndim != 2 or rows.shape[1] != len(self.columns):
             raise InputRejectedError(
                 f"the model takes rows of {len(self.columns)} values, got an array of the shape "
                 f"{list(array.shape)}"
             )
-        return {name: rows[:, place] for place, name in enumerate(self.columns)}
+        columns = {name: rows[:, place] for place, name in enumerate(self.columns)}
+        self._require_kinds(columns)
+        return self._frame(columns)
 
-    def _frame(self, columns: Mapping[str, Array]) -> Any:
-        """Return a data frame of columns by name.
+    def _require_kinds(self, columns: Mapping[str, Array]) -> None:
+        """Return if the columns in which the model learned texts hold texts, which it compares.
 
         Raises:
-            InputRejectedError: numbers stand where the model learned texts: it would take them for
-                a value that it does not know.
+            InputRejectedError: one does not, or another column has a text that only Python reads as
+                a number.
         """
         for name, column in columns.items():
             if name in self.text_columns and column.dtype.kind not in "OUS":
                 raise InputRejectedError(f"column {name!r} holds text in this model, got numbers")
+            if name not in self.text_columns and column.dtype.kind in "OU":
+                csv_codec.require_plain(name, column.tolist())
+
+    def _frame(self, columns: Mapping[str, Array]) -> Any:
         pandas = importlib.import_module("pandas")  # for such estimators only
         return pandas.DataFrame(dict(columns))
 

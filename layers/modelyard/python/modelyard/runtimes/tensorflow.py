@@ -198,7 +198,13 @@ def _members(body: bytes, kind: str) -> dict[str, Any]:
     values = json_codec.decode(body)
     if isinstance(values, dict) and _IS_WRAPPED.search(body):
         return values
-    return {_ROWS: values if _IS_ROWS.match(body) else [values]}
+    return {_ROWS: values if _IS_ROWS.match(body) or _are_objects(values) else [values]}
+
+
+def _are_objects(values: Any) -> bool:
+    """Return whether a body is a list of inputs by name, rather than a row of base64 values."""
+    first = values[0] if isinstance(values, list) and values else None
+    return isinstance(first, dict) and first.keys() != _BASE64
 
 
 def _csv(body: bytes) -> list[Any]:

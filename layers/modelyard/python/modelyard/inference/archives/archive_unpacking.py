@@ -184,7 +184,11 @@ def _safe_parts(name: str, limits: ArchiveLimits) -> list[str]:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not _is_safe(name):
-        raise ArtifactInvalidError(f"the archive's member {_shown(name)} has an unsafe name")
+        raise ArtifactInvalidError(
+            f"the archive's member {_shown(name)} has an unsafe name: allowed are paths below the "
+            "archive's root, without a leading slash, .., drive letters, backslashes and control "
+            "characters"
+        )
     if (
         len(parts) > limits.max_depth
         or len(name.encode()) > limits.max_path

@@ -67,7 +67,12 @@ def from_values(values: Any, *, casts_to_text: bool = False) -> np.ndarray[Any, 
         array = np.array(values)
         if array.dtype.kind == "U" and not (casts_to_text or _are_texts(values)):
             raise ValueError("numbers beside text")
-        return array.astype(np.float64) if array.dtype.hasobject else array
+        if not array.dtype.hasobject:
+            return array
+        texts = [value for value in array.flat if isinstance(value, str)]
+        if texts and not (casts_to_text and all(map(csv_codec.is_plain, texts))):
+            raise ValueError("null beside text")
+        return array.astype(np.float64)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InputRejectedError(
             "the values are not an array: rows of equal length, all numbers or all text"
@@ -87,7 +92,8 @@ def cast(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, A
     if dtype == array.dtype:
         return array
     if (array.dtype.kind in "US") != (dtype.kind in "OUS"):
-        raise InputRejectedError(f"the values are {array.dtype.name}, the model takes {dtype.name}")
+        given, taken = ("text" if one.kind in "OUS" else one.name for one in (array.dtype, dtype))
+        raise InputRejectedError(f"the values are {given}, the model takes {taken}")
     with np.errstate(all="ignore", over="raise"):
         converted = _as(array, dtype)
         if dtype.kind in "biu" and not np.array_equal(converted, array):

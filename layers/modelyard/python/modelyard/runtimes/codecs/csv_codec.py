@@ -1,5 +1,6 @@
 """text/csv: rows of numbers, or of text cells, without a header."""
 
+import contextlib
 import csv
 import io
 import math
@@ -114,6 +115,21 @@ def is_plain(text: str) -> bool:
 def float_or_nan(cell: str) -> float:
     """Return the number of a cell, NaN for an empty one; raises ValueError."""
     return float(cell) if cell.strip() else math.nan
+
+
+def require_plain(name: str, values: Iterable[object]) -> None:
+    """Return if no text among the values of a column is a number for Python alone, such as 1_000.
+
+    Raises:
+        InputRejectedError: one is.
+    """
+    for value in values:
+        if isinstance(value, str) and not is_plain(value):
+            with contextlib.suppress(ValueError):
+                float(value)
+                raise InputRejectedError(
+                    f"column {name!r} holds the text {value[:40]!r}, no number"
+                )
 
 
 def is_number(cell: str) -> bool:

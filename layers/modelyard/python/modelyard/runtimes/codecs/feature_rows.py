@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import InputRejectedError
-from modelyard.runtimes.codecs import array_codec
+from modelyard.runtimes.codecs import array_codec, csv_codec
 
 
 def rows_of(
@@ -29,21 +29,13 @@ def rows_of(
 def _single(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "OUS":
         return array_codec.cast(array, np.dtype(np.float32))
-    try:
-        return array.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        place, value = next((at, one) for at, one in np.ndenumerate(array) if not _is_number(one))
-        column = f"column {place[-1] + 1}" if place else "the body"
-        kind = "the text " if isinstance(value, str) else ""
-        raise InputRejectedError(
-            f"{column} holds {kind}{str(value)[:40]!r}: rows are numbers; a model "
-            "with text columns needs code/inference.py whose input_fn makes its data frame"
-        ) from error
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        np.float32(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+    for place, value in np.ndenumerate(array):
+        is_text = isinstance(value, str)
+        if not is_text or not value.strip() or not csv_codec.is_number(value):
+            column = f"column {place[-1] + 1}" if place else "the body"
+            raise InputRejectedError(
+                f"{column} holds {'the text ' * is_text}{str(value)[:40]!r}: rows are numbers; "
+                "a model with text columns needs code/inference.py whose input_fn makes its data "
+                "frame"
+            )
+    return array.astype(np.float32)

@@ -13,6 +13,8 @@ class SparseRows:
     values: list[float] = field(default_factory=list)
     columns: list[int] = field(default_factory=list)
     row_starts: list[int] = field(default_factory=lambda: [0])
+    widths: set[int] = field(default_factory=set)
+    """How many columns a row has, of each row that says it."""
 
     @property
     def width(self) -> int:

@@ -5,6 +5,7 @@ bytes. The message, `aialgs.data.Record`, has the tensor `values` of one row amo
 https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-training.html has both definitions.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ _FEATURES = 1
 _KEY, _VALUE = 1, 2
 _TENSORS = {2: "<f4", 3: "<f8", 7: None}
 """Fields of a value, and how their numbers are stored: float32, float64, and int32 as varints."""
-_VALUES, _KEYS = 1, 2
+_VALUES, _KEYS, _SHAPE = 1, 2, 3
 _MOST_VARINT_BITS = 64
 
 Fields = Iterator[tuple[int, int | memoryview]]
@@ -34,16 +35,17 @@ Fields = Iterator[tuple[int, int | memoryview]]
 def decode(body: bytes) -> SparseRows:
     """Return the rows of a body; a dense row has a cell in each column from 0.
 
-    Labels and other features are ignored.
+    Labels and other features are ignored. Dense rows say how many columns they have, and sparse
+    rows if they have a shape, as those of SageMaker's SDK.
 
     Raises:
-        InputRejectedError: the body is damaged, a record has no tensor `values`, or a key stands
-            twice in a row; the message names the record.
+        InputRejectedError: the body is damaged, a record has no tensor `values`, a key stands
+            twice in a row, or the shape is another one; the message names the record.
     """
     rows = SparseRows()
     for number, record in enumerate(_records(memoryview(body)), start=1):
         try:
-            values, keys = _row(record)
+            values, keys, width = _row(record)
         except (IndexError, ValueError, struct.error) as error:
             raise InputRejectedError(
                 f"record {number} of the recordio body is not a row: {error}"
@@ -51,6 +53,8 @@ def decode(body: bytes) -> SparseRows:
         rows.values.extend(values)
         rows.columns.extend(keys)
         rows.row_starts.append(len(rows.values))
+        if width is not None:
+            rows.widths.add(width)
     if not rows.values:
         raise InputRejectedError("the recordio body holds no values")
     return rows
@@ -68,8 +72,8 @@ def _records(body: memoryview) -> Iterator[memoryview]:
         place = start + -(-length // _ALIGNMENT) * _ALIGNMENT
 
 
-def _row(record: memoryview) -> tuple[list[float], list[int]]:
-    """Return the numbers of a row and their columns.
+def _row(record: memoryview) -> tuple[list[float], list[int], int | None]:
+    """Return the numbers of a row, their columns, and how many columns it has, if it says that.
 
     Raises:
         ValueError, IndexError: the record is not one.
@@ -87,21 +91,27 @@ def _row(record: memoryview) -> tuple[list[float], list[int]]:
     raise ValueError("it has no numbers by the name 'values'")
 
 
-def _cells(tensor: memoryview, dtype: str | None) -> tuple[list[float], list[int]]:
+def _cells(tensor: memoryview, dtype: str | None) -> tuple[list[float], list[int], int | None]:
     packed = b"".join(_messages(tensor, _VALUES))
-    keys = _varints(memoryview(b"".join(_messages(tensor, _KEYS))))
+    keys = _varints(b"".join(_messages(tensor, _KEYS)))
+    shape = _varints(b"".join(_messages(tensor, _SHAPE)))
+    width = math.prod(shape) if shape else None
     if dtype is None:
-        whole = np.array(_varints(memoryview(packed)), np.uint64)
+        whole = np.array(_varints(packed), np.uint64)
         values = whole.astype(np.int64).astype(np.int32).tolist()  # negative ones have 64 bits
     else:
         values = np.frombuffer(packed, dtype).tolist()
-    if not keys:
-        return values, list(range(len(values)))
+    if not keys and values:
+        if width not in (None, len(values)):
+            raise ValueError(f"it has {len(values)} values for the shape {shape}")
+        return values, list(range(len(values))), len(values)
     if len(keys) != len(values):
         raise ValueError(f"it has {len(keys)} keys for {len(values)} values")
     if len(set(keys)) < len(keys):
         raise ValueError("one key stands twice")
-    return values, keys
+    if width is not None and max(keys, default=-1) >= width:
+        raise ValueError(f"it has the key {max(keys)} for the shape {shape}")
+    return values, keys, width
 
 
 def _messages(message: memoryview, field: int) -> list[memoryview]:
@@ -134,10 +144,10 @@ def _fields(message: memoryview) -> Fields:
         place += size
 
 
-def _varints(packed: memoryview) -> list[int]:
-    found, place = [], 0
-    while place < len(packed):
-        value, place = _varint(packed, place)
+def _varints(packed: bytes) -> list[int]:
+    data, found, place = memoryview(packed), [], 0
+    while place < len(data):
+        value, place = _varint(data, place)
         found.append(value)
     return found
 

@@ -293,13 +293,16 @@ class XGBoostPredictor:
 
     def _dense(self, payload: Payload, kind: str) -> Array:
         rows = self._rows(payload, kind)
-        if rows.shape[1] != self._features:
-            raise InputRejectedError(
-                f"Feature size of {_name(kind)} inference data {rows.shape[1]} is not consistent "
-                f"with feature size of trained model {self._features}."
-            )
+        self._require_width(rows.shape[1], kind)
         answer_size.refuse_scores(len(rows), self._booster.outputs)
         return rows
+
+    def _require_width(self, width: int, kind: str) -> None:
+        if width != self._features:
+            raise InputRejectedError(
+                f"Feature size of {_name(kind)} inference data {width} is not consistent "
+                f"with feature size of trained model {self._features}."
+            )
 
     def _rows(self, payload: Payload, kind: str) -> Array:
         body, content_type = payload.body, payload.content_type
@@ -330,6 +333,8 @@ class XGBoostPredictor:
 
     def _sparse(self, body: bytes, kind: str) -> libsvm_codec.SparseRows:
         rows = _SPARSE[kind](body)
+        for width in rows.widths:
+            self._require_width(width, kind)
         if rows.width > self._features:
             raise InputRejectedError(
                 f"Feature size of {_name(kind)} inference data {rows.width} is larger than "
