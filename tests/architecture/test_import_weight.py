@@ -86,6 +86,7 @@ def test_inference_side_starts_without_the_router_and_without_any_framework_modu
         "modelyard.runtimes.detection",
         "modelyard.runtimes.foreign_formats",
         "modelyard.runtimes.memory",
+        "modelyard.runtimes.mlmodel_file",
         "modelyard.runtimes.model_format",
         "modelyard.runtimes.onnx_graph",
         "modelyard.runtimes.registry",

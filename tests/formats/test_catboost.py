@@ -155,6 +155,16 @@ def test_truncated_model_is_refused(regressor, tmp_path_factory, where, kind):
         registry.load(registry.plan_load(path.parent, allow_code=False))
 
 
+def test_tree_with_too_few_leaves_is_refused(regressor, tmp_path):
+    regressor.save_model(str(tmp_path / "m.json"), format="json")
+    model = json.loads((tmp_path / "m.json").read_text())
+    del model["oblivious_trees"][1]["leaf_values"][-1]
+    (tmp_path / "m.json").write_text(json.dumps(model))
+
+    with pytest.raises(ModelLoadError, match=r"m\.json is damaged: tree 1 has \d+ leaf values for"):
+        registry.load(registry.plan_load(tmp_path, allow_code=False))
+
+
 def test_archive_is_answered_through_the_sdk(regressor, tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     regressor.save_model(str(tmp_path / "model.cbm"))

@@ -25,5 +25,9 @@ def test_reason_is_one_line_without_folders(message, expected):
     assert reason(ValueError(message)) == expected
 
 
+def test_missing_key_is_named_as_such():
+    assert reason(KeyError("city")) == "KeyError: 'city'"
+
+
 def test_long_reason_is_cut():
     assert len(reason(ValueError("x " * 10_000))) <= 500

@@ -32,6 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         def predict(self, context, model_input, params=None):
             if (model_input["area"] < 0).any():
                 raise ValueError("an area is negative")
+            if (model_input["area"] == 0).any():
+                return {1j}
             places = model_input["city"].map({"Houston": 2.0}).fillna(1.0)
             return (model_input["area"] * places * params["factor"]).to_numpy()
 
@@ -102,6 +104,16 @@ def test_routes_of_mlflow_take_it_too(predictor: Any) -> None:
 def test_rows_that_contradict_the_signature_are_refused(predictor: Any, body: Any) -> None:
     with pytest.raises(InputRejectedError):
         ask(predictor, body)
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_answer_that_cannot_be_json_is_a_failure_of_the_model(
+    predictor: Any, is_wrapped: bool
+) -> None:
+    rows = [{"city": "Houston", "area": 0.0}]
+
+    with pytest.raises(PredictionError, match="JSON"):
+        ask(predictor, {"dataframe_records": rows} if is_wrapped else rows)
 
 
 def test_failure_of_the_model_is_its_own(predictor: Any) -> None:

@@ -106,7 +106,9 @@ class ArtifactPlan:
 
 def reason(error: BaseException) -> str:
     """Return why a framework or user code failed: one line without folders of this machine."""
-    text = str(error).partition("Stack trace:")[0]
+    is_name_alone = isinstance(error, KeyError)  # its text is only the key that is missing
+    text = f"{type(error).__name__}: {error}" if is_name_alone else str(error)
+    text = text.partition("Stack trace:")[0]
     text = _LOG_STAMP.sub("", " ".join(text.split()))
     return without_folders(text)[:_MAX_REASON_CHARACTERS].strip() or type(error).__name__
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError, PredictionError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, tensor_models
+from modelyard.runtimes import answer_options, mlmodel_file, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, json_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
@@ -34,7 +34,8 @@ def load(plan: LoadPlan) -> "CatBoostPredictor":
         ModelLoadError: CatBoost refuses it, or it takes embeddings.
     """
     output = answer_options.of_artifact(plan.model_dir)
-    return CatBoostPredictor(load_native(plan), plan.memory_bytes, output)
+    columns = mlmodel_file.columns(plan.model_dir)
+    return CatBoostPredictor(load_native(plan), plan.memory_bytes, output, columns)
 
 
 def load_native(plan: LoadPlan) -> catboost.CatBoost:
@@ -53,9 +54,16 @@ def load_native(plan: LoadPlan) -> catboost.CatBoost:
 def _require_complete(path: Path) -> None:
     """Refuse damaged JSON: CatBoost uses what stands before the damage, and answers wrong."""
     try:
-        json_codec.decode(path.read_bytes())
+        trees = json_codec.decode(path.read_bytes()).get("oblivious_trees") or []
     except InputRejectedError as error:
-        raise ModelLoadError(f"{path.name} is damaged: {error.message}") from error
+        what = error.message.replace("the body", "the model's file")
+        raise ModelLoadError(f"{path.name} is damaged: {what}") from error
+    for place, tree in enumerate(trees):
+        values, splits = (len(tree.get(part) or []) for part in ("leaf_values", "splits"))
+        if values % (1 << splits):
+            raise ModelLoadError(
+                f"{path.name} is damaged: tree {place} has {values} leaf values for {splits} splits"
+            )
 
 
 class CatBoostPredictor:
@@ -64,8 +72,14 @@ class CatBoostPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, model: Any, memory_bytes: int, output: str | None = None) -> None:
-        """`output` is what calls get that name no output.
+    def __init__(
+        self,
+        model: Any,
+        memory_bytes: int,
+        output: str | None = None,
+        columns: Sequence[str] = (),
+    ) -> None:
+        """`output` is the default of calls; `columns` are the names if the model has none.
 
         Raises:
             ModelLoadError: the model takes embeddings, or has no such output.
@@ -75,6 +89,9 @@ class CatBoostPredictor:
         self._model = model
         self.memory_bytes = memory_bytes
         self.columns: Sequence[str] = list(map(str, model.feature_names_))
+        has_names = self.columns != list(map(str, range(len(self.columns))))
+        if not has_names and len(columns) == len(self.columns):
+            self.columns = columns
         self._categories = set(model.get_cat_feature_indices())
         self._texts = set(model.get_text_feature_indices())
         self._classes = model.classes_

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelyard.domain import model_files
 from modelyard.domain.errors import ArtifactInvalidError
 from modelyard.domain.model_files import Role
-from modelyard.runtimes import foreign_formats
+from modelyard.runtimes import foreign_formats, mlmodel_file
 from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 
 _EXPECTED = (
@@ -51,10 +51,10 @@ def find_model(model_dir: Path) -> Candidate:
         ArtifactInvalidError: no file is a model, or several are, or it is an MLflow model of a
             flavour that is not served.
     """
-    flavours = foreign_formats.mlflow_flavours(model_dir)
-    if foreign_formats.needs_mlflow(flavours):
+    flavours = mlmodel_file.flavours(model_dir)
+    if mlmodel_file.needs_mlflow(flavours):
         return Candidate("pyfunc", model_dir / "MLmodel")
-    if why := foreign_formats.mlflow_refusal(flavours):
+    if why := mlmodel_file.refusal(flavours):
         raise ArtifactInvalidError(f"the artifact cannot be loaded: {why}")
     if text_model := _text_model(model_dir):
         return Candidate("huggingface", text_model)

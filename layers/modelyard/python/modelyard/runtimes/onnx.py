@@ -18,7 +18,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError, PredictionError, UnsupportedAcceptError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, memory, onnx_feed, tensor_models
+from modelyard.runtimes import answer_options, memory, mlmodel_file, onnx_feed, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     array_codec,
@@ -59,6 +59,7 @@ def load(plan: LoadPlan) -> "OnnxModel":
         needs_files=_has_external_data(plan.model_file),
         always_ends=not plan.is_sized_by_values,
         output=answer_options.of_artifact(plan.model_dir),
+        frame_columns=mlmodel_file.columns(plan.model_dir),
     )
 
 
@@ -118,9 +119,14 @@ class OnnxModel:
         needs_files: bool,
         always_ends: bool,
         output: str | None = None,
+        frame_columns: Sequence[str] = (),
     ) -> None:
-        """`output` is what calls get that name no output, instead of all."""
+        """`output` is what calls get that name no output, instead of all.
+
+        `frame_columns` are those of a data frame for the only input, in its order.
+        """
         self._session = session
+        self.frame_columns = frame_columns
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
         self.always_ends = always_ends

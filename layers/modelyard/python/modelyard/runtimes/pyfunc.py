@@ -65,13 +65,13 @@ class PyfuncPredictor:
                 body = values if is_wrapped else self._wrapped(values)
                 rows = scoring_server.infer_and_parse_data(body, self._schema)
             found = self._model.predict(rows, params=params)
-        except InputRejectedError:
+            return Prediction(_encoded(found, is_wrapped=is_wrapped), JSON)
+        except (InputRejectedError, PredictionError):
             raise
         except MlflowException as error:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
-        return Prediction(_encoded(found, is_wrapped=is_wrapped), JSON)
 
     def close(self) -> None:
         """Drop the model."""

@@ -20,8 +20,8 @@ from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import (
     answer_options,
-    foreign_formats,
     memory,
+    mlmodel_file,
     sklearn_columns,
     sklearn_structure,
     sklearn_versions,
@@ -56,11 +56,12 @@ def load(plan: LoadPlan) -> Predictor:
     is_skops = plan.model_file is not None and _is_skops(plan.model_file)
     width = sklearn_structure.check(estimator) if is_skops else 1
     memory_bytes = _measured(estimator) or plan.memory_bytes
-    method = foreign_formats.mlflow_method(plan.model_dir)
+    method = mlmodel_file.method(plan.model_dir)
     if method is not None and method not in _METHODS:
         raise ModelLoadError(f"MLmodel: predict_fn is {method}; allowed: {', '.join(_METHODS)}")
     output = answer_options.of_artifact(plan.model_dir) or method
-    return SklearnPredictor(estimator, memory_bytes, width, output)
+    columns = mlmodel_file.columns(plan.model_dir)
+    return SklearnPredictor(estimator, memory_bytes, width, output, columns)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -78,11 +79,17 @@ class SklearnPredictor:
     always_ends = True
 
     def __init__(
-        self, estimator: Any, memory_bytes: int, width: int, output: str | None = None
+        self,
+        estimator: Any,
+        memory_bytes: int,
+        width: int,
+        output: str | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         """`width` is how many values it computes for one row at a time, at most.
 
-        `output` is what calls get that name no output.
+        `output` is what calls get that name no output. `columns` are the names of an estimator that
+        was fitted without any.
         """
         self._estimator = estimator
         self.memory_bytes = memory_bytes
@@ -92,11 +99,13 @@ class SklearnPredictor:
         self._offered = tensor_models.offered(
             [name for name in _METHODS if callable(getattr(estimator, name, None))], output
         )
-        self.columns: Sequence[str] = sklearn_columns.names(estimator)
-        self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
+        own = sklearn_columns.names(estimator)
         self._features = sklearn_columns.width(estimator)
+        self.columns: Sequence[str] = own or (columns if len(columns) == self._features else [])
+        self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
+        self._takes_frames = bool(own)
         self._takes_texts = sklearn_columns.takes_texts(estimator)
-        self._selects_columns = bool(self.columns) and (
+        self._selects_columns = self._takes_frames and (
             bool(self.text_columns) or sklearn_columns.selects_columns(estimator)
         )
 
@@ -171,7 +180,7 @@ class SklearnPredictor:
                 return _texts_of(array)
             return array.reshape(1, -1) if array.ndim == 1 else array
         self._require_kinds(columns)
-        if not self.columns:
+        if not self._takes_frames:
             return np.column_stack(list(columns.values()))
         return self._frame(columns)
 

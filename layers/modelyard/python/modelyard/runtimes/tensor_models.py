@@ -102,7 +102,8 @@ def _inputs_of(request: RowRequest, predictor: Predictor) -> Mapping[str, Array]
     if request.rows is not None:
         return _of_rows(request.rows, declared)
     if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *request.inputs):
-        return {declared[0].name: rows_of(request.inputs, None)}  # a graph whose one input has all
+        names = getattr(predictor, "frame_columns", None) or None
+        return {declared[0].name: rows_of(request.inputs, names)}  # a graph's input has all columns
     if not request.has_columns:
         return request.inputs
     require_columns(request.inputs, getattr(predictor, "columns", ()))

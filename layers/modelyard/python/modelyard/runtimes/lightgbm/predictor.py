@@ -8,7 +8,7 @@ import numpy as np
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, categories, memory, tensor_models
+from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
@@ -39,9 +39,9 @@ def load(plan: LoadPlan) -> "LightGBMPredictor":
     except LibraryError as error:
         raise ModelLoadError(f"LightGBM refuses the model: {reason(error)}") from error
     memory_bytes = memory.trees_bytes(plan.model_file)
-    return LightGBMPredictor(
-        booster, model, memory_bytes, answer_options.of_artifact(plan.model_dir)
-    )
+    output = answer_options.of_artifact(plan.model_dir)
+    columns = mlmodel_file.columns(plan.model_dir)
+    return LightGBMPredictor(booster, model, memory_bytes, output, columns)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -72,9 +72,14 @@ class LightGBMPredictor:
     """In rows of numbers without names, codes stand for categories, as in LightGBM's arrays."""
 
     def __init__(
-        self, booster: Booster, model: ModelText, memory_bytes: int, output: str | None = None
+        self,
+        booster: Booster,
+        model: ModelText,
+        memory_bytes: int,
+        output: str | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
-        """`output` is what calls get that name no output."""
+        """`output` is the default of calls; `columns` are the names if the model has none."""
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._names = model.feature_names
@@ -82,6 +87,8 @@ class LightGBMPredictor:
         self._has_names = bool(model.categorical) or self._names != tuple(
             f"Column_{place}" for place in range(len(self._names))
         )
+        if not self._has_names and len(columns) == len(self._names):
+            self._names, self._has_names = tuple(one.replace(" ", "_") for one in columns), True
         self._classes = model.classes
         self._has_probabilities = model.objective in _CLASSIFIERS
         names = (self._names[place] for place in model.categorical)

@@ -18,7 +18,7 @@ from modelyard.domain.errors import (
     UnsupportedContentTypeError,
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import answer_options, categories, memory, tensor_models
+from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import (
     answer_size,
@@ -77,7 +77,8 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
 
         content = bytes(package.unpickled(plan).save_raw("ubj"))
     output = answer_options.of_artifact(plan.model_dir)
-    return XGBoostPredictor(Booster(content, facts), kept_bytes, output)
+    columns = mlmodel_file.columns(plan.model_dir)
+    return XGBoostPredictor(Booster(content, facts), kept_bytes, output, columns)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -120,12 +121,18 @@ class XGBoostPredictor:
     needs_files = False
     always_ends = True
 
-    def __init__(self, booster: Booster, memory_bytes: int, output: str | None = None) -> None:
-        """`output` is the default of calls that name no output."""
+    def __init__(
+        self,
+        booster: Booster,
+        memory_bytes: int,
+        output: str | None = None,
+        columns: Sequence[str] = (),
+    ) -> None:
+        """`output` is the default of calls; `columns` are the names if the booster has none."""
         self._booster = booster
         self.memory_bytes = memory_bytes
         self._features = booster.features
-        self._names = booster.feature_names
+        self._names = booster.feature_names or (columns if len(columns) == self._features else ())
         self._categories = _categories_of(booster)
         self._output = output
         if output is not None:
@@ -178,7 +185,9 @@ class XGBoostPredictor:
     @property
     def signature(self) -> Signature:
         """One input of rows; the scores, and the probabilities of a classifier's classes."""
-        outputs = [TensorSpec(PREDICT, "FP32", self._score_shape)]
+        is_flat = self._booster.outputs == 1 or self._objective == "multi:softmax"
+        shape = (-1,) if is_flat else (-1, self._booster.outputs)
+        outputs = [TensorSpec(PREDICT, "FP32", shape)]
         if self._has_probabilities:
             outputs.append(TensorSpec(PREDICT_PROBA, "FP32", (-1, max(2, self._booster.outputs))))
         return tensor_models.rows_signature("xgboost_booster", self._features, "FP32", outputs)
@@ -228,12 +237,6 @@ class XGBoostPredictor:
     @property
     def _has_probabilities(self) -> bool:
         return self._objective in ("binary:logistic", "multi:softprob")
-
-    @property
-    def _score_shape(self) -> tuple[int, ...]:
-        outputs = self._booster.outputs
-        is_label = outputs == 1 or self._objective == "multi:softmax"
-        return (-1,) if is_label else (-1, outputs)
 
     def _output_of(self, rows: Array, name: str) -> Array:
         if name in _EXPLANATIONS:
@@ -300,8 +303,8 @@ class XGBoostPredictor:
     def _require_width(self, width: int, kind: str) -> None:
         if width != self._features:
             raise InputRejectedError(
-                f"Feature size of {_name(kind)} inference data {width} is not consistent "
-                f"with feature size of trained model {self._features}."
+                f"Feature size of {kind.rpartition('/')[2]} inference data {width} is not "
+                f"consistent with feature size of trained model {self._features}."
             )
 
     def _rows(self, payload: Payload, kind: str) -> Array:
@@ -337,8 +340,8 @@ class XGBoostPredictor:
             self._require_width(width, kind)
         if rows.width > self._features:
             raise InputRejectedError(
-                f"Feature size of {_name(kind)} inference data {rows.width} is larger than "
-                f"feature size of trained model {self._features}."
+                f"Feature size of {kind.rpartition('/')[2]} inference data {rows.width} is larger "
+                f"than feature size of trained model {self._features}."
             )
         answer_size.refuse_scores(len(rows.row_starts) - 1, self._booster.outputs)
         if self._categories:
@@ -385,11 +388,6 @@ def _body_type(content_type: str | None) -> str:
             "Optional parameter label_size must be equal to 1"
         )
     return media_types.body_type(content_type, _BODIES, default=LIBSVM)
-
-
-def _name(kind: str) -> str:
-    """Return what the container calls a content type in its messages."""
-    return kind.rpartition("/")[2]
 
 
 def _encode(scores: list[Any], answer: str) -> bytes:
