@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import cProfile
 import json
-import logging
 import os
 import pstats
 import tempfile
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from awslambdaric.lambda_runtime_log_utils import JsonFormatter
 from mangum import Mangum
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -87,11 +85,9 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _nowhere() -> Any:
-    """Log in JSON as the Lambda runtime does, and discard the lines of log and metrics."""
-    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
-        handler = logging.StreamHandler(sink)
-        handler.setFormatter(JsonFormatter())
-        logging.basicConfig(handlers=[handler], force=True)
+    """Log in JSON as on Lambda, and discard the lines of log and metrics."""
+    as_on_lambda = patch.dict(os.environ, {"AWS_LAMBDA_LOG_FORMAT": "JSON"})
+    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink), as_on_lambda:
         yield
 
 

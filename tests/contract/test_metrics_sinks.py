@@ -29,7 +29,7 @@ drains = pytest.mark.parametrize("make", [BufferedMetrics, RecordingMetrics])
         Sample("Invocations", 1.0, "housing"),
         Sample("FutureMetric", 1.0, "housing"),
         Sample("Invocations", float("nan"), ""),
-        Sample("Invocations", -1.0, 'a"b\\c\n', {"TargetModel": "m"}),
+        Sample("Invocations", -1.0, 'a"b\\c\n'),
     ],
     ids=["known", "unknown", "no-number", "odd-endpoint"],
 )

@@ -21,8 +21,10 @@ class BackendCall:
 class FakeBackend:
     """Plays each model's outcomes in order and stays at the last; exceptions are raised."""
 
-    def __init__(self, shards: int = 1) -> None:
+    def __init__(self, shards: int = 1, *, answers_now: bool = False) -> None:
+        """With `answers_now`, it answers invocations without an event loop, as on Lambda."""
         self.shards = shards
+        self._answers_now = answers_now
         self.calls: list[BackendCall] = []
         self._models: dict[str, deque[Outcome]] = {}
         self._surveys: dict[int, Outcome] = {}
@@ -34,9 +36,12 @@ class FakeBackend:
         self._surveys[shard] = outcome
 
     def call_now(self, shard: int, request: Invoke) -> Answer | None:
-        return None
+        return self._answer(shard, request, 0.0) if self._answers_now else None
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
+        return self._answer(shard, request, timeout_s)
+
+    def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
         self.calls.append(BackendCall(shard, request, timeout_s))
         outcome = self._outcome(shard, request)
         if isinstance(outcome, Exception):

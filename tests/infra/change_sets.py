@@ -124,7 +124,7 @@ def _delete(backend: CloudFormationBackend, name_or_stack_id: str) -> None:
             continue
         _forget_exports(backend, stack)
         if stack.status not in ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
-            for resource in stack.template_dict["Resources"].values():
+            for resource in stack.resource_map._resource_json_map.values():
                 if resource.get("DeletionPolicy") in _RETAIN:
                     resource["DeletionPolicy"] = "Retain"
             _delete_stack(stack)

@@ -32,7 +32,7 @@ def test_each_endpoint_has_a_line_of_its_own() -> None:
 
 
 def test_the_endpoint_is_the_only_dimension() -> None:
-    [line] = flushed(Sample("Invocations", 1.0, "a", {"model": "m"}))
+    [line] = flushed(Sample("Invocations", 1.0, "a"))
 
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["EndpointName"]]
 

@@ -41,11 +41,8 @@ def test_functions_answer_the_event_without_doing_anything() -> None:
         calls.append("all")
         return 1
 
-    router = RouterFunction(NOTHING, NOTHING, NOTHING, NOTHING)
-    try:
-        assert router.handle(EVENT, None) == {}
-    finally:
-        router._loop.close()
+    router = RouterFunction(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+    assert router.handle(EVENT, None) == {}
     assert InferenceFunction(NOTHING).handle(EVENT, NOTHING) == {}
     assert WarmerFunction([], NOTHING, keep_awake).handle(EVENT, NOTHING) == {}
     assert calls == ["all"]

@@ -108,7 +108,7 @@ ANSWERS = st.builds(
     ).map(tuple),
     timings=st.builds(Timings, cache_hit=st.booleans(), wait_s=SECONDS, predict_s=SECONDS),
     samples=st.lists(
-        st.builds(Sample, TEXT, SECONDS, TEXT, st.dictionaries(TEXT, TEXT, max_size=2)),
+        st.builds(Sample, TEXT, SECONDS, TEXT),
         max_size=3,
     ).map(tuple),
 )

@@ -4,6 +4,7 @@ Mangum, Starlette and the application's layers would cost more than all else tha
 for a call.
 """
 
+import asyncio
 import base64
 import uuid
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 from modelyard.aws.lambda_payload import text_or_base64
 from modelyard.domain.errors import ModelyardError
 from modelyard.domain.keys import Headers, split_key
-from modelyard.domain.values import HttpResponse
+from modelyard.domain.values import HttpResponse, Principal
 from modelyard.router.web.authentication import Authenticator, refused
 from modelyard.router.web.error_forms import internal_failure
 from modelyard.router.web.exchange import too_large
@@ -27,9 +28,13 @@ Event = dict[str, Any]
 class CallEvents:
     """Answers those events of a REST API that are calls of models."""
 
-    def __init__(self, calls: ModelCalls, authenticator: Authenticator) -> None:
+    def __init__(
+        self, calls: ModelCalls, authenticator: Authenticator, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """`loop` runs what has to wait; most calls need no event loop."""
         self._calls = calls
         self._authenticator = authenticator
+        self._loop = loop
 
     def find(self, event: Event) -> Found | None:
         """Return what an event calls, or None if it is not a call of a model."""
@@ -37,26 +42,31 @@ class CallEvents:
             return None
         return self._calls.find(event["httpMethod"], unquote(event["path"]))
 
-    async def answer(self, event: Event, found: Found) -> Event:
+    def answer(self, event: Event, found: Found) -> Event:
         """Return the response to an event for which `find` returned `found`."""
         request_id = event["requestContext"].get("requestId") or str(uuid.uuid4())
         try:
-            response = await self._answer(event, found, request_id)
+            response = self._answer(event, found, request_id)
         except Exception as error:
             response = internal_failure(event["path"], error)
         return _proxy_response(with_general_headers(response, request_id))
 
-    async def _answer(self, event: Event, found: Found, request_id: str) -> HttpResponse:
+    def _answer(self, event: Event, found: Found, request_id: str) -> HttpResponse:
         key, headers = split_key(_headers(event))
         try:
-            principal = await self._authenticator.principal({"aws.event": event}, key)
+            principal = self._principal(event, key)
         except ModelyardError as error:
             return refused(error, unquote(event["path"]))
         call = self._calls.call(found, headers, principal, request_id)
         body = _body(event)
         if len(body) > MAX_BODY_BYTES:
             return call.failed(too_large(MAX_BODY_BYTES))
-        return await call.answer(body)
+        return call.answer_now(body) or self._loop.run_until_complete(call.answer(body))
+
+    def _principal(self, event: Event, key: str | None) -> Principal:
+        scope, asked = {"aws.event": event}, self._authenticator
+        known = asked.principal_now(scope, key)
+        return known or self._loop.run_until_complete(asked.principal(scope, key))
 
 
 def _headers(event: Event) -> Headers:

@@ -5,10 +5,10 @@ be thousands of models. The logs name the model.
 """
 
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -34,7 +34,6 @@ class EmfMetrics:
     def __init__(self, write: Callable[[str], None] = write_line) -> None:
         self._write = write
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
-        self._form = EphemeralMetrics(namespace=NAMESPACE)
 
     def record(self, *samples: Sample) -> None:
         """Keep observations until `flush`; beyond 10,000 the oldest are dropped."""
@@ -42,29 +41,37 @@ class EmfMetrics:
 
     def flush(self) -> None:
         """Write the observations."""
-        samples = sorted(self._samples, key=attrgetter("endpoint_name"))
+        by_endpoint: dict[str, list[Sample]] = {}
+        for sample in self._samples:
+            by_endpoint.setdefault(sample.endpoint_name, []).append(sample)
         self._samples.clear()
-        for endpoint_name, group in groupby(samples, key=attrgetter("endpoint_name")):
-            for some in _batches(list(group)):
-                self._write(self._rendered(endpoint_name, some))
+        for endpoint_name, samples in sorted(by_endpoint.items()):
+            for start in range(0, len(samples), _MAX_IN_LINE):
+                self._write(_rendered(endpoint_name, samples[start : start + _MAX_IN_LINE]))
 
-    def _rendered(self, endpoint_name: str, samples: Sequence[Sample]) -> str:
-        """Return a line. Adding each value to Powertools' object would take five times as long."""
-        metrics: dict[str, dict[str, Any]] = {}
-        for sample in samples:
-            if sample.name not in metrics:
-                metrics[sample.name] = {"Unit": _unit(sample.name), "Value": []}
-            metrics[sample.name]["Value"].append(sample.value)
-        line = self._form.serialize_metric_set(metrics, {"EndpointName": endpoint_name}, {})
-        return orjson.dumps(line).decode()
+
+def _rendered(endpoint_name: str, samples: Sequence[Sample]) -> str:
+    values: dict[str, list[float]] = {}
+    for sample in samples:
+        values.setdefault(sample.name, []).append(sample.value)
+    form = _form(endpoint_name, tuple(values))
+    form["_aws"]["Timestamp"] = int(time.time() * 1000)
+    return orjson.dumps(form | values).decode()
+
+
+@lru_cache(maxsize=1024)
+def _form(endpoint_name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return a line for these metrics; time and values are to be replaced.
+
+    Powertools takes three times as long for a line as replacing its values.
+    """
+    metrics = {name: {"Unit": _unit(name), "Value": []} for name in names}
+    dimensions = {"EndpointName": endpoint_name}
+    powertools = EphemeralMetrics(namespace=NAMESPACE)
+    return {**powertools.serialize_metric_set(metrics, dimensions, {})}
 
 
 def _unit(name: str) -> str:
     """Return the unit of a metric; a worker of a newer version may record one we do not know."""
     metric = OBSERVED.get(name)
     return Unit.COUNT if metric is None else metric.unit
-
-
-def _batches(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-    starts = range(0, len(samples), _MAX_IN_LINE)
-    return (samples[start : start + _MAX_IN_LINE] for start in starts)

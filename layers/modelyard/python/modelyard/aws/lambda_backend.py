@@ -6,7 +6,8 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -111,8 +112,19 @@ class LambdaBackend:
         """Create the client for calls of models now, so that no caller waits for it."""
         self._client_reading_for(self._functions.endpoint.sync_window_s + ANSWER_GRACE_S)
 
-    def call_now(self, shard: int, request: Invoke) -> None:
-        """Return None: a function has to be invoked for every answer."""
+    def call_now(self, shard: int, request: Invoke) -> Answer | None:
+        """Return the function's answer, or None while the function is starting.
+
+        This waits for the answer, because the router handles one event at a time.
+
+        Raises:
+            As `call`.
+        """
+        try:
+            with self._noting(request.source.model_id):
+                return self._invoke(shard, request, request.window_s + ANSWER_GRACE_S)
+        except _StartingError:
+            return None
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer.
@@ -128,23 +140,29 @@ class LambdaBackend:
             DependencyError: Lambda refuses the call or cannot be reached.
         """
         model_id = _model_of(request)
-        if model_id is not None:
-            self._bars.refuse_if_barred(model_id, self._clock.monotonic())
+        if model_id is None:
+            return await self._answer(shard, request, timeout_s)
+        with self._noting(model_id):
+            return await self._answer(shard, request, timeout_s)
+
+    @contextmanager
+    def _noting(self, model_id: ModelId) -> Iterator[None]:
+        """Remember whether a call of a model is answered, times out or crashes the function.
+
+        Raises:
+            ModelCrashedError: the model is barred.
+            ModelNotReadyError, ModelError: instead of TimeoutError.
+        """
+        self._bars.refuse_if_barred(model_id, self._clock.monotonic())
         try:
-            answer = await self._answer(shard, request, timeout_s)
+            yield
         except TimeoutError:
-            if model_id is None:
-                raise
             raise self._silence(model_id) from None
         except ModelCrashedError:
-            if model_id is not None:
-                now = self._clock.monotonic()
-                self._bars.crashed(model_id, now)
+            self._bars.crashed(model_id, self._clock.monotonic())
             raise
-        if model_id is not None:
-            self._silences.pop(model_id, None)
-            self._bars.clear(model_id)
-        return answer
+        self._silences.pop(model_id, None)
+        self._bars.clear(model_id)
 
     async def _answer(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the function's answer; ask again while the function is starting.
@@ -182,7 +200,8 @@ class LambdaBackend:
 
     def _invoke(self, shard: int, request: Request, timeout_s: float) -> Answer:
         function_name = self._functions.function_name(shard)
-        if isinstance(request, Invoke):  # a function's answer arrives when it is complete
+        if isinstance(request, Invoke) and request.payload.takes_parts:
+            # a function's answer arrives when it is complete
             request = replace(request, payload=replace(request.payload, takes_parts=False))
         payload = render_payload(render_request(request))
         try:

@@ -49,19 +49,24 @@ class RouterFunction:
     """Answers events, one at a time."""
 
     def __init__(
-        self, calls: CallEvents, http: Mangum, direct: DirectInvocations, metrics: EmfMetrics
+        self,
+        calls: CallEvents,
+        http: Mangum,
+        direct: DirectInvocations,
+        metrics: EmfMetrics,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
+        """`loop` runs what has to wait."""
         self._calls = calls
         self._http = http
         self._direct = direct
         self._metrics = metrics
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop
 
     def handle(self, event: Event, context: Any) -> Event:
         """Return the response to an API Gateway event or a direct invocation."""
         if is_keep_awake(event):
             return {}
-        asyncio.set_event_loop(self._loop)
         try:
             if "requestContext" in event:
                 return fitting_response(self._response(event, context))
@@ -72,9 +77,10 @@ class RouterFunction:
 
     def _response(self, event: Event, context: Any) -> Event:
         found = self._calls.find(event)
-        if found is None:
-            return self._http(event, context)
-        return self._loop.run_until_complete(self._calls.answer(event, found))
+        if found is not None:
+            return self._calls.answer(event, found)
+        asyncio.set_event_loop(self._loop)  # Mangum's
+        return self._http(event, context)
 
 
 def build_router(environ: Mapping[str, str]) -> RouterFunction:
@@ -121,10 +127,12 @@ def build_router(environ: Mapping[str, str]) -> RouterFunction:
         table.splitters,
         async_queue=_async_queue(settings, clock),
     )
-    calls = CallEvents(model_calls(router, catalog, location, table.splitters), authenticator)
+    loop = asyncio.new_event_loop()
+    found_calls = model_calls(router, catalog, location, table.splitters)
+    calls = CallEvents(found_calls, authenticator, loop)
     http = Mangum(cast("ASGI", app), lifespan="off")
     direct = DirectInvocations(router, catalog, location)
-    return RouterFunction(calls, http, direct, metrics)
+    return RouterFunction(calls, http, direct, metrics, loop)
 
 
 def _async_queue(settings: RouterSettings, clock: Clock) -> SqsQueue[AsyncCall] | None:

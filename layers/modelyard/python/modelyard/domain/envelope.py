@@ -148,7 +148,7 @@ def render_answer(answer: Answer) -> Frame:
     if answer.signature is not None:
         head["signature"] = answer.signature
     if answer.samples:
-        head["samples"] = answer.samples
+        head["samples"] = [sample._asdict() for sample in answer.samples]
     return Frame(encode_head(head), body)
 
 
@@ -171,7 +171,7 @@ def _parse_answer(head: dict[str, Any], body: bytes) -> Answer:
         residences=tuple(_parse_residence(item) for item in head.get("residences", ())),
         signature=parse_signature(head["signature"]) if "signature" in head else None,
         timings=Timings(**head["timings"]),
-        samples=tuple(Sample(**item) for item in head.get("samples", ())),
+        samples=tuple(_parse_sample(item) for item in head.get("samples", ())),
     )
 
 
@@ -203,6 +203,10 @@ def _parse_response(data: dict[str, Any], body: bytes) -> HttpResponse:
 
 def _pairs(items: list[list[str]]) -> tuple[tuple[str, str], ...]:
     return tuple((typed(name, str), typed(value, str)) for name, value in items)
+
+
+def _parse_sample(item: dict[str, Any]) -> Sample:
+    return Sample(typed(item["name"], str), item["value"] + 0.0, typed(item["endpoint_name"], str))
 
 
 def _parse_residence(item: dict[str, Any]) -> ModelResidence:

@@ -132,9 +132,12 @@ class InferenceBackend(Protocol):
         ...
 
     def call_now(self, shard: int, request: Invoke) -> Answer | None:
-        """Return the shard's answer if it can be had without waiting, else None.
+        """Return the shard's answer if it can be had without an event loop, else None.
 
-        Only a backend whose models are in this process ever can.
+        In a process with an event loop, only models of this process can answer so.
+
+        Raises:
+            As `call`, except TimeoutError.
         """
         ...
 

@@ -75,22 +75,24 @@ class Router:
         self._clock = clock
 
     def invoke_now(self, invocation: Invocation) -> Prediction | None:
-        """Return the model's prediction if it can be had without waiting, else None.
+        """Return the model's prediction if it can be had without an event loop, else None.
 
         Raises:
-            UnknownEndpointError: no endpoint has this name.
-            ModelyardError: the error in the answer.
+            As `invoke`.
         """
         started_at = self._clock.monotonic()
         endpoint = self.endpoints.find(invocation.endpoint_name)
         request = _invoke(endpoint, invocation)
-        backend = self._backend_of(endpoint.name)
-        shard = rank_shards(request.source.model_id, backend.shards)[0]
-        answer = backend.call_now(shard, request)
+        try:
+            answer = self._ask_shards_now(request)
+        except ModelyardError as error:
+            answer = _failed(error)
         if answer is None:
             return None
         self._metrics.record(*answer.samples)
         self._note(invocation, answer, started_at)
+        if isinstance(answer.error, ModelNotReadyError):
+            self._warm(request.source, answer.error)
         if answer.error is not None:
             raise answer.error
         return answer.prediction
@@ -208,18 +210,30 @@ class Router:
                 raise
             return await _ask(backend, others[0], request, timeout_s)
 
+    def _ask_shards_now(self, request: Invoke) -> Answer | None:
+        """Do what `_ask_shards` does if that needs no event loop, else return None."""
+        backend = self._backend_of(request.source.endpoint_name)
+        first, *others = rank_shards(request.source.model_id, backend.shards)
+        try:
+            return backend.call_now(first, request)
+        except CapacityError:
+            if not others:
+                raise
+            return backend.call_now(others[0], request)
+
     async def _raise_error(self, asked: ModelSource, answer: Answer) -> None:
         if isinstance(answer.error, ModelNotReadyError):
-            # The class of a Cortex API chooses its models; the error names the one that is missing.
-            target_model = TargetModel(answer.error.target_model) or asked.target_model
-            await self._warm(asked.endpoint_name, target_model)
+            await asyncio.to_thread(self._warm, asked, answer.error)
         if answer.error is not None:
             raise answer.error
 
-    async def _warm(self, endpoint_name: str, target_model: TargetModel) -> None:
-        request = WarmRequest(endpoint_name, target_model)
+    def _warm(self, asked: ModelSource, error: ModelNotReadyError) -> None:
+        """Send a warm message; this waits for the queue."""
+        # The class of a Cortex API chooses its models; the error names the one that is missing.
+        target_model = TargetModel(error.target_model) or asked.target_model
+        request = WarmRequest(asked.endpoint_name, target_model)
         try:
-            await asyncio.to_thread(self._warm_queue.send, request)
+            self._warm_queue.send(request)
         except (
             DependencyError
         ) as error:  # the load continues; only its repetition after a crash is lost

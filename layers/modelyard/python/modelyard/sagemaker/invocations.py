@@ -129,19 +129,19 @@ def _refuse_foreign_members(endpoint_name: str, headers: Mapping[str, str]) -> N
             f"Variant {variant} of endpoint {endpoint_name} not found: its only variant is"
             f" {VARIANT}"
         )
-    for suffix, constraint, what in _FOREIGN:
-        if _optional(headers, _PREFIX + suffix, constraint) is not None:
+    for name, constraint, what in _FOREIGN:
+        if _optional(headers, name, constraint) is not None:
             raise InvalidRequestError(f"Endpoint {endpoint_name} {what}")
 
 
 _FOREIGN = (
     (
-        "target-container-hostname",
+        _PREFIX + "target-container-hostname",
         constraints.TARGET_CONTAINER_HOSTNAME,
         "is not a multi-container endpoint and does not support target container hostname header.",
     ),
     (
-        "enable-explanations",
+        _PREFIX + "enable-explanations",
         constraints.ENABLE_EXPLANATIONS,
         "has no explainer and does not support enable explanations header.",
     ),

@@ -33,8 +33,10 @@ _ASSUMED_ROLE = re.compile(
 class Authenticator(Protocol):
     """Finds out who sent a request."""
 
-    def principal_now(self, key: str | None) -> Principal | None:
+    def principal_now(self, scope: Scope, key: str | None) -> Principal | None:
         """Return the caller if no other process has to be asked for it, else None.
+
+        `scope` and `key` are those of `principal`.
 
         Raises:
             AccessDeniedError: the caller is not known.
@@ -54,7 +56,7 @@ class Authenticator(Protocol):
 class AnonymousAuthenticator:
     """Accepts every caller as the principal `anonymous`."""
 
-    def principal_now(self, key: str | None) -> Principal | None:
+    def principal_now(self, scope: Scope, key: str | None) -> Principal | None:
         """Return `ANONYMOUS`."""
         return ANONYMOUS
 
@@ -66,11 +68,7 @@ class AnonymousAuthenticator:
 class GatewayIamAuthenticator:
     """Takes the caller from API Gateway, which verified the signature (`AWS_IAM`)."""
 
-    def principal_now(self, key: str | None) -> Principal | None:
-        """Return None: the event says who it is."""
-        return None
-
-    async def principal(self, scope: Scope, key: str | None) -> Principal:
+    def principal_now(self, scope: Scope, key: str | None) -> Principal:
         """Return the identity in the event that API Gateway made from the request.
 
         Raises:
@@ -81,6 +79,10 @@ class GatewayIamAuthenticator:
         if not arn:
             raise AccessDeniedError("the request is not signed by an AWS identity")
         return iam_principal(arn)
+
+    async def principal(self, scope: Scope, key: str | None) -> Principal:
+        """Return what `principal_now` returns."""
+        return self.principal_now(scope, key)
 
 
 def iam_principal(arn: str) -> Principal:
@@ -99,7 +101,7 @@ class KeyAuthenticator:
         self._keys = keys
         self._clock = clock
 
-    def principal_now(self, key: str | None) -> Principal | None:
+    def principal_now(self, scope: Scope, key: str | None) -> Principal | None:
         """Return the holder of a key that was looked up a short time ago, else None.
 
         Raises:

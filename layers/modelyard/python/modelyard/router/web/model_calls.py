@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Container, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from starlette.requests import ClientDisconnect, Request
@@ -101,11 +102,15 @@ class ModelCalls:
             for stage in STAGES
         ]
         self._endings = tuple({_ending(path) for path in self.paths})
+        self._matching = lru_cache(1024)(self._match)
 
     def find(self, method: str, path: str) -> "Found | None":
         """Return what a request calls, or None if it calls no model. `path` is decoded."""
         if method != "POST" or not path.endswith(self._endings) or path in self._api_paths:
             return None
+        return self._matching(path)
+
+    def _match(self, path: str) -> "Found | None":
         for pattern, route in self._patterns:
             match = pattern.fullmatch(path)
             if match is not None:
@@ -139,7 +144,7 @@ Found = tuple[ModelRoute, Mapping[str, str]]
 class ModelCall:
     """The call of a model by one request."""
 
-    __slots__ = ("_catalog", "_endpoint", "_head", "_invocation", "_router")
+    __slots__ = ("_catalog", "_endpoint", "_head", "_invocation", "_missing", "_router")
 
     def __init__(self, head: CallHead, router: Router, catalog: Catalog) -> None:
         self._head = head
@@ -147,9 +152,10 @@ class ModelCall:
         self._catalog = catalog
         self._endpoint = router.endpoints.get(head.endpoint_name)
         self._invocation: Invocation | None = None
+        self._missing: TargetModelNotFoundError | None = None
 
     def answer_now(self, body: bytes) -> HttpResponse | None:
-        """Return the response, or None if it cannot be made without waiting."""
+        """Return the response, or None if `answer` has to make it, which may wait."""
         head, endpoint = self._head, self._endpoint
         if content_encoding.is_encoded(head.headers):
             return None
@@ -161,13 +167,18 @@ class ModelCall:
                 return None
             prediction = self._router.invoke_now(invocation)
             return None if prediction is None else head.route.render(head, prediction)
+        except TargetModelNotFoundError as error:
+            self._missing = error
+            return None
         except ModelyardError as error:
             return self.failed(error)
 
     async def answer(self, body: bytes) -> HttpResponse:
-        """Return the response. A body that `answer_now` has read is not read again."""
+        """Return the response. What `answer_now` has done is not done again."""
         endpoint = self._endpoint
         try:
+            if self._missing is not None:
+                raise self._missing
             if content_encoding.is_encoded(self._head.headers):
                 body = await self._decoded(body)
             head = self._head

@@ -97,7 +97,7 @@ class WebSite:
             request = replace(head, headers=headers)
             return _ApplicationCall(self._app, request, None, MAX_OPEN_BODY_BYTES)
         try:
-            principal = self._authenticator.principal_now(key)
+            principal = self._authenticator.principal_now({}, key)
         except ModelyardError as error:
             return _refused(error, path)
         return None if principal is None else self._call(head, path, headers, principal)
