@@ -342,6 +342,15 @@ def test_a_folder_is_served_with_the_documented_defaults(
     ]
 
 
+def test_cache_folder_that_cannot_be_made_is_refused(folder: Path, served: list[object]) -> None:
+    (folder / "file").touch()
+
+    result = run("serve", "models", "--cache-dir", "file/below")
+
+    assert (result.exit_code, served) == (1, [])
+    assert "file/below: models cannot be staged there: Not a directory" in result.stderr
+
+
 def test_cache_folder_is_known_by_its_whole_path(folder: Path, served: list[ServeOptions]) -> None:
     run("serve", "models", "--cache-dir", "kept")
 

@@ -30,7 +30,7 @@ def test_survey_counts_models_and_gives_a_reason_for_each_other_file(folder: Pat
     found = survey_of(folder)
 
     assert (found.models, found.refused) == (2, 2)
-    assert [name for name, _ in found.others] == ["net.gguf", "notes.md", "old.joblib"]
+    assert [name for name, _ in found.others] == ["net.gguf", "old.joblib", "notes.md"]
     assert dict(found.others)["net.gguf"].startswith("a language model in GGUF")
     assert "--allow-code" in dict(found.others)["old.joblib"]
 
@@ -105,6 +105,6 @@ def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixtu
         "Modelyard is ready on http://h:1",
         "  endpoint m: more than 1 model, and 7 that cannot be loaded",
         "  not served: 0.h5, 1.h5, 2.h5, 3.h5, 4.h5 (a Keras model)",
-        "  and 2 more files are not served",
+        "  not served: 2 more files",
         f"  try it: {found.example_call('http://h:1')}",
     ]

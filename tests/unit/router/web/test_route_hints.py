@@ -17,6 +17,7 @@ LIST = "/endpoints/m/models"
         ("GET", "/models", LIST),
         ("POST", "/models", LIST),
         ("GET", "/health", "/ping"),
+        ("GET", "/", "/docs"),
     ],
 )
 def test_routes_of_other_servers_name_ours(method: str, path: str, route: str) -> None:

@@ -112,8 +112,9 @@ def _not_served(survey: "Survey") -> Iterator[str]:
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         yield f"  not served: {', '.join(names)} ({reason})"
-    if len(survey.others) > _SHOWN_FILES:
-        yield f"  and {len(survey.others) - _SHOWN_FILES:,} more files are not served"
+    more = len(survey.others) - _SHOWN_FILES
+    if more > 0:
+        yield f"  not served: {more:,} more {'file' if more == 1 else 'files'}"
 
 
 def _print_styled(message: str, **style: Any) -> None:

@@ -1,5 +1,6 @@
 """Options that several commands have, and the types of their values."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -62,3 +63,24 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 def user_cache_dir() -> Path:
     """Return the default folder for artifacts and environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard"
+
+
+def cache_folder(given: Path | None) -> Path:
+    """Return the folder of `--cache-dir` by its whole path: workers may have another folder.
+
+    Raises:
+        ConfigurationError: nothing can be written there. A full disk is none: the cache makes room.
+    """
+    folder = (given or user_cache_dir()).absolute()
+    reason = "it may not be written to"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return folder
+        reason = error.strerror or reason
+    raise ConfigurationError(
+        f"{folder}: models cannot be staged there: {reason}; --cache-dir names another folder"
+    )

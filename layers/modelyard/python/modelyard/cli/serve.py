@@ -13,9 +13,9 @@ from modelyard.cli.options import (
     FILE,
     FOLDER,
     allow_code_option,
+    cache_folder,
     duration,
     size,
-    user_cache_dir,
 )
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
@@ -240,8 +240,7 @@ def serve(
         from modelyard.local import server as local
         from modelyard.local.options import Limits, ServeOptions
 
-        # Workers may have another working directory.
-        folder = (cache_dir or user_cache_dir()).absolute()
+        folder = cache_folder(cache_dir)
         limits = Limits(
             workers or _default_workers(), memory, disk, folder, max_in_flight, machine_id
         )

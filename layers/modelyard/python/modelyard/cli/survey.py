@@ -143,8 +143,7 @@ def survey(endpoint: Endpoint, deadline: float) -> Survey:
     }
     listed = model_files.targets(item.key for item in objects)
     in_models = {key for keys in listed.values() for key in keys}
-    others: list[tuple[str, str]] = list(refused.items())
-    others += [(name, _NOT_CALLABLE) for name in listed if not can_be_called(name)]
+    others = [(name, _NOT_CALLABLE) for name in listed if not can_be_called(name)]
     others += [
         (item.key, _BY_NAME)
         for item in objects
@@ -152,12 +151,14 @@ def survey(endpoint: Endpoint, deadline: float) -> Survey:
     ]
     served = {name: size for name, size in sizes.items() if name not in refused}
     example = _example(repository, served)
-    found = tuple(sorted(others))
-    return Survey(endpoint, len(served), is_complete, found, example, refused=len(refused))
+    unserved: list[tuple[str, str]] = [*sorted(refused.items()), *sorted(others)]
+    return Survey(
+        endpoint, len(served), is_complete, tuple(unserved), example, refused=len(refused)
+    )
 
 
 _NOT_CALLABLE = "no caller can send this name; allowed: printable ASCII without a backslash"
-_BY_NAME = "by its name a description, data or code"
+_BY_NAME = "by its name no model; rename it if it is one"
 
 
 def _base(key: str) -> str:

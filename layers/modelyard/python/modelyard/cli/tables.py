@@ -48,8 +48,10 @@ def print_models(endpoint_name: str, models: Sequence["ListedModel"]) -> None:
 
 def _print_line(text: str) -> None:
     """Print one line: on a terminal as much as fits, elsewhere all of it."""
-    is_cut = out().is_terminal
-    out().print(text, markup=False, soft_wrap=not is_cut, no_wrap=is_cut, overflow="ellipsis")
+    if out().is_terminal:
+        out().print(text, markup=False, no_wrap=True, overflow="ellipsis")
+    else:
+        out().print(text, markup=False, soft_wrap=True)
 
 
 def _models_table(endpoint_name: str, models: Iterable["ListedModel"]) -> Table:

@@ -23,4 +23,6 @@ def route_hint(method: str, path: str, endpoint_name: str | None) -> str:
         return f"; the models are at /endpoints/{name}/models"
     if method == "GET" and path in ("/health", "/healthz", "/ready", "/readyz", "/livez"):
         return "; the health of the server is at /ping"
+    if method == "GET" and path == "/":
+        return "; the routes are at /docs"
     return ""
