@@ -16,6 +16,7 @@ from benchmarks.peers.system import System
 from benchmarks.peers.triton import Triton
 from benchmarks.works.cold import CASES, Cold
 from benchmarks.works.disturbance import Disturbance
+from benchmarks.works.doors import Doors
 from benchmarks.works.lambda_path import ColdStart, HandlerOverhead, RouterOverhead
 from benchmarks.works.many import Many
 from benchmarks.works.memory import Memory
@@ -25,6 +26,7 @@ from benchmarks.works.work import Work
 
 WORKS: tuple[Work, ...] = (
     *map(Warm, (Kind.XGBOOST, Kind.SKLEARN, Kind.ONNX, Kind.ONNX_100MB)),
+    Doors(),
     Stall(),
     *map(Cold, CASES),
     Disturbance(),

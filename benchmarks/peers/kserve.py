@@ -17,6 +17,7 @@ class KServe(System):
     name = "kserve"
     environment = "kserve"
     loads_on_call = False
+    doors = ("v2",)
     has_room_for_some = True
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:

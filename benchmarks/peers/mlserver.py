@@ -18,6 +18,7 @@ class MLServer(System):
     name = "mlserver"
     environment = "mlserver"
     loads_on_call = False
+    doors = ("v2",)
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
         """Return the command that starts it; settings in its folder override the environment's."""

@@ -1,14 +1,16 @@
 """Modelyard as users start it: with API keys, a log line per call and metrics."""
 
+import json
 import re
 import subprocess
 from functools import cache, cached_property
 from pathlib import Path
 
 from benchmarks import environments
-from benchmarks.kinds import ROW, Kind
+from benchmarks.kinds import ROW, VALUES, Kind
 from benchmarks.load.http_messages import get, render
 from benchmarks.model_store import repository
+from benchmarks.peers import v2_protocol
 from benchmarks.peers.system import GENEROUS, Serving, Stage, System, check_answer, served
 from benchmarks.servers import Command
 
@@ -31,6 +33,7 @@ class Modelyard(System):
     environment = environments.OWN
     kinds = frozenset(Kind)
     is_core = True
+    doors = ("invoke_endpoint", "v2", "v2_binary", "v1", "mlflow")
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
         """Return the command that starts the server."""
@@ -53,6 +56,22 @@ class Modelyard(System):
             "x-api-key": self._key,
         }
         return render(f"/endpoints/{ENDPOINT}/invocations", headers, ROW)
+
+    def request_over(self, door: str, model: str) -> bytes:
+        """Return the same call over one of the protocols."""
+        headers = {**v2_protocol.JSON, "x-api-key": self._key}
+        match door:
+            case "v2":
+                return v2_protocol.infer(model, headers)
+            case "v2_binary":
+                return v2_protocol.infer_binary(model, headers)
+            case "v1":
+                path, member = f"/v1/models/{model}:predict", "instances"
+            case "mlflow":
+                path, member = f"/endpoints/{ENDPOINT}/models/{model}/invocations", "inputs"
+            case _:
+                return self.request(Kind.XGBOOST, model)
+        return render(path, headers, json.dumps({member: [VALUES]}).encode())
 
     def hits_and_misses(self, port: int) -> tuple[float, float]:
         """Read the values from the server's metrics."""

@@ -64,6 +64,8 @@ class System(ABC):
     has_room_for_some: ClassVar[bool] = False
     """Whether it evicts models when memory is limited, by itself or by a call."""
     is_process_per_model: ClassVar[bool] = False
+    doors: ClassVar[tuple[str, ...]] = ()
+    """The protocols over which the work `doors_xgboost` calls it."""
     needs: ClassVar[str | None] = None
     """A command that must be installed on the machine."""
 
@@ -84,6 +86,10 @@ class System(ABC):
     @abstractmethod
     def request(self, kind: Kind, model: str) -> bytes:
         """Return a request for the prediction of one row by a model."""
+
+    def request_over(self, door: str, model: str) -> bytes:
+        """Return a request for the prediction of one row of XGBoost over one of its protocols."""
+        return self.request(Kind.XGBOOST, model)
 
     def is_ready(self, port: int) -> bool:
         """Return whether it is ready.
@@ -124,14 +130,21 @@ def served(system: System, serving: Serving, timeout_s: float = 90.0) -> Iterato
         yield stack.enter_context(running(command, port, system.is_ready, timeout_s))
 
 
-def check_answer(system: System, server: Running, serving: Serving, number: int = 0) -> None:
-    """Call a model once and check its prediction.
+def check_answer(
+    system: System,
+    server: Running,
+    serving: Serving,
+    number: int = 0,
+    request: bytes | None = None,
+) -> None:
+    """Call a model once, by `request` or the usual one, and check its prediction.
 
     Raises:
         ServerError: the answer is not what the model predicts.
     """
     repository = serving.repository
-    reply = ask(server.port, system.request(repository.kind, repository.name(number)))
+    usual = system.request(repository.kind, repository.name(number))
+    reply = ask(server.port, request or usual)
     if reply.status != 200 or not _says(reply.body, repository.expected):
         raise ServerError(
             f"{system.name} answered {reply.status} {reply.body[:300]!r}, not {repository.expected}"

@@ -29,6 +29,7 @@ class Triton(System):
     name = "triton_python"
     environment = "triton_python"
     loads_on_call = False
+    doors = ("v2",)
     has_room_for_some = True
     is_process_per_model = True
 

@@ -39,6 +39,7 @@ def test_request_names_the_model_it_is_for(system, monkeypatch):
     monkeypatch.setattr(type(system), "_key", "a key", raising=False)
 
     assert b"m7" in system.request(Kind.XGBOOST, "m7.ubj")
+    assert all(b"m7" in system.request_over(door, "m7.ubj") for door in system.doors)
 
 
 @pytest.mark.parametrize("system", plan.SYSTEMS, ids=names(plan.SYSTEMS))
