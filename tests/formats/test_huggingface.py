@@ -87,6 +87,7 @@ def test_parameters_choose_labels_and_function(classifier):
 
     assert [one["label"] for one in everything] == ["POSITIVE", "NEGATIVE"]
     assert of_lists == [everything]
+    assert answer(classifier, inputs="good", parameters={"truncation": True}) == everything[:1]
     assert raw[0]["score"] == pytest.approx(float(WEIGHTS[[2, 4, 3]].sum(axis=0)[1]))
 
 
@@ -96,6 +97,12 @@ def test_parameters_choose_labels_and_function(classifier):
         ({"inputs": "good", "parameters": {"beams": 2}}, "'beams'; allowed: function_to_apply"),
         ({"inputs": "good", "parameters": {"top_k": 0}}, "top_k must be a whole number"),
         ({"inputs": ["good", 5]}, "inputs must be texts"),
+        ({"inputs": "good", "parameters": ["top_k"]}, "parameters must be an object"),
+        (
+            {"inputs": "good", "parameters": {"function_to_apply": ["x"]}},
+            "function_to_apply; allowed",
+        ),
+        ({"text": "good"}, 'got .text.; a text is sent as {"inputs": "a text"}'),
     ],
 )
 def test_body_that_does_not_fit_is_refused(classifier, members, words):

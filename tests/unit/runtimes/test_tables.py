@@ -442,6 +442,8 @@ def test_model_of_texts_takes_one_for_each_row(tmp_path: Path, body: Any) -> Non
 
     expected = model.predict(["Dallas", "Austin"]).tolist()
     assert found == ({"predictions": expected} if isinstance(body, dict) else expected)
+    csv = predictor.predict(Payload(b'Dallas\n"Austin"\n', "text/csv"))
+    assert json.loads(csv.body) == expected
     with pytest.raises(InputRejectedError, match="takes one text for each row"):
         ask(predictor, [[1, 2]])
 

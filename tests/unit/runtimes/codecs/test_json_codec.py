@@ -1,5 +1,6 @@
 import json
 import math
+from datetime import datetime
 
 import numpy as np
 import pandas
@@ -106,3 +107,21 @@ def test_any_bytes_are_decoded_or_rejected(body):
 def test_what_json_writes_is_read_back(value):
     assert json_codec.decode(json.dumps(value).encode()) == value
     assert json_codec.decode(json_codec.encode(value)) == value
+
+
+@pytest.mark.parametrize("body", [b'"\\ud800"', b'[{"\\uDFFFa": 1}]'])
+def test_half_of_a_surrogate_pair_is_no_text(body):
+    with pytest.raises(InputRejectedError, match="the body has a text with half of a surrogate"):
+        json_codec.decode(body)
+
+
+def test_whole_surrogate_pair_is_a_character():
+    assert json_codec.decode(b'["\\ud83d\\ude00", NaN]')[0] == "\U0001f600"
+
+
+def test_dates_are_written_alike_beside_what_only_python_writes():
+    date = datetime(2026, 1, 2, 3, 4, 5)
+
+    assert json_codec.encode({"t": date, "n": 2**70}) == (
+        b'{"t": "2026-01-02T03:04:05", "n": 1180591620717411303424}'
+    )

@@ -32,6 +32,8 @@ _TOKENS_OF_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl",
 _ALL_SCORES = "return_all_scores"
 _TOP_K, _FUNCTION = "top_k", "function_to_apply"
 _IGNORED_LABELS = "ignore_labels"
+_AS_ALWAYS = (("truncation", True), ("aggregation_strategy", "none"))
+"""Parameters of other pipelines with the values that ask for what is done in any case."""
 _MEAN, _FIRST = "pooling_mode_mean_tokens", "pooling_mode_cls_token"
 
 
@@ -105,9 +107,12 @@ class HuggingFacePredictor:
             return self._model.predict(payload)
         body = json_codec.decode(payload.body)
         if not isinstance(body, dict) or "inputs" not in body or not _holds_text(body["inputs"]):
-            return self._model.predict(payload)
+            return self._predict_tensors(payload)
         media_types.answer_type(payload.accept, (JSON,))
         parameters = body.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise InputRejectedError("parameters must be an object with their names")
+        parameters = {k: v for k, v in parameters.items() if (k, v) not in _AS_ALWAYS}
         unknown = [name for name in parameters if name not in self._parameters]
         if unknown:
             raise InputRejectedError(
@@ -123,6 +128,13 @@ class HuggingFacePredictor:
     def close(self) -> None:
         """Drop the model."""
         self._model.close()
+
+    def _predict_tensors(self, payload: Payload) -> Prediction:
+        try:
+            return self._model.predict(payload)
+        except InputRejectedError as error:
+            hint = 'a text is sent as {"inputs": "a text"}'
+            raise InputRejectedError(f"{error.message}; {hint}") from error
 
     def _computed(self, text: Any) -> Text:
         first, second = (
@@ -206,7 +218,7 @@ class _Classifier:
         function = parameters.get(_FUNCTION) or self._function
         if not function:
             function = "sigmoid" if text.output.size == 1 else "softmax"
-        if function not in _FUNCTIONS:
+        if not isinstance(function, str) or function not in _FUNCTIONS:
             raise InputRejectedError(f"{_FUNCTION}; allowed: {', '.join(_FUNCTIONS)}")
         scores = _FUNCTIONS[function](text.output.reshape(-1)).tolist()
         found = [{"label": self._labels(place), "score": one} for place, one in enumerate(scores)]

@@ -20,6 +20,7 @@ from modelyard.domain.ports import Predictor
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import (
     answer_options,
+    categories,
     memory,
     mlmodel_file,
     sklearn_columns,
@@ -37,7 +38,7 @@ from modelyard.runtimes.codecs import (
     media_types,
     tensor_codec,
 )
-from modelyard.runtimes.codecs.media_types import JSON, NPY
+from modelyard.runtimes.codecs.media_types import CSV, JSON, NPY
 
 Array = np.ndarray[Any, Any]
 
@@ -104,10 +105,13 @@ class SklearnPredictor:
         self.columns: Sequence[str] = own or (columns if len(columns) == self._features else [])
         self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
         self._takes_frames = bool(own)
+        self._categories = _categories_of(estimator, own)
+        self.takes_codes = bool(self._categories)
         self._takes_texts = sklearn_columns.takes_texts(estimator)
         self._selects_columns = self._takes_frames and (
             bool(self.text_columns) or sklearn_columns.selects_columns(estimator)
         )
+        self.text_columns |= categories.text_columns(self._categories)
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; a flat list is one row, or a column for a model of one feature.
@@ -122,13 +126,20 @@ class SklearnPredictor:
             return answered
         name = tensor_models.output_of_call(payload, self._offered)
         # Without columns all become numbers, also those that are written as text.
-        array = array_codec.decode(payload.body, kind, casts_to_text=not self._selects_columns)
+        if self._takes_texts and kind == CSV:
+            array = np.array(csv_codec.decode_cells(payload.body, may_split_at_spaces=False))
+        else:
+            is_text = not self._selects_columns
+            array = array_codec.decode(payload.body, kind, casts_to_text=is_text)
         if self._selects_columns:
             rows = self._frame_by_place(array)
         elif self._takes_texts:
             rows = _texts_of(array)
         else:
             rows = feature_rows.rows_of(array, is_text=kind != NPY, width=self._features)
+            if self._categories and rows.ndim == 2 and rows.shape[1] == len(self.columns):
+                by_name = dict(zip(self.columns, rows.T, strict=True))
+                categories.require_codes(by_name, self._categories)
         return Prediction(array_codec.encode(self._labels(rows, name), answer), answer)
 
     @property
@@ -179,6 +190,9 @@ class SklearnPredictor:
             if self._takes_texts:
                 return _texts_of(array)
             return array.reshape(1, -1) if array.ndim == 1 else array
+        if self._categories:
+            rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
+            return tensor_models.rows_of({tensor_models.ROWS: rows}, None)
         self._require_kinds(columns)
         if not self._takes_frames:
             return np.column_stack(list(columns.values()))
@@ -204,7 +218,8 @@ class SklearnPredictor:
         """
         for name, column in columns.items():
             if name in self.text_columns and column.dtype.kind not in "OUS":
-                raise InputRejectedError(f"column {name!r} holds text in this model, got numbers")
+                got = "null" if column.dtype.kind == "f" and np.isnan(column).all() else "numbers"
+                raise InputRejectedError(f"column {name!r} holds text in this model, got {got}")
             if name not in self.text_columns and column.dtype.kind in "OU":
                 csv_codec.require_plain(name, column.tolist())
 
@@ -234,6 +249,18 @@ class SklearnPredictor:
             return np.asarray(found)
         answer_size.refuse_scores(*found.shape)  # it is sparse, and may be small only as such
         return found.toarray()
+
+
+def _categories_of(estimator: Any, columns: Sequence[str]) -> categories.Categories:
+    """Return the categories by column of an estimator of LightGBM that a data frame trained."""
+    if not columns or not type(estimator).__module__.startswith("lightgbm."):
+        return {}
+    from modelyard.runtimes.lightgbm import model_text
+
+    content = estimator.booster_.model_to_string().encode()
+    model = model_text.read(content, is_checked=True)  # LightGBM itself has written it
+    pairs = zip(model.categorical, model.categories, strict=False)
+    return {columns[place]: values for place, values in pairs}
 
 
 def _texts_of(array: Array) -> Array:

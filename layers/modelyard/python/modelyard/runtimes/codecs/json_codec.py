@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from modelyard.domain.errors import InputRejectedError, PredictionError
+
+_MAY_HOLD_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def decode(body: bytes) -> Any:
@@ -75,7 +78,9 @@ def _plain_key(key: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what orjson does not know as something that it does."""
+    """Return what orjson does not know as something that it does, dates as orjson writes them."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
     if hasattr(value, "tolist"):  # arrays and scalars of NumPy, series and indexes of pandas
         listed = value.tolist()
         return float(listed) if type(listed) is type(value) else listed  # numpy.longdouble
@@ -94,7 +99,12 @@ def _decode(text: bytes, where: str) -> Any:
 def _decode_leniently(text: bytes, where: str) -> Any:
     # json.dumps of a client's NaN is not JSON, yet SageMaker's containers take it.
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if _MAY_HOLD_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise InputRejectedError(f"{where} has a text with half of a surrogate pair") from error
     except json.JSONDecodeError as error:
         raise InputRejectedError(
             f"{where} is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
