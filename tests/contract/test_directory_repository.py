@@ -81,6 +81,37 @@ def test_link_to_its_own_folder_ends(stored_directory):
             stored_directory.repository.describe(key)
 
 
+def test_file_that_a_pipe_replaces_keeps_no_reader_waiting(stored_directory, monkeypatch):
+    stored_directory.put("m", b"1")
+    artifact = stored_directory.repository.describe("m")
+
+    def replace(_):
+        (stored_directory.root / "m").unlink()
+        os.mkfifo(stored_directory.root / "m")
+
+    monkeypatch.setattr(stored_directory.repository, "_check", replace)  # after its look
+
+    with pytest.raises(ArtifactChangedError):
+        contents(stored_directory.repository, artifact)
+
+
+def test_location_is_that_of_the_file_that_was_opened(stored_directory, tmp_path, monkeypatch):
+    (tmp_path / "secret").write_bytes(b"1")
+    stored_directory.put("m.v1", b"1")
+    link = stored_directory.root / "m"
+    link.symlink_to("m.v1")
+    artifact = stored_directory.repository.describe("m")
+
+    def turn(_):
+        link.unlink()
+        link.symlink_to(tmp_path / "secret")
+
+    monkeypatch.setattr(stored_directory.repository, "_settle_file", turn)  # once it is open
+
+    with pytest.raises(ArtifactChangedError):
+        contents(stored_directory.repository, artifact)
+
+
 def test_special_files_are_not_there(stored_directory):
     os.mkfifo(stored_directory.root / "fifo")
 

@@ -77,7 +77,9 @@ def _answer(folder: Path, rows: np.ndarray) -> np.ndarray:
 
 def _margin(path: Path, rows: np.ndarray) -> np.ndarray:
     booster = xgboost.Booster()
-    booster.load_model(bytearray(model_content.read(path, edges(path).format)))
+    booster.load_model(
+        bytearray(model_content.read(path.read_bytes(), path.name, edges(path).format))
+    )
     data = xgboost.DMatrix(rows)
     return booster.predict(data, output_margin=True, validate_features=False)
 

@@ -24,7 +24,7 @@ def target(data: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "xgboost-model")
         path.write_bytes(content)
-        readable = model_content.read(path, kind)
+        readable = model_content.read(path.read_bytes(), path.name, kind)
     with contextlib.suppress(LibraryError):
         booster = Booster(readable)
         if booster.features <= 100:

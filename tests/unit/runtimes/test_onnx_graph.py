@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -137,3 +139,16 @@ def sparse_tensor():
     return helper.make_sparse_tensor(
         numpy_helper.from_array(value, "w"), numpy_helper.from_array(place, "i"), [20_000, 20_000]
     )
+
+
+def test_a_file_that_is_shortened_while_it_is_read_is_not_protobuf(tmp_path):
+    path = written(tmp_path, model_of(*[helper.make_node("Identity", ["x"], ["y"])] * 1000))
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        operators = onnx_graph._model(file, size_bytes)
+        assert next(operators) == b"Identity"
+
+        os.truncate(path, 0)
+
+        with pytest.raises(ValueError, match="does not end"):
+            list(operators)

@@ -14,7 +14,7 @@ from modelyard.domain.errors import (
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry
 from modelyard.runtimes.model_format import Format, edges
-from tests.models import onnx_models, script_models, sklearn_models, xgboost_models
+from tests.models import lightgbm_models, onnx_models, script_models, sklearn_models, xgboost_models
 
 ROW = Payload(b"1,2,3,4,5,6", "text/csv")
 
@@ -341,3 +341,24 @@ def test_keras_file_needs_allow_code(tmp_path, name):
 
     with pytest.raises(CodeNotAllowedError, match=f"{name} runs code"):
         registry.plan_load(tmp_path, allow_code=False)
+
+
+def xgboost_file(folder):
+    return xgboost_models.save(xgboost_models.trained_booster(), folder / "model.ubj")
+
+
+def lightgbm_file(folder):
+    return lightgbm_models.linear_text(folder, 2.0, 1.0)
+
+
+@pytest.mark.parametrize("build", [xgboost_file, lightgbm_file])
+@pytest.mark.parametrize("kept_bytes", [0, 10, -20], ids=["empty", "begun", "not ended"])
+def test_a_file_that_changed_after_its_check_is_checked_again(tmp_path, build, kept_bytes):
+    path = build(tmp_path)
+    plan = registry.plan_load(tmp_path, allow_code=False, known=registry.prepare(tmp_path))
+    registry.load(plan).close()
+
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+
+    with pytest.raises(ModelLoadError):  # the library would end this process
+        registry.load(plan)

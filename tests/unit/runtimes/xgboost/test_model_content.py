@@ -72,7 +72,7 @@ class Pickled:
 def read(tmp_path, content, kind=None, **options):
     path = tmp_path / "old"
     path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
-    return model_content.read(path, kind or edges(path).format, **options)
+    return model_content.read(path.read_bytes(), path.name, kind or edges(path).format, **options)
 
 
 def booster_of(content):
@@ -160,7 +160,7 @@ def test_pickle_with_code_is_refused_with_the_remedy(tmp_path):
     path = xgboost_models.pickled_with_code(tmp_path, 1.0)
 
     with pytest.raises(CodeNotAllowedError, match=r"names math\.sqrt.*allow_code: true"):
-        model_content.read(path, Format.PICKLED_BOOSTER)
+        model_content.read(path.read_bytes(), path.name, Format.PICKLED_BOOSTER)
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,7 @@ class DirectoryRepository:
             yield from self._fetch_folder(artifact)
         else:
             name = artifact.key.rpartition("/")[2]
-            location = Path(os.path.realpath(self._root / artifact.key))
-            yield from self._fetch_file(artifact.key, name, artifact.tag, location)
+            yield from self._fetch_file(artifact.key, name, artifact.tag, has_location=True)
 
     def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
         """Yield every file below the root, or below one folder of it, in key order.
@@ -242,11 +241,12 @@ class DirectoryRepository:
             self._check(artifact)
 
     def _fetch_file(
-        self, key: str, name: str, tag: str, location: Path | None = None
+        self, key: str, name: str, tag: str, *, has_location: bool = False
     ) -> Iterator[ArtifactFile]:
         with self._opened(key) as file:
             self._settle_file(file)
             size = self._checked_size(file, key, tag)
+            location = self._location(file, key) if has_location else None
             yield ArtifactFile(name, size, self._stream(file, key, size), location)
             self._checked_size(file, key, tag)
 
@@ -260,11 +260,26 @@ class DirectoryRepository:
     @contextmanager
     def _opened(self, key: str) -> Iterator[BinaryIO]:
         try:
-            file = (self._root / key).open("rb", buffering=0)
+            file = open(self._root / key, "rb", buffering=0, opener=_open_without_waiting)  # noqa: SIM115
         except OSError as error:
             raise self._lost(key, error) from error
         with file:
             yield cast("BinaryIO", file)
+
+    def _location(self, file: BinaryIO, key: str) -> Path:
+        """Return the path of an open file without links: a link in it may be changed at any time.
+
+        Raises:
+            ArtifactChangedError: the key does not lead to this file any more.
+        """
+        path = os.path.realpath(self._root / key)
+        try:
+            is_same = os.path.samestat(os.stat(path), os.fstat(file.fileno()))  # noqa: PTH116
+        except OSError as error:
+            raise self._lost(key, error) from error
+        if not is_same or not self._holds(path):
+            raise changed(key)
+        return Path(path)
 
     def _checked_size(self, file: BinaryIO, key: str, tag: str) -> int:
         """Return the size of an open file if it still is the version `tag`.
@@ -295,6 +310,11 @@ class DirectoryRepository:
         return DependencyError(
             f"the model repository {self._root.name!r} cannot be read: {error.strerror}"
         )
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; one that was replaced by a named pipe would keep its reader waiting."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _is_file(found: _Found) -> bool:

@@ -1,5 +1,6 @@
 """What the registry and the runtimes share: plans of loads, and error texts for callers."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ _ABSOLUTE_PATH = re.compile(
 )
 _LOG_STAMP = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+: ")
 _MAX_REASON_CHARACTERS = 500
+_DIGEST = "digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class LoadPlan:
     """The scikit-learn that saved a pickle, if it is not the installed one."""
     requirements: "Requirements | None" = None
     """What the model requires of pip, if the server's packages do not meet it."""
+
+    def findings_about(self, content: bytes) -> Mapping[str, Any] | None:
+        """Return the findings if it was this content that was checked, else None.
+
+        The file may be a link to the user's, who may have changed it since then.
+        """
+        found = dict(self.findings or {})
+        return found if found.pop(_DIGEST, None) == _digest(content) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,15 @@ class ArtifactPlan:
             is_sized_by_values=self.is_sized_by_values,
             saved_with=self.saved_with,
         )
+
+
+def findings(content: bytes, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the check of a model's numbers found, with the digest of what was checked."""
+    return {**found, _DIGEST: _digest(content)}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def reason(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
-from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.base import LoadPlan, findings, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
 from modelyard.runtimes.lightgbm import model_text
@@ -33,7 +33,8 @@ _OUTPUTS = {
 def load(plan: LoadPlan) -> "LightGBMPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    model = model_text.read(plan.model_file.read_bytes(), is_checked=plan.findings is not None)
+    content = plan.model_file.read_bytes()
+    model = model_text.read(content, is_checked=plan.findings_about(content) is not None)
     try:
         booster = Booster(model.content)
     except LibraryError as error:
@@ -54,13 +55,14 @@ def load_native(plan: LoadPlan) -> Any:
 
 
 def check(path: Path, kind: Format) -> Mapping[str, Any]:
-    """Return nothing more if the library can rely on the numbers in a model.
+    """Return what was checked if the library can rely on the numbers in a model.
 
     Raises:
         ModelLoadError: it cannot.
     """
-    model_text.read(path.read_bytes())
-    return {}
+    content = path.read_bytes()
+    model_text.read(content)
+    return findings(content, {})
 
 
 class LightGBMPredictor:

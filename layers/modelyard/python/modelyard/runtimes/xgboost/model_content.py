@@ -4,7 +4,6 @@ import json
 import math
 import re
 import struct
-from pathlib import Path
 from typing import Any
 
 from modelyard.domain.errors import ArtifactInvalidError, CodeNotAllowedError
@@ -27,11 +26,18 @@ _SIZE = struct.Struct("<q")
 _PARAMETERS = re.compile(rb'"learner_model_param"\s*:\s*\{')
 
 
-def read(path: Path, kind: Format, *, same_rounds: bool = False, is_checked: bool = False) -> bytes:
+def read(
+    content: bytes,
+    name: str,
+    kind: Format,
+    *,
+    same_rounds: bool = False,
+    is_checked: bool = False,
+) -> bytes:
     """Return the model in a file as JSON or UBJSON, whose numbers the library can rely on.
 
-    `is_checked` says that they were checked when the artifact was staged. `same_rounds` is for
-    callers who count rounds, see `legacy_binary.as_ubjson`.
+    `content` and `name` are those of the file. `is_checked` says that the numbers were checked
+    before. `same_rounds` is for callers who count rounds, see `legacy_binary.as_ubjson`.
 
     Raises:
         ArtifactInvalidError: the model is damaged.
@@ -39,7 +45,6 @@ def read(path: Path, kind: Format, *, same_rounds: bool = False, is_checked: boo
         ModelLoadError: its numbers contradict each other, or a pickled model was written by a
             newer XGBoost than the installed one.
     """
-    content, name = path.read_bytes(), path.name
     if kind in (Format.XGBOOST_LEGACY, *PICKLES):
         content = _converted(content, name, kind, same_rounds=same_rounds)
     else:

@@ -21,7 +21,9 @@ def load_native(plan: LoadPlan) -> xgboost.Booster:
 def _read(plan: LoadPlan) -> xgboost.Booster:
     assert plan.model_file is not None
     try:
-        content = model_content.read(plan.model_file, plan.format, same_rounds=True)
+        content = model_content.read(
+            plan.model_file.read_bytes(), plan.model_file.name, plan.format, same_rounds=True
+        )
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise

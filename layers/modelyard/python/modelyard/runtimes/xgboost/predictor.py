@@ -1,9 +1,8 @@
 """XGBoost boosters, answered as SageMaker's XGBoost container answers on multi-model endpoints."""
 
-import contextlib
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from ctypes import c_void_p
 from dataclasses import asdict
 from functools import cached_property
@@ -19,7 +18,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
-from modelyard.runtimes.base import LoadPlan, reason
+from modelyard.runtimes.base import LoadPlan, findings, reason
 from modelyard.runtimes.codecs import (
     answer_size,
     array_codec,
@@ -67,18 +66,20 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
-    facts = None if plan.findings is None else Facts(**plan.findings)
+    content, name = plan.model_file.read_bytes(), plan.model_file.name
+    found = plan.findings_about(content)
+    facts = None if found is None else Facts(**found)
     try:
-        content = model_content.read(plan.model_file, plan.format, is_checked=facts is not None)
+        content = model_content.read(content, name, plan.format, is_checked=facts is not None)
     except CodeNotAllowedError:
         if not plan.allow_code:
             raise
         from modelyard.runtimes.xgboost import package
 
         content = bytes(package.unpickled(plan).save_raw("ubj"))
-    output = answer_options.of_artifact(plan.model_dir)
+    booster, output = Booster(content, facts), answer_options.of_artifact(plan.model_dir)
     columns = mlmodel_file.columns(plan.model_dir)
-    return XGBoostPredictor(Booster(content, facts), kept_bytes, output, columns)
+    return XGBoostPredictor(booster, kept_bytes, output, columns)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -94,7 +95,8 @@ def check(path: Path, kind: Format) -> Mapping[str, Any]:
     Raises:
         ModelError: it cannot.
     """
-    return asdict(facts_of(model_content.read(path, kind)))
+    content = path.read_bytes()
+    return findings(content, asdict(facts_of(model_content.read(content, path.name, kind))))
 
 
 def rewrite(path: Path, kind: Format) -> Mapping[str, Any] | None:
@@ -109,10 +111,10 @@ def rewrite(path: Path, kind: Format) -> Mapping[str, Any] | None:
     target = path.with_suffix(".ubj") if path.suffix in _RENAMED else path
     if target != path and target.exists():
         return None
-    content = Booster(model_content.read(path, kind)).saved()
+    content = Booster(model_content.read(path.read_bytes(), path.name, kind)).saved()
     path.unlink()
     target.write_bytes(content)
-    return asdict(facts_of(content))
+    return findings(content, asdict(facts_of(content)))
 
 
 class XGBoostPredictor:
@@ -139,7 +141,7 @@ class XGBoostPredictor:
             tensor_models.offered(self._offered, output)
         kind = booster.kind
         # XGBoost's documentation allows tree boosters to predict in parallel, but not linear ones.
-        self._turn = threading.Lock() if kind == "gblinear" else contextlib.nullcontext()
+        self._turn = threading.Lock() if kind == "gblinear" else nullcontext()
         self._takes_rows = kind == "gbtree"
 
     def predict(self, payload: Payload) -> Prediction:
@@ -353,7 +355,7 @@ class XGBoostPredictor:
     def _asked(
         self, rows: AbstractContextManager[c_void_p], ask: Callable[[c_void_p], _Found]
     ) -> _Found:
-        with contextlib.ExitStack() as kept:
+        with ExitStack() as kept:
             try:
                 matrix = kept.enter_context(rows)
             except LibraryError as error:
