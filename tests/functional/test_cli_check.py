@@ -247,7 +247,7 @@ def test_serve_refuses_a_bad_option_as_wrong_usage(
     ("arguments", "message"),
     [
         pytest.param(["gone"], "found 'gone', not a folder; allowed:", id="no target"),
-        pytest.param(["models/a.onnx"], "not a folder; allowed:", id="a model"),
+        pytest.param(["models/a.onnx"], "a file; serve its folder, 'models'", id="a model"),
         pytest.param(["gone.yaml"], "gone.yaml: cannot be read", id="no config"),
         pytest.param(["models", "--endpoint", "a_b"], "--endpoint: found 'a_b'", id="bad name"),
         pytest.param(["modelyard.yaml"], "h: models: nope: unknown key", id="bad config"),

@@ -110,7 +110,7 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
     ("text", "expected"),
     [
         pytest.param("", ": found nothing; allowed: a list", id="empty"),
-        pytest.param("name: a", ": found a dict; allowed: a list", id="not a list"),
+        pytest.param("name: a", ": found a mapping; allowed: a list", id="not a list"),
         pytest.param("- a: [", ": line 1, column 7: not valid YAML: ", id="syntax"),
         pytest.param("- {a: 1, a: 2}", "the key 'a' is given 2 times", id="key given twice"),
         pytest.param(

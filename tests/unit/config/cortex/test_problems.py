@@ -501,7 +501,7 @@ def test_c41_a_problem_is_told_with_its_place_and_name(
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("name: a", "found a dict; allowed: a list of resources"),
+        ("name: a", "found a mapping; allowed: a list of resources"),
         ("[7]", "resource 1: found 7; allowed: a mapping with name and kind"),
     ],
 )

@@ -35,10 +35,11 @@ def made_request(
     Raises:
         EndpointError: the URL is not one.
     """
-    try:
-        return Request(url, body, headers, method=method)  # noqa: S310
-    except ValueError as error:
-        raise EndpointError(str(error), "", 0) from error
+    if not url.startswith(("http://", "https://")):
+        raise EndpointError(
+            f"found the URL {url!r}; allowed: http:// or https:// and a host", "", 0
+        )
+    return Request(url, body, headers, method=method)  # noqa: S310
 
 
 def send(request: Request, url: str) -> bytes:

@@ -70,9 +70,21 @@ def resource_for_path(path: str, name: str | None = None) -> EndpointConfig:
     try:
         repository = repository_uri(path, Path())
     except ConfigurationError as error:
+        if _is_file(path):
+            folder = str(Path(path).parent)
+            raise ConfigurationError(
+                f"{found(path)}, a file; serve its folder, {folder!r}, and call it by its name"
+            ) from error
         raise ConfigurationError(f"{error.message}, or a config file ending in .yaml") from error
     endpoint = Endpoint(name=_derived_name(path) if name is None else name, repository=repository)
     return EndpointConfig(endpoint)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # the system refuses the path
+        return False
 
 
 def _derived_name(path: str) -> str:

@@ -189,7 +189,7 @@ def _documents(path: Path) -> list[Any]:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"{path.name}: not valid YAML: {reason}") from error
     if not isinstance(content, list) or not content:
-        kind = "nothing" if not content else f"a {type(content).__name__}"
+        kind = "a mapping" if isinstance(content, dict) else "no list" if content else "nothing"
         raise ConfigurationError(
             f"{path.name}: found {kind}; allowed: a list of resources (spec.malformed_config)"
         )
