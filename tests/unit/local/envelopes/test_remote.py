@@ -5,14 +5,16 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modelyard.domain.envelope import Frame
 from modelyard.domain.errors import CapacityError, ModelyardError
+from modelyard.domain.frames import pack
 from modelyard.domain.messages import INTERNAL_ERROR
-from modelyard.domain.requests import Answer, Invoke, Request, Survey
+from modelyard.domain.requests import Answer, Invoke, NextPart, Request, Survey
 from modelyard.domain.values import ModelSource, Payload, Prediction, TargetModel
 from modelyard.local.envelopes.connection import GREETING
 from modelyard.local.envelopes.remote import MAX_QUEUED_BYTES, RemoteProcess
@@ -77,6 +79,38 @@ def test_a_call_that_takes_no_waiting_is_answered_at_once(tmp_path: Path) -> Non
     asyncio.run(act())
 
 
+@pytest.mark.parametrize("is_made_late", [False, True], ids=["between parts", "first part"])
+def test_an_output_whose_asker_has_died_is_ended_at_once(
+    tmp_path: Path, is_made_late: bool
+) -> None:
+    async def act() -> None:
+        ended: asyncio.Future[Request] = asyncio.get_running_loop().create_future()
+        is_asked, make = asyncio.Event(), asyncio.Event()
+
+        async def respond(request: Request) -> Answer:
+            if isinstance(request, NextPart):
+                ended.set_result(request)
+                return Answer()
+            is_asked.set()
+            await make.wait()
+            return replace(predicted(b"part"), has_more=True)
+
+        async with served(tmp_path, respond) as process:
+            call = asyncio.create_task(process.call(invoke()))
+            await is_asked.wait()
+            if not is_made_late:
+                make.set()
+                await call
+            process.close()
+            make.set()
+            request = await asyncio.wait_for(ended, PATIENCE_S)
+            with suppress(ConnectionError):
+                await call
+        assert request == NextPart(invoke().source, invoke().request_id, is_abandoned=True)
+
+    asyncio.run(act())
+
+
 def test_calls_do_not_wait_for_each_other(tmp_path: Path) -> None:
     async def act() -> None:
         release = asyncio.Event()
@@ -114,11 +148,17 @@ def test_an_error_is_an_answer(tmp_path: Path, raised: Exception, told: Modelyar
 
 
 def test_a_damaged_envelope_is_an_error_of_that_call_alone(tmp_path: Path) -> None:
-    replies: list[bytes] = []
-    EnvelopeServer(echo).take(7, Frame(b"no JSON"), replies.append)
+    async def act() -> None:
+        async with served(tmp_path):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "worker.sock")
+            writer.write(pack(7, Frame(b"no JSON")))
+            assert await reader.readexactly(len(GREETING)) == GREETING
+            assert await reader.readexactly(4) == (7).to_bytes(4, "big")
+            assert INTERNAL_ERROR.encode() in await reader.read(1000)
+            writer.close()
+            await writer.wait_closed()
 
-    assert replies[0][:4] == (7).to_bytes(4, "big")
-    assert INTERNAL_ERROR.encode() in replies[0]
+    asyncio.run(act())
 
 
 def test_only_so_many_calls_are_sent_at_a_time(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from tests.http_connections import PATIENCE_S as TEST_PATIENCE_S
 from tests.http_connections import Client
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-RESERVED_DESCRIPTORS = 256
 
 
 @dataclass
@@ -69,7 +68,7 @@ class Scene:
         self.now_s = 1_000.0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.states = ConnectionStates.create(folder / "states")
-        limit = max_connections + RESERVED_DESCRIPTORS
+        limit = 2 * max_connections  # half of few descriptors is kept
         self.acceptor = Acceptor([self.listener], self.states, limit, lambda: self.now_s)
         self.acceptor.start()
         self.workers: list[Worker] = []

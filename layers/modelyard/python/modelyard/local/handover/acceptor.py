@@ -32,7 +32,7 @@ LOG_EVERY_S = 10.0
 _RETRY_S = 0.02
 _RETRY_WITHOUT_WORKERS_S = 0.5
 _RESERVED_DESCRIPTORS = 256
-"""Descriptors that are kept for everything but connections."""
+"""Descriptors that are kept for everything but connections, at most half of all."""
 _TOO_MANY = "too many connections are open"
 
 
@@ -74,7 +74,8 @@ class Acceptor:
         self._is_tls = is_tls
         self._listeners = listeners
         self._states = states
-        self._limit = max(1, min(MAX_CONNECTIONS, max_descriptors - _RESERVED_DESCRIPTORS))
+        reserved = min(_RESERVED_DESCRIPTORS, max_descriptors // 2)
+        self._limit = max(1, min(MAX_CONNECTIONS, max_descriptors - reserved))
         self._free = deque(range(self._limit))
         self._lines: list[Line] = []
         self._loop = asyncio.get_running_loop()
