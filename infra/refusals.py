@@ -165,4 +165,4 @@ def _resources(endpoints: int, functions: int) -> int:
 
     An endpoint has a role, a policy, a log and an alarm; a function has an alarm.
     """
-    return 76 + 4 * endpoints + 2 * functions
+    return 79 + 4 * endpoints + 2 * functions

@@ -258,6 +258,19 @@ def test_message_that_is_none_hurts_no_other(scene: Scene) -> None:
     assert scene.waiting() == 0
 
 
+def test_damaged_message_is_the_only_one_of_its_batch_that_stays(scene: Scene) -> None:
+    scene.queue.send(request("m"))
+    record = take(scene)
+    damaged = record | {"messageId": "damaged", "body": "{"}
+    misplaced = record | {"messageId": "misplaced", "eventSourceARN": "arn:aws:sqs:::other"}
+
+    answer = scene.function.handle({"Records": [damaged, misplaced, record]}, Context())
+
+    failed = [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+    assert failed == ["damaged", "misplaced"]
+    assert scene.backend.loaded == {"m": 1}
+
+
 FAULTS: dict[str, BaseException | None] = {
     "nothing": None,
     "function throttled": CapacityError("throttled"),

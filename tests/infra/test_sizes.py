@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.refusals import MAX_FUNCTIONS, MAX_RESOURCES
+from infra.refusals import MAX_FUNCTIONS, MAX_RESOURCES, _resources
 from infra.settings import load_settings
 from modelyard.domain.errors import ConfigurationError
 from tests.infra.synthesis import Synthesis, resources, synthesise, text
@@ -26,7 +26,8 @@ ENDPOINT = """\
 
 
 def many(endpoints: int, shards: int) -> str:
-    found = [f"- {{name: {'d' * 63}, kind: Deployment, auth: key}}\n"]
+    options = "auth: key, keep_awake: true, tracing: xray"
+    found = [f"- {{name: {'d' * 63}, kind: Deployment, {options}}}\n"]
     for number in range(endpoints):
         found.append(
             ENDPOINT.format(
@@ -99,12 +100,17 @@ def test_policy_of_the_way_to_s3_is_small_enough(largest: Synthesis) -> None:
 
 @pytest.mark.long
 def test_stack_has_no_more_resources_than_it_may(largest: Synthesis) -> None:
-    assert len(largest.service["Resources"]) <= MAX_RESOURCES
+    endpoints = largest.settings.endpoints
+    functions = sum(one.functions.shards for one in endpoints)
+
+    found = len(largest.service["Resources"])
+    assert found <= _resources(len(endpoints), functions)
+    assert found <= MAX_RESOURCES
 
 
 def test_more_endpoints_than_a_stack_has_room_for_are_refused(tmp_path: Path) -> None:
     config = tmp_path / "modelyard.yaml"
     config.write_text(many(80, 1))
 
-    with pytest.raises(ConfigurationError, match="80 endpoints with 80 shards, about 556"):
+    with pytest.raises(ConfigurationError, match="80 endpoints with 80 shards, about 559"):
         load_settings(config, {})

@@ -6,17 +6,28 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelyard.aws.function_settings import InferenceSettings
-from modelyard.aws.inference import STOP_MARGIN_S, UPDATE_WAIT_S, InferenceFunction, StartedApi
+from modelyard.aws.inference import (
+    STOP_MARGIN_S,
+    UPDATE_WAIT_S,
+    InferenceFunction,
+    StartedApi,
+    handler_of,
+)
 from modelyard.aws.lambda_payload import members_of, parse_payload
 from modelyard.cortex.settings import ApiSettings
+from modelyard.domain.endpoints import Endpoint
 from modelyard.domain.envelope import render_request
 from modelyard.domain.errors import ModelNotReadyError
 from modelyard.domain.requests import Answer, CallApi, Invoke, Request
 from modelyard.domain.values import ModelSource, Payload, Prediction, Sample, TargetModel
+from modelyard.inference.residence import speed
+from modelyard.inference.workload import Workload
+from tests.models.onnx_models import linear_onnx
 from tests.models.user_classes import project
 
 SOURCE = ModelSource("housing", TargetModel("m"), "memory:")
@@ -97,6 +108,30 @@ def test_answer_is_the_services() -> None:
     answer = Answer(prediction=Prediction(b"[1]", "application/json"))
 
     assert invoke(Service(answer), 360.0) == answer
+
+
+def test_a_loaded_model_that_is_fast_is_called_without_waiting_for_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = TargetModel(linear_onnx(tmp_path, 2.0, 1.0, features=1).name)
+    source = Endpoint("lines", tmp_path.as_uri(), revalidate_s=3600.0).source(name)
+    handle = handler_of(InferenceSettings(str(tmp_path / "cache"), 1 << 30, 1 << 30).to_environ())
+    turns: list[object] = []
+    wait = Workload.place_for
+
+    def place_for(workload: Workload, model: object, cost_s: float) -> Any:
+        turns.append(model)
+        return wait(workload, model, cost_s)
+
+    monkeypatch.setattr(Workload, "place_for", place_for)
+    monkeypatch.setattr(speed, "FAST_S", 60.0)
+    monkeypatch.setattr(speed, "FAST_CPU_S", 60.0)
+    call = members_of(render_request(Invoke(source, Payload(b"3\n", "text/csv"), 25.0, 25.0)))
+
+    answers = [parse_payload(json.dumps(handle(call, Context(60.0))).encode()) for _ in range(4)]
+
+    assert {answer.prediction and answer.prediction.body for answer in answers} == {b"[[7.0]]"}
+    assert len(turns) == speed.MIN_CALLS
 
 
 def test_class_of_an_api_is_made_once_by_calls_at_the_same_time() -> None:

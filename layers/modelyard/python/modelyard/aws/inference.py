@@ -14,12 +14,13 @@ from modelyard.aws.logs import configure_function_logging
 from modelyard.cortex.settings import ApiSettings
 from modelyard.domain.envelope import parse_request
 from modelyard.domain.errors import ModelNotReadyError
-from modelyard.domain.requests import Answer, Request
+from modelyard.domain.requests import Answer, Invoke, Request
 from modelyard.domain.values import Sample
 from modelyard.inference.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from modelyard.cortex.realtime_api import RealtimeApi
+    from modelyard.inference.service import InferenceService
 
 UPDATE_WAIT_S = 5.0
 """How long an answer may be delayed for another caller's load or for an update."""
@@ -66,14 +67,15 @@ class InferenceFunction:
         if is_keep_awake(event):
             return {}
         answer = self._service.handle(parse_request(frame_of(event)))
-        samples, self._kept = self._kept + answer.samples, ()
         remaining_s = max(0.0, context.get_remaining_time_in_millis() / 1000 - STOP_MARGIN_S)
         if isinstance(answer.error, ModelNotReadyError):
             self._service.finish_loads(remaining_s)
-            samples, self._kept = (), samples
-        else:
-            self._service.finish_loads(min(UPDATE_WAIT_S, remaining_s))
-        return render_answer_members(replace(answer, samples=samples))
+            self._kept += answer.samples
+            return render_answer_members(replace(answer, samples=()))
+        self._service.finish_loads(min(UPDATE_WAIT_S, remaining_s))
+        if self._kept:
+            answer, self._kept = replace(answer, samples=self._kept + answer.samples), ()
+        return render_answer_members(answer)
 
 
 def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
@@ -97,7 +99,7 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Context], Event]:
         return _api(worker, Path(settings.project_file)).handle
     from modelyard.inference.assembly import build_service
 
-    return InferenceFunction(build_service(worker)).handle
+    return InferenceFunction(LoadedModelsFirst(build_service(worker))).handle
 
 
 def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
@@ -114,6 +116,25 @@ def _api(worker: WorkerSettings, project_file: Path) -> InferenceFunction:
     os.chdir(settings.project.folder)
     api = build_api(settings, worker)
     return InferenceFunction(StartedApi(api))
+
+
+class LoadedModelsFirst:
+    """The models of an endpoint. A loaded model that is known to be fast is called at once.
+
+    Turns and budgets divide a process between calls, and there is only one at a time on Lambda.
+    """
+
+    def __init__(self, service: "InferenceService") -> None:
+        self._service = service
+        self.finish_loads = service.finish_loads
+
+    def handle(self, request: Request) -> Answer:
+        """Return the answer to a request."""
+        if isinstance(request, Invoke):
+            answer = self._service.answer_now(request, may_begin=False)
+            if isinstance(answer, Answer):
+                return answer
+        return self._service.handle(request)
 
 
 class StartedApi:

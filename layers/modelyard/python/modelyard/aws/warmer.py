@@ -67,14 +67,23 @@ class WarmerFunction:
             failed = [
                 record["messageId"]
                 for record in event["Records"]
-                if not self._queue_of(record).process(record, remaining_s)
+                if not self._is_done(record, remaining_s)
             ]
         finally:
             self._metrics.flush()
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
-    def _queue_of(self, record: Event) -> "ProcessedQueue[Any]":
-        return self._queues[record["eventSourceARN"].rpartition(":")[2]]
+    def _is_done(self, record: Event, remaining_s: float) -> bool:
+        """Process a message. If it is damaged, or meets a defect, the others are still processed.
+
+        It is delivered again until it is a dead letter.
+        """
+        try:
+            queue = self._queues[record["eventSourceARN"].rpartition(":")[2]]
+            return queue.process(record, remaining_s)
+        except Exception:
+            logger.exception("message failed", extra={"message_id": record["messageId"]})
+            return False
 
 
 class ProcessedQueue(Generic[T]):
