@@ -25,6 +25,7 @@ def main(url: str) -> None:
         "before": [one["state"] for one in client.get_model_repository_index()],
         "model ready": client.is_model_ready("sum.onnx"),
         "model": client.get_model_metadata("sum.onnx"),
+        "config": client.get_model_config("sum.onnx")["input"],
         "onnx": both(client, "sum.onnx", {"x": ROWS}),
         "two": both(client, "two.tar.gz", {"a": ROWS[:, :2], "b": ROWS[:, 2:]}),
         "int64": both(client, "int64.tar.gz", {"x": np.array([[2**62, -7]])}),

@@ -55,6 +55,7 @@ def test_the_client_gets_what_the_frameworks_return(server: Server, path: str) -
     assert (found["live"], found["ready"], found["server"]["name"]) == (True, True, "modelyard")
     assert found["model"]["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
     assert found["model"]["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [-1, 1]}]
+    assert found["config"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]}]
     assert found["onnx"] == {"y": [6.0, 22.0]}
     assert found["two"] == {"sum": [2.0, 4.0, 10.0, 12.0], "difference": [-2.0] * 4}
     assert found["int64"] == {"y": [2**62, -7]}
