@@ -11,8 +11,7 @@ from modelyard.domain.errors import InputRejectedError, ModelLoadError, Predicti
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, mlmodel_file, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
-from modelyard.runtimes.codecs import answer_size, array_codec, json_codec, media_types
-from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.runtimes.codecs import answer_size, feature_rows, json_codec
 from modelyard.runtimes.model_format import Format
 from modelyard.runtimes.tensor_models import PREDICT, PREDICT_PROBA
 
@@ -129,14 +128,7 @@ class CatBoostPredictor:
 
     def predict(self, payload: Payload) -> Prediction:
         """Return the usual output for each row, or the one that the call names."""
-        kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
-        answer = media_types.answer_type(payload.accept, array_codec.TYPES)
-        answered = tensor_models.predict_table(self, payload, kind, answer)
-        if answered is not None:
-            return answered
-        name = tensor_models.output_of_call(payload, self._offered)
-        rows = self._by_place(array_codec.decode(payload.body, kind))
-        return Prediction(array_codec.encode(self._output(rows, name), answer), answer)
+        return tensor_models.predict_rows(self, payload)
 
     def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         """Return `predict` or the wanted outputs; several inputs are columns.
@@ -158,13 +150,8 @@ class CatBoostPredictor:
         del self._model
 
     def _by_place(self, array: Array) -> Any:
-        rows = array.reshape(1, -1) if array.ndim == 1 else array
-        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
-            raise InputRejectedError(
-                f"the model takes rows of {len(self.columns)} values, got an array of the shape "
-                f"{list(array.shape)}"
-            )
-        return self._rows({name: rows[:, place] for place, name in enumerate(self.columns)})
+        rows = feature_rows.of_width(array, len(self.columns))
+        return self._rows(dict(zip(self.columns, rows.T, strict=True)))
 
     def _rows(self, columns: Mapping[str, Array]) -> Array:
         """Return rows as CatBoost takes them: float64, or objects if a column is no number."""

@@ -199,13 +199,8 @@ class SklearnPredictor:
         return self._frame(columns)
 
     def _frame_by_place(self, array: Array) -> Any:
-        rows = array.reshape(1, -1) if array.ndim == 1 else array
-        if rows.ndim != 2 or rows.shape[1] != len(self.columns):
-            raise InputRejectedError(
-                f"the model takes rows of {len(self.columns)} values, got an array of the shape "
-                f"{list(array.shape)}"
-            )
-        columns = {name: rows[:, place] for place, name in enumerate(self.columns)}
+        rows = feature_rows.of_width(array, len(self.columns))
+        columns = dict(zip(self.columns, rows.T, strict=True))
         self._require_kinds(columns)
         return self._frame(columns)
 

@@ -143,6 +143,16 @@ def _rows_request(predictor: Predictor, payload: Payload) -> RowRequest:
     return RowRequest(columns or {}, has_columns=True, is_frame=True)
 
 
+def predict_rows(model: "SelectingModel", payload: Payload) -> Prediction:
+    """Return the answer to a body of `array_codec.TYPES`, of rows with or without names."""
+    kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
+    answer = media_types.answer_type(payload.accept, array_codec.TYPES)
+    answered = predict_table(model, payload, kind, answer)
+    if answered is not None:
+        return answered
+    return _encoded(model, {ROWS: array_codec.decode(payload.body, kind)}, payload, answer)
+
+
 def predict_table(
     model: "SelectingModel", payload: Payload, kind: str, answer: str
 ) -> Prediction | None:
@@ -168,8 +178,14 @@ def predict_table(
     require_columns(columns, model.columns)
     if len(columns) == 1:  # a flat array could also be one row
         columns = {name: column.reshape(len(column), -1) for name, column in columns.items()}
+    return _encoded(model, columns, payload, answer)
+
+
+def _encoded(
+    model: "SelectingModel", inputs: Mapping[str, Array], payload: Payload, answer: str
+) -> Prediction:
     output = answer_options.of_call(payload)
-    (found,) = model.infer(columns, [] if output is None else [output]).values()
+    (found,) = model.infer(inputs, [] if output is None else [output]).values()
     return Prediction(array_codec.encode(found, answer), answer)
 
 

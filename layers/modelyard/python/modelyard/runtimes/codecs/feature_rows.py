@@ -26,6 +26,20 @@ def rows_of(
     return numbers.reshape(-1, 1) if width == 1 else numbers.reshape(1, -1)
 
 
+def of_width(array: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
+    """Return an array as rows of `width` values; a flat one is a row, or a column where that is 1.
+
+    Raises:
+        InputRejectedError: its rows have another number of values.
+    """
+    rows = array.reshape((-1, 1) if width == 1 else (1, -1)) if array.ndim == 1 else array
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise InputRejectedError(
+            f"the model takes rows of {width} values, got an array of the shape {list(array.shape)}"
+        )
+    return rows
+
+
 def _single(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.kind not in "OUS":
         return array_codec.cast(array, np.dtype(np.float32))

@@ -10,8 +10,7 @@ from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
 from modelyard.runtimes.base import LoadPlan, findings, reason
-from modelyard.runtimes.codecs import answer_size, array_codec, media_types
-from modelyard.runtimes.codecs.media_types import JSON
+from modelyard.runtimes.codecs import answer_size, array_codec, feature_rows
 from modelyard.runtimes.lightgbm import model_text
 from modelyard.runtimes.lightgbm.library import Booster, LibraryError, Output
 from modelyard.runtimes.lightgbm.model_text import ModelText
@@ -101,14 +100,7 @@ class LightGBMPredictor:
 
     def predict(self, payload: Payload) -> Prediction:
         """Return a score for each row, or a list of scores from a model of several classes."""
-        kind = media_types.body_type(payload.content_type, array_codec.TYPES, default=JSON)
-        answer = media_types.answer_type(payload.accept, array_codec.TYPES)
-        answered = tensor_models.predict_table(self, payload, kind, answer)
-        if answered is not None:
-            return answered
-        name = tensor_models.output_of_call(payload, self._offered)
-        rows = self._rows(array_codec.decode(payload.body, kind))
-        return Prediction(array_codec.encode(self._output(rows, name), answer), answer)
+        return tensor_models.predict_rows(self, payload)
 
     @property
     def columns(self) -> Sequence[str]:
@@ -153,30 +145,18 @@ class LightGBMPredictor:
         is_known = self._has_names or known.keys() == set(self._names)
         columns = tensor_models.columns_of(known, self._names if is_known else None)
         if columns is None:
-            return self._rows(tensor_models.rows_of(inputs, None))
+            return self._rows(next(iter(inputs.values())))
         rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
-        return self._shaped(tensor_models.rows_of({"rows": rows}, None))
+        rows = tensor_models.rows_of({tensor_models.ROWS: rows}, None).astype(np.float64)
+        return feature_rows.of_width(rows, len(self._names))
 
     def _rows(self, array: Array) -> Array:
-        """Return an array without names as rows of the model's features.
-
-        A flat array is one row, or a column for a model of one feature.
-        """
-        rows = self._shaped(array)
+        """Return an array without names as rows of the model's features."""
+        rows = array_codec.cast(array, np.dtype(np.float64))
+        rows = feature_rows.of_width(rows, len(self._names))
         if self._categories:
             columns = dict(zip(self._names, rows.T, strict=True))
             categories.require_codes(columns, self._categories)
-        return rows
-
-    def _shaped(self, array: Array) -> Array:
-        rows = array_codec.cast(array, np.dtype(np.float64))
-        if rows.ndim == 1:
-            rows = rows.reshape(-1, 1) if len(self._names) == 1 else rows.reshape(1, -1)
-        if rows.ndim != 2 or rows.shape[1] != len(self._names):
-            raise InputRejectedError(
-                f"the model takes rows of {len(self._names)} values, got an array of the shape "
-                f"{list(array.shape)}"
-            )
         return rows
 
     def _output(self, rows: Array, name: str) -> Array:
