@@ -16,6 +16,7 @@ from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry, tensor_models
+from modelyard.runtimes.codecs import npy_codec
 from tests.models import lightgbm_models, xgboost_models
 
 # What scikit-learn says of rows without names for an estimator that knows names.
@@ -178,3 +179,15 @@ def test_text_that_xgboost_damages_when_it_saves_is_refused(tmp_path: Path) -> N
 
     with pytest.raises(InputRejectedError, match="the model takes numbers"):
         ask(tmp_path, [RECORDS[0] | {"zip": "é"}])
+
+
+@LIBRARIES
+@pytest.mark.parametrize("rows", [np.array([["a", "b", "c"]]), np.array([[0, 10]])])
+def test_array_that_holds_no_rows_of_the_model_is_refused(
+    tmp_path: Path, train: Train, rows: Any
+) -> None:
+    train(FRAME, tmp_path)
+    predictor = registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+    with pytest.raises(InputRejectedError):
+        predictor.predict(Payload(npy_codec.encode(rows), "application/x-npy"))

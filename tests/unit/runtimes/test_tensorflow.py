@@ -94,6 +94,7 @@ def test_model_is_a_guest_that_is_not_forked(folder_of):
         (b"[[1, 2, 3, 4], [1, 1, 1, 1]]", JSON),
         (b'{"instances": [[1, 2, 3, 4], [1, 1, 1, 1]]}', JSON),
         (b'{"signature_name": "", "instances": [{"x": [1, 2, 3, 4]}, {"x": [1, 1, 1, 1]}]}', JSON),
+        (b'[{"x": [1, 2, 3, 4]}, {"x": [1, 1, 1, 1]}]', JSON),
         (b"[1, 2, 3, 4]\n[1, 1, 1, 1]\n", "application/jsonlines"),
         (b"1,2,3,4\n1,1,1,1\n", "text/csv"),
     ],

@@ -137,7 +137,9 @@ class SklearnPredictor:
             rows = _texts_of(array)
         else:
             rows = feature_rows.rows_of(array, is_text=kind != NPY, width=self._features)
-            if self._categories and rows.ndim == 2 and rows.shape[1] == len(self.columns):
+            if self._categories:
+                rows = tensor_models.rows_of({tensor_models.ROWS: rows}, None)
+                rows = feature_rows.of_width(rows, len(self.columns))
                 by_name = dict(zip(self.columns, rows.T, strict=True))
                 categories.require_codes(by_name, self._categories)
         return Prediction(array_codec.encode(self._labels(rows, name), answer), answer)
