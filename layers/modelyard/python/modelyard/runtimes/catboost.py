@@ -174,7 +174,7 @@ class CatBoostPredictor:
         answer_size.refuse_scores(len(rows), width)
         try:
             found = np.asarray(self._outputs[name](rows))
-        except catboost.CatBoostError as error:
+        except (catboost.CatBoostError, OverflowError) as error:
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error

@@ -86,6 +86,8 @@ def _instances(value: Any) -> RowRequest:
 
 
 def _inputs(value: Any) -> RowRequest:
+    if value is None:
+        raise InputRejectedError("inputs must be rows, or an object of columns; got null")
     if isinstance(value, dict) and value:
         return RowRequest({name: array_codec.from_values(one) for name, one in value.items()})
     if _are_frames(value):

@@ -274,7 +274,7 @@ class _Scores:
         width = math.prod(rest)
         answer_size.refuse_values(count * width, _FLOAT_CHARACTERS)
         flat = self._scores[: count * width]
-        if not rest:
+        if not rest or not width:  # without rows there are no columns either
             return list(flat)
         return [flat[start : start + width] for start in range(0, count * width, width)]
 
