@@ -103,7 +103,7 @@ def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixtu
 
     assert capsys.readouterr().out.splitlines() == [
         "Modelyard is ready on http://h:1",
-        "  endpoint m: more than 1 model, and 7 that cannot be loaded",
+        "  endpoint m: more than 1 model, and 7 that may be refused",
         "  not served: 0.h5, 1.h5, 2.h5, 3.h5, 4.h5 (a Keras model)",
         "  not served: 2 more files",
         f"  try it: {found.example_call('http://h:1')}",

@@ -156,13 +156,13 @@ def test_models_are_listed_by_name_with_their_residence() -> None:
     ]
 
 
-def test_model_that_cannot_be_loaded_says_why_before_anybody_calls_it() -> None:
+def test_model_that_is_likely_refused_says_why_before_anybody_calls_it() -> None:
     page = asyncio.run(Scene("a.onnx", "net.pt", "old.pkl").catalog.page("housing"))
 
     details = {entry.target_model: entry.residence.detail for entry in page.entries}
     assert details.pop(TargetModel("a.onnx")) == ""
     assert "a PyTorch model: export it to ONNX" in details[TargetModel("net.pt")]
-    assert "--allow-code" in details[TargetModel("old.pkl")]
+    assert "--allow-code or allow_code: true, unless" in details[TargetModel("old.pkl")]
 
 
 def test_models_come_with_the_files_that_a_load_opens() -> None:

@@ -101,7 +101,7 @@ def _count(survey: "Survey | None") -> str:
     if survey is None or survey.problem is not None:
         return ""
     noun = "model" if survey.models == 1 else "models"
-    refused = f", and {survey.refused:,} that cannot be loaded" if survey.refused else ""
+    refused = f", and {survey.refused:,} that may be refused" if survey.refused else ""
     return f": {'' if survey.is_complete else 'more than '}{survey.models:,} {noun}{refused}"
 
 

@@ -51,7 +51,7 @@ class Survey:
     example: tuple[TargetModel, int | None] | None = None
     """A model for an example call, and the length of a row that it takes, if that is known."""
     refused: int = 0
-    """How many more models `modelyard models` lists, which cannot be loaded: their names tell."""
+    """How many more models `modelyard models` lists, which are likely refused, by their names."""
     problem: str | None = None
     """Why the repository could not be read now; calls try it again."""
 

@@ -136,7 +136,8 @@ def refusal_by_name(name: str) -> str | None:
 
 
 def why_not_served(name: str, *, allow_code: bool) -> str | None:
-    """Return why a model of this name is refused before it is read, or None if it is not."""
-    if model_files.may_run_code(name) and not allow_code:
-        return "loading it can run code, which needs --allow-code or allow_code: true"
-    return refusal_by_name(name)
+    """Return why a model of this name is, or may be, refused; None if its name tells nothing."""
+    if not model_files.may_run_code(name) or allow_code:
+        return refusal_by_name(name)
+    needed = "loading it can run code, which needs --allow-code or allow_code: true"
+    return f"{needed}, unless it is a pickle of XGBoost" if model_files.is_pickle(name) else needed
