@@ -39,6 +39,11 @@ def is_deployed() -> bool:
     return _door() == "lambda"
 
 
+def unknown_endpoint(name: str) -> str:
+    """Return the message for an endpoint that does not exist; a deployment names its account."""
+    return f"Endpoint {name}{' of account 000000000000' if is_deployed() else ''} not found."
+
+
 def _door() -> str:
     return os.environ.get("MODELYARD_DOOR", "").partition("-")[0]
 

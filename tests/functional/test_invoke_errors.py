@@ -15,7 +15,7 @@ from modelyard.sagemaker.responses import ErrorContext, render_error, render_unt
 from tests.functional import artifacts
 from tests.functional.canned import answering
 from tests.functional.served import DirectoryModels, Served, over_each_repository
-from tests.serving import Server, body, eventually, sdk_client
+from tests.serving import Server, body, eventually, sdk_client, unknown_endpoint
 
 SCENE = ErrorContext("yard")
 RENDERED = {
@@ -89,7 +89,7 @@ def test_row01_an_unknown_endpoint_is_a_validation_error(served: Served) -> None
     with pytest.raises(served.sdk.exceptions.ValidationError) as caught:
         served.invoke(target, endpoint="nowhere")
 
-    assert caught.value.response["Message"] == "Endpoint nowhere not found."
+    assert caught.value.response["Message"] == unknown_endpoint("nowhere")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 

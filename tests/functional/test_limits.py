@@ -185,7 +185,7 @@ def prediction(served: Served, target: str) -> Any:
         ("- {name: a, kind: MultiModelEndpoint, models: {path: ., cachign: x}}", "'caching'?"),
         ("- {name: a, kind: MultiModelEndpoint, models: {path: nowhere}}", "not a folder"),
         ("- {name: a b, kind: MultiModelEndpoint, models: {path: .}}", "found 'a b'"),
-        ("{}", "found nothing"),
+        ("{}", "found a mapping"),
         ("[", "not valid YAML"),
     ],
     ids=["unknown key", "misspelt key", "no folder", "bad name", "nothing", "no YAML"],

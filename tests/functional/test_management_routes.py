@@ -7,7 +7,7 @@ import pytest
 
 from tests.functional import artifacts
 from tests.functional.served import Served, over_each_repository
-from tests.serving import body
+from tests.serving import body, unknown_endpoint
 
 MODELS = "/endpoints/safe/models"
 
@@ -149,8 +149,7 @@ def test_an_unknown_endpoint_is_404(served: Served, verb: str) -> None:
 
     answer = served.server.http.request(verb, path, json=named)
 
-    message = "Endpoint nowhere not found."
-    assert refusal(answer) == (404, "ValidationError", message)
+    assert refusal(answer) == (404, "ValidationError", unknown_endpoint("nowhere"))
 
 
 @pytest.mark.parametrize(
