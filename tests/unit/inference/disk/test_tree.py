@@ -198,6 +198,20 @@ def dead_owner() -> Owner:
     return owner
 
 
+def test_links_of_a_killed_process_are_removed(tree: CacheTree, tmp_path: Path) -> None:
+    file = tmp_path / "m.ubj"
+    file.write_bytes(b"model")
+    used_bytes = tree.used_bytes()
+    folder = tree.links.make("m.ubj", file)
+    assert (folder / "m.ubj").read_bytes() == b"model"
+    assert tree.used_bytes() > used_bytes
+    folder.rename(folder.with_name(f"{dead_owner()}.1"))
+
+    tree.sweep()
+
+    assert tree.used_bytes() == used_bytes
+
+
 def test_files_of_a_killed_process_are_removed_when_space_is_needed(
     tree: CacheTree, tmp_path: Path
 ) -> None:

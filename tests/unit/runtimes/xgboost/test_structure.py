@@ -1,8 +1,8 @@
 """Numbers in a model that would end the process, or never let it end, are refused."""
 
-import contextlib
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,22 @@ def test_models_with_categories_or_without_trees_are_sound(form: str) -> None:
     structure.check(bytes(empty.save_raw(form)))
 
 
-def forged(change: Any, model: xgboost.Booster | None = None) -> bytes:
-    """Return a model whose first tree was changed."""
+def forged(change: Any, model: xgboost.Booster | None = None, at: int = 0) -> Iterator[bytes]:
+    """Yield a model whose tree `at` was changed, in JSON and in UBJSON."""
     document = json.loads((model or booster("trees")).save_raw("json"))
-    change(document["learner"]["gradient_booster"]["model"]["trees"][0])
-    return json.dumps(document).encode()
+    change(document["learner"]["gradient_booster"]["model"]["trees"][at])
+    yield json.dumps(document).encode()
+    yield ubjson.encode(with_arrays(document))
+
+
+def with_arrays(value: Any) -> Any:
+    """Return a document of JSON with typed arrays, where UBJSON has them."""
+    if isinstance(value, dict):
+        return {name: with_arrays(member) for name, member in value.items()}
+    if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+        return [with_arrays(one) for one in value] if isinstance(value, list) else value
+    array = np.array(value, float if float in map(type, value) else np.int64)
+    return array if array.dtype.kind == "f" or abs(array).max(initial=0) < 1 << 31 else value
 
 
 def put(name: str, place: int, value: int) -> Any:
@@ -97,9 +108,11 @@ def put(name: str, place: int, value: int) -> Any:
         lambda tree: tree.update(left_children="text"),
     ],
 )
-def test_tree_that_leads_nowhere_is_refused(change: Any) -> None:
-    with pytest.raises(ModelLoadError, match="the model is damaged"):
-        structure.check(forged(change))
+@pytest.mark.parametrize("at", [0, 2])
+def test_tree_that_leads_nowhere_is_refused(change: Any, at: int) -> None:
+    for content in forged(change, at=at):
+        with pytest.raises(ModelLoadError, match="the model is damaged"):
+            structure.check(content)
 
 
 @pytest.mark.parametrize("count", [0, 3, 5])
@@ -150,8 +163,42 @@ def test_sizes_that_no_model_has_are_refused(name: str, stated: Any, kind: str) 
     ],
 )
 def test_categories_that_are_not_there_are_refused(change: Any) -> None:
-    with pytest.raises(ModelLoadError):
-        structure.check(forged(change, categorical()))
+    for content in forged(change, categorical()):
+        with pytest.raises(ModelLoadError):
+            structure.check(content)
+
+
+@pytest.mark.parametrize("model", [booster("trees"), categorical()])
+def test_trees_are_read_as_a_table_wherever_they_are_alike(model: xgboost.Booster) -> None:
+    trees = trees_of(bytes(model.save_raw("ubj")))
+    written = json.loads(model.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+
+    assert isinstance(trees, ubjson.Table)
+    for found, tree in zip(trees, written, strict=True):
+        assert found.keys() == tree.keys()
+        assert found["tree_param"] == tree["tree_param"]
+        assert found["left_children"].tolist() == tree["left_children"]
+    joined = [child for tree in written for child in tree["left_children"]]
+    assert trees.columns["left_children"].joined().tolist() == joined
+    stated = [tree["tree_param"]["num_nodes"] for tree in written]
+    assert trees.columns["tree_param.num_nodes"].texts() == stated
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: tree.update(more=1),
+        lambda tree: tree.update(split_type=["0"]),
+        lambda tree: tree.update(left_children=tree.pop("left_children")),
+    ],
+)
+def test_trees_that_are_not_alike_are_no_table(change: Any) -> None:
+    for content in [*forged(change, at=3)][1:]:
+        assert type(trees_of(content)) is list
+
+
+def trees_of(content: bytes) -> Any:
+    return ubjson.decode(content)["learner"]["gradient_booster"]["model"]["trees"]
 
 
 def test_nesting_without_end_is_refused() -> None:
@@ -168,14 +215,28 @@ def test_typed_arrays_are_read_as_they_were_written() -> None:
 
 
 @settings(max_examples=examples(400))
-@given(st.randoms(use_true_random=False), st.integers(1, 8))
-def test_damaged_bytes_are_a_typed_error_or_a_model(dice: random.Random, count: int) -> None:
-    content = bytearray(MODEL)
+@given(st.randoms(use_true_random=False), st.integers(1, 8), st.integers(0, 1))
+def test_damaged_bytes_are_a_typed_error_or_a_model(
+    dice: random.Random, count: int, number: int
+) -> None:
+    content = bytearray(MODELS[number])
     for _ in range(count):
         content[dice.randrange(len(content))] = dice.randrange(256)
 
-    with contextlib.suppress(ModelLoadError):
-        structure.check(bytes(content))
+    as_table = problem(bytes(content))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ubjson, "_table", lambda *places: None)
+        one_by_one = problem(bytes(content))
+
+    assert as_table == one_by_one
 
 
-MODEL = bytes(booster("trees").save_raw("ubj"))
+def problem(content: bytes) -> str | None:
+    try:
+        structure.check(content)
+    except ModelLoadError as error:
+        return error.message
+    return None
+
+
+MODELS = [bytes(one.save_raw("ubj")) for one in (booster("trees"), categorical())]

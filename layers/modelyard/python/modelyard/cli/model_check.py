@@ -214,7 +214,9 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
     from modelyard.runtimes import registry
 
     tree = CacheTree(folder, shutil.disk_usage(folder).free)
-    artifacts = ArtifactCache(tree, SystemClock(), prepare=registry.prepare)
+    artifacts = ArtifactCache(
+        tree, SystemClock(), prepare=registry.prepare, is_rewritten=registry.is_rewritten
+    )
     environments = ModelEnvironments(user_cache_dir(), sys.maxsize, install=False)
     loading = GuestLoading(psutil.virtual_memory().total, environments=environments)
 

@@ -43,7 +43,7 @@ class ArtifactFile:
     size_bytes: int
     stream: BinaryIO
     location: Path | None = None
-    """Where the file lies on this machine, if it can be used there instead of being copied."""
+    """Where the file lies on this machine, without links, if it can be used there."""
 
 
 class ModelRepository(Protocol):

@@ -195,6 +195,8 @@ class ModelArtifact:
     """Content tag: it changes whenever the content may have changed."""
     size_bytes: int
     is_folder: bool = False
+    is_local: bool = False
+    """Whether it is one file of this machine, which can be read where it is."""
 
 
 @dataclass(frozen=True, slots=True)

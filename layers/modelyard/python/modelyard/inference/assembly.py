@@ -25,7 +25,9 @@ def build_service(
     metrics = BufferedMetrics()
     models: ModelCache[Predictor] = ModelCache(settings.memory_bytes, clock, metrics)
     tree = CacheTree(settings.artifacts_dir, settings.disk_bytes, machine=settings.machine)
-    artifacts = ArtifactCache(tree, clock, prepare=registry.prepare)
+    artifacts = ArtifactCache(
+        tree, clock, prepare=registry.prepare, is_rewritten=registry.is_rewritten
+    )
     loader = Loader(
         models=models,
         artifacts=artifacts,

@@ -99,7 +99,8 @@ class DirectoryRepository:
             raise self._unreadable(error) from error
 
     def _file(self, key: str, status: os.stat_result) -> ModelArtifact:
-        return ModelArtifact(self._uri, key, content_tag(status), status.st_size)
+        tag = content_tag(status)
+        return ModelArtifact(self._uri, key, tag, status.st_size, is_local=True)
 
     def _folder(self, key: str, files: dict[str, _Found]) -> ModelArtifact:
         if not files:

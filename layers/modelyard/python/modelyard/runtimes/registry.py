@@ -116,16 +116,23 @@ def prepare(model_dir: Path) -> dict[str, Any] | None:
     return asdict(replace(plan, findings=findings))
 
 
+def is_rewritten(file: Path) -> bool:
+    """Return whether `prepare` rewrites a model file as UBJSON, if it can be read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return file.stat().st_size <= _LARGEST_REWRITTEN_BYTES and edges(file).format in _REWRITTEN
+
+
 def _rewrite(plan: ArtifactPlan, model_dir: Path) -> Mapping[str, Any] | None:
     """Rewrite the model as UBJSON if that makes it faster to load.
 
     Returns what was found in the new file, or None when there is none.
     """
-    if plan.file is None or plan.format not in _REWRITTEN:
+    if plan.file is None or not is_rewritten(model_dir / plan.file):
         return None
     path = model_dir / plan.file
-    if path.stat().st_size > _LARGEST_REWRITTEN_BYTES:
-        return None
     try:
         return cast("Mapping[str, Any] | None", _runtime("xgboost").rewrite(path, plan.format))
     except OSError:

@@ -1,6 +1,6 @@
 """Stages artifacts of the model repository on the shared disk, completely or not at all.
 
-A model file in a folder of this machine is not copied: its entry holds a link to it.
+A model file in a folder of this machine is not staged: it is read where it is.
 """
 
 import errno
@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
@@ -24,7 +25,8 @@ from modelyard.domain.errors import (
 from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.archives.archive import archive_kind, extract
-from modelyard.inference.disk.entry import DiskLease, Manifest, size_of
+from modelyard.inference.disk.entry import ArtifactFiles, Manifest, size_of
+from modelyard.inference.disk.linked_file import LinkedFile
 from modelyard.inference.disk.space import FOLDER_BYTES, cost_of, usage_of
 from modelyard.inference.disk.staging import Staging
 from modelyard.inference.disk.tree import CacheTree
@@ -36,10 +38,20 @@ _COPY_BYTES = 1 << 20
 _POLL_S = 0.05
 _PUBLISH_TRIES = 8
 _RECOVERIES = 8
+_MOST_KNOWN = 10_000
+"""Files; each takes about a kilobyte."""
 _PREPARED_BYTES = 16 << 20
 """The largest file that is rewritten before an artifact is published."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _InPlace:
+    """A file of a local folder, and what was found out about it."""
+
+    manifest: Manifest
+    location: Path
 
 
 class ArtifactCache:
@@ -54,27 +66,35 @@ class ArtifactCache:
         clock: Clock,
         *,
         prepare: Callable[[Path], Mapping[str, Any] | None] = lambda model_dir: None,
+        is_rewritten: Callable[[Path], bool] = lambda file: False,
         claim_patience_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`prepare` may change an artifact's files before they are published.
 
-        It returns how the model is loaded, for the manifest, or None. A call waits up to
+        It returns how the model is loaded, for the manifest, or None. `is_rewritten` says whether
+        it would change a model file, which then is not read where it is. A call waits up to
         `claim_patience_s` for another one that stages the same artifact.
         """
         self._tree = tree
         self._clock = clock
         self._prepare = prepare
+        self._is_rewritten = is_rewritten
         self._claim_patience_s = claim_patience_s
         self._sleep = sleep
+        self._in_place: dict[tuple[str, str], _InPlace] = {}
+        """Files that are read where they are, by repository and key."""
 
-    def lease(self, artifact: ModelArtifact) -> DiskLease | None:
-        """Return a lease on the staged artifact, or None when it is not staged."""
+    def lease(self, artifact: ModelArtifact) -> ArtifactFiles | None:
+        """Return the files of an artifact that is staged or known, or None when it is not."""
+        known = self._known_in_place(artifact)
+        if known is not None:
+            return self._recovering(lambda: self._link(known), artifact)
         digest = _digest(artifact)
         return self._recovering(lambda: self._tree.lease(digest), artifact)
 
-    def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
-        """Stage the artifact unless it is staged, and return a lease on it.
+    def ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> ArtifactFiles:
+        """Stage the artifact unless it is staged, or can be read where it is; return its files.
 
         Raises:
             ArtifactInvalidError: damaged or hostile archive.
@@ -85,7 +105,11 @@ class ArtifactCache:
         """
         return self._recovering(lambda: self._ensure_staged(artifact, repository), artifact)
 
-    def _ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> DiskLease:
+    def _ensure_staged(self, artifact: ModelArtifact, repository: ModelRepository) -> ArtifactFiles:
+        if artifact.is_local:
+            files = self._read_in_place(artifact, repository)
+            if files is not None:
+                return files
         digest = _digest(artifact)
         with self._claimed(digest):
             for tries in range(_PUBLISH_TRIES):
@@ -114,15 +138,21 @@ class ArtifactCache:
 
     def is_staged(self, artifact: ModelArtifact) -> bool:
         """Return whether the artifact is on disk. It may be evicted at any time."""
+        if self._known_in_place(artifact) is not None:
+            return True
         digest = _digest(artifact)
         return self._recovering(lambda: self._tree.has(digest), artifact)
 
     def touch(self, artifact: ModelArtifact) -> None:
         """Set the last use of the artifact to now, so that others are evicted before it."""
-        self._tree.touch(_digest(artifact))
+        if self._known_in_place(artifact) is None:
+            self._tree.touch(_digest(artifact))
 
     def evict(self, artifact: ModelArtifact) -> None:
         """Remove the staged artifact unless it is leased. A disk error is only logged."""
+        if self._known_in_place(artifact) is not None:
+            self._in_place.pop(_place(artifact), None)
+            return
         try:
             self._tree.evict(_digest(artifact))
         except OSError as error:
@@ -132,10 +162,52 @@ class ArtifactCache:
 
     def staged(self, repository: str) -> Iterator[tuple[Manifest, int]]:
         """Yield the artifacts staged from one repository: manifests and bytes on disk."""
+        for known in [*self._in_place.values()]:
+            if known.manifest.repository == repository:
+                yield known.manifest, 0
         with _disk_errors():
             for entry, manifest in self._tree.manifests():
                 if manifest.repository == repository:
                     yield manifest, manifest.bytes_on_disk(entry)
+
+    def _known_in_place(self, artifact: ModelArtifact) -> _InPlace | None:
+        known = self._in_place.get(_place(artifact))
+        return known if known is not None and known.manifest.tag == artifact.tag else None
+
+    def _read_in_place(
+        self, artifact: ModelArtifact, repository: ModelRepository
+    ) -> LinkedFile | None:
+        """Return a file where it is, and remember what is found out about it.
+
+        Returns None for an archive, and for a model that is rewritten: they are staged.
+        """
+        # The repository waits until a file is complete.
+        ((location, head),) = [
+            (file.location, file.stream.read(_HEAD_BYTES)) for file in repository.fetch(artifact)
+        ]
+        if location is None or archive_kind(artifact.key, head) is not None:
+            return None
+        found = _InPlace(_manifest(artifact, self._clock, artifact.size_bytes), location)
+        files = self._link(found)
+        try:
+            with reading(artifact, repository, files):
+                if self._is_rewritten(location):
+                    files.release()
+                    return None
+                plan = self._prepare(files.model_dir)
+        except BaseException:
+            files.release()
+            raise
+        files.manifest = replace(files.manifest, plan=plan)
+        if len(self._in_place) >= _MOST_KNOWN:
+            self._in_place.clear()
+        self._in_place[_place(artifact)] = _InPlace(files.manifest, location)
+        return files
+
+    def _link(self, found: _InPlace) -> LinkedFile:
+        name = PurePosixPath(found.manifest.key).name
+        model_dir = self._tree.links.make(name, found.location)
+        return LinkedFile(model_dir, found.manifest, self._tree.links)
 
     @contextmanager
     def _claimed(self, digest: str) -> Iterator[None]:
@@ -159,33 +231,19 @@ class ArtifactCache:
         staging = self._tree.new_staging()
         try:
             warnings = _write(artifact, repository, staging)
-            is_linked = staging.is_linked
-            with reading(artifact, repository, is_linked=is_linked):
-                plan = self._plan(staging, artifact.size_bytes if is_linked else None)
-            manifest = Manifest(
-                repository=artifact.repository,
-                key=artifact.key,
-                tag=artifact.tag,
-                model_bytes=size_of(staging.model_dir),
-                staged_at=self._clock.time(),
-                warnings=tuple(warnings),
-                plan=plan,
-                is_linked=is_linked and staging.is_linked,  # a rewritten file is a copy
-            )
+            plan = self._plan(staging)
+            size_bytes = size_of(staging.model_dir)
+            manifest = _manifest(artifact, self._clock, size_bytes, tuple(warnings), plan)
             staging.publish(digest, manifest)
         finally:
             staging.discard()
         logger.info("staged", extra={"model": artifact.key, "bytes": manifest.model_bytes})
 
-    def _plan(self, staging: Staging, linked_bytes: int | None) -> Mapping[str, Any] | None:
-        """Prepare the artifact unless there is no space for a second copy of its files.
-
-        `linked_bytes` is the size of the file that a link leads to.
-        """
+    def _plan(self, staging: Staging) -> Mapping[str, Any] | None:
+        """Prepare the artifact unless there is no space for a second copy of its files."""
         used_bytes = usage_of(staging.model_dir)
-        copy_bytes = used_bytes if linked_bytes is None else linked_bytes
         try:
-            staging.reserve(used_bytes + min(copy_bytes, _PREPARED_BYTES))
+            staging.reserve(used_bytes + min(used_bytes, _PREPARED_BYTES))
         except (ModelTooLargeError, CapacityError):
             return None
         return self._prepare(staging.model_dir)
@@ -204,9 +262,9 @@ def confirm(artifact: ModelArtifact, repository: ModelRepository) -> None:
 
 @contextmanager
 def reading(
-    artifact: ModelArtifact, repository: ModelRepository, *, is_linked: bool
+    artifact: ModelArtifact, repository: ModelRepository, files: ArtifactFiles
 ) -> Iterator[None]:
-    """Read an artifact's files; of a linked one, only what `confirm` then confirms counts.
+    """Read an artifact's files; of files that may change, only what `confirm` confirms counts.
 
     A file that is being written reads like a damaged one, a deleted one like a disk that fails.
 
@@ -216,10 +274,10 @@ def reading(
     try:
         yield
     except (OSError, ModelyardError):
-        if is_linked:
+        if files.may_change:
             confirm(artifact, repository)
         raise
-    if is_linked:
+    if files.may_change:
         confirm(artifact, repository)
 
 
@@ -248,19 +306,16 @@ def _write(artifact: ModelArtifact, repository: ModelRepository, staging: Stagin
             staging.reserve(written + len(folders) * FOLDER_BYTES)
             _copy(file, staging)
         else:
-            warnings += _unpack_link_or_copy(file, staging)
+            warnings += _unpack_or_copy(file, staging)
     if not any(staging.model_dir.iterdir()):
         raise ArtifactInvalidError(f"{artifact.key} holds no files")
     return warnings
 
 
-def _unpack_link_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
+def _unpack_or_copy(file: ArtifactFile, staging: Staging) -> list[str]:
     head = file.stream.read(_HEAD_BYTES)
     stream = cast(BinaryIO, _Rewound(head, file.stream))
     kind = archive_kind(file.path, head)
-    if kind is None and file.location is not None:
-        (staging.model_dir / file.path).symlink_to(file.location)
-        return []
     staging.reserve(cost_of(max(file.size_bytes, 1)))
     if kind is not None:
         return extract(stream, kind, staging.model_dir, staging)
@@ -292,6 +347,28 @@ def _copy(file: ArtifactFile, staging: Staging) -> None:
         for chunk in iter(partial(file.stream.read, _COPY_BYTES), b""):
             out.write(chunk)
             staging.touch()
+
+
+def _manifest(
+    artifact: ModelArtifact,
+    clock: Clock,
+    model_bytes: int,
+    warnings: tuple[str, ...] = (),
+    plan: Mapping[str, Any] | None = None,
+) -> Manifest:
+    return Manifest(
+        repository=artifact.repository,
+        key=artifact.key,
+        tag=artifact.tag,
+        model_bytes=model_bytes,
+        staged_at=clock.time(),
+        warnings=warnings,
+        plan=plan,
+    )
+
+
+def _place(artifact: ModelArtifact) -> tuple[str, str]:
+    return artifact.repository, artifact.key
 
 
 def _digest(artifact: ModelArtifact) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -42,8 +42,6 @@ class Manifest:
     flushed all files to the disk before the manifest."""
     content: str = ""
     """`content_digest` of the model's files."""
-    is_linked: bool = False
-    """Whether the model is a link to the repository's file, which may change at any time."""
 
     @classmethod
     def read(cls, entry: Path) -> Self | None:
@@ -92,8 +90,34 @@ class Manifest:
             file.write(self.to_json())
 
 
+class ArtifactFiles(Protocol):
+    """The files of one version of an artifact on this machine, until `release`."""
+
+    manifest: Manifest
+
+    @property
+    def model_dir(self) -> Path:
+        """A folder with nothing but the artifact's files."""
+        ...
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a file is the repository's own, which others may change while it is read."""
+        ...
+
+    def touch(self) -> bool:
+        """Say that the files are in use; returns False when they may be gone."""
+        ...
+
+    def release(self) -> None:
+        """End the use of the files."""
+        ...
+
+
 class DiskLease:
     """A lease on a staged artifact, which is not evicted until `release`."""
+
+    may_change = False
 
     def __init__(self, path: Path, manifest: Manifest, mark: Mark) -> None:
         self.path = path

@@ -39,11 +39,6 @@ class Staging:
         """The folder for the artifact's files."""
         return self.path / MODEL
 
-    @property
-    def is_linked(self) -> bool:
-        """Whether its only file is a link to a file of the repository."""
-        return any(path.is_symlink() for path in self.model_dir.iterdir())
-
     def make(self) -> None:
         """Create the folder, with an empty manifest.
 

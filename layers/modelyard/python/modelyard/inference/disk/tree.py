@@ -2,13 +2,14 @@
 
     entries/<digest>/              published by rename, so always complete; its files never change
         manifest.json              what the entry is and how large
-        model/...                  the artifact's files, or a link to the repository's file
+        model/...                  the artifact's files
         verified                   they were read back after another start of the machine
     staging/<owner>.<id>/          being written, or hidden and being deleted
     reserved/<owner>.<id>.<bytes>  the bytes a staging folder may take, in the file's name
     leases/<digest>@<owner>.<id>   forbids eviction while it exists
     evictions/<digest>@<owner>.<id>   a process is about to remove this entry
     claims/<digest>                a process is staging this: avoids duplicate work, nothing else
+    links/<owner>.<id>/<name>      a link to a file of the repository, which is read where it is
 
 The byte limit holds without a lock because a writer creates its reservation *before* it adds up
 what all processes use. Of two writers that reserve at once, at least one sees both reservations.
@@ -33,9 +34,10 @@ from pathlib import Path
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.claims import Claims
 from modelyard.inference.disk.entry import DiskLease, Manifest, touch
+from modelyard.inference.disk.linked_file import Links
 from modelyard.inference.disk.marks import Mark, Marks, Names, names_in
 from modelyard.inference.disk.reservations import Reservations
-from modelyard.inference.disk.space import blocks_of, usage_of
+from modelyard.inference.disk.space import FOLDER_BYTES, blocks_of, usage_of
 from modelyard.inference.disk.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ _RESERVE_STEP_BYTES = 1 << 20
 _EVICTION_ROUNDS = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
-_ROOMS = ("entries", "staging", "reserved", "leases", "evictions", "claims")
+_ROOMS = ("entries", "staging", "reserved", "leases", "evictions", "claims", "links")
 
 
 class CacheTree:
@@ -68,6 +70,7 @@ class CacheTree:
         self.names = Names(machine, lease_ttl_s, self._disk_time)
         self.reservations = Reservations(root / "reserved", self.names)
         self.claims = Claims(root / "claims", self.names)
+        self.links = Links(root / "links", self.names)
         self._root = root
         self._entries = root / "entries"
         self._staging = root / "staging"
@@ -161,7 +164,8 @@ class CacheTree:
         after = self.reservations.bytes_by_name()
         reserved = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
         folders = sum(blocks_of(self._root / room) for room in (".", *_ROOMS))
-        return sum(self._sizes.values()) + sum(reserved) + folders
+        links = self.links.count() * FOLDER_BYTES
+        return sum(self._sizes.values()) + sum(reserved) + folders + links
 
     def used_entries(self) -> int:
         """Return how many entries are on disk, being written or being deleted.
@@ -241,6 +245,7 @@ class CacheTree:
             self._leases.subjects()
             self._evictions.subjects()
             self.claims.sweep()
+            self.links.sweep()
             self._sweep_staging()
         except OSError as error:
             logger.warning("abandoned files not removed", extra={"reason": error.strerror})

@@ -20,7 +20,7 @@ from modelyard.domain.metrics import MODEL_DOWNLOADING_TIME, MODEL_LOADING_TIME,
 from modelyard.domain.ports import Clock, Metrics, ModelRepository
 from modelyard.domain.values import ModelArtifact, ModelId, ModelSource, Sample
 from modelyard.inference.disk.artifact_cache import ArtifactCache, confirm, reading
-from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.disk.entry import ArtifactFiles
 from modelyard.inference.residence.estimates import LoadEstimator
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache, R, Reservation
 from modelyard.runtimes.base import LoadPlan
@@ -153,7 +153,7 @@ class Loader(Generic[R]):
         self,
         source: ModelSource,
         artifact: ModelArtifact,
-        staged: DiskLease,
+        staged: ArtifactFiles,
         reservation: Reservation,
         repository: ModelRepository,
     ) -> LoadedModel[R]:
@@ -163,12 +163,9 @@ class Loader(Generic[R]):
         """
         loaded: R | None = None
         try:
-            if staged.manifest.is_linked:
+            if staged.may_change:
                 confirm(artifact, repository)
-            with (
-                reading(artifact, repository, is_linked=staged.manifest.is_linked),
-                _disk_errors(),
-            ):
+            with reading(artifact, repository, staged), _disk_errors():
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )

@@ -19,7 +19,7 @@ from modelyard.domain.values import (
     ModelStatus,
     Sample,
 )
-from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.disk.entry import ArtifactFiles
 from modelyard.inference.residence.speed import Speed
 from modelyard.inference.residence.use_counts import UseCounts
 
@@ -42,7 +42,7 @@ class LoadedModel(Generic[R]):
         *,
         rules: tuple[str, bool],
         warnings: tuple[str, ...] = (),
-        files: DiskLease | None = None,
+        files: ArtifactFiles | None = None,
         is_copy: bool = False,
     ) -> None:
         """`rules` are those of the source by which it was loaded.

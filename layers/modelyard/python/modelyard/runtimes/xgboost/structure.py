@@ -25,7 +25,8 @@ _MOST_NODES = (1 << 31) - 1
 _DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _LEAF = -1
 _BY_CATEGORY = 1
-_NO_PARENT = (-1, (1 << 31) - 1)
+_NO_PARENT = -1
+_NO_PARENT_OF_OLD = (1 << 31) - 1
 _OF_NODES = (
     "left_children",
     "right_children",
@@ -36,7 +37,12 @@ _OF_NODES = (
 )
 _OF_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
+_LEAVES = "leaf_weights"
+_STATED = "tree_param."
+
 Array = np.ndarray[Any, Any]
+Columns = Mapping[str, Sequence[Any]]
+"""Each member of several trees that have the same members."""
 
 
 class _DamagedError(ValueError):
@@ -146,42 +152,69 @@ def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets:
     _require(is_rising and _all_in(rounds, 0, count + 1), "rounds of trees that there are not")
     if not trees:
         return
-    places = sorted(tree["id"] for tree in trees)
-    _require(places == list(range(count)), "two trees in one place")
-    for tree in trees:
-        _check_sizes(tree, groups if min(classes, targets) <= 1 else 1)
-    _check_nodes(trees, features)
-    bits = sum(_check_categories(tree) for tree in trees if _has_categories(tree))
+    alike = _columns_of(trees)
+    places = np.concatenate([_joined(columns["id"]) for columns in alike])
+    _require(bool((np.sort(places) == np.arange(count)).all()), "two trees in one place")
+    bits = 0
+    for columns in alike:
+        _check_sizes(columns, groups if min(classes, targets) <= 1 else 1)
+        _check_nodes(columns, features)
+        bits += _check_categories(columns)
     _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
-def _check_sizes(tree: Mapping[str, Any], groups: int) -> None:
+def _columns_of(trees: Sequence[Mapping[str, Any]]) -> list[Columns]:
+    """Return each member of all trees at once; trees with other members are apart."""
+    if isinstance(trees, ubjson.Table):
+        return [trees.columns]
+    alike: dict[frozenset[str], list[Mapping[str, Any]]] = {}
+    for tree in trees:
+        stated = {f"{_STATED}{name}": text for name, text in tree["tree_param"].items()}
+        members = {**tree, **stated}
+        alike.setdefault(frozenset(members), []).append(members)
+    return [{name: [tree[name] for tree in found] for name in found[0]} for found in alike.values()]
+
+
+def _check_sizes(trees: Columns, groups: int) -> None:
     """Check that all arrays of a tree have as many members as it states nodes.
 
     A leaf has one number, or one for each of the model's `groups`, which are its classes or its
     targets. No model has both.
     """
-    stated = tree["tree_param"]
-    nodes = _size(stated["num_nodes"], _MOST_NODES)
-    width = _size(stated.get("size_leaf_vector", "1"), _MOST_OUTPUTS)
-    _require(nodes > 0, "nodes that there are not")
+    nodes = _stated(trees, "num_nodes", _MOST_NODES)
+    widths = np.ones_like(nodes)
+    if f"{_STATED}size_leaf_vector" in trees:
+        widths = np.maximum(_stated(trees, "size_leaf_vector", _MOST_OUTPUTS), 1)
+    _require(bool((nodes > 0).all()), "nodes that there are not")
     for name in _OF_NODES:
-        _require(len(tree[name]) == nodes, f"{name} of other nodes")
-    _require(width <= 1 or width == groups, "leaves of other classes or targets")
-    _require(len(tree["base_weights"]) == nodes * max(width, 1), "weights of other nodes")
-    if width > 1 and "leaf_weights" in tree:  # trees of several outputs keep their leaves apart
-        leaf, right = _integers(tree["left_children"]) == _LEAF, _integers(tree["right_children"])
-        leaves = len(tree["leaf_weights"]) // width
-        _require(_all_in(right[leaf], 0, leaves), "leaves that there are not")
+        _require(bool((_sizes(trees[name]) == nodes).all()), f"{name} of other nodes")
+    is_known = (widths == 1) | (widths == groups)
+    _require(bool(is_known.all()), "leaves of other classes or targets")
+    of_nodes = _sizes(trees["base_weights"]) == nodes * widths
+    _require(bool(of_nodes.all()), "weights of other nodes")
+    if _LEAVES in trees:  # trees of several outputs keep their leaves apart
+        leaves = _sizes(trees[_LEAVES]) // widths
+        for tree in np.flatnonzero(widths > 1).tolist():
+            leaf = _integers(trees["left_children"][tree]) == _LEAF
+            right = _integers(trees["right_children"][tree])
+            _require(_all_in(right[leaf], 0, int(leaves[tree])), "leaves that there are not")
 
 
-def _check_nodes(trees: Sequence[Mapping[str, Any]], features: int) -> None:
+def _stated(trees: Columns, name: str, most: int) -> Array:
+    """Return a size that each tree states in a text."""
+    column = trees[f"{_STATED}{name}"]
+    texts = column.texts() if isinstance(column, ubjson.Column) else column
+    sizes = {text: _size(text, most) for text in {*texts}}
+    return np.array([sizes[text] for text in texts], np.int64)
+
+
+def _check_nodes(trees: Columns, features: int) -> None:
     """Check children, parents and features in the nodes of all trees at once."""
     left, right, parents, splits = (
-        _integers(np.concatenate([tree[name] for tree in trees]))
+        _integers(_joined(trees[name]))
         for name in ("left_children", "right_children", "parents", "split_indices")
     )
-    sizes = np.array([len(tree["left_children"]) for tree in trees])
+    sizes = _sizes(trees["left_children"])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     start, nodes = np.repeat(starts, sizes), np.repeat(sizes, sizes)
     own = np.arange(len(left)) - start
@@ -198,25 +231,28 @@ def _check_nodes(trees: Sequence[Mapping[str, Any]], features: int) -> None:
     others = own > 0
     is_inside = (parents[others] >= 0) & (parents[others] < nodes[others])
     _require(bool(is_inside.all()), "parents that there are not")
-    _require(bool(np.isin(parents[starts], _NO_PARENT).all()), "a root with a parent")
-    leaves = np.repeat(["leaf_weights" not in tree for tree in trees], sizes) & (left == _LEAF)
-    _require(bool((right[leaves] == _LEAF).all()), "a leaf with a child")
+    roots = parents[starts]
+    is_first = (roots == _NO_PARENT) | (roots == _NO_PARENT_OF_OLD)
+    _require(bool(is_first.all()), "a root with a parent")
+    if _LEAVES not in trees:
+        _require(bool((right[left == _LEAF] == _LEAF).all()), "a leaf with a child")
     _require(_all_in(splits[inner], 0, features), "a split by a feature that there is not")
 
 
-def _has_categories(tree: Mapping[str, Any]) -> bool:
-    return _BY_CATEGORY in tree.get("split_type", ()) or any(
-        len(tree.get(name, ())) for name in _OF_CATEGORIES
-    )
+def _check_categories(trees: Columns) -> int:
+    """Check the categories of all trees; return how many bits they take."""
+    has_some = any(_sizes(trees[name]).any() for name in _OF_CATEGORIES if name in trees)
+    if not has_some and _BY_CATEGORY not in _joined(trees.get("split_type", [[]])):
+        return 0
+    count = len(trees["left_children"])
+    return sum(_check_categories_of(trees, tree) for tree in range(count))
 
 
-def _check_categories(tree: Mapping[str, Any]) -> int:
-    """Check the categories of one tree; return how many bits they take."""
-    nodes = len(tree["left_children"])
-    by_category = np.flatnonzero(_integers(tree.get("split_type", [])) == _BY_CATEGORY)
-    values = _integers(tree["categories"])
-    owners = _integers(tree["categories_nodes"])
-    starts, sizes = _integers(tree["categories_segments"]), _integers(tree["categories_sizes"])
+def _check_categories_of(trees: Columns, tree: int) -> int:
+    kinds = trees["split_type"][tree] if "split_type" in trees else []
+    by_category = np.flatnonzero(_integers(kinds) == _BY_CATEGORY)
+    nodes = len(trees["left_children"][tree])
+    values, owners, starts, sizes = (_integers(trees[name][tree]) for name in _OF_CATEGORIES)
     _require(owners.size == starts.size == sizes.size, "categories of other nodes")
     _require(_all_in(owners, 0, nodes), "categories of nodes that there are not")
     _require(_all_in(values, 0, _MOST_CATEGORIES), "categories that are no numbers of categories")
@@ -225,6 +261,18 @@ def _check_categories(tree: Mapping[str, Any]) -> int:
     _require(bool(np.isin(by_category, owners).all()), "a split by categories without them")
     largest = int(values.max()) + 1 if values.size else 0
     return largest * owners.size
+
+
+def _sizes(column: Sequence[Any]) -> Array:
+    if isinstance(column, ubjson.Column):
+        return column.sizes
+    return np.array([len(values) for values in column])
+
+
+def _joined(column: Sequence[Any]) -> Array:
+    if isinstance(column, ubjson.Column):
+        return column.joined()
+    return np.concatenate([np.atleast_1d(values) for values in column])
 
 
 def _integers(values: Sequence[Any] | Array) -> Array:

@@ -7,7 +7,8 @@ arrays `[$d#L`, texts `SL` and big-endian numbers.
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
@@ -21,10 +22,76 @@ _OBJECT, _END, _ARRAY, _TYPE, _TEXT, _LONG = b"{}[$SL"
 _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
 _DEEPEST = 64
+_TEXT_DTYPE = np.dtype("S1")
+
+Array = np.ndarray[Any, Any]
 
 
 class UbjsonError(ValueError):
     """The bytes are not UBJSON as XGBoost writes it."""
+
+
+class Column(Sequence[Array]):
+    """One member of all objects of a `Table`: typed arrays, texts as bytes, or single numbers."""
+
+    def __init__(
+        self, content: bytes, dtype: np.dtype[Any], starts: Sequence[int], sizes: Array
+    ) -> None:
+        self.sizes = sizes
+        self._content = content
+        self._dtype = dtype
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, row: int) -> Array: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Array]: ...
+    def __getitem__(self, row: int | slice) -> Array | Sequence[Array]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        return np.frombuffer(self._content, self._dtype, int(self.sizes[row]), self._starts[row])
+
+    def joined(self) -> Array:
+        """Return the values of all objects, one after the other."""
+        return np.frombuffer(b"".join(self._bytes()), self._dtype)
+
+    def texts(self) -> list[str]:
+        """Return the text of each object."""
+        return [text.decode(errors="replace") for text in self._bytes()]
+
+    def _bytes(self) -> list[bytes]:
+        ends = self.sizes * self._dtype.itemsize + self._starts
+        spans = zip(self._starts, ends.tolist(), strict=True)
+        return [self._content[start:end] for start, end in spans]
+
+
+class Table(Sequence[dict[str, Any]]):
+    """A list of objects that have the same members in the same order, such as a model's trees.
+
+    `columns` has each member of all objects at once, `tree_param.num_nodes` for a member of a
+    member: a hundred trees are read in the time that ten dicts take.
+    """
+
+    def __init__(self, content: bytes, rows: Sequence[int], columns: Mapping[str, Column]) -> None:
+        self.columns = columns
+        self._content = content
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, row: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[dict[str, Any]]: ...
+    def __getitem__(self, row: int | slice) -> dict[str, Any] | Sequence[dict[str, Any]]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        found, _ = _object(self._content, self._rows[row] + 1, 0)
+        return found
 
 
 def encode(value: Any) -> bytes:
@@ -93,6 +160,8 @@ def member(content: bytes, name: str) -> bytes:
 def decode(content: bytes) -> Any:
     """Return the document: dicts, lists, texts, numbers, and NumPy arrays for typed arrays.
 
+    A list of objects that are laid out alike is a `Table`.
+
     Raises:
         UbjsonError: the content is damaged.
     """
@@ -160,11 +229,101 @@ def _array(content: bytes, place: int, depth: int) -> tuple[Any, int]:
             raise IndexError
         return np.frombuffer(content, dtype, count, place), end
     _refuse_deeper(depth)
+    if count and content[place] == _OBJECT and (found := _table(content, place, count, depth)):
+        return found
     values = []
     for _ in range(count):  # each takes a byte or more, and the end of the content ends it
         value, place = _value(content, place, depth)
         values.append(value)
     return values, place
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A member of an object: its bytes up to the numbers or their count, and what follows."""
+
+    name: str
+    before: bytes
+    dtype: np.dtype[Any]
+    is_counted: bool
+
+
+def _table(content: bytes, place: int, count: int, depth: int) -> tuple[Table, int] | None:
+    """Return objects that are laid out as the first of them, or None when one is not."""
+    _object(content, place + 1, depth + 1)  # is it sound?
+    found = _layout(content, place)
+    if found is None:
+        return None
+    parts, after = found
+    steps = [(one.before, len(one.before), one.dtype.itemsize, one.is_counted) for one in parts]
+    rows, starts, sizes, size = [], [], [], 1
+    for _ in range(count):
+        rows.append(place)
+        for before, before_bytes, item_bytes, is_counted in steps:
+            if not content.startswith(before, place):
+                return None
+            place += before_bytes
+            if is_counted:
+                (size,) = _LENGTH.unpack_from(content, place)
+                place += _LENGTH.size
+                if size < 0:
+                    return None
+                sizes.append(size)
+            else:
+                sizes.append(size := 1)
+            starts.append(place)
+            place += size * item_bytes
+        if not content.startswith(after, place):
+            return None
+        place += len(after)
+    of_parts = np.array(sizes, np.int64).reshape(count, len(parts))
+    columns = {
+        one.name: Column(content, one.dtype, starts[number :: len(parts)], of_parts[:, number])
+        for number, one in enumerate(parts)
+    }
+    return Table(content, rows, columns), place
+
+
+def _layout(content: bytes, place: int) -> tuple[list[_Part], bytes] | None:
+    """Return the parts of a sound object, and the bytes after the last one.
+
+    Returns None for one without parts, with two of one name, or with a list.
+    """
+    parts: list[_Part] = []
+    names: list[str] = []
+    mark = place
+    place += 1
+    while True:
+        if content[place] == _END:
+            place += 1
+            if not names:
+                break
+            names.pop()
+            continue
+        key, place = _text_at(content, place)
+        names.append(key.decode(errors="replace"))
+        marker, place = content[place], place + 1
+        if marker == _OBJECT:
+            continue
+        dtype, is_counted = _TEXT_DTYPE, True
+        if marker == _ARRAY:
+            if content[place] != _TYPE:
+                return None
+            dtype, place = _DTYPES[content[place + 1]], place + 3
+        elif marker in _NUMBERS:
+            dtype, is_counted = _DTYPES[marker], False
+        elif marker != _TEXT:
+            names.pop()
+            continue
+        place += is_counted  # `L`
+        parts.append(_Part(".".join(names), content[mark:place], dtype, is_counted))
+        size = 1
+        if is_counted:
+            (size,), place = _LENGTH.unpack_from(content, place), place + _LENGTH.size
+        mark = place = place + size * dtype.itemsize
+        names.pop()
+    is_clear = 0 < len(parts) == len({part.name for part in parts})
+    return (parts, content[mark:place]) if is_clear else None
 
 
 def _text_at(content: bytes, place: int) -> tuple[bytes, int]:

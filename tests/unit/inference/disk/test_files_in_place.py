@@ -17,7 +17,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import ModelSource, TargetModel
 from modelyard.inference.disk.artifact_cache import ArtifactCache
-from modelyard.inference.disk.entry import DiskLease
+from modelyard.inference.disk.entry import ArtifactFiles
 from modelyard.inference.disk.tree import CacheTree
 from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import LoadedModel, ModelCache
@@ -74,7 +74,7 @@ class Scene:
         path.write_bytes(content)
         return path
 
-    def stage(self, key: str) -> DiskLease:
+    def stage(self, key: str) -> ArtifactFiles:
         return self.cache.ensure_staged(self.repository.describe(key), self.repository)
 
     def load(self, key: str) -> LoadedModel[Content]:
@@ -100,15 +100,44 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_a_file_is_linked_and_takes_no_space(scene: Scene) -> None:
+def test_a_file_is_read_where_it_is_and_leaves_nothing(scene: Scene) -> None:
     path = scene.put("big", bytes(2 * LIMIT_BYTES))
 
-    lease = scene.stage("big")
+    files = scene.stage("big")
 
-    (link,) = lease.model_dir.iterdir()
+    (link,) = files.model_dir.iterdir()
     assert (link.name, link.readlink()) == ("big", path)
-    assert lease.manifest.is_linked
-    assert lease.manifest.disk_bytes < 32_768
+    assert files.touch()
+    files.release()
+    assert not files.model_dir.exists()
+    assert [*scene.cache.staged(path.parent.as_uri() + "/")] == [(files.manifest, 0)]
+    assert [*(scene.cache_dir / "entries").iterdir()] == []
+
+
+def test_what_was_found_out_about_a_file_is_known_until_it_changes(scene: Scene) -> None:
+    path = scene.put("m", b"old")
+    seen: list[bytes] = []
+
+    def prepare(model_dir: Path) -> dict[str, int]:
+        seen.append((model_dir / "m").read_bytes())
+        return {"plan": len(seen)}
+
+    cache = ArtifactCache(CacheTree(scene.cache_dir, LIMIT_BYTES), FakeClock(), prepare=prepare)
+    artifact = scene.repository.describe("m")
+    assert cache.lease(artifact) is None
+    assert not cache.is_staged(artifact)
+    cache.ensure_staged(artifact, scene.repository).release()
+
+    known = cache.lease(artifact)
+
+    assert known is not None
+    assert known.manifest.plan == {"plan": 1}
+    assert cache.is_staged(artifact)
+    in_place(path)
+    assert cache.lease(scene.repository.describe("m")) is None
+    cache.evict(artifact)
+    assert cache.lease(artifact) is None
+    assert seen == [b"old"]
 
 
 def test_folders_and_archives_are_copied(scene: Scene) -> None:
@@ -119,7 +148,7 @@ def test_folders_and_archives_are_copied(scene: Scene) -> None:
     for key in ("net", "a.tar.gz"):
         lease = scene.stage(key)
         assert not (lease.model_dir / "weights").is_symlink()
-        assert not lease.manifest.is_linked
+        assert not lease.may_change
     (scene.folder / "net" / "more").write_bytes(bytes(2 * LIMIT_BYTES))
     with pytest.raises(ModelTooLargeError):
         scene.stage("net")
@@ -230,25 +259,19 @@ def test_a_file_that_is_deleted_while_it_is_read_is_not_served(scene: Scene) -> 
     assert scene.loaded[0].closed
 
 
-def test_an_entry_that_lost_its_link_is_staged_again(scene: Scene) -> None:
-    scene.put("m", b"model")
-    lease = scene.stage("m")
-    lease.release()
-    (lease.model_dir / "m").unlink()
-
-    assert scene.load("m").resident.content == b"model"
-
-
 def test_rewriting_a_model_leaves_the_file_of_the_user_alone(scene: Scene) -> None:
     path = xgboost_models.json(scene.folder, 1.5, "m.json")
     content = path.read_bytes()
     tree = CacheTree(scene.cache_dir, LIMIT_BYTES)
-    cache = ArtifactCache(tree, FakeClock(), prepare=registry.prepare)
+    cache = ArtifactCache(
+        tree, FakeClock(), prepare=registry.prepare, is_rewritten=registry.is_rewritten
+    )
 
     lease = cache.ensure_staged(scene.repository.describe("m.json"), scene.repository)
 
     assert [file.name for file in lease.model_dir.iterdir()] == ["m.ubj"]
-    assert not lease.manifest.is_linked
+    assert not lease.may_change
+    assert cache.lease(scene.repository.describe("m.json")) is not None
     assert path.read_bytes() == content
 
 
@@ -262,4 +285,5 @@ def test_a_file_that_changes_while_it_is_looked_at_is_not_published(scene: Scene
     cache = ArtifactCache(tree, FakeClock(), prepare=prepare)
     with pytest.raises(ArtifactChangedError, match="changed while it was loaded"):
         cache.ensure_staged(scene.repository.describe("m"), scene.repository)
-    assert list(tree.manifests()) == []
+    assert [*cache.staged(scene.repository.describe("m").repository)] == []
+    assert [*(scene.cache_dir / "links").iterdir()] == []
