@@ -11,6 +11,7 @@ import pytest
 
 from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Served
+from tests.models.archives import tar_gz_of
 from tests.serving import PATIENCE_S, Server, body, eventually
 
 ONE_WORKER = ("--workers", "1")
@@ -97,11 +98,11 @@ def test_a_load_by_warming_is_measured_too(models: DirectoryModels, tmp_path: Pa
 def test_a_model_staged_before_a_restart_is_not_fetched_again(
     models: DirectoryModels, tmp_path: Path
 ) -> None:
-    models.put("model.onnx", artifacts.onnx())
+    models.put("model.tar.gz", tar_gz_of({"model.onnx": artifacts.onnx()}))
     cache = tmp_path / "cache"
     for _ in range(2):
         with Server(models.target, *ONE_WORKER, cache_dir=cache) as server:
-            answer = body(Served(server, models).invoke("model.onnx", b"1,2,3,4", "yard"))
+            answer = body(Served(server, models).invoke("model.tar.gz", b"1,2,3,4", "yard"))
             downloads = server.metric("ModelDownloadingTime_count", "yard")
 
     assert answer == [[10.0]]

@@ -21,6 +21,7 @@ import pytest
 
 from tests.functional import artifacts
 from tests.functional.served import DirectoryModels, Repository, S3Models
+from tests.models.archives import tar_gz_of
 from tests.serving import Server, body, eventually
 
 pytestmark = pytest.mark.long
@@ -52,7 +53,8 @@ class Catalogue:
     history: dict[int, list[tuple[float, float, int]]] = field(default_factory=dict)
 
     def publish(self, model: int, version: int) -> None:
-        content = artifacts.onnx(slope=1.0, bias=model * VERSIONS + version)
+        onnx = artifacts.onnx(slope=1.0, bias=model * VERSIONS + version)
+        content = tar_gz_of({"model.onnx": onnx})
         began = time.monotonic()
         self.repository.put(name_of(model), content)
         self.history.setdefault(model, []).append((began, time.monotonic(), version))
@@ -71,7 +73,7 @@ class Catalogue:
 
 
 def name_of(model: int) -> str:
-    return f"store-{model:04d}.onnx"
+    return f"store-{model:04d}.tar.gz"
 
 
 @pytest.fixture(params=["directory", "s3"])

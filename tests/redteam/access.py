@@ -37,13 +37,13 @@ LINK = "open/link.json"
 
 def attack(seed: int, seconds: float, verdict: Verdict) -> None:
     """Guess names: with a key that may call a part of the models, without one, with a wrong one."""
-    give_up_at = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="redteam-") as place:
         folder = Path(place)
         _write(folder)
         key = _new_key(folder / "keys", "tenant")
         options = ("--keys-folder", str(folder / "keys"))
         with attacked(folder / "modelyard.yaml", verdict, *options) as target:
+            give_up_at = time.monotonic() + seconds
             with ThreadPoolExecutor(CALLERS) as pool:
                 while time.monotonic() < give_up_at:
                     seeds = range(seed, seed + 10 * CALLERS)

@@ -24,11 +24,11 @@ GOOD, GOOD_ANSWER, EVERY = "good.json", 4321, 50
 
 def attack(seed: int, seconds: float, verdict: Verdict) -> None:
     """Send generated connections, one after the other."""
-    give_up_at = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="redteam-") as place:
         folder = Path(place)
         (folder / GOOD).write_bytes(content(GOOD_ANSWER))
         with attacked(folder, verdict, "--endpoint", "e") as target:
+            give_up_at = time.monotonic() + seconds
             while time.monotonic() < give_up_at:
                 _attack_once(target, seed, verdict)
                 seed += 1

@@ -222,7 +222,6 @@ def _changed_bytes(data: bytes, dice: random.Random) -> bytes:
 
 def attack(seed: int, seconds: float, verdict: Verdict) -> None:
     """Serve hostile files, call them, and look whether others are still answered."""
-    give_up_at = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="redteam-") as place:
         folder, scratch = Path(place) / "models", Path(place) / "scratch"
         folder.mkdir()
@@ -230,6 +229,7 @@ def attack(seed: int, seconds: float, verdict: Verdict) -> None:
         files = Files(scratch)
         (folder / GOOD).write_bytes(content(GOOD_ANSWER))
         with attacked(folder, verdict, *OPTIONS) as target:
+            give_up_at = time.monotonic() + seconds
             while time.monotonic() < give_up_at:
                 _attack_once(target, folder, files, seed, verdict)
                 seed += 1
