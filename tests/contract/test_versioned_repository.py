@@ -107,6 +107,7 @@ def test_c27_onnx_file_is_version_1(stored):
     artifact = repository.describe("small/1")
 
     assert artifact.is_folder
+    assert not artifact.is_local  # its file is at <name>/<version>/<file>
     assert contents(repository, artifact) == {"small/1/m.onnx": b"1"}
     assert [item.key for item in repository.objects()] == ["small/1/m.onnx"]
 

@@ -101,7 +101,8 @@ def test_json_bodies_are_what_the_parser_says_or_refused(body):
     except ValueError:
         assert refused(body, "application/json").status == 400
     else:
-        assert view(body, "application/json").payload == expected
+        # As text, because NaN, which the parser takes, is equal to nothing.
+        assert repr(view(body, "application/json").payload) == repr(expected)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))

@@ -68,7 +68,7 @@ class VersionedRepository:
     def describe(self, key: str) -> ModelArtifact:
         """Return the artifact that `<name>/<version>` is now."""
         _, inner = self._inner(key)
-        return replace(inner, repository=self._uri, key=key, is_folder=True)
+        return replace(inner, repository=self._uri, key=key, is_folder=True, is_local=False)
 
     def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
         """Yield the files of exactly this version as `<name>/<version>/<path>`."""

@@ -51,6 +51,7 @@ class _InPlace:
     """A file of a local folder, and what was found out about it."""
 
     manifest: Manifest
+    name: str
     location: Path
 
 
@@ -182,16 +183,17 @@ class ArtifactCache:
         Returns None for an archive, and for a model that is rewritten: they are staged.
         """
         # The repository waits until a file is complete.
-        ((location, head),) = [
-            (file.location, file.stream.read(_HEAD_BYTES)) for file in repository.fetch(artifact)
+        ((file, head),) = [
+            (file, file.stream.read(_HEAD_BYTES)) for file in repository.fetch(artifact)
         ]
-        if location is None or archive_kind(artifact.key, head) is not None:
+        if file.location is None or archive_kind(file.path, head) is not None:
             return None
-        found = _InPlace(_manifest(artifact, self._clock, artifact.size_bytes), location)
+        manifest = _manifest(artifact, self._clock, artifact.size_bytes)
+        found = _InPlace(manifest, file.path, file.location)
         files = self._link(found)
         try:
             with reading(artifact, repository, files):
-                if self._is_rewritten(location):
+                if self._is_rewritten(found.location):
                     files.release()
                     return None
                 plan = self._prepare(files.model_dir)
@@ -201,12 +203,11 @@ class ArtifactCache:
         files.manifest = replace(files.manifest, plan=plan)
         if len(self._in_place) >= _MOST_KNOWN:
             self._in_place.clear()
-        self._in_place[_place(artifact)] = _InPlace(files.manifest, location)
+        self._in_place[_place(artifact)] = replace(found, manifest=files.manifest)
         return files
 
     def _link(self, found: _InPlace) -> LinkedFile:
-        name = PurePosixPath(found.manifest.key).name
-        model_dir = self._tree.links.make(name, found.location)
+        model_dir = self._tree.links.make(found.name, found.location)
         return LinkedFile(model_dir, found.manifest, self._tree.links)
 
     @contextmanager
