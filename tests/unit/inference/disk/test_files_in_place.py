@@ -17,6 +17,7 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
 )
 from modelyard.domain.values import ModelSource, TargetModel
+from modelyard.inference.disk import known_files
 from modelyard.inference.disk.artifact_cache import ArtifactCache
 from modelyard.inference.disk.entry import ArtifactFiles
 from modelyard.inference.disk.tree import CacheTree
@@ -111,7 +112,8 @@ def test_a_file_is_read_where_it_is_and_leaves_nothing(scene: Scene) -> None:
     assert files.touch()
     files.release()
     assert [*files.model_dir.iterdir()] == []
-    assert [*scene.cache.staged(path.parent.as_uri() + "/")] == [(files.manifest, 0)]
+    staged = scene.cache.staged(path.parent.as_uri() + "/")
+    assert [(manifest.key, disk_bytes) for manifest, disk_bytes in staged] == [("big", 0)]
     assert [*(scene.cache_dir / "entries").iterdir()] == []
 
 
@@ -153,9 +155,71 @@ def test_what_was_found_out_about_a_file_is_known_until_it_changes(scene: Scene)
     assert cache.is_staged(artifact)
     in_place(path)
     assert cache.lease(scene.repository.describe("m")) is None
-    cache.evict(artifact)
-    assert cache.lease(artifact) is None
+    cache.evict(artifact)  # there is nothing to remove
+    assert cache.lease(artifact) is not None
     assert seen == [b"old"]
+
+
+def test_other_processes_and_the_next_start_know_it_too(scene: Scene) -> None:
+    scene.put("m", b"model")
+    artifact = scene.repository.describe("m")
+    other = ArtifactCache(CacheTree(scene.cache_dir, LIMIT_BYTES), FakeClock())
+    assert other.lease(artifact) is None
+
+    scene.stage("m")
+
+    known = other.lease(artifact)
+    assert known is not None
+    assert (known.model_dir / "m").read_bytes() == b"model"
+    assert [manifest.key for manifest, _ in other.staged(artifact.repository)] == ["m"]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}\n", b'{"manifest": {"key": 1}}\nhalf a li', b"\xff\n"]
+)
+def test_what_is_damaged_in_the_file_is_looked_at_again(scene: Scene, damage: bytes) -> None:
+    for name in ("a", "b", "c"):
+        scene.put(name, name.encode())
+    known_file = scene.cache_dir / "known.jsonl"
+    scene.stage("a")
+    lines = known_file.read_bytes()
+    known_file.write_bytes(lines + damage)
+    scene.stage("b")
+    scene.stage("c")
+
+    other = ArtifactCache(CacheTree(scene.cache_dir, LIMIT_BYTES), FakeClock())
+
+    assert other.lease(scene.repository.describe("a")) is not None
+    assert other.lease(scene.repository.describe("c")) is not None
+    known_file.unlink()
+    third = ArtifactCache(CacheTree(scene.cache_dir, LIMIT_BYTES), FakeClock())
+    assert third.lease(scene.repository.describe("a")) is None
+
+
+def test_a_file_of_known_files_that_became_too_long_is_begun_anew(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_files, "_MOST_BYTES", 3_000)
+    monkeypatch.setattr(known_files, "_MOST_FILES", 20)
+    known_file = scene.cache_dir / "known.jsonl"
+    sizes_bytes = []
+    for number in range(40):
+        scene.put(f"m{number}", b"model")
+        scene.stage(f"m{number}").release()
+        sizes_bytes.append(known_file.stat().st_size if known_file.exists() else 0)
+
+    assert 1_000 < max(sizes_bytes) <= 3_000
+    assert 0 in sizes_bytes
+    repository = scene.repository.describe("m1").repository
+    assert len([*scene.cache.staged(repository)]) == 20
+
+
+def test_a_disk_that_takes_no_line_costs_another_look_only(scene: Scene) -> None:
+    scene.put("m", b"model")
+    (scene.cache_dir / "known.jsonl").mkdir()
+
+    assert scene.load("m").resident.content == b"model"
+    assert scene.cache.lease(scene.repository.describe("m")) is not None
 
 
 def test_folders_and_archives_are_copied(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,6 +205,18 @@ def trees_of(content: bytes) -> Any:
 def test_nesting_without_end_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="the model is damaged"):
         structure.check(b"{L" + bytes(7) + b"\x07learner" + b"[#L\0\0\0\0\0\0\0\x01" * 1_000_000)
+
+
+@pytest.mark.parametrize("count", [3, 5, 1 << 40, 1 << 62])
+def test_count_of_other_trees_is_refused(count: int) -> None:
+    content = bytes(booster("trees").save_raw("ubj"))
+    head = b"trees[#L"
+    assert content.count(head + struct.pack(">q", 4)) == 1
+
+    with pytest.raises(ModelLoadError, match="the model is damaged"):
+        structure.check(
+            content.replace(head + struct.pack(">q", 4), head + struct.pack(">q", count))
+        )
 
 
 def test_typed_arrays_are_read_as_they_were_written() -> None:

@@ -1,6 +1,6 @@
 """What the registry and the runtimes share: plans of loads, and error texts for callers."""
 
-import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +17,11 @@ _ABSOLUTE_PATH = re.compile(
 )
 _LOG_STAMP = re.compile(r"^\[\d\d:\d\d:\d\d\] \S+: ")
 _MAX_REASON_CHARACTERS = 500
-_DIGEST = "digest"
+_STATE = "state"
+
+FileState = list[int]
+"""Size and times of a file: others after it was changed. A file that is not staged is looked at
+only when its last change is some time ago, so that a later one has another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,13 @@ class LoadPlan:
     requirements: "Requirements | None" = None
     """What the model requires of pip, if the server's packages do not meet it."""
 
-    def findings_about(self, content: bytes) -> Mapping[str, Any] | None:
-        """Return the findings if it was this content that was checked, else None.
+    def findings_about(self, state: FileState) -> Mapping[str, Any] | None:
+        """Return the findings if the file was in this state when it was checked, else None.
 
-        The file may be a link to the user's, who may have changed it since then.
+        The file may be the user's own, who may have changed it since then.
         """
         found = dict(self.findings or {})
-        return found if found.pop(_DIGEST, None) == _digest(content) else None
+        return found if found.pop(_STATE, None) == state else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,25 @@ class ArtifactPlan:
         )
 
 
-def findings(content: bytes, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the check of a model's numbers found, with the digest of what was checked."""
-    return {**found, _DIGEST: _digest(content)}
+def read_file(path: Path) -> tuple[bytes, FileState]:
+    """Return the content of a file and its state after it was read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read()
+        return content, file_state(os.fstat(file.fileno()))
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+def findings(state: FileState, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the check of a model's numbers found, with the state of the file."""
+    return {**found, _STATE: state}
+
+
+def file_state(status: os.stat_result) -> FileState:
+    """Return the state of a file."""
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def reason(error: BaseException) -> str:

@@ -68,7 +68,7 @@ _MODULES = {
     "xgboost": "xgboost.predictor",
 }
 
-_PLANS_VERSION = "12"
+_PLANS_VERSION = "13"
 """Stored plans of another version are not used: raise it when detection or estimates change."""
 
 _LARGEST_REWRITTEN_BYTES = 16 * 1024**2

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
@@ -26,6 +26,7 @@ from modelyard.domain.ports import ArtifactFile, Clock, ModelRepository
 from modelyard.domain.values import ModelArtifact
 from modelyard.inference.archives.archive import archive_kind, extract
 from modelyard.inference.disk.entry import ArtifactFiles, Manifest, size_of
+from modelyard.inference.disk.known_files import FileInPlace
 from modelyard.inference.disk.linked_file import LinkedFile
 from modelyard.inference.disk.space import FOLDER_BYTES, cost_of, usage_of
 from modelyard.inference.disk.staging import Staging
@@ -38,21 +39,10 @@ _COPY_BYTES = 1 << 20
 _POLL_S = 0.05
 _PUBLISH_TRIES = 8
 _RECOVERIES = 8
-_MOST_KNOWN = 10_000
-"""Files; each takes about a kilobyte."""
 _PREPARED_BYTES = 16 << 20
 """The largest file that is rewritten before an artifact is published."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _InPlace:
-    """A file of a local folder, and what was found out about it."""
-
-    manifest: Manifest
-    name: str
-    location: Path
 
 
 class ArtifactCache:
@@ -83,12 +73,10 @@ class ArtifactCache:
         self._is_rewritten = is_rewritten
         self._claim_patience_s = claim_patience_s
         self._sleep = sleep
-        self._in_place: dict[tuple[str, str], _InPlace] = {}
-        """Files that are read where they are, by repository and key."""
 
     def lease(self, artifact: ModelArtifact) -> ArtifactFiles | None:
         """Return the files of an artifact that is staged or known, or None when it is not."""
-        known = self._known_in_place(artifact)
+        known = self._tree.known.find(artifact)
         if known is not None:
             return self._recovering(lambda: self._link(known), artifact)
         digest = _digest(artifact)
@@ -139,20 +127,18 @@ class ArtifactCache:
 
     def is_staged(self, artifact: ModelArtifact) -> bool:
         """Return whether the artifact is on disk. It may be evicted at any time."""
-        if self._known_in_place(artifact) is not None:
+        if self._tree.known.find(artifact) is not None:
             return True
         digest = _digest(artifact)
         return self._recovering(lambda: self._tree.has(digest), artifact)
 
     def touch(self, artifact: ModelArtifact) -> None:
         """Set the last use of the artifact to now, so that others are evicted before it."""
-        if self._known_in_place(artifact) is None:
-            self._tree.touch(_digest(artifact))
+        self._tree.touch(_digest(artifact))
 
     def evict(self, artifact: ModelArtifact) -> None:
         """Remove the staged artifact unless it is leased. A disk error is only logged."""
-        if self._known_in_place(artifact) is not None:
-            self._in_place.pop(_place(artifact), None)
+        if self._tree.known.find(artifact) is not None:  # it takes no disk
             return
         try:
             self._tree.evict(_digest(artifact))
@@ -163,17 +149,12 @@ class ArtifactCache:
 
     def staged(self, repository: str) -> Iterator[tuple[Manifest, int]]:
         """Yield the artifacts staged from one repository: manifests and bytes on disk."""
-        for known in [*self._in_place.values()]:
-            if known.manifest.repository == repository:
-                yield known.manifest, 0
+        for manifest in self._tree.known.staged(repository):
+            yield manifest, 0
         with _disk_errors():
             for entry, manifest in self._tree.manifests():
                 if manifest.repository == repository:
                     yield manifest, manifest.bytes_on_disk(entry)
-
-    def _known_in_place(self, artifact: ModelArtifact) -> _InPlace | None:
-        known = self._in_place.get(_place(artifact))
-        return known if known is not None and known.manifest.tag == artifact.tag else None
 
     def _read_in_place(
         self, artifact: ModelArtifact, repository: ModelRepository
@@ -189,7 +170,7 @@ class ArtifactCache:
         if file.location is None or archive_kind(file.path, head) is not None:
             return None
         manifest = _manifest(artifact, self._clock, artifact.size_bytes)
-        found = _InPlace(manifest, file.path, file.location)
+        found = FileInPlace(manifest, file.path, file.location)
         files = self._link(found)
         try:
             with reading(artifact, repository, files):
@@ -201,12 +182,10 @@ class ArtifactCache:
             files.release()
             raise
         files.manifest = replace(files.manifest, plan=plan)
-        if len(self._in_place) >= _MOST_KNOWN:
-            self._in_place.clear()
-        self._in_place[_place(artifact)] = replace(found, manifest=files.manifest)
+        self._tree.known.add(replace(found, manifest=files.manifest))
         return files
 
-    def _link(self, found: _InPlace) -> LinkedFile:
+    def _link(self, found: FileInPlace) -> LinkedFile:
         model_dir = self._tree.links.make(found.name, found.location)
         return LinkedFile(model_dir, found.manifest, self._tree.links)
 
@@ -366,10 +345,6 @@ def _manifest(
         warnings=warnings,
         plan=plan,
     )
-
-
-def _place(artifact: ModelArtifact) -> tuple[str, str]:
-    return artifact.repository, artifact.key
 
 
 def _digest(artifact: ModelArtifact) -> str:

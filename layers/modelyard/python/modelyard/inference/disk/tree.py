@@ -10,6 +10,7 @@
     evictions/<digest>@<owner>.<id>   a process is about to remove this entry
     claims/<digest>                a process is staging this: avoids duplicate work, nothing else
     links/<owner>.<id>/<name>      a link to a file of the repository, which is read where it is
+    known.jsonl                    what was found out about such files
 
 The byte limit holds without a lock because a writer creates its reservation *before* it adds up
 what all processes use. Of two writers that reserve at once, at least one sees both reservations.
@@ -34,6 +35,7 @@ from pathlib import Path
 from modelyard.domain.errors import CapacityError, ModelTooLargeError
 from modelyard.inference.disk.claims import Claims
 from modelyard.inference.disk.entry import DiskLease, Manifest, touch
+from modelyard.inference.disk.known_files import KnownFiles
 from modelyard.inference.disk.linked_file import Links
 from modelyard.inference.disk.marks import Mark, Marks, Names, names_in
 from modelyard.inference.disk.reservations import Reservations
@@ -47,6 +49,7 @@ _EVICTION_ROUNDS = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _ROOMS = ("entries", "staging", "reserved", "leases", "evictions", "claims", "links")
+_KNOWN = "known.jsonl"
 
 
 class CacheTree:
@@ -71,6 +74,7 @@ class CacheTree:
         self.reservations = Reservations(root / "reserved", self.names)
         self.claims = Claims(root / "claims", self.names)
         self.links = Links(root / "links", self.names)
+        self.known = KnownFiles(root / _KNOWN)
         self._root = root
         self._entries = root / "entries"
         self._staging = root / "staging"
@@ -163,7 +167,7 @@ class CacheTree:
         self._sizes = {digest: known.get(digest) or self._entry_bytes(digest) for digest in digests}
         after = self.reservations.bytes_by_name()
         reserved = (max(before.get(name, 0), after.get(name, 0)) for name in before | after)
-        folders = sum(blocks_of(self._root / room) for room in (".", *_ROOMS))
+        folders = sum(blocks_of(self._root / room) for room in (".", _KNOWN, *_ROOMS))
         links = self.links.count() * FOLDER_BYTES
         return sum(self._sizes.values()) + sum(reserved) + folders + links
 

@@ -9,7 +9,7 @@ import numpy as np
 from modelyard.domain.errors import InputRejectedError, ModelLoadError
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
-from modelyard.runtimes.base import LoadPlan, findings, reason
+from modelyard.runtimes.base import LoadPlan, findings, read_file, reason
 from modelyard.runtimes.codecs import answer_size, array_codec, feature_rows
 from modelyard.runtimes.lightgbm import model_text
 from modelyard.runtimes.lightgbm.library import Booster, LibraryError, Output
@@ -32,8 +32,8 @@ _OUTPUTS = {
 def load(plan: LoadPlan) -> "LightGBMPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    content = plan.model_file.read_bytes()
-    model = model_text.read(content, is_checked=plan.findings_about(content) is not None)
+    content, state = read_file(plan.model_file)
+    model = model_text.read(content, is_checked=plan.findings_about(state) is not None)
     try:
         booster = Booster(model.content)
     except LibraryError as error:
@@ -59,9 +59,9 @@ def check(path: Path, kind: Format) -> Mapping[str, Any]:
     Raises:
         ModelLoadError: it cannot.
     """
-    content = path.read_bytes()
+    content, state = read_file(path)
     model_text.read(content)
-    return findings(content, {})
+    return findings(state, {})
 
 
 class LightGBMPredictor:

@@ -18,7 +18,7 @@ from modelyard.domain.errors import (
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
 from modelyard.runtimes import answer_options, categories, memory, mlmodel_file, tensor_models
-from modelyard.runtimes.base import LoadPlan, findings, reason
+from modelyard.runtimes.base import LoadPlan, file_state, findings, read_file, reason
 from modelyard.runtimes.codecs import (
     answer_size,
     array_codec,
@@ -66,8 +66,8 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
     kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
-    content, name = plan.model_file.read_bytes(), plan.model_file.name
-    found = plan.findings_about(content)
+    (content, state), name = read_file(plan.model_file), plan.model_file.name
+    found = plan.findings_about(state)
     facts = None if found is None else Facts(**found)
     try:
         content = model_content.read(content, name, plan.format, is_checked=facts is not None)
@@ -95,8 +95,8 @@ def check(path: Path, kind: Format) -> Mapping[str, Any]:
     Raises:
         ModelError: it cannot.
     """
-    content = path.read_bytes()
-    return findings(content, asdict(facts_of(model_content.read(content, path.name, kind))))
+    content, state = read_file(path)
+    return findings(state, asdict(facts_of(model_content.read(content, path.name, kind))))
 
 
 def rewrite(path: Path, kind: Format) -> Mapping[str, Any] | None:
@@ -114,7 +114,7 @@ def rewrite(path: Path, kind: Format) -> Mapping[str, Any] | None:
     content = Booster(model_content.read(path.read_bytes(), path.name, kind)).saved()
     path.unlink()
     target.write_bytes(content)
-    return findings(content, asdict(facts_of(content)))
+    return findings(file_state(target.stat()), asdict(facts_of(content)))
 
 
 class XGBoostPredictor:

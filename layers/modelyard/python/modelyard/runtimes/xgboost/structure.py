@@ -41,7 +41,7 @@ _LEAVES = "leaf_weights"
 _STATED = "tree_param."
 
 Array = np.ndarray[Any, Any]
-Columns = Mapping[str, Sequence[Any]]
+Columns = Mapping[str, Sequence[Any] | ubjson.Column]
 """Each member of several trees that have the same members."""
 
 
@@ -163,7 +163,7 @@ def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets:
     _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
-def _columns_of(trees: Sequence[Mapping[str, Any]]) -> list[Columns]:
+def _columns_of(trees: Sequence[Mapping[str, Any]] | ubjson.Table) -> list[Columns]:
     """Return each member of all trees at once; trees with other members are apart."""
     if isinstance(trees, ubjson.Table):
         return [trees.columns]
@@ -263,13 +263,13 @@ def _check_categories_of(trees: Columns, tree: int) -> int:
     return largest * owners.size
 
 
-def _sizes(column: Sequence[Any]) -> Array:
+def _sizes(column: Sequence[Any] | ubjson.Column) -> Array:
     if isinstance(column, ubjson.Column):
         return column.sizes
     return np.array([len(values) for values in column])
 
 
-def _joined(column: Sequence[Any]) -> Array:
+def _joined(column: Sequence[Any] | ubjson.Column) -> Array:
     if isinstance(column, ubjson.Column):
         return column.joined()
     return np.concatenate([np.atleast_1d(values) for values in column])

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _LENGTH = struct.Struct(">q")
 _FLOAT = struct.Struct(">f")
 _DEEPEST = 64
 _TEXT_DTYPE = np.dtype("S1")
+_COUNT = np.dtype(">i8")
 
 Array = np.ndarray[Any, Any]
 
@@ -31,12 +32,10 @@ class UbjsonError(ValueError):
     """The bytes are not UBJSON as XGBoost writes it."""
 
 
-class Column(Sequence[Array]):
+class Column:
     """One member of all objects of a `Table`: typed arrays, texts as bytes, or single numbers."""
 
-    def __init__(
-        self, content: bytes, dtype: np.dtype[Any], starts: Sequence[int], sizes: Array
-    ) -> None:
+    def __init__(self, content: bytes, dtype: np.dtype[Any], starts: Array, sizes: Array) -> None:
         self.sizes = sizes
         self._content = content
         self._dtype = dtype
@@ -45,14 +44,8 @@ class Column(Sequence[Array]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, row: int) -> Array: ...
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[Array]: ...
-    def __getitem__(self, row: int | slice) -> Array | Sequence[Array]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        return np.frombuffer(self._content, self._dtype, int(self.sizes[row]), self._starts[row])
+    def __getitem__(self, row: int) -> Array:
+        return np.frombuffer(self._content, self._dtype, self.sizes[row], self._starts[row])
 
     def joined(self) -> Array:
         """Return the values of all objects, one after the other."""
@@ -64,15 +57,15 @@ class Column(Sequence[Array]):
 
     def _bytes(self) -> list[bytes]:
         ends = self.sizes * self._dtype.itemsize + self._starts
-        spans = zip(self._starts, ends.tolist(), strict=True)
+        spans = zip(self._starts.tolist(), ends.tolist(), strict=True)
         return [self._content[start:end] for start, end in spans]
 
 
-class Table(Sequence[dict[str, Any]]):
+class Table:
     """A list of objects that have the same members in the same order, such as a model's trees.
 
     `columns` has each member of all objects at once, `tree_param.num_nodes` for a member of a
-    member: a hundred trees are read in the time that ten dicts take.
+    member. A hundred trees are read in a fifth of the time of a hundred dicts.
     """
 
     def __init__(self, content: bytes, rows: Sequence[int], columns: Mapping[str, Column]) -> None:
@@ -83,15 +76,9 @@ class Table(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, row: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[dict[str, Any]]: ...
-    def __getitem__(self, row: int | slice) -> dict[str, Any] | Sequence[dict[str, Any]]:
-        if isinstance(row, slice):
-            return [self[one] for one in range(*row.indices(len(self)))]
-        found, _ = _object(self._content, self._rows[row] + 1, 0)
-        return found
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for place in self._rows:
+            yield _object(self._content, place + 1, 0)[0]
 
 
 def encode(value: Any) -> bytes:
@@ -255,33 +242,47 @@ def _table(content: bytes, place: int, count: int, depth: int) -> tuple[Table, i
     if found is None:
         return None
     parts, after = found
-    steps = [(one.before, len(one.before), one.dtype.itemsize, one.is_counted) for one in parts]
-    rows, starts, sizes, size = [], [], [], 1
-    for _ in range(count):
-        rows.append(place)
-        for before, before_bytes, item_bytes, is_counted in steps:
-            if not content.startswith(before, place):
-                return None
-            place += before_bytes
-            if is_counted:
-                (size,) = _LENGTH.unpack_from(content, place)
-                place += _LENGTH.size
-                if size < 0:
-                    return None
-                sizes.append(size)
-            else:
-                sizes.append(size := 1)
-            starts.append(place)
-            place += size * item_bytes
-        if not content.startswith(after, place):
+    rows = _places_of(parts[0].before, content, place, count)
+    if len(rows) < count:
+        return None
+    at, columns = rows, {}
+    for part in parts:
+        if not _all_have(part.before, content, at):
             return None
-        place += len(after)
-    of_parts = np.array(sizes, np.int64).reshape(count, len(parts))
-    columns = {
-        one.name: Column(content, one.dtype, starts[number :: len(parts)], of_parts[:, number])
-        for number, one in enumerate(parts)
-    }
-    return Table(content, rows, columns), place
+        at = at + len(part.before)
+        sizes = np.ones(count, np.int64)
+        if part.is_counted:
+            sizes, at = _window(content, _COUNT)[at].astype(np.int64), at + _COUNT.itemsize
+            if sizes.min() < 0 or sizes.max() > len(content):
+                return None
+        columns[part.name] = Column(content, part.dtype, at, sizes)
+        at = at + sizes * part.dtype.itemsize
+    ends = at + len(after)
+    if not _all_have(after, content, at) or (ends[:-1] != rows[1:]).any():
+        return None
+    return Table(content, rows.tolist(), columns), int(ends[-1])
+
+
+def _places_of(start: bytes, content: bytes, place: int, count: int) -> Array:
+    """Return where the objects of a list seem to begin, the first of them at `place`."""
+    places: list[int] = []
+    while place >= 0 and len(places) < count:
+        places.append(place)
+        place = content.find(start, place + 1)
+    return np.array(places)
+
+
+def _all_have(expected: bytes, content: bytes, places: Array) -> bool:
+    """Return whether these bytes, and the eight of a count, are at each of the places."""
+    dtype = np.dtype((np.void, len(expected)))
+    if places.max() + dtype.itemsize + _COUNT.itemsize > len(content):
+        return False
+    return bool(_window(content, dtype)[places].tobytes() == expected * len(places))
+
+
+def _window(content: bytes, dtype: np.dtype[Any]) -> Array:
+    """Return what would be read at each byte of the content."""
+    return np.ndarray((len(content) - dtype.itemsize + 1,), dtype, content, strides=(1,))
 
 
 def _layout(content: bytes, place: int) -> tuple[list[_Part], bytes] | None:
