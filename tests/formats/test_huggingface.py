@@ -66,6 +66,13 @@ def test_text_gets_its_best_label(classifier):
     assert found["score"] == pytest.approx(GOOD[1])
 
 
+def test_answer_to_a_text_has_no_other_output(classifier):
+    body = json.dumps({"inputs": "Good"}).encode()
+
+    with pytest.raises(InputRejectedError, match="no other outputs"):
+        classifier.predict(Payload(body, accept="application/json;output=logits"))
+
+
 def test_each_of_several_texts_gets_its_best_label(classifier):
     found = answer(classifier, inputs=["good", "houston is bad", {"text": "good"}])
 

@@ -27,7 +27,9 @@ def test_what_is_rendered_is_read_back() -> None:
     rules = (AccessRule("a-*", ("x/*", "y"), ("x/z",)), AccessRule("b"))
     kept = (ResidenceRule(("a/*",), is_pinned=True, preload=Preload.LAST), ResidenceRule())
     deployed = (
-        EndpointFunctions(Endpoint("housing", "s3://models/", access=rules), "housing-ab", 4),
+        EndpointFunctions(
+            Endpoint("housing", "s3://models/", access=rules, output="label"), "housing-ab", 4
+        ),
         EndpointFunctions(
             Endpoint("churn", "s3://churn/", residence=kept), "churn-cd", per_tenant=True
         ),

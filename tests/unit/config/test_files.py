@@ -32,7 +32,8 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
         """
         - name: housing
           kind: MultiModelEndpoint
-          models: {path: models, allow_code: true, revalidate: 500ms, caching: Disabled}
+          models:
+            {path: models, allow_code: true, revalidate: 500ms, caching: Disabled, output: label}
           compute: {memory: 512MiB, shards: 2, timeout: 6m, runtime: onnx}
           sync_window: 20s
           not_ready_status: 429
@@ -58,6 +59,7 @@ def test_every_key_reaches_the_endpoint(folder: Path) -> None:
             ResidenceRule(("eu/*",), is_pinned=True, preload=Preload.ALL),
             ResidenceRule(idle_unload_s=3600.0),
         ),
+        output="label",
     )
     assert resource.compute == RequestedCompute(512 * 1024**2, 2, 360.0, "onnx")
 

@@ -49,6 +49,7 @@ SOURCES = st.builds(
     allow_code=st.booleans(),
     revalidate_s=SECONDS,
     keep_loaded=st.booleans(),
+    output=st.none() | TEXT,
 )
 PAYLOADS = st.builds(
     Payload,

@@ -540,6 +540,9 @@ def test_artifact_names_its_output(tmp_path):
 
     assert loaded(tmp_path).predict(Payload(body)).body == b"[[2.0,3.0]]"
     assert loaded(tmp_path).predict(Payload(body, None, "*/*;output=sum")).body == b"[[4.0,5.0]]"
+    inputs = {"a": np.array([[3.0, 4.0]]), "b": np.array([[1.0, 1.0]])}
+    assert list(loaded(tmp_path).infer(inputs, [])) == ["difference"]
+    assert list(loaded(tmp_path).infer(inputs, ["sum"])) == ["sum"]
 
 
 def test_output_that_a_graph_lacks_is_refused(linear):

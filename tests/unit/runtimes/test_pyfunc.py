@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,12 @@ import pandas as pd
 import pytest
 
 from modelyard.domain import protocol_bodies
-from modelyard.domain.errors import CodeNotAllowedError, InputRejectedError, PredictionError
+from modelyard.domain.errors import (
+    CodeNotAllowedError,
+    InputRejectedError,
+    ModelLoadError,
+    PredictionError,
+)
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry, tensor_calls
 
@@ -58,6 +64,17 @@ def test_code_must_be_allowed(folder: Path) -> None:
         registry.plan_load(folder, allow_code=False)
 
     assert registry.plan_load(folder, allow_code=True).own_process
+
+
+def test_only_output_is_what_the_model_returns(folder: Path, predictor: Any) -> None:
+    body = json.dumps(RECORDS).encode()
+    asked = Payload(body, "application/json", custom_attributes="output=predict_proba")
+    plan = registry.plan_load(folder, allow_code=True)
+
+    with pytest.raises(InputRejectedError, match="no output 'predict_proba'; it has predict"):
+        predictor.predict(asked)
+    with pytest.raises(ModelLoadError, match="no output 'predict_proba'"):
+        registry.load(replace(plan, output="predict_proba"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,26 @@ def test_several_outputs_are_objects_by_row_or_columns_by_name(load):
 
     assert rows == {"predictions": [{"difference": [0, 1], "sum": [2, 3]}]}
     assert columns == {"outputs": {"difference": [[0, 1]], "sum": [[2, 3]]}}
+
+
+def test_call_names_an_output_else_the_endpoint(folder_of, load):
+    body = json.dumps({"instances": [{"a": [1, 2], "b": [1, 1]}]}).encode()
+    plan = registry.plan_load(folder_of("two"), allow_code=True)
+    told = registry.load(replace(plan, output="difference"))
+
+    asked = load("two").predict(Payload(body, JSON, "application/json;output=sum"))
+    usual = told.predict(Payload(body, JSON))
+    overruled = told.predict(Payload(body, JSON, custom_attributes="output=sum"))
+
+    assert json.loads(asked.body) == json.loads(overruled.body) == {"predictions": [[2, 3]]}
+    assert json.loads(usual.body) == {"predictions": [[0, 1]]}
+    assert list(told.infer({"a": np.array([[1, 2]]), "b": np.array([[1, 1]])}, [])) == [
+        "difference"
+    ]
+    with pytest.raises(InputRejectedError, match="no output 'x'; it has difference, sum"):
+        load("two").predict(Payload(body, JSON, "application/json;output=x"))
+    with pytest.raises(ModelLoadError, match="no output 'x'"):
+        registry.load(replace(plan, output="x"))
 
 
 def test_signature_is_chosen_by_name(load):

@@ -183,7 +183,8 @@ def test_first_call_loads_the_second_hits(scene: Scene) -> None:
 def test_a_model_is_loaded_anew_when_its_endpoint_has_other_rules(scene: Scene) -> None:
     scene.ask("m")
     before = scene.source("m")
-    for after in (replace(before, allow_code=True), replace(before, repository="memory:other")):
+    for other in ({"allow_code": True}, {"repository": "memory:other"}, {"output": "label"}):
+        after = replace(before, **other)
         assert scene.residence.lease_loaded(after) is None
         with scene.residence.lease(after, window_s=PATIENT_S, patience_s=PATIENT_S) as (_, is_hit):
             assert not is_hit

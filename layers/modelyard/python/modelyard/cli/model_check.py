@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -234,7 +234,7 @@ def _loader(folder: Path) -> Callable[[ModelSource], _Trial]:
                     staged.model_dir, allow_code=source.allow_code, known=known
                 )
                 notes = (*staged.manifest.warnings, *plan.warnings)
-                loading.load(plan, source.model_id).close()
+                loading.load(replace(plan, output=source.output), source.model_id).close()
             finally:
                 staged.release()
                 artifacts.evict(artifact)

@@ -258,6 +258,7 @@ def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
             components=resource.components,
             async_places=_async_places(resource.async_invocations),
             residence=tuple(map(_residence_rule, resource.residence or ())),
+            output=models.output,
         ),
         compute=_compute(resource.compute),
     )

@@ -63,6 +63,7 @@ def _name(name: str) -> str:
 _Duration = Annotated[float, _by(parse_duration), Field(description=DURATION_FORMS)]
 _Place = Annotated[str, AfterValidator(_locate)]
 _Size = Annotated[int, _by(parse_size), Field(description=SIZE_FORMS)]
+_Text = Annotated[StrictStr, Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -78,6 +79,9 @@ class Models(Section):
     allow_code: StrictBool = Field(default=False, description="true or false")
     revalidate: _Duration = 10.0
     caching: Literal["Enabled", "Disabled"] = Field("Enabled", description="Enabled or Disabled")
+    output: _Text | None = Field(
+        default=None, description="null, or the name of an output, such as predict_proba"
+    )
 
 
 def _component(name: str) -> str:
@@ -128,16 +132,15 @@ class AsyncInvocations(Section):
     inputs: list[_Place] = Field(default=[], description=f"a list; each is {PATH_FORMS}")
 
 
-_Glob = Annotated[StrictStr, Field(min_length=1)]
 _GLOBS = "a list of texts, in which * is any run of characters and ? any one"
 
 
 class Access(Section):
     """A rule: which models some callers may call and may not call."""
 
-    principal: _Glob = Field(description="the ARN of an AWS identity or the name of a key; * and ?")
-    allow: list[_Glob] = Field(default=[], description=_GLOBS)
-    deny: list[_Glob] = Field(default=[], description=_GLOBS)
+    principal: _Text = Field(description="the ARN of an AWS identity or the name of a key; * and ?")
+    allow: list[_Text] = Field(default=[], description=_GLOBS)
+    deny: list[_Text] = Field(default=[], description=_GLOBS)
 
 
 def _kept_or_unloaded(rule: "Residence") -> "Residence":
@@ -149,7 +152,7 @@ def _kept_or_unloaded(rule: "Residence") -> "Residence":
 class Residence(Section):
     """A rule: how long some models stay in memory, and which are loaded at the start."""
 
-    models: list[_Glob] = Field(default=["*"], min_length=1, description=_GLOBS)
+    models: list[_Text] = Field(default=["*"], min_length=1, description=_GLOBS)
     keep_loaded: StrictBool = Field(default=False, description="true or false")
     preload: Literal["none", "all", "last"] = Field("none", description="none, all or last")
     idle_unload: _Duration | None = Field(default=None, description=f"null, or {DURATION_FORMS}")

@@ -114,6 +114,8 @@ class Endpoint:
     """None if the endpoint takes no asynchronous invocations."""
     residence: tuple[ResidenceRule, ...] = ()
     """The first rule that matches a model holds for it."""
+    output: str | None = None
+    """The output of calls that name none, for models whose artifact names none."""
 
     @property
     def is_api(self) -> bool:
@@ -144,6 +146,7 @@ class Endpoint:
             keep_loaded=self.keep_loaded,
             is_pinned=rule.is_pinned,
             idle_unload_s=rule.idle_unload_s,
+            output=self.output,
         )
 
 

@@ -189,6 +189,7 @@ def _parse_source(data: dict[str, Any]) -> ModelSource:
     for name in (source.endpoint_name, source.target_model, source.repository):
         typed(name, str)
     typed(source.allow_code, bool)
+    optional(source.output, str)
     return source
 
 

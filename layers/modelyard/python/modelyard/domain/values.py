@@ -161,6 +161,8 @@ class ModelSource:
     """Whether the loaded model is not evicted for others."""
     idle_unload_s: float | None = None
     """After how long without a call the model is unloaded; None: when memory is needed."""
+    output: str | None = None
+    """The output of calls that name none, if the artifact names none either."""
 
     @property
     def model_id(self) -> "ModelId":
@@ -168,9 +170,9 @@ class ModelSource:
         return ModelId(self.endpoint_name, self.target_model)
 
     @property
-    def rules(self) -> tuple[str, bool]:
+    def rules(self) -> tuple[str, bool, str | None]:
         """What a loaded model depends on besides its artifact; a new config may change it."""
-        return self.repository, self.allow_code
+        return self.repository, self.allow_code, self.output
 
 
 @dataclass(frozen=True, slots=True)

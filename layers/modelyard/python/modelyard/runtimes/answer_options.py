@@ -6,6 +6,7 @@ import orjson
 
 from modelyard.domain.errors import ModelLoadError
 from modelyard.domain.values import Payload
+from modelyard.runtimes.base import LoadPlan
 from modelyard.runtimes.codecs import media_types
 
 FILE = "modelyard.json"
@@ -13,12 +14,18 @@ FILE = "modelyard.json"
 _OUTPUT = "output"
 
 
-def of_artifact(model_dir: Path) -> str | None:
-    """Return the output that `modelyard.json` beside a model names, or None.
+def usual(plan: LoadPlan, of_model: str | None = None) -> str | None:
+    """Return the output of calls that name none, or None if nothing says it.
+
+    `modelyard.json` beside the model says it first, then the model itself, then the endpoint.
 
     Raises:
         ModelLoadError: the file is not `{"output": "NAME"}`.
     """
+    return _of_artifact(plan.model_dir) or of_model or plan.output
+
+
+def _of_artifact(model_dir: Path) -> str | None:
     try:
         content = (model_dir / FILE).read_bytes()
     except FileNotFoundError:

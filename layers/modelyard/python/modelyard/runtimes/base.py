@@ -54,6 +54,8 @@ class LoadPlan:
     """The scikit-learn that saved a pickle, if it is not the installed one."""
     requirements: "Requirements | None" = None
     """What the model requires of pip, if the server's packages do not meet it."""
+    output: str | None = None
+    """The output of calls that name none, as the endpoint says, if the artifact says nothing."""
 
     def findings_about(self, state: FileState) -> Mapping[str, Any] | None:
         """Return the findings if the file was in this state when it was checked, else None.

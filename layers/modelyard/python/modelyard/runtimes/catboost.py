@@ -32,7 +32,7 @@ def load(plan: LoadPlan) -> "CatBoostPredictor":
     Raises:
         ModelLoadError: CatBoost refuses it, or it takes embeddings.
     """
-    output = answer_options.of_artifact(plan.model_dir)
+    output = answer_options.usual(plan)
     columns = mlmodel_file.columns(plan.model_dir)
     return CatBoostPredictor(load_native(plan), plan.memory_bytes, output, columns)
 

@@ -16,7 +16,7 @@ import orjson
 
 from modelyard.domain.errors import InputRejectedError, ModelLoadError, PredictionError
 from modelyard.domain.values import Payload, Prediction, Signature
-from modelyard.runtimes import onnx
+from modelyard.runtimes import answer_options, onnx
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import json_codec, media_types
 from modelyard.runtimes.codecs.media_types import JSON
@@ -109,6 +109,8 @@ class HuggingFacePredictor:
         if not isinstance(body, dict) or "inputs" not in body or not _holds_text(body["inputs"]):
             return self._predict_tensors(payload)
         media_types.answer_type(payload.accept, (JSON,))
+        if answer_options.of_call(payload) is not None:
+            raise InputRejectedError("the answer to a text has no other outputs: send tensors")
         parameters = body.get("parameters") or {}
         if not isinstance(parameters, dict):
             raise InputRejectedError("parameters must be an object with their names")

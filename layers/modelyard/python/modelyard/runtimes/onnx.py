@@ -58,7 +58,7 @@ def load(plan: LoadPlan) -> "OnnxModel":
         memory_bytes=memory.session_bytes(plan.model_file),
         needs_files=_has_external_data(plan.model_file),
         always_ends=not plan.is_sized_by_values,
-        output=answer_options.of_artifact(plan.model_dir),
+        output=answer_options.usual(plan),
         frame_columns=mlmodel_file.columns(plan.model_dir),
     )
 
@@ -176,14 +176,16 @@ class OnnxModel:
         return Signature("onnx_onnxv1", inputs, tuple(map(_output_spec, self._output_nodes)))
 
     def infer(self, inputs: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        """Return outputs by name; the maps of a classifier become one column per class.
+        """Return outputs by name, the usual ones where `wanted` is empty.
+
+        The maps of a classifier become one column per class.
 
         Raises:
             InputRejectedError: the arrays do not become the model's inputs, or an output is
                 unknown.
             PredictionError: the model failed, or an output is no tensor.
         """
-        names = tensor_models.chosen(wanted, self._outputs)
+        names = tensor_models.chosen(wanted or self._usual, self._outputs)
         feed = onnx_feed.from_arrays([*self._inputs, *self._optional_inputs], inputs)
         outputs = self._run(feed, names)
         return {name: _tensor(name, one) for name, one in zip(names, outputs, strict=True)}

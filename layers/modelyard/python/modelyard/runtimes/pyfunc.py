@@ -13,16 +13,23 @@ from mlflow.pyfunc import scoring_server
 
 from modelyard.domain.errors import InputRejectedError, PredictionError
 from modelyard.domain.values import Payload, Prediction, Signature
+from modelyard.runtimes import answer_options, tensor_models
 from modelyard.runtimes.base import LoadPlan, reason
 from modelyard.runtimes.codecs import json_codec, media_types, text
 from modelyard.runtimes.codecs.media_types import CSV, JSON
+from modelyard.runtimes.tensor_models import PREDICT
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 """The members of bodies of MLflow's scoring server, of which a body has one."""
 
 
 def load(plan: LoadPlan) -> "PyfuncPredictor":
-    """Return the predictor of an MLflow model."""
+    """Return the predictor of an MLflow model.
+
+    Raises:
+        ModelLoadError: another output than its only one is asked for.
+    """
+    tensor_models.offered([PREDICT], answer_options.usual(plan))
     return PyfuncPredictor(load_native(plan), plan.memory_bytes)
 
 
@@ -52,6 +59,7 @@ class PyfuncPredictor:
         A body as MLflow's scoring server takes it gets an answer of that form, `predictions`.
         `params` may stand beside its rows.
         """
+        tensor_models.output_of_call(payload, [PREDICT])
         kind = media_types.body_type(payload.content_type, (JSON, CSV), default=JSON)
         media_types.answer_type(payload.accept, (JSON,))
         values = None if kind == CSV else json_codec.decode(payload.body)

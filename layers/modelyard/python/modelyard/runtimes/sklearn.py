@@ -60,7 +60,7 @@ def load(plan: LoadPlan) -> Predictor:
     method = mlmodel_file.method(plan.model_dir)
     if method is not None and method not in _METHODS:
         raise ModelLoadError(f"MLmodel: predict_fn is {method}; allowed: {', '.join(_METHODS)}")
-    output = answer_options.of_artifact(plan.model_dir) or method
+    output = answer_options.usual(plan, method)
     columns = mlmodel_file.columns(plan.model_dir)
     return SklearnPredictor(estimator, memory_bytes, width, output, columns)
 

@@ -23,7 +23,7 @@ from modelyard.domain.errors import (
     PredictionError,
 )
 from modelyard.domain.values import Payload, Prediction, Signature, TensorSpec
-from modelyard.runtimes import saved_model_operators, tensor_models
+from modelyard.runtimes import answer_options, saved_model_operators, tensor_models
 from modelyard.runtimes.base import LoadPlan
 from modelyard.runtimes.codecs import (
     answer_size,
@@ -63,7 +63,8 @@ def load(plan: LoadPlan) -> "TensorFlowPredictor":
     }
     if not models:
         raise ModelLoadError("the SavedModel has no signature")
-    return TensorFlowPredictor(models, plan.memory_bytes, needs_files=has_files)
+    output = answer_options.usual(plan)
+    return TensorFlowPredictor(models, plan.memory_bytes, needs_files=has_files, output=output)
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -122,13 +123,26 @@ class TensorFlowPredictor:
     """Whether `predict` takes all that TensorFlow Serving takes, such as `signature_name`."""
 
     def __init__(
-        self, models: Mapping[str, SavedModel], memory_bytes: int, *, needs_files: bool
+        self,
+        models: Mapping[str, SavedModel],
+        memory_bytes: int,
+        *,
+        needs_files: bool,
+        output: str | None = None,
     ) -> None:
+        """`output` is what calls of the usual signature get that name no output, instead of all.
+
+        Raises:
+            ModelLoadError: the usual signature has no such output.
+        """
         self._models = dict(models)
         self.memory_bytes = memory_bytes
         self.needs_files = needs_files
         only = next(iter(models)) if len(models) == 1 else None
         self._usual = _DEFAULT if _DEFAULT in models else only
+        self._wanted = [] if output is None else [output]
+        names = models[self._usual].output_signatures if self._usual is not None else ()
+        tensor_models.offered(list(names), output)
 
     @property
     def signature(self) -> Signature:
@@ -152,7 +166,7 @@ class TensorFlowPredictor:
         if len(inputs) == 1 and len(names) == 1:  # any name is accepted for the only input
             inputs = dict(zip(names, inputs.values(), strict=True))
         found = model.arrays({name: _fitting(array, model, name) for name, array in inputs.items()})
-        chosen = tensor_models.chosen(wanted, list(found))
+        chosen = tensor_models.chosen(wanted or self._wanted, list(found))
         return {name: _texts(found[name]) for name in chosen}
 
     def predict(self, payload: Payload) -> Prediction:
@@ -174,8 +188,13 @@ class TensorFlowPredictor:
             raise InputRejectedError(f"the body must have one of {_ROWS}, {_COLUMNS}")
         is_rows = forms[0] == _ROWS
         values = _bytes_in(body[forms[0]]) if b'"b64"' in payload.body else body[forms[0]]
+        output = answer_options.of_call(payload)
+        usual = self._wanted if model is self._models.get(self._usual or "") else []
+        wanted = usual if output is None else [output]
+        names = tensor_models.chosen(wanted, list(model.output_signatures))
         found = model.arrays((_of_rows if is_rows else _of_columns)(values, model))
-        return Prediction(_encoded(found, is_rows=is_rows), accept)
+        named = {name: found[name] for name in names}
+        return Prediction(_encoded(named, is_rows=is_rows), accept)
 
     def close(self) -> None:
         """Drop the model; its process ends with it."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Generic, Protocol
@@ -169,6 +170,7 @@ class Loader(Generic[R]):
                 plan = self._plan_load(
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
+                plan = replace(plan, output=source.output)
                 resident = loaded = self._load_files(source, artifact, plan, reservation)
         except BaseException as error:
             if loaded is not None:

@@ -40,7 +40,7 @@ class LoadedModel(Generic[R]):
         artifact: ModelArtifact,
         resident: R,
         *,
-        rules: tuple[str, bool],
+        rules: tuple[str, bool, str | None],
         warnings: tuple[str, ...] = (),
         files: ArtifactFiles | None = None,
         is_copy: bool = False,

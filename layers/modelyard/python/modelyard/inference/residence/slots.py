@@ -64,7 +64,7 @@ class PendingLoad:
 class Slot:
     """What is known of one model besides the loaded copy itself."""
 
-    rules: tuple[str, bool]
+    rules: tuple[str, bool, str | None]
     """Those of the source by which it is known."""
     checking: threading.Lock = field(default_factory=threading.Lock)
     """Held by the one call that asks the repository."""

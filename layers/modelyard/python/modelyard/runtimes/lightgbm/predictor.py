@@ -39,7 +39,7 @@ def load(plan: LoadPlan) -> "LightGBMPredictor":
     except LibraryError as error:
         raise ModelLoadError(f"LightGBM refuses the model: {reason(error)}") from error
     memory_bytes = memory.trees_bytes(plan.model_file)
-    output = answer_options.of_artifact(plan.model_dir)
+    output = answer_options.usual(plan)
     columns = mlmodel_file.columns(plan.model_dir)
     return LightGBMPredictor(booster, model, memory_bytes, output, columns)
 

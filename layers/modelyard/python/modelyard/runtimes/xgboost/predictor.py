@@ -77,7 +77,7 @@ def load(plan: LoadPlan) -> "XGBoostPredictor":
         from modelyard.runtimes.xgboost import package
 
         content = bytes(package.unpickled(plan).save_raw("ubj"))
-    booster, output = Booster(content, facts), answer_options.of_artifact(plan.model_dir)
+    booster, output = Booster(content, facts), answer_options.usual(plan)
     columns = mlmodel_file.columns(plan.model_dir)
     return XGBoostPredictor(booster, kept_bytes, output, columns)
 
