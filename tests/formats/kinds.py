@@ -45,6 +45,8 @@ class Kind:
     body: bytes = json.dumps(ROWS.tolist()).encode()
     member: str | None = None
     """The member of the answer that holds the predictions."""
+    tolerance: float = 0.0
+    """How far numbers may be off: TensorFlow may round otherwise in a graph, by processor."""
 
 
 def replaced(old: bytes, new: bytes) -> Change:
@@ -328,6 +330,7 @@ KINDS: Mapping[str, Kind] = {
         hostile=(lambda content: content, "runs code of the artifact"),
         needs_code=True,
         member="predictions",
+        tolerance=1e-6,
     ),
     "Hugging Face": Kind(
         huggingface,

@@ -222,6 +222,7 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
     [
         ("net.pt", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "PyTorch model: export it to ONNX"),
         ("net.bin", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "PyTorch model"),
+        ("net.pt2", b"PK\x03\x04" + bytes(26) + b"net/archive_format", "PyTorch model"),
         ("net.pth", LEGACY_TORCH, "PyTorch model"),
         ("net.bin", LEGACY_TORCH, "PyTorch model"),
         ("net.safetensors", b'\x40\0\0\0\0\0\0\0{"w":{}}', "weights in safetensors"),

@@ -220,6 +220,17 @@ def test_keras_file_answers_like_keras(models, folder_of, load, name):
     assert np.allclose(found, model.predict(rows, verbose=0), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("name", ["net.weights.h5", "net.h5"])
+def test_weights_alone_are_refused_in_words(models, folder_of, tmp_path, name):
+    model = models.tf.keras.models.load_model(folder_of("keras") / "net.keras")
+    model.save_weights(tmp_path / "net.weights.h5")
+    (tmp_path / "net.weights.h5").rename(tmp_path / name)
+
+    with pytest.raises(ModelLoadError, match="holds weights alone: save the whole model"):
+        registry.load(registry.plan_load(tmp_path, allow_code=True))
+
+
 @pytest.mark.parametrize(
     ("name", "operator"),
     [

@@ -27,10 +27,11 @@ FORMATS = (
     ForeignFormat(
         "a PyTorch model",
         f"{_TO_ONNX} with torch.onnx.export()",
-        (".pt", ".pth"),
-        # A zip with data.pkl first (1.6 and newer, and TorchScript), or the older pickle.
+        (".pt", ".pth", ".pt2"),
+        # A zip with data.pkl first (1.6 and newer, and TorchScript), of torch.export, or the older
+        # pickle.
         re.compile(
-            rb"PK\x03\x04.{26}[^\x00/]+/(?:data\.pkl|version|code/|\.format_version)"
+            rb"PK\x03\x04.{26}[^\x00/]+/(?:data\.pkl|version|code/|\.format_version|archive_format)"
             rb"|\x80.\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19",
             re.DOTALL,
         ),

@@ -65,8 +65,8 @@ _OFTEN_MODELS = (".json", "")
 
 _NEVER_PACKED = frozenset(
     {
-        *(".bin", ".cbm", ".h5", ".keras", ".npy", ".npz", ".ort", ".pt", ".pth", ".safetensors"),
-        *(".tflite", ".xgb"),
+        *(".bin", ".cbm", ".h5", ".keras", ".npy", ".npz", ".ort", ".pt", ".pt2", ".pth"),
+        *(".safetensors", ".tflite", ".xgb"),
     }
 )
 """Suffixes of files that may be zip or gzip inside without being archives of a model."""

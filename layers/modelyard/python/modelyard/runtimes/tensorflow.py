@@ -10,6 +10,7 @@ import binascii
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,7 +78,7 @@ def load_native(plan: LoadPlan) -> Any:
     if _is_keras(plan):  # its configuration may name functions: the plan needs `allow_code`
         if plan.model_file.suffix == ".keras" and not zipfile.is_zipfile(plan.model_file):
             raise ModelLoadError(f"{plan.model_file.name} is damaged: it is no zip archive")
-        return tf.keras.models.load_model(plan.model_file, compile=False, safe_mode=False)
+        return _read_keras(plan.model_file)
     folder = plan.model_file.parent
     reaching_out = [] if plan.allow_code else saved_model_operators.reaching_out(folder)
     if reaching_out:
@@ -87,6 +88,18 @@ def load_native(plan: LoadPlan) -> Any:
             "allow_code: true, if you trust its artifacts"
         )
     return tf.saved_model.load(str(folder), tags=[tf.saved_model.SERVING])
+
+
+def _read_keras(path: Path) -> Any:
+    try:
+        return tf.keras.models.load_model(path, compile=False, safe_mode=False)
+    except ValueError as error:
+        if "No model config" not in str(error):
+            raise
+        raise ModelLoadError(
+            f"{path.name} holds weights alone: save the whole model with model.save(file), or export "
+            "it with model.export(folder)"
+        ) from error
 
 
 def _is_keras(plan: LoadPlan) -> bool:
