@@ -97,8 +97,8 @@ def _read_keras(path: Path) -> Any:
         if "No model config" not in str(error):
             raise
         raise ModelLoadError(
-            f"{path.name} holds weights alone: save the whole model with model.save(file), or export "
-            "it with model.export(folder)"
+            f"{path.name} holds weights alone: save the whole model with model.save(file), or "
+            "export it with model.export(folder)"
         ) from error
 
 
