@@ -11,12 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelyard.domain import protocol_bodies
 from modelyard.domain.errors import InputRejectedError
 from modelyard.domain.values import Payload
 from modelyard.runtimes import registry, tensor_models
 from modelyard.runtimes.codecs import npy_codec
+from modelyard.runtimes.sklearn import SklearnPredictor
 from tests.models import lightgbm_models, xgboost_models
 
 # What scikit-learn says of rows without names for an estimator that knows names.
@@ -191,3 +197,131 @@ def test_array_that_holds_no_rows_of_the_model_is_refused(
 
     with pytest.raises(InputRejectedError):
         predictor.predict(Payload(npy_codec.encode(rows), "application/x-npy"))
+
+
+def xgboost_model() -> Any:
+    return xgboost.XGBClassifier(enable_categorical=True, n_estimators=8, n_jobs=1)
+
+
+def lightgbm_model() -> Any:
+    return lightgbm.LGBMClassifier(n_estimators=8, min_child_samples=5, verbose=-1, n_jobs=1)
+
+
+def scaled(*, has_prefixes: bool) -> Any:
+    return make_column_transformer(
+        (StandardScaler(), ["income"]),
+        remainder="passthrough",
+        verbose_feature_names_out=has_prefixes,
+    ).set_output(transform="pandas")
+
+
+def in_search(model: Any) -> Any:
+    return GridSearchCV(make_pipeline(scaled(has_prefixes=False), model), {}, cv=2)
+
+
+AROUND: dict[str, Callable[[Any], Any]] = {
+    "pipeline": lambda model: make_pipeline("passthrough", model),
+    "columns": lambda model: make_pipeline(scaled(has_prefixes=False), model),
+    "columns with prefixes": lambda model: make_pipeline(scaled(has_prefixes=True), model),
+    "search": in_search,
+    "calibration": lambda model: CalibratedClassifierCV(model, cv=2),
+}
+INSIDE = pytest.mark.parametrize("new", [xgboost_model, lightgbm_model])
+CLASSES = (TARGET.median() < TARGET).astype(int)
+PROBABILITIES = "application/json; output=predict_proba"
+
+
+def fitted(estimator: Any, folder: Path, frame: pd.DataFrame = FRAME) -> Any:
+    """Save an estimator; returns its probabilities for the first rows of the frame."""
+    joblib.dump(estimator.fit(frame, CLASSES), folder / "model.joblib")
+    return np.asarray(estimator.predict_proba(frame.head(6)), np.float64)
+
+
+def probabilities(folder: Path, body: Any, kind: str) -> Any:
+    predictor = registry.load(registry.plan_load(folder, allow_code=True))
+    content = (body if isinstance(body, str) else json.dumps(body)).encode()
+    return json.loads(predictor.predict(Payload(content, kind, PROBABILITIES)).body)
+
+
+@INSIDE
+@pytest.mark.parametrize("around", AROUND)
+def test_model_inside_an_estimator_gets_its_categories(
+    tmp_path: Path, new: Callable[[], Any], around: str
+) -> None:
+    expected = fitted(AROUND[around](new()), tmp_path)
+
+    for body, kind in (
+        (RECORDS, "application/json"),
+        (HEAD[["income", "grade", "zip"]].to_csv(index=False), "text/csv"),
+        ([list(record.values()) for record in RECORDS], "application/json"),
+    ):
+        assert np.array_equal(np.array(probabilities(tmp_path, body, kind)), expected)
+
+
+@INSIDE
+@pytest.mark.parametrize("dtype", ["int8", "int32"])
+def test_categories_have_the_type_of_the_training(
+    tmp_path: Path, new: Callable[[], Any], dtype: str
+) -> None:
+    frame = FRAME.assign(grade=pd.Categorical(FRAME["grade"].astype(dtype)))
+    expected = fitted(make_pipeline("passthrough", new()), tmp_path, frame)
+
+    found = probabilities(tmp_path, RECORDS, "application/json")
+
+    assert np.array_equal(np.array(found), expected)
+
+
+@INSIDE
+@pytest.mark.parametrize("body", [[[20, 50]], [[2, 50]]])
+def test_number_that_may_be_a_code_is_refused_by_an_estimator(
+    tmp_path: Path, new: Callable[[], Any], body: Any
+) -> None:
+    fitted(make_pipeline("passthrough", new()), tmp_path, FRAME[["grade", "income"]])
+
+    with pytest.raises(InputRejectedError, match=r"'grade' has the .* send rows with column names"):
+        probabilities(tmp_path, body, "application/json")
+
+
+@INSIDE
+def test_unknown_category_is_a_missing_one_inside_an_estimator(
+    tmp_path: Path, new: Callable[[], Any]
+) -> None:
+    fitted(make_pipeline(scaled(has_prefixes=True), new()), tmp_path)
+
+    unknown, missing = (
+        probabilities(tmp_path, [{**RECORDS[0], "zip": value}], "application/json")
+        for value in ("Paris", None)
+    )
+
+    assert unknown == missing
+    with pytest.raises(InputRejectedError, match="column 'zip' has text as categories"):
+        probabilities(tmp_path, [{**RECORDS[0], "zip": 77001}], "application/json")
+
+
+def in_regions(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(zip=pd.Categorical(frame["zip"].astype(str).str[:1], ["0", "7", "9"]))
+
+
+@INSIDE
+def test_categories_that_a_function_makes_are_left_to_it(
+    tmp_path: Path, new: Callable[[], Any]
+) -> None:
+    frame = FRAME[["zip", "income"]].astype({"zip": str})
+    expected = fitted(make_pipeline(FunctionTransformer(in_regions), new()), tmp_path, frame)
+
+    rows = json.loads(frame.head(6).to_json(orient="records"))
+
+    found = probabilities(tmp_path, rows, "application/json")
+    assert np.array_equal(np.array(found), expected)
+
+
+@INSIDE
+def test_categories_of_which_nobody_can_tell_are_refused_in_our_words(
+    tmp_path: Path, new: Callable[[], Any]
+) -> None:
+    function = FunctionTransformer(lambda frame: frame.assign(income=frame["income"] / 2))
+    estimator = make_pipeline(function, new()).fit(FRAME, CLASSES)
+    predictor = SklearnPredictor(estimator, memory_bytes=0, width=1)
+
+    with pytest.raises(InputRejectedError, match="encode them in the pipeline, by OrdinalEncoder"):
+        predictor.predict(Payload(json.dumps(RECORDS).encode(), "application/json"))

@@ -226,6 +226,26 @@ def test_pipeline_with_xgboost_answers_its_labels_under_any_name(tmp_path, name)
     assert json.loads(answer) == [0, 1]
 
 
+@XGBOOST_NAMES
+def test_estimator_of_xgboost_that_takes_a_number_for_a_missing_value_is_refused(tmp_path, name):
+    model = xgboost.XGBRegressor(n_estimators=3, missing=0.0)
+    joblib.dump(model.fit([[0.0], [1.0], [2.0], [3.0]], [5, 0, 1, 1]), tmp_path / name)
+
+    with pytest.raises(ModelLoadError, match=r"takes 0\.0 for a missing value.*get_booster"):
+        loaded(tmp_path, allow_code=True)
+
+
+@XGBOOST_NAMES
+def test_artifact_of_xgboost_names_its_output_under_any_name(tmp_path, name):
+    model = xgboost_classifier().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+    joblib.dump(model, tmp_path / name)
+    (tmp_path / "modelyard.json").write_text('{"output": "raw_score"}')
+
+    answer = loaded(tmp_path, allow_code=True).predict(Payload(b"0\n3", "text/csv")).body
+
+    assert json.loads(answer) == model.predict([[0.0], [3.0]], output_margin=True).tolist()
+
+
 def with_version(path, version, compress=0):
     """Write a pickle whose parts say that another scikit-learn saved them."""
     estimator = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])

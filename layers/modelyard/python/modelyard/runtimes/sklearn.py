@@ -23,6 +23,7 @@ from modelyard.runtimes import (
     categories,
     memory,
     mlmodel_file,
+    sklearn_categories,
     sklearn_columns,
     sklearn_structure,
     sklearn_versions,
@@ -51,7 +52,7 @@ def load(plan: LoadPlan) -> Predictor:
     """Return the predictor of an estimator; one of XGBoost answers as its booster does."""
     estimator = load_native(plan)
     if type(estimator).__module__.startswith("xgboost."):  # out of a compressed pickle
-        return _booster(estimator, plan.memory_bytes)
+        return _booster(estimator, plan)
     if not callable(getattr(estimator, "predict", None)):
         raise ModelLoadError(f"a {type(estimator).__name__} is no model: it has no predict()")
     is_skops = plan.model_file is not None and _is_skops(plan.model_file)
@@ -105,13 +106,16 @@ class SklearnPredictor:
         self.columns: Sequence[str] = own or (columns if len(columns) == self._features else [])
         self.text_columns = sklearn_columns.text_columns(estimator, self.columns)
         self._takes_frames = bool(own)
-        self._categories = _categories_of(estimator, own)
+        self._categories = sklearn_categories.of_model(estimator, own)
         self.takes_codes = bool(self._categories)
+        # A model inside gets its categories in a data frame, as it got them when it was fitted.
+        learned = {} if self.takes_codes else sklearn_categories.inside(estimator, own)
+        self._learned = learned if sklearn_categories.are_passed_on(estimator) else {}
         self._takes_texts = sklearn_columns.takes_texts(estimator)
         self._selects_columns = self._takes_frames and (
-            bool(self.text_columns) or sklearn_columns.selects_columns(estimator)
+            bool(self.text_columns or learned) or sklearn_columns.selects_columns(estimator)
         )
-        self.text_columns |= categories.text_columns(self._categories)
+        self.text_columns |= categories.text_columns({**self._learned, **self._categories})
 
     def predict(self, payload: Payload) -> Prediction:
         """Answer one body; a flat list is one row, or a column for a model of one feature.
@@ -198,13 +202,14 @@ class SklearnPredictor:
         self._require_kinds(columns)
         if not self._takes_frames:
             return np.column_stack(list(columns.values()))
-        return self._frame(columns)
+        return sklearn_categories.frame(columns, self._learned)
 
     def _frame_by_place(self, array: Array) -> Any:
         rows = feature_rows.of_width(array, len(self.columns))
         columns = dict(zip(self.columns, rows.T, strict=True))
         self._require_kinds(columns)
-        return self._frame(columns)
+        sklearn_categories.require_values(columns, self._learned)
+        return sklearn_categories.frame(columns, self._learned)
 
     def _require_kinds(self, columns: Mapping[str, Array]) -> None:
         """Return if the columns in which the model learned texts hold texts, which it compares.
@@ -214,15 +219,13 @@ class SklearnPredictor:
                 a number.
         """
         for name, column in columns.items():
+            if name in self._learned:
+                continue
             if name in self.text_columns and column.dtype.kind not in "OUS":
                 got = "null" if column.dtype.kind == "f" and np.isnan(column).all() else "numbers"
                 raise InputRejectedError(f"column {name!r} holds text in this model, got {got}")
             if name not in self.text_columns and column.dtype.kind in "OU":
                 csv_codec.require_plain(name, column.tolist())
-
-    def _frame(self, columns: Mapping[str, Array]) -> Any:
-        pandas = importlib.import_module("pandas")  # for such estimators only
-        return pandas.DataFrame(dict(columns))
 
     def _labels(self, rows: Any, method: str = "predict") -> Any:
         if getattr(rows, "dtype", None) == np.float32 and self._takes_doubles:
@@ -234,6 +237,8 @@ class SklearnPredictor:
             if "dtype mismatch" in str(error) and getattr(rows, "dtype", None) == np.float32:
                 self._takes_doubles = True
                 return self._labels(rows, method)
+            if sklearn_categories.is_untold(str(error)):
+                raise InputRejectedError(sklearn_categories.REFUSAL) from error
             raise InputRejectedError(f"the model refuses the input: {reason(error)}") from error
         except Exception as error:
             raise PredictionError(f"the model failed: {reason(error)}") from error
@@ -246,18 +251,6 @@ class SklearnPredictor:
             return np.asarray(found)
         answer_size.refuse_scores(*found.shape)  # it is sparse, and may be small only as such
         return found.toarray()
-
-
-def _categories_of(estimator: Any, columns: Sequence[str]) -> categories.Categories:
-    """Return the categories by column of an estimator of LightGBM that a data frame trained."""
-    if not columns or not type(estimator).__module__.startswith("lightgbm."):
-        return {}
-    from modelyard.runtimes.lightgbm import model_text
-
-    content = estimator.booster_.model_to_string().encode()
-    model = model_text.read(content, is_checked=True)  # LightGBM itself has written it
-    pairs = zip(model.categorical, model.categories, strict=False)
-    return {columns[place]: values for place, values in pairs}
 
 
 def _texts_of(array: Array) -> Array:
@@ -276,13 +269,21 @@ def _texts(array: Array) -> Array:
     return array.astype(object) if array.dtype.kind in "US" else array
 
 
-def _booster(model: Any, memory_bytes: int) -> Predictor:
+def _booster(model: Any, plan: LoadPlan) -> Predictor:
     """Return the predictor of an XGBoost booster or estimator, as of one that is not compressed."""
+    from modelyard.runtimes.xgboost import package
     from modelyard.runtimes.xgboost.library import Booster
     from modelyard.runtimes.xgboost.predictor import XGBoostPredictor
 
-    booster = model.get_booster() if hasattr(model, "get_booster") else model
-    return XGBoostPredictor(Booster(bytes(booster.save_raw("ubj"))), memory_bytes)
+    assert plan.model_file is not None
+    booster = package.booster_of(model, plan.model_file.name)
+    output, columns = (
+        answer_options.of_artifact(plan.model_dir),
+        mlmodel_file.columns(plan.model_dir),
+    )
+    return XGBoostPredictor(
+        Booster(bytes(booster.save_raw("ubj"))), plan.memory_bytes, output, columns
+    )
 
 
 def _unpickled(path: Path) -> Any:

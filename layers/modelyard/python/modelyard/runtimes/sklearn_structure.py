@@ -20,6 +20,7 @@ from sklearn.tree._tree import Tree
 
 from modelyard.domain.errors import ModelLoadError
 
+_OWN = "sklearn."
 _LEAF = -1
 _BITSET_WORDS = 8
 _WORD_BYTES = 8
@@ -45,7 +46,7 @@ def check(estimator: Any) -> int:
         ModelLoadError: the numbers in a tree do not fit together.
     """
     try:
-        return max(map(_check_part, _parts(estimator)), default=1)
+        return max(map(_check_part, parts(estimator)), default=1)
     except _DamagedError as error:
         raise ModelLoadError(f"the model is damaged: {error}") from error
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -54,8 +55,11 @@ def check(estimator: Any) -> int:
         ) from error
 
 
-def _parts(estimator: Any) -> Iterator[Any]:
-    """Yield every object of scikit-learn in an estimator, and itself, once."""
+def parts(estimator: Any, packages: tuple[str, ...] = (_OWN,)) -> Iterator[Any]:
+    """Yield every object of some packages in an estimator, and itself, once.
+
+    `packages` are the beginnings of the modules of their classes: scikit-learn's, usually.
+    """
     waiting, known = [estimator], set()
     while waiting:
         value = waiting.pop()
@@ -69,9 +73,12 @@ def _parts(estimator: Any) -> Iterator[Any]:
         elif isinstance(value, np.ndarray):
             if value.dtype.hasobject:
                 waiting.extend(value.ravel().tolist())
-        elif type(value).__module__.startswith("sklearn.") and hasattr(value, "__dict__"):
-            yield value
-            waiting.extend(vars(value).values())
+        elif hasattr(value, "__dict__"):
+            module = type(value).__module__
+            if module.startswith(packages):
+                yield value
+            if module.startswith(_OWN):
+                waiting.extend(vars(value).values())
 
 
 def _check_part(part: Any) -> int:

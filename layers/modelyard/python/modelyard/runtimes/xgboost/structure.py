@@ -105,7 +105,7 @@ def categories(content: bytes) -> list[tuple[Any, ...]]:
 def _categories_of(feature: Mapping[str, Any]) -> tuple[Any, ...]:
     values = np.asarray(feature["values"])
     if "offsets" not in feature:
-        return tuple(values.tolist())
+        return tuple(values)  # of NumPy's types: XGBoost tells them apart
     text, ends = values.astype(np.uint8).tobytes(), _integers(feature["offsets"])
     if not text.isascii():  # XGBoost counts characters there, so that the bytes are cut
         return ()
