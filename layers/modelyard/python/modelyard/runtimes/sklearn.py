@@ -278,7 +278,7 @@ def _booster(model: Any, plan: LoadPlan) -> Predictor:
     assert plan.model_file is not None
     booster = package.booster_of(model, plan.model_file.name)
     output, columns = (
-        answer_options.of_artifact(plan.model_dir),
+        answer_options.usual(plan),
         mlmodel_file.columns(plan.model_dir),
     )
     return XGBoostPredictor(
