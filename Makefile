@@ -59,9 +59,10 @@ old-xgboost: setup
 	$(BIN)/python -m tests.old_xgboost.environments
 	$(BIN)/python -m pytest -m long tests/old_xgboost
 
-# SageMaker's toolkit for serving containers says how the defaults of a script read and write.
+# SageMaker's toolkit and model server say how scripts and their defaults read and write.
 toolkit: build/toolkit/.made
-	$(BIN)/python -m pytest -m long tests/toolkit
+	$(BIN)/python -m pytest tests/toolkit
+	$(BIN)/python -m tests.toolkit
 build/toolkit/.made: tests/toolkit/requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		--no-build-isolation --no-deps --upgrade --target $(@D) -r $<
