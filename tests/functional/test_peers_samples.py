@@ -5,10 +5,12 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import xgboost
 from sklearn.datasets import load_iris
+from sklearn.linear_model import ElasticNet
 from sklearn.svm import SVC
 
 from tests.serving import Server
@@ -51,19 +53,37 @@ SAMPLES = {
             ],
         },
     ),
-    "MLflow": (MLFLOW, {"dataframe_split": {"columns": NAMES, "data": ROWS}}),
+    "MLServer, any name": (
+        V2,
+        {"inputs": [{"name": "predict-prob", "shape": [2, 4], "datatype": "FP32", "data": ROWS}]},
+    ),
+    "MLflow, split": (MLFLOW, {"dataframe_split": {"columns": NAMES, "data": ROWS}}),
+    "MLflow, records": (
+        MLFLOW,
+        {"dataframe_records": [dict(zip(NAMES, row, strict=True)) for row in ROWS]},
+    ),
+    "MLflow, instances": (MLFLOW, {"instances": ROWS}),
+    "MLflow, inputs": (MLFLOW, {"inputs": COLUMNS}),
 }
 """Names of columns and samples are those of the iris models in these documentations."""
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, Any]]]:
-    """A server of three models, and what each framework predicts."""
+    """A server of four models, and what each framework predicts."""
+    import mlflow.sklearn  # seconds, which only the process that runs these tests spends
+    from mlflow.models import infer_signature
+
     folder = tmp_path_factory.mktemp("models")
     rows, kinds = load_iris(return_X_y=True)
     single = np.array(ROWS, np.float32)
     classifier = SVC(gamma="scale").fit(rows, kinds)
     skops.io.dump(classifier, folder / "iris.skops")
+    frame = pd.DataFrame(rows, columns=NAMES)
+    linear = ElasticNet(alpha=0.05, random_state=42).fit(frame, kinds)
+    signature = infer_signature(frame, linear.predict(frame))
+    path, options = folder / "iris", {"serialization_format": "skops", "pip_requirements": []}
+    mlflow.sklearn.save_model(linear, path, signature=signature, **options)
     options = {"objective": "multi:softmax", "num_class": 3}
     booster = xgboost.train(options, xgboost.DMatrix(rows, kinds), 5)
     booster.save_model(folder / "iris.ubj")
@@ -77,11 +97,12 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server,
                 "iris.skops": classifier.predict(single),
                 "iris.ubj": booster.predict(xgboost.DMatrix(single)),
                 "iris.lgb": trees.predict(ROWS, num_threads=1),
+                "iris": linear.predict(pd.DataFrame(single, columns=NAMES)),
             },
         )
 
 
-@pytest.mark.parametrize("model", ["iris.skops", "iris.ubj", "iris.lgb"])
+@pytest.mark.parametrize("model", ["iris.skops", "iris.ubj", "iris.lgb", "iris"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_sample_is_answered(
     expected: tuple[Server, dict[str, Any]], sample: str, model: str
