@@ -21,6 +21,7 @@ Found = tuple[str, bytes, bytes]
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 SAME_HEAD = rb"(?:(?!\r?\n\r?\n).)*"
+CONTROLS = rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]"
 STRICTER = {
     "a line that ends in a bare line feed": rb"(?<!\r)\n",
     "a header over several lines": rb"\n[ \t]",
@@ -29,7 +30,7 @@ STRICTER = {
     "a length and chunks": rb"content-length:" + SAME_HEAD + rb"transfer-encoding:",
     "chunks and a length": rb"transfer-encoding:" + SAME_HEAD + rb"content-length:",
     "HTTP/1.0 with chunks": rb"http/1\.0\r\n" + SAME_HEAD + rb"transfer-encoding:",
-    "a bare carriage return after the size of a chunk": rb";[^\n]*\r\r\n",
+    "a control character after the size of a chunk": rb";[^\n]*(?:" + CONTROLS + rb"|\r(?!\n))",
     "another version": rb" http/(?!1\.[01]\r)",
 }
 """What is refused here, and not by h11: proxies disagree about it, or nothing serves it."""
