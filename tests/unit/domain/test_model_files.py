@@ -53,7 +53,17 @@ def test_leftovers_of_tools_are_hidden(name: str) -> None:
         ("trees.lgb", Role.MODEL),
         ("model.txt", Role.UNKNOWN),
         ("LightGBM_v2.txt", Role.UNKNOWN),
-        ("my_model.txt", Role.COMPANION),
+        ("my_model.txt", Role.UNKNOWN),
+        ("Houston_TX.txt", Role.UNKNOWN),
+        ("classifier.txt", Role.UNKNOWN),
+        *(
+            (f"{name}.txt", Role.COMPANION)
+            for name in ("readme", "requirements", "LICENSE", "vocab")
+        ),
+        *(
+            (f"{name}.txt", Role.COMPANION)
+            for name in ("model_notes", "class-labels", "features_v2")
+        ),
         ("train.PARQUET", Role.COMPANION),
         ("saved_model.pb", Role.COMPANION),
         ("m.onnx.bak", Role.COMPANION),
@@ -95,6 +105,7 @@ def test_file_of_such_a_name_is_no_archive_whatever_it_contains(name: str) -> No
         (["script/code/inference.py", "script/data/m.onnx"], ["script"]),
         (["script/2/code/inference.py"], ["script/2"]),
         (["group/models.onnx", "group/README.md"], ["group/models.onnx"]),
+        (["lgb/Houston_TX.txt", "lgb/notes.txt"], ["lgb/Houston_TX.txt"]),
         (["folder/", "a/.git/model.onnx", "MAR-INF/a.onnx", "config.json"], []),
     ],
     ids=lambda keys: ",".join(keys) or "none",

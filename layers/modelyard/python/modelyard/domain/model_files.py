@@ -58,7 +58,17 @@ _XGBOOST_MODEL = "xgboost-model"
 """What SageMaker's XGBoost training jobs call their model; some add a number to it."""
 
 _TEXT_MODEL = re.compile(r"(?:model|(?:lightgbm|lgbm|lgb).*)\.txt", re.IGNORECASE)
-"""What LightGBM's users call a model that is text, as notes are: the content decides."""
+"""Texts that are models about as often as they are not: the content decides."""
+
+_NOTES = re.compile(
+    r"(?:.*[-_. ])?"
+    r"(?:readme|licen[cs]e|notice|note|changelog|change|todo|requirement|constraint|package|vocab|"
+    r"merge|label|class|classe|feature|column|categorie|metric|param|log|output|summary|info|"
+    r"description|version|stopword|data|train|test)"
+    r"s?[-_. v]*\d*\.txt",
+    re.IGNORECASE,
+)
+"""Texts that are notes or lists by their names; LightGBM's users call models any other name."""
 
 _OFTEN_MODELS = (".json", "")
 """Suffixes of models and of other files alike: the content decides, as if the name had told."""
@@ -86,7 +96,7 @@ _COMPANIONS = frozenset(
 _COMPANION_SUFFIXES = frozenset(
     {
         # Text, data and pictures.
-        *(".txt", ".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".log"),
+        *(".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".log"),
         *(".csv", ".tsv", ".jsonl", ".parquet", ".avro", ".orc", ".feather", ".arrow"),
         # Settings and code.
         *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".xml", ".pbtxt", ".lock"),
@@ -141,8 +151,8 @@ def role_of(name: str) -> Role:
 
 
 def _is_companion(name: str) -> bool:
-    is_companion = name.lower() in _COMPANIONS or suffix_of(name) in _COMPANION_SUFFIXES
-    return is_companion and _TEXT_MODEL.fullmatch(name) is None
+    is_text = suffix_of(name) == ".txt" and _NOTES.fullmatch(name) is not None
+    return is_text or name.lower() in _COMPANIONS or suffix_of(name) in _COMPANION_SUFFIXES
 
 
 def suffix_of(name: str) -> str:

@@ -13,7 +13,7 @@ from modelyard.runtimes.model_format import XGBOOST_FORMATS, Format, edges
 
 _EXPECTED = (
     "xgboost-model, *.ubj, *.json, *.bst or *.model (XGBoost), "
-    "model.txt, *.lgb or *.lgbm (LightGBM), "
+    "*.txt, *.lgb or *.lgbm (LightGBM), "
     "*.cbm or *.json (CatBoost), "
     "*.onnx or <number>/model.onnx (ONNX), "
     "saved_model.pb, *.keras or *.h5 (TensorFlow), "
@@ -26,9 +26,6 @@ _RUNTIMES_BY_FORMAT = {
     Format.CATBOOST: "catboost",
     Format.CATBOOST_JSON: "catboost",
 }
-_TEXT = ".txt"
-"""The suffix of LightGBM models and of notes: such files count where nothing else is a model."""
-
 _SAVED_MODEL_DEPTH = 3
 _TEXT_MODELS = ("model.onnx", "model_quantized.onnx")
 _NAMED_FILES = 5
@@ -73,13 +70,12 @@ def find_model(model_dir: Path) -> Candidate:
 
 def find_candidates(model_dir: Path) -> list[Candidate]:
     """Return every file that is a model: by its name, or if no name tells, by its content."""
-    files = [path for path in _children(model_dir) if path.is_file()]
+    files = (path for path in _children(model_dir) if path.is_file())
     judged = [path for path in files if model_files.role_of(path.name) is not Role.COMPANION]
     versioned = [Candidate("onnx", path) for path in _versioned_onnx(model_dir)]
     saved = [Candidate("tensorflow", path) for path in _saved_models(model_dir)]
     named = _candidates(judged, _runtime_by_name) + versioned + saved
-    texts = [path for path in files if model_files.suffix_of(path.name) == _TEXT]
-    return named or _candidates(judged, _runtime_by_content) or _candidates(texts, _runtime_of_text)
+    return named or _candidates(judged, _runtime_by_content)
 
 
 def _candidates(files: Iterable[Path], runtime_of: Callable[[Path], str | None]) -> list[Candidate]:
