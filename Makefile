@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats stores page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -75,6 +75,17 @@ formats: build/formats/.made
 build/formats/.made: tests/formats/requirements.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		--only-binary=:all: --no-deps --upgrade --target $(@D) -r $<
+	touch $@
+
+# Google Cloud Storage and Azure: what the tests of repositories need besides moto. Needs Node.
+stores: build/stores/.made
+	$(BIN)/python -m pytest -m long tests/contract/test_repositories.py tests/contract/test_google_azure_repository.py \
+		tests/functional/test_stores.py
+build/stores/.made: tests/stores/requirements.txt tests/stores/package-lock.json | $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		--only-binary=:all: --no-deps --upgrade --target $(@D) -r $<
+	cp tests/stores/package*.json $(@D)
+	cd $(@D) && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # Triton's own client: it shares no environment with others, for it needs an older protobuf.
@@ -237,6 +248,7 @@ requirements:
 	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt
 	$(PIN) --group page -o tests/page/requirements.txt
 	$(PIN) --group chart -o tests/chart/requirements.txt
+	$(PIN) --group stores -c requirements-dev.txt -o tests/stores/requirements.txt
 	$(PIN) --group audit -o .ci/audit-requirements.txt
 	$(PIN) --group checkov -o .ci/checkov-requirements.txt
 	$(PIN) --extra functions -c requirements-dev.txt -o layers/dependencies/requirements.txt

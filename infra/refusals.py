@@ -153,7 +153,8 @@ def _of_project(project: ApiProject) -> Iterator[str]:
 
 def _of_repository(key: str, uri: str) -> Iterator[str]:
     if not uri.startswith("s3://"):
-        yield f"{key}: found a folder of this machine; allowed: s3://bucket/prefix"
+        where = "a folder of this machine" if uri.startswith("file:") else uri
+        yield f"{key}: found {where}; allowed: s3://bucket/prefix"
 
 
 def _functions(config: EndpointConfig) -> int:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import pytest
 from modelyard.domain.ports import ModelRepository
 from modelyard.repositories.opening import open_repository, s3_client
 from tests.fakes.memory_repository import MemoryRepository
+from tests.stores import emulators
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,10 +89,20 @@ def _s3(request: pytest.FixtureRequest) -> WritableRepository:
     return request.getfixturevalue("stored_bucket")
 
 
+def _google(request: pytest.FixtureRequest) -> WritableRepository:
+    return request.getfixturevalue("stored_google")
+
+
+def _azure(request: pytest.FixtureRequest) -> WritableRepository:
+    return request.getfixturevalue("stored_azure")
+
+
 @pytest.fixture(
     params=[
         pytest.param(_directory, id="directory"),
         pytest.param(_s3, id="s3"),
+        pytest.param(_google, id="gs", marks=pytest.mark.long),
+        pytest.param(_azure, id="az", marks=pytest.mark.long),
         pytest.param(_memory, id="fake"),
     ]
 )
@@ -106,3 +118,27 @@ def stored_directory(tmp_path: Path) -> WritableDirectory:
 @pytest.fixture
 def stored_bucket(s3_client: Any, s3_bucket: str) -> WritableBucket:
     return WritableBucket(s3_client, s3_bucket, "team a/models/")
+
+
+@pytest.fixture
+def stored_google(
+    s3_endpoint: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> emulators.WritableGoogleBucket:
+    emulators.use_obstore()
+    for name, value in emulators.google_environment(s3_endpoint).items():
+        monkeypatch.setenv(name, value)
+    return emulators.WritableGoogleBucket(s3_client, "team a/models/")
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[str]:
+    emulators.use_obstore()
+    with emulators.azurite() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def stored_azure(azurite: str, monkeypatch: pytest.MonkeyPatch) -> emulators.WritableContainer:
+    for name, value in emulators.azure_environment(azurite).items():
+        monkeypatch.setenv(name, value)
+    return emulators.WritableContainer(azurite, "team a/models/")

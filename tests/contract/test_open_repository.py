@@ -32,7 +32,18 @@ def test_file_uri_may_be_written_plainly(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "uri", ["", "models", "/models", "file://models", "file:models", "s3://", "s3:///x", "gs://b/p"]
+    "uri",
+    [
+        "",
+        "models",
+        "/models",
+        "file://models",
+        "file:models",
+        "s3://",
+        "s3:///x",
+        "gs://",
+        "ftp://b/p",
+    ],
 )
 def test_other_uris_are_refused_with_what_is_allowed(uri):
     with pytest.raises(ConfigurationError, match="file:///folder or s3://bucket/prefix/"):
@@ -83,3 +94,11 @@ def test_all_s3_repositories_share_one_client(s3_bucket, monkeypatch):
         assert list(open_repository(f"s3://{s3_bucket}/{name}/").objects()) == []
 
     assert len(built) == 1
+
+
+def test_missing_obstore_names_the_extra(monkeypatch):
+    monkeypatch.delitem(sys.modules, "modelyard.repositories.google_azure", raising=False)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+
+    with pytest.raises(ConfigurationError, match=r"gs:// .*modelyard\[stores\]"):
+        open_repository("gs://bucket/no-obstore/")

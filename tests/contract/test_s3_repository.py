@@ -1,5 +1,6 @@
 """What only S3 can do: prefixes, markers, versions, broken connections."""
 
+import random
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from modelyard.domain.errors import (
     TargetModelNotFoundError,
 )
 from modelyard.repositories.opening import open_repository, s3_client
+from modelyard.repositories.s3 import WHOLE_BYTES
 from tests.contract.reading import contents
 
 pytestmark = pytest.mark.usefixtures("s3_client_per_test")
@@ -159,6 +161,44 @@ def test_many_threads_share_one_repository(stored_bucket):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(fetched, [*range(8)] * 4))
+
+
+def test_large_object_is_read_in_parts_of_one_version(stored_bucket):
+    body = random.Random(4).randbytes(WHOLE_BYTES + 1)
+    stored_bucket.put("big", body)
+    artifact = stored_bucket.repository.describe("big")
+    asked = []
+    s3_client().meta.events.register(
+        "before-call.s3.GetObject", lambda params, **_: asked.append(params["headers"])
+    )
+
+    assert contents(stored_bucket.repository, artifact) == {"big": body}
+
+    ranges = {headers["Range"] for headers in asked}
+    assert len(ranges) == len(asked) == 5
+    assert {headers["If-Match"] for headers in asked} == {f'"{artifact.tag}"'}
+
+
+def test_large_object_changed_between_its_parts_is_noticed(stored_bucket):
+    size = WHOLE_BYTES * 2
+    stored_bucket.put("big", b"a" * size)
+    fetching = stored_bucket.repository.fetch(stored_bucket.repository.describe("big"))
+    stream = next(fetching).stream
+    stream.read(10)
+    stored_bucket.put("big", b"b" * size)
+
+    with pytest.raises(ArtifactChangedError):
+        while stream.read(1 << 20):
+            pass
+
+
+def test_large_object_changed_before_its_fetch_is_noticed(stored_bucket):
+    stored_bucket.put("big", bytes(WHOLE_BYTES + 1))
+    artifact = stored_bucket.repository.describe("big")
+    stored_bucket.put("big", b"small")
+
+    with pytest.raises(ArtifactChangedError):
+        contents(stored_bucket.repository, artifact)
 
 
 class _Answers(BaseHTTPRequestHandler):

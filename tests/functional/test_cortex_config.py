@@ -196,7 +196,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     (
         "predictor: model_path",
         "spec.incorrect_bucket_provider",
-        {"model_path": "gs://bucket/models"},
+        {"model_path": "hdfs://bucket/models"},
     ),
     (
         "predictor: env: CORTEX_LOG",

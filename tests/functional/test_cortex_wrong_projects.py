@@ -130,9 +130,9 @@ IN_CONFIG = {
         predictor={"env": {"CORTEX_MODE": "1"}},
     ),
     "a bucket elsewhere": Wrong(
-        ("model_path: found 'gs://bucket/near'", "s3://bucket/prefix", "copy the models there"),
+        ("model_path: found 'hdfs://bucket/near'", "s3://bucket/prefix", "copy the models there"),
         JSON_MODELS,
-        {"model_path": "gs://bucket/near"},
+        {"model_path": "hdfs://bucket/near"},
     ),
     "no model where one is needed": Wrong(
         ("predictor: found no model, which type onnx needs", "model_path or models"),

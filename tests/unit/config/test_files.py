@@ -179,9 +179,9 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             id="folder is missing",
         ),
         pytest.param(
-            "- {name: a, kind: MultiModelEndpoint, models: {path: 'gs://bucket/models'}}",
-            ": a: models: path: found 'gs://bucket/models'; this store is read through a mounted",
-            id="another store than S3",
+            "- {name: a, kind: MultiModelEndpoint, models: {path: 'abfss://c@a.dfs/m'}}",
+            ": a: models: path: found 'abfss://c@a.dfs/m'; for Azure, write az://container/prefix",
+            id="another form of Azure's URIs",
         ),
         pytest.param(
             f"- {{name: a, kind: MultiModelEndpoint, models: {{path: {'p' * 9999}}}}}",

@@ -43,6 +43,7 @@ ON_THE_WIRE = {
     errors.ModelEndedError: WireStatus("ServiceUnavailable", 503),
     errors.DependencyError: DEPENDENCY,
     errors.ArtifactChangedError: DEPENDENCY,
+    errors.RepositoryForbiddenError: DEPENDENCY,
     errors.RepositoryMissingError: DEPENDENCY,
     errors.ModelResidenceError: INTERNAL,
     errors.ModelAlreadyLoadedError: WireStatus("ValidationError", 409),

@@ -214,16 +214,16 @@ ROWS = [
         row(
             "spec.incorrect_bucket_provider",
             f"predictor: {trail}",
-            "found 'gs://b/a', which cannot be reached; allowed: an existing folder or s3://bucket",
+            "found 'hdfs://b/a', which cannot be reached; allowed: an existing folder or s3://bucket",
             given,
         )
         for trail, given in (
-            ("model_path", {"model_path": "gs://b/a"}),
-            ("models: dir", {"models": {"dir": "gs://b/a"}}),
-            ("models: path", {"models": {"path": "gs://b/a"}}),
+            ("model_path", {"model_path": "hdfs://b/a"}),
+            ("models: dir", {"models": {"dir": "hdfs://b/a"}}),
+            ("models: path", {"models": {"path": "hdfs://b/a"}}),
             (
                 "models: paths: [0]: path",
-                {"models": {"paths": [{"name": "a", "path": "gs://b/a"}]}},
+                {"models": {"paths": [{"name": "a", "path": "hdfs://b/a"}]}},
             ),
         )
     ),

@@ -29,6 +29,7 @@ TOLD = {
     errors.ModelEndedError: 503,
     errors.DependencyError: 503,
     errors.ArtifactChangedError: 503,
+    errors.RepositoryForbiddenError: 503,
     errors.RepositoryMissingError: 503,
 }
 told = pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.cli.model_check import ModelReport, Progress, check_models
-from modelyard.config.endpoint_config import Config, repository_uri
+from modelyard.config.endpoint_config import PATH_FORMS, Config, is_in_store, repository_uri
 from modelyard.config.location import is_config_file, load_location
 from modelyard.cortex.layout_check import Findings
 from modelyard.cortex.project import ApiProject
@@ -57,7 +57,7 @@ def check_location(
         if only is not None and not report.models:
             raise ConfigurationError(
                 f"{location}: not a model that is served, by its name; allowed: a model or an"
-                " archive, a folder of them, s3://bucket/prefix, or a config file ending in .yaml"
+                f" archive, {PATH_FORMS}, or a config file ending in .yaml"
             )
         models[endpoint.name] = report.models
         warnings += report.warnings
@@ -69,7 +69,7 @@ def check_location(
 
 
 def _folder_and_model(location: str) -> tuple[str, str | None]:
-    """Return the folder or prefix that one file or S3 object lies in, and its name.
+    """Return the folder or prefix that one file or object of a bucket lies in, and its name.
 
     For every other location, return the location and None.
     """
@@ -77,7 +77,7 @@ def _folder_and_model(location: str) -> tuple[str, str | None]:
     if path.is_file() and not is_config_file(location):
         return str(path.parent), path.name
     folder, _, name = location.rpartition("/")
-    if name and folder.startswith("s3://"):
+    if name and is_in_store(folder):
         first = next(open_repository(repository_uri(folder, Path())).objects(name), None)
         if first is not None and first.key == name:
             return folder, name

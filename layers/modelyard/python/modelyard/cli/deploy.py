@@ -105,7 +105,7 @@ def _buckets(config: "Config") -> tuple[str, ...]:
     """Return the names of all buckets that have models.
 
     Raises:
-        ConfigurationError: models are in a folder of this machine.
+        ConfigurationError: models are not in S3.
     """
     found = set()
     for item in config.endpoints:
@@ -116,9 +116,10 @@ def _buckets(config: "Config") -> tuple[str, ...]:
             repositories = [location.repository for location in project.locations]
         for uri in repositories:
             if not uri.startswith("s3://"):
+                where = "a folder of this machine" if uri.startswith("file:") else uri
                 raise ConfigurationError(
-                    f"{item.endpoint.name}: models are in a folder of this machine; allowed on"
-                    " AWS: s3://bucket/prefix"
+                    f"{item.endpoint.name}: models are in {where}; allowed on AWS:"
+                    " s3://bucket/prefix"
                 )
             found.add(uri.removeprefix("s3://").partition("/")[0])
     return tuple(sorted(found))

@@ -75,8 +75,8 @@ def app() -> None:
 def check(path: str, allow_code: bool | None, as_json: bool) -> None:
     """Load the models of PATH once, and say what cannot be served.
 
-    PATH is a config file, a folder of models, one model, or s3://bucket/prefix. Of Cortex APIs, the
-    config and the class are checked.
+    PATH is a config file, a folder of models, one model, or s3://bucket/prefix (also gs://, az://).
+    Of Cortex APIs, the config and the class are checked.
     """
     from modelyard.cli.check import check_location
     from modelyard.cli.tables import print_findings, print_reports, progress

@@ -1,7 +1,7 @@
 """Which models of a repository a call would be answered by, and what is wrong with the others.
 
 Each model of a local folder is staged and loaded once, as a first call does it, in a process of
-its own. Models in S3 are judged by their names and sizes only: nothing is downloaded.
+its own. Models in buckets are judged by their names and sizes only: nothing is downloaded.
 """
 
 import multiprocessing

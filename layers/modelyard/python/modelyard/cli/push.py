@@ -56,7 +56,10 @@ def _endpoint(config: Path, name: str | None) -> "Endpoint":
         )
     endpoint = found[chosen]
     if not endpoint.repository.startswith("s3://"):
-        raise ConfigurationError(f"{chosen}: its models are in a folder; copy them there.")
+        raise ConfigurationError(
+            f"{chosen}: its models are in {endpoint.repository}; copy them there,"
+            " as `push` uploads to S3 only."
+        )
     return endpoint
 
 

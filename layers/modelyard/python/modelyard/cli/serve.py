@@ -209,8 +209,8 @@ def serve(
 ) -> None:
     """Serve the models of PATH until the process is stopped.
 
-    PATH is a config file, a folder of models, or s3://bucket/prefix. Each option can also be set
-    by an environment variable: --sync-window by MODELYARD_SYNC_WINDOW, for example.
+    PATH is a config file, a folder of models, or s3://bucket/prefix (also gs://, az://). Each
+    option can also be set by an environment variable: --sync-window by MODELYARD_SYNC_WINDOW.
     """
     if lambda_port is not None and not as_lambda:
         raise click.BadParameter("It needs --lambda.", param_hint="--lambda-port")

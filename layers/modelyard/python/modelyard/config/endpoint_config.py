@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from modelyard.config.schema import Deployment
 
 NAME_FORMS = "1 to 63 letters, digits and hyphens, with a letter or digit at both ends"
-PATH_FORMS = "an existing folder or s3://bucket/prefix"
-_OTHER_STORES = ("gs://", "az://", "abfs://", "abfss://", "wasbs://")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+PATH_FORMS = "an existing folder or s3://bucket/prefix (also gs://, az://)"
+_STORE = re.compile(r"(s3|gs|az)://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?", re.DOTALL)
+_AZURE_ALSO = ("abfs://", "abfss://", "wasb://", "wasbs://", "adl://")
 _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", re.ASCII)
 
 
@@ -60,7 +60,7 @@ class Config:
 
 
 def resource_for_path(path: str, name: str | None = None) -> EndpointConfig:
-    """Return the endpoint of a folder or `s3://bucket/prefix`, named `name` or after it.
+    """Return the endpoint of a folder or a prefix of a bucket, named `name` or after it.
 
     Raises:
         ConfigurationError: the path is neither, or no legal name can be made of it.
@@ -88,7 +88,7 @@ def _is_file(path: str) -> bool:
 
 
 def _derived_name(path: str) -> str:
-    is_prefix = path.startswith("s3://")
+    is_prefix = is_in_store(path)
     last_part = path.rstrip("/").rpartition("/")[2] if is_prefix else Path(path).resolve().name
     name = re.sub("[^a-zA-Z0-9]+", "-", last_part).strip("-")[:63].rstrip("-")
     if not name:
@@ -102,25 +102,31 @@ def is_endpoint_name(name: str) -> bool:
 
 
 def repository_uri(location: str, base: Path) -> str:
-    """Return the URI, ending in `/`, of a folder (relative to `base`) or an `s3://` prefix.
+    """Return the URI, ending in `/`, of a folder (relative to `base`) or a prefix of a bucket.
 
     Raises:
         ConfigurationError: it is neither.
     """
-    if location.startswith("s3://"):
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        if _BUCKET.fullmatch(bucket) is None:
+    if is_in_store(location):
+        match = _STORE.fullmatch(location)
+        if match is None:
             raise ConfigurationError(f"{found(location)}, not a bucket; allowed: {PATH_FORMS}")
-        return f"s3://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
-    if location.startswith(_OTHER_STORES):
+        scheme, bucket, prefix = match.groups(default="")
+        return f"{scheme}://{bucket}/{prefix.rstrip('/')}".rstrip("/") + "/"
+    if location.startswith(_AZURE_ALSO):
         raise ConfigurationError(
-            f"{found(location)}; this store is read through a mounted folder (gcsfuse, blobfuse2)"
-            f" or a gateway that speaks S3 (AWS_ENDPOINT_URL_S3); allowed: {PATH_FORMS}"
+            f"{found(location)}; for Azure, write az://container/prefix and set"
+            " AZURE_STORAGE_ACCOUNT_NAME to the account"
         )
     if not location or not is_folder(base / location):
         raise ConfigurationError(f"{found(location)}, not a folder; allowed: {PATH_FORMS}")
     uri = (base / location).resolve().as_uri()
     return uri if uri.endswith("/") else f"{uri}/"
+
+
+def is_in_store(location: str) -> bool:
+    """Tell whether a location is a bucket, or a prefix of one, rather than a path."""
+    return location.startswith(("s3://", "gs://", "az://"))
 
 
 def is_folder(path: Path) -> bool:

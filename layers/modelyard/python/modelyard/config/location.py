@@ -14,7 +14,7 @@ def is_config_file(location: str) -> bool:
 
 
 def load_location(location: str, endpoint_name: str | None = None) -> Config:
-    """Return the resources of a config file, or the endpoint of a folder or an `s3://` prefix.
+    """Return the resources of a config file, or the endpoint of a folder or a bucket.
 
     `endpoint_name` names the endpoint of a folder or prefix, which is named after it otherwise.
 

@@ -24,6 +24,7 @@ from modelyard.config.endpoint_config import (
     PATH_FORMS,
     found,
     is_endpoint_name,
+    is_in_store,
     repository_uri,
 )
 from modelyard.domain.errors import ConfigurationError, InvalidRequestError
@@ -115,21 +116,31 @@ class Compute(Section):
     )
 
 
+_RESULT_FORMS = "an existing folder or s3://bucket/prefix"
+
+
+def _readable(place: str) -> str:
+    if is_in_store(place) and not place.startswith("s3://"):
+        raise ValueError(f"found {place[:80]!r}; allowed: {_RESULT_FORMS}")
+    return place
+
+
 def _sendable(place: str) -> str:
     if not place.isascii():
         raise ValueError(f"found {place[:80]!r}; allowed: ASCII, because headers carry the place")
     return place
 
 
-_ResultPlace = Annotated[_Place, AfterValidator(_sendable)]
+_InputPlace = Annotated[_Place, AfterValidator(_readable)]
+_ResultPlace = Annotated[_InputPlace, AfterValidator(_sendable)]
 
 
 class AsyncInvocations(Section):
     """Where asynchronous invocations read their input and write their results."""
 
-    output: _ResultPlace = Field(description=PATH_FORMS)
-    failure: _ResultPlace | None = Field(default=None, description=PATH_FORMS)
-    inputs: list[_Place] = Field(default=[], description=f"a list; each is {PATH_FORMS}")
+    output: _ResultPlace = Field(description=_RESULT_FORMS)
+    failure: _ResultPlace | None = Field(default=None, description=_RESULT_FORMS)
+    inputs: list[_InputPlace] = Field(default=[], description=f"a list; each is {_RESULT_FORMS}")
 
 
 _GLOBS = "a list of texts, in which * is any run of characters and ? any one"

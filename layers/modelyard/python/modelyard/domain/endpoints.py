@@ -96,7 +96,7 @@ class Endpoint:
 
     name: str
     repository: str
-    """URI of the model repository: `file:///absolute/folder/` or `s3://bucket/prefix/`."""
+    """URI of the model repository: `file:///absolute/folder/`, `s3://bucket/prefix/`, `gs://...`, `az://...`."""
     allow_code: bool = False
     revalidate_s: float = 10.0
     keep_loaded: bool = True

@@ -24,7 +24,8 @@ ModelyardError
 │   └── ModelEndedError             its process ended before the call: a retry loads it again
 ├── DependencyError                 repository, queue or function does not work
 │   ├── ArtifactChangedError        it was replaced while it was read
-│   └── RepositoryMissingError      the bucket does not exist
+│   ├── RepositoryMissingError      the bucket does not exist
+│   └── RepositoryForbiddenError    the credentials do not allow what was asked
 ├── ModelResidenceError             base of the next two
 │   ├── ModelAlreadyLoadedError
 │   └── ModelNotLoadedError
@@ -156,6 +157,10 @@ class ArtifactChangedError(DependencyError):
 
 class RepositoryMissingError(DependencyError):
     """The bucket of the model repository does not exist."""
+
+
+class RepositoryForbiddenError(DependencyError):
+    """The credentials do not allow to read or to list the model repository."""
 
 
 class ModelResidenceError(ModelyardError):

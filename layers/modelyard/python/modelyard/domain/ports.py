@@ -47,7 +47,7 @@ class ArtifactFile:
 
 
 class ModelRepository(Protocol):
-    """The durable storage of artifacts: an S3 prefix or a folder."""
+    """The durable storage of artifacts: a prefix of a bucket, or a folder."""
 
     def describe(self, key: str) -> ModelArtifact:
         """Return the current version of an artifact.

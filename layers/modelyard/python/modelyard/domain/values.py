@@ -152,7 +152,7 @@ class ModelSource:
     endpoint_name: str
     target_model: TargetModel
     repository: str
-    """URI of the model repository: `file:///...` or `s3://bucket/prefix/`."""
+    """URI of the model repository: `file:///...`, `s3://bucket/prefix/`, `gs://` or `az://`."""
     allow_code: bool = False
     revalidate_s: float = 10.0
     keep_loaded: bool = True

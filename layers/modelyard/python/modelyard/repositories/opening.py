@@ -10,20 +10,22 @@ from modelyard.domain.errors import ConfigurationError
 from modelyard.domain.ports import ModelRepository
 
 _FILE = "file://"
-_S3 = "s3://"
-_SDK = ("boto3", "botocore", "urllib3")
+_FORMS = "file:///folder or s3://bucket/prefix/ (also gs://, az://)"
+_CLIENTS = ("boto3", "botocore", "urllib3", "obstore")
 
 _opening = threading.Lock()
 
 
 def open_repository(uri: str) -> ModelRepository:
-    """Return the repository of `file:///absolute/folder` or `s3://bucket/prefix`.
+    """Return the repository of `file:///absolute/folder` or of `scheme://bucket/prefix`.
 
-    A process has one repository per URI and one S3 client for all of them. Special characters
-    of a file URI may be percent-encoded; an S3 prefix is used unchanged.
+    The schemes are `s3`, `gs` (Google Cloud Storage) and `az` (Azure, whose buckets are named
+    containers). A process has one repository per URI and one S3 client for all of them. Special
+    characters of a file URI may be percent-encoded; a prefix is used unchanged.
 
     Raises:
-        ConfigurationError: the URI is neither, or the S3 client is not installed.
+        ConfigurationError: the URI is none of these, the client of its store is not installed, or
+            the settings of the store are wrong.
     """
     with _opening:
         return _open(uri)
@@ -33,12 +35,19 @@ def open_repository(uri: str) -> ModelRepository:
 def _open(uri: str) -> ModelRepository:
     if uri.startswith(_FILE + "/"):
         return _open_directory(Path(unquote(uri.removeprefix(_FILE))))
-    bucket, _, prefix = uri.removeprefix(_S3).partition("/")
-    if not uri.startswith(_S3) or not bucket:
+    scheme, _, location = uri.partition("://")
+    bucket, _, prefix = location.partition("/")
+    if scheme not in ("s3", "gs", "az") or not bucket:
+        raise ConfigurationError(f"a model repository is {_FORMS}, not {uri!r}")
+    try:
+        return _open_bucket(scheme, bucket, f"{prefix.strip('/')}/".lstrip("/"))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _CLIENTS:
+            raise
+        extra, what = ("s3", "S3") if scheme == "s3" else ("stores", "obstore")
         raise ConfigurationError(
-            f"a model repository is file:///folder or s3://bucket/prefix/, not {uri!r}"
-        )
-    return _open_s3(bucket, prefix)
+            f"{scheme}:// repositories need the {what} client: pip install 'modelyard[{extra}]'"
+        ) from error
 
 
 def _open_directory(folder: Path) -> ModelRepository:
@@ -48,17 +57,17 @@ def _open_directory(folder: Path) -> ModelRepository:
     return DirectoryRepository(folder)
 
 
-def _open_s3(bucket: str, prefix: str) -> ModelRepository:
-    try:
-        # Half a second and a dependency that local use does not need.
-        from modelyard.repositories.s3 import S3Repository
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _SDK:
-            raise
-        raise ConfigurationError(
-            "s3:// repositories need the S3 client: pip install 'modelyard[s3]'"
-        ) from error
-    return S3Repository(bucket, prefix, s3_client())
+def _open_bucket(scheme: str, name: str, prefix: str) -> ModelRepository:
+    # Half a second and dependencies that local use does not need.
+    from modelyard.repositories.buckets import BucketRepository
+
+    if scheme == "s3":
+        from modelyard.repositories.s3 import S3Bucket
+
+        return BucketRepository(S3Bucket(name, prefix, s3_client()), prefix)
+    from modelyard.repositories.google_azure import ObstoreBucket
+
+    return BucketRepository(ObstoreBucket(scheme, name, prefix), prefix)
 
 
 @cache

@@ -1,8 +1,9 @@
-"""A model repository below a prefix of an S3 bucket."""
+"""Buckets of S3, asked by the SDK of AWS."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -15,19 +16,15 @@ from modelyard.domain.errors import (
     ConfigurationError,
     DependencyError,
     ModelyardError,
+    RepositoryForbiddenError,
     RepositoryMissingError,
 )
-from modelyard.domain.ports import ArtifactFile
-from modelyard.domain.values import ModelArtifact, StoredObject
-from modelyard.repositories.artifact_files import (
-    changed,
-    check_folder,
-    folder_tag,
-    forbidden,
-    is_key,
-    not_found,
-    sized_stream,
-)
+from modelyard.repositories.artifact_files import changed
+from modelyard.repositories.buckets import BucketObject
+from modelyard.repositories.parts import reading_parts
+
+WHOLE_BYTES = 32 << 20
+"""Up to this size an object is one request, whose checksum the SDK compares."""
 
 _CONFIG = Config(
     connect_timeout=2,
@@ -36,7 +33,6 @@ _CONFIG = Config(
     user_agent_extra="modelyard",
     max_pool_connections=50,  # one client serves all repositories and threads of a process
 )
-_MAX_KEY_BYTES = 1024
 
 
 def build_client() -> Any:
@@ -51,156 +47,83 @@ def build_client() -> Any:
         raise ConfigurationError(messages.wrong_aws_settings(error)) from error
 
 
-class S3Repository:
-    """Models below one prefix; hidden objects and folder markers are ignored.
+class S3Bucket:
+    """A bucket of S3, or of a store with its protocol. Implements `Bucket`."""
 
-    Safe to share between threads.
-    """
-
-    def __init__(self, bucket: str, prefix: str, client: Any) -> None:
-        self._bucket = bucket
-        self._prefix = f"{prefix.strip('/')}/".lstrip("/")
+    def __init__(self, name: str, prefix: str, client: Any) -> None:
+        self.name = name
+        self.uri = f"s3://{name}/{prefix}"
         self._client = client
 
-    def describe(self, key: str) -> ModelArtifact:
-        """Return the version a key has now: one HeadObject, and a listing if it is a folder."""
-        missing = not_found(self._bucket, self._prefix + key)
-        if not self._can_hold(key):
-            raise missing
-        with self._asking({403: forbidden(self._bucket, self._prefix + key), 404: missing}):
-            head = self._head(key)
-            artifact = self._object(key, head) if head else self._folder(key, self._files(key))
-        if artifact is None:
-            raise missing
-        return artifact
+    def head(self, key: str) -> BucketObject | None:
+        """Return the current version of an object by one HeadObject."""
+        with self._asking():
+            try:
+                found = self._client.head_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+            return _object(key, found["ContentLength"], found)
 
-    def fetch(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
-        """Yield the files of exactly this version."""
-        if artifact.is_folder:
-            yield from self._fetch_folder(artifact)
-        else:
-            name = artifact.key.rpartition("/")[2]
-            yield from self._fetch_object(artifact.key, name, artifact.tag, artifact.size_bytes)
-
-    def objects(self, under: str = "", after: str = "") -> Iterator[StoredObject]:
-        """Yield every object below the prefix, or below one folder of it, in key order.
-
-        A single object is looked up only if no folder has its name.
-        """
-        if not under:
-            yield from self._objects("", after)
-        elif self._can_hold(under):
-            below = self._objects(under + "/", after)
-            first = next(below, None) or self._object_alone(under)
-            if first is not None and first.key > after:
-                yield first
-                yield from below
-
-    def _objects(self, folder: str, after: str) -> Iterator[StoredObject]:
-        with self._asking({}):
-            for key, item in self._listing(folder, after):
-                yield StoredObject(folder + key, item["Size"], item["LastModified"].timestamp())
-
-    def _object_alone(self, key: str) -> StoredObject | None:
-        with self._asking({}):
-            head = self._head(key)
-        if head is None:
-            return None
-        return StoredObject(key, head["ContentLength"], head["LastModified"].timestamp())
-
-    def _can_hold(self, key: str) -> bool:
-        return is_key(key) and len((self._prefix + key).encode()) <= _MAX_KEY_BYTES
-
-    def _uri(self) -> str:
-        return f"s3://{self._bucket}/{self._prefix}"
-
-    def _head(self, key: str) -> Mapping[str, Any] | None:
-        try:
-            answer: Mapping[str, Any] = self._client.head_object(
-                Bucket=self._bucket, Key=self._prefix + key
-            )
-        except ClientError as error:
-            if _status(error) == 404:
-                return None
-            raise
-        return answer
-
-    def _object(self, key: str, head: Mapping[str, Any]) -> ModelArtifact:
-        tag = _tag(head["ETag"], head.get("VersionId"))
-        return ModelArtifact(self._uri(), key, tag, head["ContentLength"])
-
-    def _folder(self, key: str, files: Mapping[str, Mapping[str, Any]]) -> ModelArtifact | None:
-        if not files:
-            return None
-        tag = folder_tag((path, f"{item['ETag']}{item['Size']}") for path, item in files.items())
-        size = sum(item["Size"] for item in files.values())
-        return ModelArtifact(self._uri(), key, tag, size, is_folder=True)
-
-    def _files(self, key: str) -> dict[str, Mapping[str, Any]]:
-        return dict(self._listing(key + "/"))
-
-    def _listing(self, folder: str, after: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the objects of a folder as S3 lists them, each with its key in the folder.
-
-        They begin after the object with the key `after`, relative to the repository.
-        """
-        prefix = self._prefix + folder
+    def listing(self, prefix: str, after: str) -> Iterator[BucketObject]:
+        """Yield the objects below a prefix as S3 lists them; no listing tells versions."""
         pages = self._client.get_paginator("list_objects_v2")
-        begin = {"StartAfter": self._prefix + after} if after else {}
-        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, **begin):
-            for item in page.get("Contents", ()):
-                key = item["Key"].removeprefix(prefix)
-                if is_key(key):
-                    yield key, item
+        begin = {"StartAfter": after} if after else {}
+        with self._asking():
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, **begin):
+                for found in page.get("Contents", ()):
+                    yield _object(found["Key"], found["Size"], found)
 
-    def _fetch_folder(self, artifact: ModelArtifact) -> Iterator[ArtifactFile]:
-        files = self._unchanged_files(artifact)
-        check_folder(files)
-        for path, item in files.items():
-            key = f"{artifact.key}/{path}"
-            yield from self._fetch_object(key, path, _tag(item["ETag"]), item["Size"])
-        self._unchanged_files(artifact)
+    def reading(
+        self, key: str, tag: str, size_bytes: int
+    ) -> AbstractContextManager[Callable[[int], bytes]]:
+        """Read a small object by one request, a large one in parts, each if this is its version."""
+        if size_bytes > WHOLE_BYTES:
+            return reading_parts(partial(self._part, key, tag, size_bytes), size_bytes)
+        return self._reading_whole(key, tag, size_bytes)
 
-    def _unchanged_files(self, artifact: ModelArtifact) -> dict[str, Mapping[str, Any]]:
-        with self._asking({404: changed(artifact.key)}):
-            files = self._files(artifact.key)
-        folder = self._folder(artifact.key, files)
-        if folder is None or folder.tag != artifact.tag:
-            raise changed(artifact.key)
-        return files
-
-    def _fetch_object(self, key: str, name: str, tag: str, size: int) -> Iterator[ArtifactFile]:
-        moved = changed(key)
-        with self._asking({404: moved, 412: moved}):
-            answer = self._client.get_object(
-                Bucket=self._bucket, Key=self._prefix + key, **_conditions(tag)
-            )
+    @contextmanager
+    def _reading_whole(
+        self, key: str, tag: str, size_bytes: int
+    ) -> Iterator[Callable[[int], bytes]]:
+        answer = self._get(key, tag)
         with closing(answer["Body"]) as body:
-            if answer["ContentLength"] != size:
-                raise moved
-            yield ArtifactFile(name, size, self._stream(body, size))
-            if body.tell() == size:
-                with self._asking({}):
-                    body.read(1)  # the SDK compares checksums only when it sees the end
+            if answer["ContentLength"] != size_bytes:
+                raise changed(key)
 
-    def _stream(self, body: Any, size: int) -> BinaryIO:
-        def read(wanted: int) -> bytes:
-            with self._asking({}):
-                data: bytes = body.read(wanted)
-                return data
+            def read(most_bytes: int) -> bytes:
+                with self._asking():
+                    data: bytes = body.read(most_bytes)
+                    return data
 
-        return sized_stream(read, size, DependencyError(f"{self._uri()} sent too few bytes"))
+            yield read
+            if body.tell() == size_bytes:
+                read(1)  # the SDK compares checksums only when it sees the end
+
+    def _part(self, key: str, tag: str, size_bytes: int, start: int, end: int) -> bytes:
+        answer = self._get(key, tag, Range=f"bytes={start}-{end - 1}")
+        with closing(answer["Body"]) as body, self._asking():
+            if answer["ContentRange"] != f"bytes {start}-{end - 1}/{size_bytes}":
+                raise changed(key)
+            data: bytes = body.read()
+            return data
+
+    def _get(self, key: str, tag: str, **part: str) -> Any:
+        moved = changed(key)
+        with self._asking({404: moved, 412: moved, 416: moved}):
+            return self._client.get_object(Bucket=self.name, Key=key, **_conditions(tag), **part)
 
     def _refusal(self, error: ClientError, status: int) -> DependencyError:
-        text = f"the model repository {self._uri()} answered {status}"
-        if error.response.get("Error", {}).get("Code") == "NoSuchBucket":
-            return RepositoryMissingError(f"{text}: the bucket {self._bucket} does not exist")
+        text = f"the model repository {self.uri} answered {status}"
+        if status == 404:  # only listings come here: for an object it has another meaning
+            return RepositoryMissingError(f"{text}: the bucket {self.name} does not exist")
         if status == 403:
-            return DependencyError(f"{text}: these credentials do not allow it")
+            return RepositoryForbiddenError(f"{text}: these credentials do not allow it")
         return DependencyError(text)
 
     @contextmanager
-    def _asking(self, meanings: Mapping[int, ModelyardError]) -> Iterator[None]:
+    def _asking(self, meanings: Mapping[int, ModelyardError] | None = None) -> Iterator[None]:
         """Turn the SDK's errors into ours, without their texts, which may name endpoints.
 
         KeyError is one of them: a proxy may answer instead of S3 and leave out members.
@@ -209,19 +132,22 @@ class S3Repository:
             yield
         except ClientError as error:
             status = _status(error)
-            raise meanings.get(status) or self._refusal(error, status) from error
+            raise (meanings or {}).get(status) or self._refusal(error, status) from error
         except (BotoCoreError, ResponseParserError, KeyError, HTTPError, OSError) as error:
             reason = type(error).__name__
             if isinstance(error, NoCredentialsError):
                 reason = "no AWS credentials were found"
             raise DependencyError(
-                f"the model repository {self._uri()} is out of reach ({reason})"
+                f"the model repository {self.uri} is out of reach ({reason})"
             ) from error
 
 
-def _tag(etag: str, version: str | None = None) -> str:
-    bare = etag.strip('"')
-    return bare if version in (None, "null") else f"{bare}@{version}"
+def _object(key: str, size_bytes: int, found: Mapping[str, Any]) -> BucketObject:
+    bare = found["ETag"].strip('"')
+    version = found.get("VersionId")
+    tag = bare if version in (None, "null") else f"{bare}@{version}"
+    modified = found.get("LastModified")  # proxies may leave it out
+    return BucketObject(key, size_bytes, modified.timestamp() if modified else 0.0, tag)
 
 
 def _conditions(tag: str) -> dict[str, str]:

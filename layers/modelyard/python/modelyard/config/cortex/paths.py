@@ -7,13 +7,19 @@ from pydantic import ValidationInfo
 from pydantic_core import PydanticKnownError
 
 from modelyard.config.cortex.problems import refusal
-from modelyard.config.endpoint_config import PATH_FORMS, found, is_folder, repository_uri
+from modelyard.config.endpoint_config import (
+    PATH_FORMS,
+    found,
+    is_folder,
+    is_in_store,
+    repository_uri,
+)
 from modelyard.cortex.project import ModelLocation
 from modelyard.domain.errors import ConfigurationError
 
 FILE_FORMS = "a .py file of the project, by its path from the config file"
 FOLDER_FORMS = "a folder of the project, by its path from the config file"
-LOCATION_FORMS = "an existing folder (or, for onnx, an .onnx file) or s3://bucket/prefix"
+LOCATION_FORMS = PATH_FORMS.replace("folder", "folder (or, for onnx, an .onnx file)")
 ROUTE_FORMS = "a path of letters, digits and _ . / - such as /iris, without //, not / alone"
 
 _ROUTE = re.compile(r"[a-zA-Z0-9_./-]+", re.ASCII)
@@ -54,9 +60,9 @@ def model_location(location: object, info: ValidationInfo) -> ModelLocation:
         raise PydanticKnownError("string_type")
     path = _project(info) / location
     is_file = location.endswith(".onnx") and _is_file(path)
-    if not is_file and (uri := _uri(location, _project(info))).startswith("s3://"):
+    if not is_file and is_in_store(uri := _uri(location, _project(info))):
         parent, _, key = uri.rstrip("/").rpartition("/")
-        is_whole = parent == "s3:/"
+        is_whole = parent.endswith(":/")
     else:
         path = path.resolve()
         parent, key = str(path.parent), path.name
@@ -102,12 +108,12 @@ def _is_file(path: Path) -> bool:
 def _uri(location: str, project: Path) -> str:
     if not location:
         raise refusal("configreader.cannot_be_empty", f"found ''; allowed: {PATH_FORMS}")
-    scheme, separator, _ = location.partition("://")
-    if separator and scheme != "s3":
+    is_uri = "://" in location
+    if is_uri and not is_in_store(location):
         words = f"{found(location)}, which cannot be reached; allowed: {PATH_FORMS}"
         raise refusal("spec.incorrect_bucket_provider", f"{words}; copy the models there")
     try:
         return repository_uri(location, project)
     except ConfigurationError as error:
-        code = "spec.s3_dir_not_found" if separator else "files.dir_does_not_exist"
+        code = "spec.s3_dir_not_found" if is_uri else "files.dir_does_not_exist"
         raise refusal(code, error.message) from error
