@@ -75,6 +75,11 @@ class Bucket(Protocol):
         ...
 
 
+def folder_prefix(prefix: str) -> str:
+    """Return a prefix with one slash at its end, and none at its start; empty stays empty."""
+    return f"{prefix.strip('/')}/".lstrip("/")
+
+
 class BucketRepository:
     """Models below one prefix; hidden objects and folder markers are ignored.
 

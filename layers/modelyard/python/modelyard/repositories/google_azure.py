@@ -19,7 +19,7 @@ from modelyard.domain.errors import (
     RepositoryMissingError,
 )
 from modelyard.repositories.artifact_files import changed, is_key
-from modelyard.repositories.buckets import BucketObject
+from modelyard.repositories.buckets import BucketObject, BucketRepository, folder_prefix
 from modelyard.repositories.parts import reading_parts
 
 _PAGE = 1000
@@ -43,6 +43,14 @@ _RETRY: dict[str, Any] = {
     "max_retries": 2,
     "backoff": {"init_backoff": timedelta(milliseconds=100)},
 }
+
+
+class ObstoreRepository(BucketRepository):
+    """Models below a prefix of a bucket or container; `scheme` is `gs` or `az`."""
+
+    def __init__(self, scheme: str, bucket: str, prefix: str) -> None:
+        prefix = folder_prefix(prefix)
+        super().__init__(ObstoreBucket(scheme, bucket, prefix), prefix)
 
 
 class ObstoreBucket:

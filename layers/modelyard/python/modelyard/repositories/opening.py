@@ -40,7 +40,7 @@ def _open(uri: str) -> ModelRepository:
     if scheme not in ("s3", "gs", "az") or not bucket:
         raise ConfigurationError(f"a model repository is {_FORMS}, not {uri!r}")
     try:
-        return _open_bucket(scheme, bucket, f"{prefix.strip('/')}/".lstrip("/"))
+        return _open_bucket(scheme, bucket, prefix)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _CLIENTS:
             raise
@@ -59,15 +59,13 @@ def _open_directory(folder: Path) -> ModelRepository:
 
 def _open_bucket(scheme: str, name: str, prefix: str) -> ModelRepository:
     # Half a second and dependencies that local use does not need.
-    from modelyard.repositories.buckets import BucketRepository
-
     if scheme == "s3":
-        from modelyard.repositories.s3 import S3Bucket
+        from modelyard.repositories.s3 import S3Repository
 
-        return BucketRepository(S3Bucket(name, prefix, s3_client()), prefix)
-    from modelyard.repositories.google_azure import ObstoreBucket
+        return S3Repository(name, prefix, s3_client())
+    from modelyard.repositories.google_azure import ObstoreRepository
 
-    return BucketRepository(ObstoreBucket(scheme, name, prefix), prefix)
+    return ObstoreRepository(scheme, name, prefix)
 
 
 @cache

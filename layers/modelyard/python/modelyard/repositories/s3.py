@@ -20,7 +20,7 @@ from modelyard.domain.errors import (
     RepositoryMissingError,
 )
 from modelyard.repositories.artifact_files import changed
-from modelyard.repositories.buckets import BucketObject
+from modelyard.repositories.buckets import BucketObject, BucketRepository, folder_prefix
 from modelyard.repositories.parts import reading_parts
 
 WHOLE_BYTES = 32 << 20
@@ -45,6 +45,14 @@ def build_client() -> Any:
         return get_session().create_client("s3", config=_CONFIG)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(messages.wrong_aws_settings(error)) from error
+
+
+class S3Repository(BucketRepository):
+    """Models below a prefix of a bucket of S3."""
+
+    def __init__(self, bucket: str, prefix: str, client: Any) -> None:
+        prefix = folder_prefix(prefix)
+        super().__init__(S3Bucket(bucket, prefix, client), prefix)
 
 
 class S3Bucket:
