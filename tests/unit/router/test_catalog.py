@@ -428,6 +428,7 @@ def test_event_loop_goes_on_while_thirty_thousand_models_are_listed() -> None:
     [
         ("fraud.ub", " Did you mean 'fraud.ubj'?"),
         ("churn", " Did you mean 'churn.json'?"),
+        ("fraud.ubj", " It is there now: call it again."),
         ("quite-another", ""),
         ("secret.on", ""),
     ],

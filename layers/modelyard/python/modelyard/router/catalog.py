@@ -179,6 +179,8 @@ class Catalog:
         similar = await self._similar(endpoint, principal, target_model)
         if similar is None:
             return error
+        if similar == target_model:  # a missing one is remembered for a moment
+            return TargetModelNotFoundError(f"{error.message} It is there now: call it again.")
         return TargetModelNotFoundError(f"{error.message} Did you mean {similar!r}?")
 
     async def _similar(
