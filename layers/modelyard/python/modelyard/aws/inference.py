@@ -134,6 +134,8 @@ class LoadedModelsFirst:
             answer = self._service.answer_now(request, may_begin=False)
             if isinstance(answer, Answer):
                 return answer
+            if answer is not None:  # its turn has begun: there is no other call
+                return self._service.finish(answer)
         return self._service.handle(request)
 
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 
 from modelyard.domain import requests
 from modelyard.domain.errors import (
+    CapacityError,
     ModelAlreadyLoadedError,
     ModelEndedError,
     ModelNotLoadedError,
@@ -33,7 +33,7 @@ from modelyard.inference.guests.guest_predictor import GuestCall, GuestPredictor
 from modelyard.inference.open_outputs import OpenOutputs, Parts
 from modelyard.inference.residence.model_cache import LoadedModel
 from modelyard.inference.residence.residence import Residence
-from modelyard.inference.workload import Workload, busy
+from modelyard.inference.workload import Turn, Workload
 
 PREDICT_LIMIT_S = 60.0
 """How long a prediction may take at least: longer than callers wait whose window is short."""
@@ -46,9 +46,15 @@ _HIT = Timings()
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedCall:
-    """A call that a guest is answering. `finish` must be called, in a thread that may wait."""
+    """A call of a loaded model that is not answered yet.
 
-    finish: Callable[[], Answer]
+    `finish` or `abandon` of the service must be called, in a thread that may wait.
+    """
+
+    request: Invoke
+    model: LoadedModel[Predictor]
+    waits_for: Turn | GuestCall
+    """A turn has to begin before the call is finished; a guest answers already."""
 
 
 class InferenceService:
@@ -83,36 +89,67 @@ class InferenceService:
         """Return whether a model is loaded."""
         return self._residence.is_loaded(source.model_id)
 
-    def answer_now(self, request: Invoke, *, may_begin: bool) -> "Answer | UnfinishedCall | None":
-        """Return the answer if the model is loaded and known to be fast, else None.
+    def answer_now(self, request: Invoke, *, may_begin: bool) -> Answer | UnfinishedCall | None:
+        """Return the answer of a loaded model if it is known to be fast, else the unfinished call.
 
-        An event loop may call it. It waits only for a guest, and only a few milliseconds: if the
-        guest needs longer, the unfinished call is returned, which the caller must finish. Without
-        `may_begin`, guests are not called. A call that would have to wait too long for the
-        processor is refused.
+        None is returned if the model is not loaded. An event loop may call this: it waits only for
+        a guest, and only a few milliseconds. Without `may_begin`, guests are not called. A call
+        that would have to wait too long for the processor is refused.
         """
         model = self._residence.lease_loaded(request.source)
         if model is None:
             return None
-        began: GuestCall | None = None
+        call: UnfinishedCall | None = None
         try:
             body_bytes = len(request.payload.body)
-            if body_bytes > SMALL_BODY_BYTES or not model.speed.is_fast_for(body_bytes):
-                if isinstance(model.resident, GuestPredictor):
-                    return None
-                is_full = self._workload.is_full_for(model, model.speed.cost_s(body_bytes))
-                return Answer(error=busy()) if is_full else None
-            if not isinstance(model.resident, GuestPredictor):
+            is_fast = body_bytes <= SMALL_BODY_BYTES and model.speed.is_fast_for(body_bytes)
+            if isinstance(model.resident, GuestPredictor):
+                may_begin = may_begin and is_fast and not request.payload.takes_parts
+                began = self._begin(model.resident, request) if may_begin else None
+                if began is not None:
+                    call = UnfinishedCall(request, model, began)
+                    return self.finish(call) if began.is_answered(BRIEF_S) else call
+            elif is_fast:
                 return answered(lambda _: self._answer(model, request), request, self._metrics)
-            may_begin = may_begin and not request.payload.takes_parts
-            began = self._begin(model.resident, request) if may_begin else None
+            elif not request.payload.takes_parts:
+                turn = self._workload.queue(model, model.speed.cost_s(body_bytes))
+                call = UnfinishedCall(request, model, turn)
+            return call
+        except CapacityError as error:
+            return Answer(error=error)
         finally:
-            if began is None:
+            if call is None:
                 self._residence.release(model, request.source)
-        if began is None:
-            return None
-        call = UnfinishedCall(partial(self._finish, model, request, began))
-        return call.finish() if began.is_answered(BRIEF_S) else call
+
+    def finish(self, call: UnfinishedCall) -> Answer:
+        """Return the answer to a call that a guest answers, or whose turn has begun."""
+
+        def finish(_: Request) -> Answer:
+            model, request, waits_for = call.model, call.request, call.waits_for
+            with self._residence.holding(model, request.source):
+                if isinstance(waits_for, GuestCall):
+                    return self._predicted(model, request, lambda _: waits_for.finish())
+                with self._workload.holding(waits_for), self._bodies.room_for(request.payload.body):
+                    return self._answer(model, request)
+
+        return answered(finish, call.request, self._metrics)
+
+    def abandon(self, call: UnfinishedCall) -> None:
+        """Give up the turn of a call whose client has left, once it has begun."""
+        assert isinstance(call.waits_for, Turn)
+        with self._residence.holding(call.model, call.request.source):
+            self._workload.give_up(call.waits_for)
+
+    def when_begun(self, turn: Turn, tell: Callable[[], object]) -> None:
+        """Call `tell` once a turn has begun, from any thread; it must not wait."""
+        self._workload.when_begun(turn, tell)
+
+    def give_turns(self) -> bool:
+        """Let calls begin whose predecessors hold their places for too long.
+
+        It has to be called every `QUANTUM_S` while calls wait; returns whether some still do.
+        """
+        return self._workload.give_turns()
 
     def loaded(self) -> list[ModelId]:
         """Return the models in memory that are no copies, the one used last at the end."""
@@ -205,13 +242,6 @@ class InferenceService:
             return guest.begin(request.payload)
         except ModelyardError:
             return None  # it ended: a call that may wait loads it again
-
-    def _finish(self, model: LoadedModel[Predictor], request: Invoke, call: GuestCall) -> Answer:
-        def finish(_: Request) -> Answer:
-            with self._residence.holding(model, request.source):
-                return self._predicted(model, request, lambda _: call.finish())
-
-        return answered(finish, request, self._metrics)
 
     def _answer(
         self, model: LoadedModel[Predictor], request: Invoke, timings: Timings = _HIT

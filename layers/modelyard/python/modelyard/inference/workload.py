@@ -10,7 +10,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,11 +28,13 @@ class Limit:
 
 
 BURST = Limit(short_s=0.3, stretch=24)
-STANDING = Limit(short_s=0.05, stretch=16)
+STANDING = Limit(short_s=0.05, stretch=8)
 STANDING_AFTER_S = 0.5
 """Calls of a burst wait a little longer. A queue that has not been empty for this time is no burst:
 more calls arrive than can be answered, and those that wait only make each other late.
 """
+CALM_AFTER_S = 1.0
+"""After a call was refused, the queue is no burst for this time, even if it was empty meanwhile."""
 LONGEST_S = 30.0
 """No call may be expected to take longer, however slow its model is, unless it is alone."""
 QUANTUM_S = 0.1
@@ -43,27 +45,44 @@ _LEARNING_RATE = 0.1
 _SLOWEST_PACE = 10.0
 
 
-class _Turn(threading.Event):
-    """Set when the call of the thread that made it may begin."""
+class Turn:
+    """The place of one call in the order: first it waits, and then it has begun."""
 
-    began_at = 0.0
+    def __init__(self, queue: "_Queue", cost_s: float, delay_s: float, accepted_at: float) -> None:
+        self.queue = queue
+        self.cost_s = cost_s
+        self.delay_s = delay_s
+        """The work that was expected to be done until the call has ended."""
+        self.accepted_at = accepted_at
+        self.tell: Callable[[], object] | None = None
+        """Called once when the turn begins, with the lock of the workload: it must not wait."""
+        self._began_at: float | None = None
+        self._clock: int | None = None
+        self._used_s = 0.0
 
-    def __init__(self) -> None:
-        super().__init__()
+    @property
+    def has_begun(self) -> bool:
+        """Whether the call may be made now."""
+        return self._began_at is not None
+
+    def begin(self, now: float) -> None:
+        """Let the call be made."""
+        self._began_at = now
+        if self.tell is not None:
+            self.tell()
+
+    def runs_here(self) -> None:
+        """Note that this thread makes the call."""
         self._clock = _clock_of_this_thread()
         self._used_s = 0.0 if self._clock is None else time.clock_gettime(self._clock)
 
-    def begin(self, now: float) -> None:
-        """Let the call begin."""
-        self.began_at = now
-        self.set()
-
     def is_young(self, now: float) -> bool:
         """Return whether the call has not used its quantum."""
+        held_s = now - (self._began_at or 0.0)
         if self._clock is None:
-            return now - self.began_at < QUANTUM_S
+            return held_s < QUANTUM_S
         used_s = time.clock_gettime(self._clock) - self._used_s
-        return used_s < QUANTUM_S and now - self.began_at < LONGEST_HOLD_S
+        return used_s < QUANTUM_S and held_s < LONGEST_HOLD_S
 
 
 def _clock_of_this_thread() -> int | None:
@@ -92,53 +111,89 @@ class Workload:
         self._clock = clock
         self._lock = threading.Lock()
         self._queues: dict[object, _Queue] = {}
-        self._waiting: list[tuple[float, int, _Turn]] = []
+        self._waiting: list[tuple[float, int, Turn]] = []
         self._numbers = itertools.count()
         self._virtual_now = 0.0
-        self._running: set[_Turn] = set()
+        self._running: set[Turn] = set()
         self._waiting_since: float | None = None
         """When a call began to wait; since then there was always one."""
+        self._refused_at = -CALM_AFTER_S
         self._pace = 1.0
         """Seconds that pass for a second of work: other processes use the processors, too."""
 
-    def is_full_for(self, model: object, cost_s: float) -> bool:
-        """Return whether `place_for` would refuse a call."""
-        with self._lock:
-            return self._is_too_long(self._delay_s(model, cost_s), cost_s)
+    def queue(self, model: object, cost_s: float) -> Turn:
+        """Return the turn of a call, which may have begun already.
 
-    @contextmanager
-    def place_for(self, model: object, cost_s: float) -> Iterator[None]:
-        """Wait for the turn of a call and hold it. `cost_s` is the call's processor time.
+        Once it has, `holding` or `give_up` must follow. `cost_s` is the call's processor time.
 
         Raises:
             CapacityError: the call is expected to take too long.
         """
-        turn = _Turn()
         with self._lock:
             delay_s = self._delay_s(model, cost_s)
             if self._is_too_long(delay_s, cost_s):
-                raise busy()
-            accepted_at = self._clock.monotonic()
+                self._refused_at = self._clock.monotonic()
+                raise CapacityError("too many calls are waiting for the processor; try again")
             queue = self._queues.setdefault(model, _Queue())
             queue.work_s += cost_s
             queue.calls += 1
             start = max(self._virtual_now, queue.next_start)
             queue.next_start = start + cost_s
+            turn = Turn(queue, cost_s, delay_s, self._clock.monotonic())
             heapq.heappush(self._waiting, (start, next(self._numbers), turn))
             self._begin_next()
-        while not turn.wait(QUANTUM_S):
-            with self._lock:
-                self._begin_next()
+        return turn
+
+    def when_begun(self, turn: Turn, tell: Callable[[], object]) -> None:
+        """Call `tell` once the turn has begun, from any thread; it must not wait for anything."""
+        with self._lock:
+            if not turn.has_begun:
+                turn.tell = tell
+                return
+        tell()
+
+    def give_turns(self) -> bool:
+        """Let calls begin whose predecessors hold their places for too long.
+
+        It has to be called every `QUANTUM_S` while calls wait; returns whether some still do.
+        """
+        with self._lock:
+            self._begin_next()
+            return bool(self._waiting)
+
+    @contextmanager
+    def holding(self, turn: Turn) -> Iterator[None]:
+        """Make the call of a turn that has begun, in this thread; the turn is over in the end."""
+        turn.runs_here()
         try:
             yield
         finally:
             with self._lock:
-                self._running.discard(turn)
-                self._learn_pace(delay_s, self._clock.monotonic() - accepted_at)
-                queue.work_s -= cost_s
-                queue.calls -= 1
-                self._begin_next()
-                self._forget_idle()
+                self._learn_pace(turn.delay_s, self._clock.monotonic() - turn.accepted_at)
+            self.give_up(turn)
+
+    def give_up(self, turn: Turn) -> None:
+        """End a turn that has begun."""
+        with self._lock:
+            self._running.discard(turn)
+            turn.queue.work_s -= turn.cost_s
+            turn.queue.calls -= 1
+            self._begin_next()
+            self._forget_idle()
+
+    @contextmanager
+    def place_for(self, model: object, cost_s: float) -> Iterator[None]:
+        """Wait for the turn of a call, in this thread, and hold it.
+
+        Raises:
+            CapacityError: the call is expected to take too long.
+        """
+        turn, begun = self.queue(model, cost_s), threading.Event()
+        self.when_begun(turn, begun.set)
+        while not begun.wait(QUANTUM_S):
+            self.give_turns()
+        with self.holding(turn):
+            yield
 
     def _begin_next(self) -> None:
         """Let calls begin while fewer predictions than processors are young."""
@@ -173,22 +228,18 @@ class Workload:
 
     def _is_too_long(self, delay_s: float, cost_s: float) -> bool:
         expected_s, limit = delay_s * self._pace, self._limit()
-        if expected_s <= limit.short_s or delay_s <= cost_s:
+        if delay_s <= cost_s:
             return False
-        return delay_s > limit.stretch * cost_s or expected_s > LONGEST_S
+        return expected_s > min(max(limit.short_s, limit.stretch * cost_s), LONGEST_S)
 
     def _limit(self) -> Limit:
-        if self._waiting_since is None:
-            return BURST
-        waited_s = self._clock.monotonic() - self._waiting_since
-        return BURST if waited_s < STANDING_AFTER_S else STANDING
+        now = self._clock.monotonic()
+        if now - self._refused_at < CALM_AFTER_S:
+            return STANDING
+        is_long = self._waiting_since is not None and now - self._waiting_since >= STANDING_AFTER_S
+        return STANDING if is_long else BURST
 
     def _learn_pace(self, delay_s: float, took_s: float) -> None:
         if delay_s > 0:
             pace = min(max(took_s / delay_s, 1 / self._processors), _SLOWEST_PACE)
             self._pace += _LEARNING_RATE * (pace - self._pace)
-
-
-def busy() -> CapacityError:
-    """Return the error for a call that would have to wait too long."""
-    return CapacityError("too many calls are waiting for the processor; try again")

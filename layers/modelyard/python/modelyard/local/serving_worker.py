@@ -232,7 +232,7 @@ class ServingWorker:
             names.index(self._name),
             self._service,
             threads,
-            pulse.counting(self._service.handle),
+            pulse,
             RemoteWorkers(names, processes, self._health),
             self._clock,
         )

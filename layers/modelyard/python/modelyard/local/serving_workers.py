@@ -1,14 +1,16 @@
 """How a worker of the local server reaches models: its own and those of the other workers."""
 
 import asyncio
+from functools import partial
 
 from modelyard.domain.errors import CapacityError, ModelNotReadyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Invoke, NextPart, Request, Unload
 from modelyard.inference.service import InferenceService, UnfinishedCall
+from modelyard.inference.workload import QUANTUM_S, Turn
 from modelyard.local.backends import RemoteWorkers
 from modelyard.local.copies import Forwarded
-from modelyard.local.processes.pulse import Handle
+from modelyard.local.processes.pulse import Pulse
 from modelyard.local.threads import CallThreads
 
 _KEPT_S = 1.0
@@ -26,19 +28,22 @@ class ServingWorkers:
         here: int,
         service: InferenceService,
         threads: CallThreads,
-        handle: Handle,
+        pulse: Pulse,
         others: RemoteWorkers,
         clock: Clock,
     ) -> None:
-        """`here` is the shard that this process is; `handle` is that of its service."""
+        """`here` is the shard that this process is."""
         self._here = here
         self._service = service
         self._threads = threads
-        self._handle = handle
+        self._handle = pulse.counting(service.handle)
+        self._answer = pulse.counting(service.finish)
         self._others = others
         self._forwarded = Forwarded(clock)
         self._begun: dict[str, asyncio.Future[Answer]] = {}
         """Calls that `respond_now` began, by request id; each is made again at once."""
+        self._loop = asyncio.get_running_loop()
+        self._next_turns: asyncio.TimerHandle | None = None
 
     @property
     def shards(self) -> int:
@@ -52,16 +57,42 @@ class ServingWorkers:
     def respond_now(self, request: Invoke) -> Answer | None:
         """Return the answer of this process if it is there at once, else None.
 
-        A call that was begun and takes longer than expected is finished in a thread; `respond` and
-        `call` then return its answer.
+        A call that has to wait, or takes longer than expected, is begun: `respond` and `call` then
+        return its answer. It has a thread only when it has its turn: threads that wait would take
+        the interpreter from the event loop.
         """
-        answer = self._service.answer_now(request, may_begin=not self._threads.are_busy)
-        if isinstance(answer, UnfinishedCall):
-            begun = self._threads.start(lambda call: call.finish(), answer)
-            self._begun[request.request_id] = begun
-            begun.add_done_callback(lambda _: self._forget_later(request.request_id))
-            return None
-        return answer
+        call = self._service.answer_now(request, may_begin=not self._threads.are_busy)
+        if not isinstance(call, UnfinishedCall):
+            return call
+        begun = self._begun[request.request_id] = self._loop.create_future()
+        begun.add_done_callback(lambda _: self._forget_later(request.request_id))
+        if isinstance(call.waits_for, Turn) and not call.waits_for.has_begun:
+            finish = partial(self._loop.call_soon_threadsafe, self._finish, call, begun)
+            self._service.when_begun(call.waits_for, finish)
+            self._give_turns_later()
+        else:
+            self._finish(call, begun)
+        return None
+
+    def _finish(self, call: UnfinishedCall, begun: "asyncio.Future[Answer]") -> None:
+        """Finish a call in a thread, or give up the turn of one whose client has left."""
+        try:
+            if begun.cancelled():
+                self._threads.start(self._service.abandon, call, is_begun=True)
+            else:
+                self._threads.start_for(begun, self._answer, call)
+        except CapacityError as error:
+            if not begun.done():
+                begun.set_result(Answer(error=error))
+
+    def _give_turns_later(self) -> None:
+        if self._next_turns is None:
+            self._next_turns = self._loop.call_later(QUANTUM_S, self._give_turns)
+
+    def _give_turns(self) -> None:
+        self._next_turns = None
+        if self._service.give_turns():
+            self._give_turns_later()
 
     async def call(self, shard: int, request: Request, timeout_s: float) -> Answer:
         """Return the shard's answer: from this process, or from another worker.
@@ -91,7 +122,7 @@ class ServingWorkers:
 
     def _forget_later(self, request_id: str) -> None:
         """Drop the answer of a call that is not made again, because its client has left."""
-        asyncio.get_running_loop().call_later(_KEPT_S, self._begun.pop, request_id, None)
+        self._loop.call_later(_KEPT_S, self._begun.pop, request_id, None)
 
     async def _call_other(self, shard: int, request: Request, timeout_s: float) -> Answer:
         if isinstance(request, Invoke) and self._has_or_gets_copy(request):

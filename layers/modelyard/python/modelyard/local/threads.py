@@ -20,7 +20,8 @@ class CallThreads:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._running = 0
+        self.running = 0
+        """How many calls are running."""
         self._calls = 0
         self._loop = asyncio.get_running_loop()
         self._pool = self._new_pool()
@@ -28,7 +29,7 @@ class CallThreads:
     @property
     def are_busy(self) -> bool:
         """Whether as many calls are running as there may be."""
-        return self._running >= self._limit
+        return self.running >= self._limit
 
     async def run(
         self, call: Callable[[Given], Result], given: Given, *, is_begun: bool = False
@@ -48,19 +49,29 @@ class CallThreads:
         """Start a call; raises what `run` raises."""
         if self.are_busy and not is_begun:
             raise CapacityError(f"too many calls in flight: {self._limit} in this process")
+        outcome: asyncio.Future[Result] = self._loop.create_future()
+        self.start_for(outcome, call, given)
+        return outcome
+
+    def start_for(
+        self, outcome: "asyncio.Future[Result]", call: Callable[[Given], Result], given: Given
+    ) -> None:
+        """Go on with a call that was made before, and settle its outcome in the end.
+
+        Raises:
+            CapacityError: no thread can be started.
+        """
         self._calls += 1
         if self._calls % CALLS_OF_A_POOL == 0:
             self._pool.shutdown(wait=False)
             self._pool = self._new_pool()
-        outcome: asyncio.Future[Result] = self._loop.create_future()
-        self._running += 1
+        self.running += 1
         try:
             self._pool.submit(self._work, call, given, outcome)
         except RuntimeError as error:
             # The call stays on the pool's queue: the next thread that is free makes it, and then
             # it is counted no longer.
             raise CapacityError("cannot start a thread for the call") from error
-        return outcome
 
     def _work(
         self, call: Callable[[Given], Result], given: Given, outcome: "asyncio.Future[Result]"
@@ -76,7 +87,7 @@ class CallThreads:
     def _end(
         self, settle: Callable[[Any], None], what: Any, outcome: "asyncio.Future[Result]"
     ) -> None:
-        self._running -= 1
+        self.running -= 1
         if not outcome.done():
             settle(what)
 

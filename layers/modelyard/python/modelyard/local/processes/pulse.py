@@ -6,16 +6,17 @@ A heartbeat is one byte: how many calls have been running for longer than any ca
 import os
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from modelyard.domain.ports import Clock
-from modelyard.domain.requests import Answer, Request
 
 HEARTBEAT_EVERY_S = 1.0
 STUCK_AFTER_S = 330.0
 """Longer than any caller waits for an answer."""
 _MAX_COUNT = 255
 
-Handle = Callable[[Request], Answer]
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 class Pulse:
@@ -26,14 +27,14 @@ class Pulse:
         self._clock = clock
         self._since: dict[object, float] = {}
 
-    def counting(self, handle: Handle) -> Handle:
-        """Return the handler with its calls counted. Many threads may call it."""
+    def counting(self, make: Callable[[Given], Result]) -> Callable[[Given], Result]:
+        """Return what makes calls, with its calls counted. Many threads may use it."""
 
-        def counted(request: Request) -> Answer:
+        def counted(given: Given) -> Result:
             call = object()
             self._since[call] = self._clock.monotonic()
             try:
-                return handle(request)
+                return make(given)
             finally:
                 del self._since[call]
 
