@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.domain.errors import ModelEndedError
 from modelyard.domain.requests import Answer, Invoke
 from modelyard.domain.values import Payload, Prediction
 from modelyard.inference.workload import LONGEST_HOLD_S
@@ -85,6 +86,26 @@ def test_a_call_whose_client_leaves_while_it_waits_is_not_made(slow: Slow, tmp_p
 
     assert last.prediction is not None and last.prediction.body == b"last"
     assert slow.bodies == [b"first", b"last"]
+
+
+def test_a_model_whose_process_ends_before_the_turn_of_a_call_is_loaded_again(
+    slow: Slow, tmp_path: Path
+) -> None:
+    def predict(payload: Payload) -> Prediction:
+        slow.scene.predict = echo
+        raise ModelEndedError("the process ended")
+
+    slow.scene.predict = predict
+
+    async def call() -> Answer:
+        workers = workers_of(slow.scene, CallThreads(8), tmp_path)
+        assert workers.call_now(0, call_of(b"1,2")) is None
+        return await workers.call(0, call_of(b"1,2"), 30.0)
+
+    answer = asyncio.run(call())
+
+    assert answer.prediction is not None and answer.prediction.body == b"1,2"
+    assert not answer.timings.cache_hit
 
 
 def test_a_prediction_that_takes_long_does_not_keep_the_others_waiting(

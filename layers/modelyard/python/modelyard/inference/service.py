@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 
 from modelyard.domain import requests
@@ -41,6 +41,8 @@ BRIEF_S = 0.004
 """How long an event loop waits for a guest whose last calls took half of it at most."""
 PREDICT_AFTER_WINDOW_S = 35.0
 """How much longer than its window a call may take; callers wait for 30 s of it."""
+GUEST_COST_S = 0.005
+"""How long a call of a guest is expected to take at least: nobody knows what its code does next."""
 _HIT = Timings()
 
 
@@ -48,13 +50,15 @@ _HIT = Timings()
 class UnfinishedCall:
     """A call of a loaded model that is not answered yet.
 
-    `finish` or `abandon` of the service must be called, in a thread that may wait.
+    Once its turn has begun, `finish` or `abandon` of the service must be called, in a thread that
+    may wait.
     """
 
     request: Invoke
     model: LoadedModel[Predictor]
-    waits_for: Turn | GuestCall
-    """A turn has to begin before the call is finished; a guest answers already."""
+    turn: Turn
+    guest_call: GuestCall | None = None
+    """Set if a guest answers it already; then it may not be abandoned."""
 
 
 class InferenceService:
@@ -103,17 +107,18 @@ class InferenceService:
         try:
             body_bytes = len(request.payload.body)
             is_fast = body_bytes <= SMALL_BODY_BYTES and model.speed.is_fast_for(body_bytes)
-            if isinstance(model.resident, GuestPredictor):
-                may_begin = may_begin and is_fast and not request.payload.takes_parts
-                began = self._begin(model.resident, request) if may_begin else None
-                if began is not None:
-                    call = UnfinishedCall(request, model, began)
-                    return self.finish(call) if began.is_answered(BRIEF_S) else call
-            elif is_fast:
+            guest = model.resident if isinstance(model.resident, GuestPredictor) else None
+            if guest is None and is_fast:
                 return answered(lambda _: self._answer(model, request), request, self._metrics)
-            elif not request.payload.takes_parts:
-                turn = self._workload.queue(model, model.speed.cost_s(body_bytes))
-                call = UnfinishedCall(request, model, turn)
+            if request.payload.takes_parts:
+                return None
+            turn = self._turns_of(model).queue(model, _cost_s(model, body_bytes))
+            call = UnfinishedCall(request, model, turn)
+            if guest is not None and is_fast and may_begin and turn.has_begun:
+                began = self._begin(guest, request)
+                if began is not None:
+                    call = UnfinishedCall(request, model, turn, began)
+                    return self.finish(call) if began.is_answered(BRIEF_S) else call
             return call
         except CapacityError as error:
             return Answer(error=error)
@@ -125,24 +130,21 @@ class InferenceService:
         """Return the answer to a call that a guest answers, or whose turn has begun."""
 
         def finish(_: Request) -> Answer:
-            model, request, waits_for = call.model, call.request, call.waits_for
-            with self._residence.holding(model, request.source):
-                if isinstance(waits_for, GuestCall):
-                    return self._predicted(model, request, lambda _: waits_for.finish())
-                with self._workload.holding(waits_for), self._bodies.room_for(request.payload.body):
-                    return self._answer(model, request)
+            try:
+                return self._finish(call)
+            except ModelEndedError:  # its process ended before this call's turn
+                return self._invoke_once(call.request, as_copy=call.model.is_copy)
 
         return answered(finish, call.request, self._metrics)
 
     def abandon(self, call: UnfinishedCall) -> None:
-        """Give up the turn of a call whose client has left, once it has begun."""
-        assert isinstance(call.waits_for, Turn)
+        """Give up the turn of a call whose client has left."""
         with self._residence.holding(call.model, call.request.source):
-            self._workload.give_up(call.waits_for)
+            self._turns_of(call.model).give_up(call.turn)
 
-    def when_begun(self, turn: Turn, tell: Callable[[], object]) -> None:
-        """Call `tell` once a turn has begun, from any thread; it must not wait."""
-        self._workload.when_begun(turn, tell)
+    def when_begun(self, call: UnfinishedCall, tell: Callable[[], object]) -> None:
+        """Call `tell` once the turn of a call has begun, from any thread; it must not wait."""
+        self._turns_of(call.model).when_begun(call.turn, tell)
 
     def give_turns(self) -> bool:
         """Let calls begin whose predecessors hold their places for too long.
@@ -199,7 +201,8 @@ class InferenceService:
             if not isinstance(guest, GuestPredictor):
                 yield self._answer_in_turn(model, request, timings)
                 return
-            with closing(guest.parts(request.payload)) as parts:
+            place = self._place_for(model, len(request.payload.body))
+            with place, closing(guest.parts(request.payload)) as parts:
                 for prediction, has_more in parts:
                     spent = replace(timings, predict_s=guest.last_predict_s)
                     yield Answer(prediction=prediction, has_more=has_more, timings=spent)
@@ -230,10 +233,21 @@ class InferenceService:
     def _place_for(
         self, model: LoadedModel[Predictor], body_bytes: int
     ) -> AbstractContextManager[None]:
-        """Return the turn of a call. Guests have turns of their own, and may wait for anything."""
-        if isinstance(model.resident, GuestPredictor):
-            return nullcontext()
-        return self._workload.place_for(model, model.speed.cost_s(body_bytes))
+        return self._turns_of(model).place_for(model, _cost_s(model, body_bytes))
+
+    def _turns_of(self, model: LoadedModel[Predictor]) -> Workload:
+        """Return who gives the turns: guests have their own, and may wait for anything."""
+        guest = model.resident
+        return guest.turns if isinstance(guest, GuestPredictor) else self._workload
+
+    def _finish(self, call: UnfinishedCall) -> Answer:
+        model, request, guest_call = call.model, call.request, call.guest_call
+        turn = self._turns_of(model).holding(call.turn)
+        with turn, self._residence.holding(model, request.source):
+            if guest_call is not None:
+                return self._predicted(model, request, lambda _: guest_call.finish())
+            with self._bodies.room_for(request.payload.body):
+                return self._answer(model, request)
 
     def _begin(self, guest: GuestPredictor, request: Invoke) -> GuestCall | None:
         _set_predict_limit(request)
@@ -246,6 +260,7 @@ class InferenceService:
     def _answer(
         self, model: LoadedModel[Predictor], request: Invoke, timings: Timings = _HIT
     ) -> Answer:
+        _set_predict_limit(request)
         return self._predicted(model, request, model.resident.predict, timings)
 
     def _predicted(
@@ -290,6 +305,12 @@ class InferenceService:
         if not self._residence.unload(source):
             raise ModelNotLoadedError(f"Model not found: {source.target_model} is not loaded.")
         return Answer()
+
+
+def _cost_s(model: LoadedModel[Predictor], body_bytes: int) -> float:
+    """Return the time that a call is expected to take, which decides how many may wait."""
+    cost_s = model.speed.cost_s(body_bytes)
+    return max(cost_s, GUEST_COST_S) if isinstance(model.resident, GuestPredictor) else cost_s
 
 
 def _set_predict_limit(request: Invoke) -> None:

@@ -105,9 +105,13 @@ class _Queue:
 class Workload:
     """Gives predictions their turns, in seconds of processor time. Threads may share it."""
 
-    def __init__(self, processors: int, clock: Clock) -> None:
-        """`processors` is how many predictions begin side by side."""
-        self._processors = processors
+    def __init__(self, places: int, clock: Clock, *, keeps_places: bool = False) -> None:
+        """`places` is how many predictions begin side by side.
+
+        With `keeps_places`, a prediction that takes long does not give up its place.
+        """
+        self._places = places
+        self._keeps_places = keeps_places
         self._clock = clock
         self._lock = threading.Lock()
         self._queues: dict[object, _Queue] = {}
@@ -198,8 +202,8 @@ class Workload:
     def _begin_next(self) -> None:
         """Let calls begin while fewer predictions than processors are young."""
         now = self._clock.monotonic()
-        young = sum(turn.is_young(now) for turn in self._running)
-        for _ in range(min(len(self._waiting), self._processors - young)):
+        young = sum(self._keeps_places or turn.is_young(now) for turn in self._running)
+        for _ in range(min(len(self._waiting), self._places - young)):
             self._virtual_now, _, turn = heapq.heappop(self._waiting)
             self._running.add(turn)
             turn.begin(now)
@@ -241,5 +245,5 @@ class Workload:
 
     def _learn_pace(self, delay_s: float, took_s: float) -> None:
         if delay_s > 0:
-            pace = min(max(took_s / delay_s, 1 / self._processors), _SLOWEST_PACE)
+            pace = min(max(took_s / delay_s, 1 / self._places), _SLOWEST_PACE)
             self._pace += _LEARNING_RATE * (pace - self._pace)

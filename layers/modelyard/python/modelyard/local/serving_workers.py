@@ -7,7 +7,7 @@ from modelyard.domain.errors import CapacityError, ModelNotReadyError
 from modelyard.domain.ports import Clock
 from modelyard.domain.requests import Answer, Invoke, NextPart, Request, Unload
 from modelyard.inference.service import InferenceService, UnfinishedCall
-from modelyard.inference.workload import QUANTUM_S, Turn
+from modelyard.inference.workload import QUANTUM_S
 from modelyard.local.backends import RemoteWorkers
 from modelyard.local.copies import Forwarded
 from modelyard.local.processes.pulse import Pulse
@@ -66,9 +66,9 @@ class ServingWorkers:
             return call
         begun = self._begun[request.request_id] = self._loop.create_future()
         begun.add_done_callback(lambda _: self._forget_later(request.request_id))
-        if isinstance(call.waits_for, Turn) and not call.waits_for.has_begun:
+        if not call.turn.has_begun:
             finish = partial(self._loop.call_soon_threadsafe, self._finish, call, begun)
-            self._service.when_begun(call.waits_for, finish)
+            self._service.when_begun(call, finish)
             self._give_turns_later()
         else:
             self._finish(call, begun)

@@ -20,8 +20,11 @@ _MAX_REASON_CHARACTERS = 500
 _STATE = "state"
 
 FileState = list[int]
-"""Size and times of a file: others after it was changed. A file that is not staged is looked at
-only when its last change is some time ago, so that a later one has another time."""
+"""Size and times of a file, which a later change of the file changes.
+
+So that this is true, a file that is not staged is looked at only when its last change is some time
+ago: the clock of a file system has steps.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from modelyard.domain.errors import (
     ModelEndedError,
 )
 from modelyard.domain.requests import MAX_ANSWER_BYTES, PREDICT_LIMIT_S, REQUEST_ID
+from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import ModelId, Payload, Prediction, Signature
 from modelyard.inference.guests.frame_socket import BrokenFrameError, FrameSocket
 from modelyard.inference.guests.guest_frames import (
@@ -32,7 +33,7 @@ from modelyard.inference.guests.guest_frames import (
 from modelyard.inference.guests.guest_memory import private_bytes, resident_bytes
 from modelyard.inference.guests.guest_output import GuestOutput, Printer
 from modelyard.inference.guests.nursery_client import NurseryClient, StartedGuest
-from modelyard.inference.guests.turns import Turns
+from modelyard.inference.workload import Workload
 from modelyard.runtimes.base import LoadPlan
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ _INSUFFICIENT_STORAGE = 507
 class GuestPredictor:
     """A loaded model in a process of its own.
 
-    `predict` may be called from many threads; the process answers one call at a time. A call that
-    exceeds its time limit or the memory limit ends the process. Then this predictor is of no use
-    any more: calls raise ModelEndedError, and the model has to be loaded again.
+    The process answers one call at a time: `predict`, `begin` and `parts` are for callers who have
+    their turn. A call that exceeds its time limit or the memory limit ends the process. Then this
+    predictor is of no use any more: calls raise ModelEndedError, and the model has to be loaded
+    again.
     """
 
     always_ends = True
@@ -88,7 +90,8 @@ class GuestPredictor:
         self._name = str(model_id)
         self._nursery = nursery
         self._limit_bytes = limit_bytes
-        self._turns = Turns()
+        self.turns = Workload(1, SystemClock(), keeps_places=True)
+        """The order of the calls: who makes one has to have its turn."""
         self._number = 0
         self._is_ended = False
         self.memory_bytes = 0
@@ -125,20 +128,18 @@ class GuestPredictor:
         Raises:
             ModelEndedError: the process ended before this call began.
             ModelCrashedError: it ended during this call, or was ended.
-            CapacityError: too many calls wait for it.
             ModelyardError: the error that the guest answers.
         """
-        limit_s = PREDICT_LIMIT_S.get()
-        self._turns.take(limit_s)
-        return self._begin(payload, limit_s).finish()
+        return self.begin(payload).finish()
 
-    def begin(self, payload: Payload) -> "GuestCall | None":
-        """Send a call without waiting for its answer; return None if another one is running.
+    def begin(self, payload: Payload) -> "GuestCall":
+        """Send a call without waiting for its answer.
 
         Raises:
             ModelEndedError, ModelCrashedError: as `predict`.
         """
-        return self._begin(payload, PREDICT_LIMIT_S.get()) if self._turns.take_now() else None
+        on_wait = self._ask(payload, PREDICT_LIMIT_S.get())
+        return GuestCall(lambda: self._received(on_wait).prediction, self._frames)
 
     def parts(self, payload: Payload) -> Generator[tuple[Prediction, bool], None, None]:
         """Yield the output in parts, each with whether there are more.
@@ -150,7 +151,6 @@ class GuestPredictor:
             As `predict`.
         """
         limit_s = PREDICT_LIMIT_S.get()
-        self._turns.take(limit_s)
         has_more = False
         try:
             on_wait = self._ask(payload, limit_s)
@@ -163,13 +163,10 @@ class GuestPredictor:
                 on_wait = self._watch(limit_s)
                 self._send(NEXT_PART, on_wait)
         finally:
-            try:
-                if has_more and not self._is_ended:
-                    on_wait = self._watch(STOP_LIMIT_S)
-                    self._send(STOP, on_wait)
-                    self._receive(on_wait)
-            finally:
-                self._turns.leave()
+            if has_more and not self._is_ended:
+                on_wait = self._watch(STOP_LIMIT_S)
+                self._send(STOP, on_wait)
+                self._receive(on_wait)
 
     def close(self) -> None:
         """End the process, which frees all of its memory."""
@@ -192,21 +189,6 @@ class GuestPredictor:
         on_wait = self._watch(limit_s)
         self._send(Frame(b"", pickle.dumps(plan)), on_wait)
         return self._read(parse_loaded, self._receive(on_wait))
-
-    def _begin(self, payload: Payload, limit_s: float) -> "GuestCall":
-        """Send a call; the turn is taken, and is left if this fails."""
-        try:
-            on_wait = self._ask(payload, limit_s)
-        except BaseException:
-            self._turns.leave()
-            raise
-        return GuestCall(lambda: self._finish(on_wait), self._frames)
-
-    def _finish(self, on_wait: Callable[[], None]) -> Prediction:
-        try:
-            return self._received(on_wait).prediction
-        finally:
-            self._turns.leave()
 
     def _ask(self, payload: Payload, limit_s: float) -> Callable[[], None]:
         """Send a call; return what to call while it waits."""
