@@ -97,5 +97,5 @@ def test_model_without_the_output_of_its_endpoint_is_refused_in_words(outputs: O
         outputs.invoke("line.skops")
 
     message = raised.value.response["OriginalMessage"]
-    assert "no output 'predict_proba', which modelyard.json beside it or `models.output`" in message
-    assert message.endswith("it has predict")
+    assert "no output 'predict_proba'; it has predict: change modelyard.json" in message
+    assert "`models.output` of the endpoint" in message

@@ -222,8 +222,8 @@ def offered(names: Sequence[str], usual: str | None) -> list[str]:
         return list(names)
     if usual not in names:
         raise ModelLoadError(
-            f"the model has no output {usual[:80]!r}, which {answer_options.FILE} beside it or "
-            f"`models.output` of the endpoint names; it has {', '.join(names)}"
+            f"the model has no output {usual[:80]!r}; it has {', '.join(names)}: change "
+            f"{answer_options.FILE} beside the model, or `models.output` of the endpoint"
         )
     return [usual, *(name for name in names if name != usual)]
 
