@@ -4,7 +4,7 @@ An index that leads out of an array, or a tree that leads back into itself, ends
 first prediction, or keeps it busy for ever.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 from sklearn.tree import BaseDecisionTree
 from sklearn.tree._tree import Tree
 
-from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.soundness import DamagedError, all_in, checking, require
 
 _OWN = "sklearn."
 _LEAF = -1
@@ -32,10 +32,6 @@ _HIST_GRADIENT_BOOSTING = (HistGradientBoostingClassifier, HistGradientBoostingR
 Array = np.ndarray[Any, Any]
 
 
-class _DamagedError(ValueError):
-    """What is wrong, for people."""
-
-
 def check(estimator: Any) -> int:
     """Check the trees of an estimator and of its parts; return how wide its arrays become.
 
@@ -45,14 +41,8 @@ def check(estimator: Any) -> int:
     Raises:
         ModelLoadError: the numbers in a tree do not fit together.
     """
-    try:
+    with checking("the model", f": it is no {type(estimator).__name__} that was fitted"):
         return max(map(_check_part, parts(estimator)), default=1)
-    except _DamagedError as error:
-        raise ModelLoadError(f"the model is damaged: {error}") from error
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ModelLoadError(
-            f"the model is damaged: it is no {type(estimator).__name__} that was fitted"
-        ) from error
 
 
 def parts(estimator: Any, packages: tuple[str, ...] = (_OWN,)) -> Iterator[Any]:
@@ -85,7 +75,7 @@ def _check_part(part: Any) -> int:
     """Check one object without its parts; return how wide its arrays are."""
     kind = type(part)
     hidden = [name for name in vars(part) if callable(getattr(kind, name, None))]
-    _require(not hidden, f"a value in place of a method ({', '.join(hidden)})")
+    require(not hidden, f"a value in place of a method ({', '.join(hidden)})")
     if isinstance(getattr(part, "n_jobs", None), Integral):
         part.n_jobs = None
     width = max(map(_width, _used(part)), default=1)
@@ -108,7 +98,7 @@ def _used(part: Any) -> Iterator[Any]:
         if not name.startswith(_OF_TRAINING):
             yield from value if isinstance(value, list) else (value,)
         if name == "intercept_":  # NumPy would add a column to a row, and make a matrix of them
-            _require(np.ndim(value) <= 1, "intercepts that are no vector")
+            require(np.ndim(value) <= 1, "intercepts that are no vector")
 
 
 def _width(value: Any) -> int:
@@ -123,40 +113,40 @@ def _width(value: Any) -> int:
 def _features(part: Any) -> int:
     count = part.n_features_in_
     if not isinstance(count, Integral) or isinstance(count, bool):
-        raise _DamagedError("a number of features that is no number")
+        raise DamagedError("a number of features that is no number")
     return int(count)
 
 
 def _check_tree(tree: Any, features: int) -> int:
     """Check a tree for rows of so many features; return how many values it has for a row."""
-    _require(isinstance(tree, Tree), "a tree that is none")
+    require(isinstance(tree, Tree), "a tree that is none")
     nodes = tree.node_count
-    _require(0 < nodes <= tree.capacity, "nodes that there are not")
+    require(0 < nodes <= tree.capacity, "nodes that there are not")
     left, right = tree.children_left, tree.children_right
     inner = left != _LEAF
     _check_children(left[inner], right[inner], np.flatnonzero(inner), nodes)
-    _require(_all_in(tree.feature[inner], 0, features), "a split by a feature that there is not")
+    require(all_in(tree.feature[inner], 0, features), "a split by a feature that there is not")
     return int(tree.n_outputs * tree.max_n_classes)
 
 
 def _check_children(left: Array, right: Array, parents: Array, nodes: int) -> None:
     """A child comes after its parent, as scikit-learn writes them: so nothing leads back."""
-    _require(bool((left > parents).all() and (right > parents).all()), "a child before its parent")
-    _require(_all_in(left, 0, nodes) and _all_in(right, 0, nodes), "children that there are not")
+    require(bool((left > parents).all() and (right > parents).all()), "a child before its parent")
+    require(all_in(left, 0, nodes) and all_in(right, 0, nodes), "children that there are not")
 
 
 def _check_stages(model: Any) -> None:
     """Its compiled code looks at the number of columns of its first tree only."""
     trees = model.estimators_
-    _require(isinstance(trees, np.ndarray) and trees.ndim == 2 and trees.size > 0, "no trees")
+    require(isinstance(trees, np.ndarray) and trees.ndim == 2 and trees.size > 0, "no trees")
     first = trees[0, 0]
-    _require(all(type(tree) is type(first) for tree in trees.flat), "trees of several kinds")
-    _require(isinstance(first, BaseDecisionTree), "trees that are none")
+    require(all(type(tree) is type(first) for tree in trees.flat), "trees of several kinds")
+    require(isinstance(first, BaseDecisionTree), "trees that are none")
     features = _features(first)
     for tree in trees.flat:
         _check_tree(tree.tree_, features)
     width = model._raw_predict_init(np.zeros((1, features), np.float32)).shape[1]
-    _require(trees.shape[1] <= width, "trees of a class that there is not")
+    require(trees.shape[1] <= width, "trees of a class that there is not")
 
 
 def _check_predictors(model: Any) -> None:
@@ -164,29 +154,20 @@ def _check_predictors(model: Any) -> None:
     if model._preprocessor is not None:
         features = model._preprocessor.transform(np.zeros((1, features))).shape[1]
     by_category = np.asarray(model._bin_mapper.is_categorical_)
-    _require(by_category.ndim == 1 and by_category.dtype.kind in "bu", "no kinds of features")
+    require(by_category.ndim == 1 and by_category.dtype.kind in "bu", "no kinds of features")
     for predictor in (one for several in model._predictors for one in several):
         _check_predictor(predictor, features, np.flatnonzero(by_category))
 
 
 def _check_predictor(predictor: Any, features: int, by_category: Array) -> None:
     nodes, bitsets = predictor.nodes, predictor.raw_left_cat_bitsets
-    _require(nodes.ndim == 1 and nodes.size > 0, "no nodes")
+    require(nodes.ndim == 1 and nodes.size > 0, "no nodes")
     parents = np.flatnonzero(nodes["is_leaf"] == 0)
     inner = nodes[parents]
     _check_children(inner["left"], inner["right"], parents, nodes.size)
-    _require(_all_in(inner["feature_idx"], 0, features), "a split by a feature that there is not")
+    require(all_in(inner["feature_idx"], 0, features), "a split by a feature that there is not")
     splits = inner[inner["is_categorical"] != 0]
-    _require(_all_in(splits["bitset_idx"], 0, len(bitsets)), "categories that there are not")
-    _require(bitsets.ndim == 2 and bitsets.shape[1] == _BITSET_WORDS, "damaged categories")
+    require(all_in(splits["bitset_idx"], 0, len(bitsets)), "categories that there are not")
+    require(bitsets.ndim == 2 and bitsets.shape[1] == _BITSET_WORDS, "damaged categories")
     known = bool(np.isin(splits["feature_idx"], by_category).all())
-    _require(known, "a split by categories of a feature that has none")
-
-
-def _all_in(values: Array | Sequence[int], first: int, end: int) -> bool:
-    return len(values) == 0 or bool(np.min(values) >= first and np.max(values) < end)
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _DamagedError(otherwise)
+    require(known, "a split by categories of a feature that has none")

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from modelyard.domain.errors import ModelLoadError
+from modelyard.runtimes.soundness import DamagedError, all_in, checking, require
 
 _READ_VERSIONS = ("v2", "v3", "v4")
 _MOST_CLASSES = 1 << 16
@@ -40,10 +41,6 @@ _BY_CATEGORY = 1
 Array = np.ndarray[Any, Any]
 
 
-class _DamagedError(ValueError):
-    """What is wrong, for people."""
-
-
 @dataclass(frozen=True, slots=True)
 class ModelText:
     """A model and what it says about itself."""
@@ -68,21 +65,17 @@ def read(content: bytes, *, is_checked: bool = False) -> ModelText:
         ModelLoadError: it is damaged, or of a newer format than the library reads.
     """
     content = content.replace(b"\r\n", b"\n")
-    try:
+    with checking("the LightGBM model"):
         end = content.find(b"\nTree=") + 1
         end = end or content.find(b"\nend of trees") + 1
-        _require(end > 0, "it has no trees and no end of trees")
-        _require(b"\0" not in content, "it is not text")
+        require(end > 0, "it has no trees and no end of trees")
+        require(b"\0" not in content, "it is not text")
         head = _head(content[:end])
         classes, features = _checked_head(head)
         if not is_checked:
             _check_trees(content, end, head, features)
         infos = head[b"feature_infos"].split()
         categorical, categories = _categories(content, infos)
-    except _DamagedError as error:
-        raise ModelLoadError(f"the LightGBM model is damaged: {error}") from error
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise ModelLoadError("the LightGBM model is damaged") from error
     names = head[b"feature_names"].decode(errors="replace").split(" ")
     objective = head.get(b"objective", b"").decode().partition(" ")[0]
     return ModelText(content, classes, objective, tuple(names), categorical, categories)
@@ -90,13 +83,13 @@ def read(content: bytes, *, is_checked: bool = False) -> ModelText:
 
 def _head(lines: bytes) -> dict[bytes, bytes]:
     first, *rest = lines.split(b"\n")
-    _require(first == b"tree", "it does not begin with the line 'tree'")
+    require(first == b"tree", "it does not begin with the line 'tree'")
     head: dict[bytes, bytes] = {}
     for line in filter(None, rest):
         found = _HEAD_LINE.fullmatch(line)
-        _require(found is not None, f"its head has the line {line[:40]!r}")
+        require(found is not None, f"its head has the line {line[:40]!r}")
         assert found is not None
-        _require(found[1] not in head, f"its head has {found[1].decode()} twice")
+        require(found[1] not in head, f"its head has {found[1].decode()} twice")
         head[found[1]] = found[2] or b""
     version = head.get(b"version", b"").decode(errors="replace")
     if version not in _READ_VERSIONS:
@@ -112,15 +105,15 @@ def _checked_head(head: Mapping[bytes, bytes]) -> tuple[int, int]:
     classes = _number(head, b"num_class", 1, _MOST_CLASSES)
     per_round = _number(head, b"num_tree_per_iteration", 1, _MOST_CLASSES)
     features = 1 + _number(head, b"max_feature_idx", 0, _MOST_FEATURES)
-    _require(classes == per_round, f"{classes} classes and {per_round} trees per iteration")
+    require(classes == per_round, f"{classes} classes and {per_round} trees per iteration")
     for name in (b"feature_names", b"feature_infos"):
         count = len(head[name].split(b" "))
-        _require(count == features, f"{count} {name.decode()} for {features} features")
+        require(count == features, f"{count} {name.decode()} for {features} features")
     objective = head.get(b"objective")
     if objective is not None:
-        _require(_OBJECTIVE.fullmatch(objective) is not None, "its objective is not one")
+        require(_OBJECTIVE.fullmatch(objective) is not None, "its objective is not one")
         stated = {int(count) for count in _CLASSES_OF_OBJECTIVE.findall(objective)}
-        _require(stated <= {classes}, f"its objective does not have {classes} classes")
+        require(stated <= {classes}, f"its objective does not have {classes} classes")
     return classes, features
 
 
@@ -129,41 +122,41 @@ def _check_trees(content: bytes, place: int, head: Mapping[bytes, bytes], featur
     sizes: list[int] = []
     while content.startswith(b"Tree=", place):
         end = content.find(b"\n\n", place)
-        _require(end > 0, f"it ends in the middle of tree {len(sizes)}")
+        require(end > 0, f"it ends in the middle of tree {len(sizes)}")
         block = content[place:end]
-        _require(not block.translate(None, _OF_TREES), "a tree is not text")
+        require(not block.translate(None, _OF_TREES), "a tree is not text")
         try:
             _check_tree(_lines(block), features)
-        except _DamagedError as error:
-            raise _DamagedError(f"tree {len(sizes)}: {error}") from None
+        except DamagedError as error:
+            raise DamagedError(f"tree {len(sizes)}: {error}") from None
         start, place = place, end
         while content[place : place + 1] == b"\n":
             place += 1
         sizes.append(place - start)
     count = len(sizes)
     per_round = int(head[b"num_tree_per_iteration"])
-    _require(count % per_round == 0, f"{count} trees, which are no whole iterations")
+    require(count % per_round == 0, f"{count} trees, which are no whole iterations")
     if b"tree_sizes" not in head:
         return
     stated = _integers(head[b"tree_sizes"], None)
     # The blank lines behind the last tree are not part of it.
     is_same = stated.size == count and stated.tolist()[:-1] == sizes[:-1]
-    _require(is_same and (count == 0 or 0 < stated[-1] <= sizes[-1]), "trees of other sizes")
+    require(is_same and (count == 0 or 0 < stated[-1] <= sizes[-1]), "trees of other sizes")
 
 
 def _lines(block: bytes) -> dict[bytes, bytes]:
     """Return the values of a tree by their names."""
     pairs = [line.partition(b"=") for line in block.split(b"\n")[1:]]
-    _require(0 < len(pairs) <= _MOST_LINES, f"{len(pairs)} lines")
+    require(0 < len(pairs) <= _MOST_LINES, f"{len(pairs)} lines")
     values = {name: value for name, _, value in pairs}
-    _require(all(equals for _, equals, _ in pairs), "a line without a value")
-    _require(len(values) == len(pairs), "a name that stands twice")
+    require(all(equals for _, equals, _ in pairs), "a line without a value")
+    require(len(values) == len(pairs), "a name that stands twice")
     return values
 
 
 def _check_tree(tree: Mapping[bytes, bytes], features: int) -> None:
     leaves = _number(tree, b"num_leaves", 1, _MOST_LEAVES)
-    _require(_NUMBERS.fullmatch(tree.get(b"shrinkage", b"1")) is not None, "no shrinkage")
+    require(_NUMBERS.fullmatch(tree.get(b"shrinkage", b"1")) is not None, "no shrinkage")
     categories = _number(tree, b"num_cat", 0, leaves)
     is_linear = _number(tree, b"is_linear", 0, 1, default=b"0") == 1
     _require_length(tree, b"leaf_value", leaves)
@@ -182,11 +175,11 @@ def _check_tree(tree: Mapping[bytes, bytes], features: int) -> None:
     )
     # Nobody has two parents, and the root has none: so nothing leads back.
     inner = children[children >= 0]
-    _require(_all_in(children, -leaves, splits) and 0 not in inner, "children that there are not")
-    _require(np.unique(inner).size == inner.size, "a node with two parents")
-    _require(_depth(children.reshape(2, splits)) <= _DEEPEST, f"deeper than {_DEEPEST} splits")
-    _require(
-        _all_in(_integers(tree[b"split_feature"], splits), 0, features),
+    require(all_in(children, -leaves, splits) and 0 not in inner, "children that there are not")
+    require(np.unique(inner).size == inner.size, "a node with two parents")
+    require(_depth(children.reshape(2, splits)) <= _DEEPEST, f"deeper than {_DEEPEST} splits")
+    require(
+        all_in(_integers(tree[b"split_feature"], splits), 0, features),
         "a split by a feature that there is not",
     )
     _check_categories(tree, splits, categories)
@@ -206,18 +199,18 @@ def _depth(children: Array) -> int:
 def _check_categories(tree: Mapping[bytes, bytes], splits: int, categories: int) -> None:
     kinds = _integers(tree[b"decision_type"], splits) if b"decision_type" in tree else None
     if kinds is not None:
-        _require(_all_in(kinds, -128, 128), "a split of an unknown type")
+        require(all_in(kinds, -128, 128), "a split of an unknown type")
         thresholds = tree[b"threshold"].split(b" ")
         of_categories = np.flatnonzero(kinds & _BY_CATEGORY)
         chosen = np.array([orjson.loads(thresholds[place]) for place in of_categories], np.float64)
         is_known = chosen.size == 0 or (chosen.min() >= 0 and chosen.max() < categories)
-        _require(bool(is_known), "a split by categories that there are not")
+        require(bool(is_known), "a split by categories that there are not")
     if categories:
         words = tree[b"cat_threshold"]
         starts = _integers(tree[b"cat_boundaries"], categories + 1)
         is_rising = bool((np.diff(starts) >= 0).all()) and starts[0] == 0
-        _require(is_rising, "categories of other splits")
-        _require(_all_in(_integers(words, int(starts[-1])), 0, 1 << 32), "impossible categories")
+        require(is_rising, "categories of other splits")
+        require(all_in(_integers(words, int(starts[-1])), 0, 1 << 32), "impossible categories")
 
 
 def _check_linear(tree: Mapping[bytes, bytes], leaves: int, features: int) -> None:
@@ -227,10 +220,10 @@ def _check_linear(tree: Mapping[bytes, bytes], leaves: int, features: int) -> No
     if b"num_features" not in tree:
         return
     counts = _integers(tree[b"num_features"], leaves)
-    _require(_all_in(counts, 0, features + 1), "leaves with an impossible number of features")
+    require(all_in(counts, 0, features + 1), "leaves with an impossible number of features")
     total = int(counts.sum())
     used = _integers(tree[b"leaf_features"], total)
-    _require(_all_in(used, 0, features), "leaves with features that there are not")
+    require(all_in(used, 0, features), "leaves with features that there are not")
     _require_length(tree, b"leaf_coeff", total)
 
 
@@ -256,10 +249,10 @@ def _number(
     values: Mapping[bytes, bytes], name: bytes, least: int, most: int, default: bytes | None = None
 ) -> int:
     text = values.get(name, default)
-    _require(text is not None, f"{name.decode()} is missing")
+    require(text is not None, f"{name.decode()} is missing")
     assert text is not None
     is_number = _NUMBER.fullmatch(text) is not None and least <= int(text) <= most
-    _require(is_number, f"{name.decode()} is {text[:20].decode(errors='replace')!r}")
+    require(is_number, f"{name.decode()} is {text[:20].decode(errors='replace')!r}")
     return int(text)
 
 
@@ -270,25 +263,16 @@ def _require_length(
     try:  # several times as fast as the pattern, and as strict
         count = len(orjson.loads(b"[" + text.replace(b" ", b",") + b"]"))
     except orjson.JSONDecodeError:  # several spaces, or not finite
-        _require(_NUMBERS.fullmatch(text) is not None, f"{name.decode()} is more than numbers")
+        require(_NUMBERS.fullmatch(text) is not None, f"{name.decode()} is more than numbers")
         count = len(text.split())
     is_right = count == length or (may_be_empty and count == 0)
-    _require(is_right, f"{count} values of {name.decode()}, where {length} belong")
+    require(is_right, f"{count} values of {name.decode()}, where {length} belong")
 
 
 def _integers(text: bytes, length: int | None) -> Array:
     """Return the integers of a line, which must be so many."""
     values = orjson.loads(b"[" + b",".join(filter(None, text.split(b" "))) + b"]")
     array = np.array(values) if values else np.zeros(0, np.int64)
-    _require(array.dtype == np.int64, "something else where integers belong")
-    _require(length in (None, array.size), f"{array.size} values where {length} belong")
+    require(array.dtype == np.int64, "something else where integers belong")
+    require(length in (None, array.size), f"{array.size} values where {length} belong")
     return array
-
-
-def _all_in(values: Array, first: int, end: int) -> bool:
-    return values.size == 0 or (int(values.min()) >= first and int(values.max()) < end)
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _DamagedError(otherwise)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from modelyard.domain.errors import ModelLoadError
 from modelyard.runtimes.model_format import LARGEST_CHECKED_JSON_BYTES
+from modelyard.runtimes.soundness import DamagedError, all_in, checking, require
 from modelyard.runtimes.xgboost import ubjson
 
 _MOST_CATEGORIES = 1 << 24
@@ -45,10 +45,6 @@ Columns = Mapping[str, Sequence[Any] | ubjson.Column]
 """Each member of several trees that have the same members."""
 
 
-class _DamagedError(ValueError):
-    """What is wrong, for people."""
-
-
 def check(content: bytes) -> None:
     """Return if the numbers of a model in JSON or UBJSON fit together.
 
@@ -60,7 +56,7 @@ def check(content: bytes) -> None:
     """
     if not content.startswith(b"{L") and len(content) > LARGEST_CHECKED_JSON_BYTES:
         return
-    try:
+    with checking("the model", ": it is no model of XGBoost"):
         learner = _decoded(content)["learner"]
         booster, stated = learner["gradient_booster"], learner["learner_model_param"]
         features = _size(stated["num_feature"], _MOST_FEATURES)
@@ -72,13 +68,9 @@ def check(content: bytes) -> None:
             trees = booster.get("gbtree", booster)["model"]
             weights = booster.get("weight_drop", trees.get("weight_drop"))  # of dart; 3.4 moved it
             _check_trees(trees, features, classes, targets)
-            _require(
+            require(
                 weights is None or len(weights) == len(trees["trees"]), "weights of other trees"
             )
-    except _DamagedError as error:
-        raise ModelLoadError(f"the model is damaged: {error}") from error
-    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ModelLoadError("the model is damaged: it is no model of XGBoost") from error
 
 
 def depth(content: bytes, most: int) -> int:
@@ -130,13 +122,13 @@ def _decoded(content: bytes) -> Any:
 def _size(stated: str, most: int) -> int:
     """Return a number that a model states in a text. The library also reads `-1` and ` 7`."""
     if not isinstance(stated, str) or not _DIGITS.fullmatch(stated) or int(stated) > most:
-        raise _DamagedError(f"it states a size of {str(stated)[:20]!r}; allowed is 0 to {most}")
+        raise DamagedError(f"it states a size of {str(stated)[:20]!r}; allowed is 0 to {most}")
     return int(stated)
 
 
 def _check_weights(weights: Any, features: int, groups: int) -> None:
     if len(weights) != (features + 1) * groups:
-        raise _DamagedError(f"{len(weights)} weights for {features} features")
+        raise DamagedError(f"{len(weights)} weights for {features} features")
 
 
 def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets: int) -> None:
@@ -144,23 +136,23 @@ def _check_trees(model: Mapping[str, Any], features: int, classes: int, targets:
     count = _size(model["gbtree_model_param"]["num_trees"], _MOST_NODES)
     of_group = _integers(model["tree_info"])
     if count != len(trees) or len(of_group) != len(trees):
-        raise _DamagedError(f"{len(trees)} trees, of which it states {count}")
+        raise DamagedError(f"{len(trees)} trees, of which it states {count}")
     groups = max(1, classes, targets)
-    _require(_all_in(of_group, 0, groups), "a tree of a class that there is not")
+    require(all_in(of_group, 0, groups), "a tree of a class that there is not")
     rounds = _integers(model.get("iteration_indptr", [0, count]))
     is_rising = rounds.size == 0 or bool((np.diff(rounds) >= 0).all())
-    _require(is_rising and _all_in(rounds, 0, count + 1), "rounds of trees that there are not")
+    require(is_rising and all_in(rounds, 0, count + 1), "rounds of trees that there are not")
     if not trees:
         return
     alike = _columns_of(trees)
     places = np.concatenate([_joined(columns["id"]) for columns in alike])
-    _require(bool((np.sort(places) == np.arange(count)).all()), "two trees in one place")
+    require(bool((np.sort(places) == np.arange(count)).all()), "two trees in one place")
     bits = 0
     for columns in alike:
         _check_sizes(columns, groups if min(classes, targets) <= 1 else 1)
         _check_nodes(columns, features)
         bits += _check_categories(columns)
-    _require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
+    require(bits <= _MOST_CATEGORY_BITS, "more categories than fit into memory")
 
 
 def _columns_of(trees: Sequence[Mapping[str, Any]] | ubjson.Table) -> list[Columns]:
@@ -185,19 +177,19 @@ def _check_sizes(trees: Columns, groups: int) -> None:
     widths = np.ones_like(nodes)
     if f"{_STATED}size_leaf_vector" in trees:
         widths = np.maximum(_stated(trees, "size_leaf_vector", _MOST_OUTPUTS), 1)
-    _require(bool((nodes > 0).all()), "nodes that there are not")
+    require(bool((nodes > 0).all()), "nodes that there are not")
     for name in _OF_NODES:
-        _require(bool((_sizes(trees[name]) == nodes).all()), f"{name} of other nodes")
+        require(bool((_sizes(trees[name]) == nodes).all()), f"{name} of other nodes")
     is_known = (widths == 1) | (widths == groups)
-    _require(bool(is_known.all()), "leaves of other classes or targets")
+    require(bool(is_known.all()), "leaves of other classes or targets")
     of_nodes = _sizes(trees["base_weights"]) == nodes * widths
-    _require(bool(of_nodes.all()), "weights of other nodes")
+    require(bool(of_nodes.all()), "weights of other nodes")
     if _LEAVES in trees:  # trees of several outputs keep their leaves apart
         leaves = _sizes(trees[_LEAVES]) // widths
         for tree in np.flatnonzero(widths > 1).tolist():
             leaf = _integers(trees["left_children"][tree]) == _LEAF
             right = _integers(trees["right_children"][tree])
-            _require(_all_in(right[leaf], 0, int(leaves[tree])), "leaves that there are not")
+            require(all_in(right[leaf], 0, int(leaves[tree])), "leaves that there are not")
 
 
 def _stated(trees: Columns, name: str, most: int) -> Array:
@@ -220,23 +212,23 @@ def _check_nodes(trees: Columns, features: int) -> None:
     own = np.arange(len(left)) - start
     inner = np.flatnonzero(left != _LEAF)
     for children in (left[inner], right[inner]):
-        _require(
+        require(
             bool((children > 0).all() and (children < nodes[inner]).all()),
             "children that there are not",
         )
         # The root is no child, and each child has the one parent that it names: nothing leads back.
         is_known = parents[start[inner] + children] == own[inner]
-        _require(bool(is_known.all()), "a node with two parents")
-    _require(bool((left[inner] != right[inner]).all()), "two children that are one")
+        require(bool(is_known.all()), "a node with two parents")
+    require(bool((left[inner] != right[inner]).all()), "two children that are one")
     others = own > 0
     is_inside = (parents[others] >= 0) & (parents[others] < nodes[others])
-    _require(bool(is_inside.all()), "parents that there are not")
+    require(bool(is_inside.all()), "parents that there are not")
     roots = parents[starts]
     is_first = (roots == _NO_PARENT) | (roots == _NO_PARENT_OF_OLD)
-    _require(bool(is_first.all()), "a root with a parent")
+    require(bool(is_first.all()), "a root with a parent")
     if _LEAVES not in trees:
-        _require(bool((right[left == _LEAF] == _LEAF).all()), "a leaf with a child")
-    _require(_all_in(splits[inner], 0, features), "a split by a feature that there is not")
+        require(bool((right[left == _LEAF] == _LEAF).all()), "a leaf with a child")
+    require(all_in(splits[inner], 0, features), "a split by a feature that there is not")
 
 
 def _check_categories(trees: Columns) -> int:
@@ -253,12 +245,12 @@ def _check_categories_of(trees: Columns, tree: int) -> int:
     by_category = np.flatnonzero(_integers(kinds) == _BY_CATEGORY)
     nodes = len(trees["left_children"][tree])
     values, owners, starts, sizes = (_integers(trees[name][tree]) for name in _OF_CATEGORIES)
-    _require(owners.size == starts.size == sizes.size, "categories of other nodes")
-    _require(_all_in(owners, 0, nodes), "categories of nodes that there are not")
-    _require(_all_in(values, 0, _MOST_CATEGORIES), "categories that are no numbers of categories")
-    is_within = _all_in(starts, 0, values.size + 1) and _all_in(sizes, 0, values.size + 1)
-    _require(is_within and _all_in(starts + sizes, 0, values.size + 1), "too few categories")
-    _require(bool(np.isin(by_category, owners).all()), "a split by categories without them")
+    require(owners.size == starts.size == sizes.size, "categories of other nodes")
+    require(all_in(owners, 0, nodes), "categories of nodes that there are not")
+    require(all_in(values, 0, _MOST_CATEGORIES), "categories that are no numbers of categories")
+    is_within = all_in(starts, 0, values.size + 1) and all_in(sizes, 0, values.size + 1)
+    require(is_within and all_in(starts + sizes, 0, values.size + 1), "too few categories")
+    require(bool(np.isin(by_category, owners).all()), "a split by categories without them")
     largest = int(values.max()) + 1 if values.size else 0
     return largest * owners.size
 
@@ -280,14 +272,5 @@ def _integers(values: Sequence[Any] | Array) -> Array:
     if array.size == 0:
         return np.zeros(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "biu":
-        raise _DamagedError("texts or fractions where whole numbers belong")
+        raise DamagedError("texts or fractions where whole numbers belong")
     return array.astype(np.int64)
-
-
-def _all_in(values: Array, first: int, end: int) -> bool:
-    return values.size == 0 or (int(values.min()) >= first and int(values.max()) < end)
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _DamagedError(otherwise)
