@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.domain.errors import InputRejectedError
+from modelyard.runtimes import tensor_models
 
 Array = np.ndarray[Any, Any]
 Categories = Mapping[str, Sequence[Any]]
@@ -32,6 +33,16 @@ def with_codes(columns: Mapping[str, Array], categories: Categories) -> dict[str
         name: _codes(name, column, categories[name]) if name in categories else column
         for name, column in columns.items()
     }
+
+
+def rows_of(columns: Mapping[str, Array], categories: Categories) -> Array:
+    """Return columns by name as rows of numbers, in which each category is its code.
+
+    Raises:
+        InputRejectedError: as `with_codes`, or another column holds text.
+    """
+    rows = np.column_stack(list(with_codes(columns, categories).values()))
+    return tensor_models.rows_of({tensor_models.ROWS: rows}, None)
 
 
 def require_codes(rows: Mapping[str, Array], categories: Categories) -> None:

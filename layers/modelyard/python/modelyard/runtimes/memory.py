@@ -6,6 +6,7 @@ memory around the load of models from 1 kB to 110 MB, divided by the file's size
 
 import ctypes
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.domain import model_files
@@ -15,28 +16,32 @@ from modelyard.runtimes.model_format import PICKLES, Format
 # A model of a few hundred bytes: an ONNX session 110 kB, a booster 30 kB beyond its file.
 FIXED_BYTES = 128 * 1024
 
-# Trees of a booster, xgboost 3.2: 1.54 x a 9 MB UBJSON, 1.12 x the same model's 15 MB JSON.
-_BOOSTER_PER_FILE_BYTE = {Format.XGBOOST_UBJ: 1.6, Format.XGBOOST_JSON: 1.2}
-# While it is read, the file and its parsed tree are in memory too: 3.7 x (UBJSON), 12.4 x (JSON).
-_PEAK = {
-    Format.XGBOOST_UBJ: 4.0,
-    Format.XGBOOST_JSON: 13.0,
-    Format.XGBOOST_LEGACY: 5.5,  # 5.2 x a 22 MB file: with its UBJSON
-    # CatBoost 1.2: 2.9 x a 4.2 MB model; 3.7 x a 6.2 MB JSON, which is parsed before to see that it
-    # is complete.
-    Format.CATBOOST: 3.5,
-    Format.CATBOOST_JSON: 4.0,
-}
-_PICKLED_BOOSTER = 1.6
 
-# A 6.8 MB LightGBM model in text, LightGBM 4.7: 0.95 x, peak 2.3 x with the check of its numbers.
-_TREES_PER_FILE_BYTE = 1.2
-_PEAK_OF_TREES = {
-    "xgboost": 7.5,  # a pickle holds the legacy format or UBJSON, and two copies of it are made
-    "lightgbm": 3.0,
-    "catboost": 3.5,
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    """Memory of a model of trees for each byte of its file."""
+
+    peak: float
+    """While it is loaded: the file and its parsed trees are in memory, too."""
+    kept: float
+
+
+_TREES = {
+    Format.XGBOOST_UBJ: _Trees(4.0, 1.6),  # xgboost 3.2: 3.7 and 1.54 x a 9 MB model
+    Format.XGBOOST_JSON: _Trees(13.0, 1.2),  # 12.4 and 1.12 x the same model's 15 MB
+    Format.XGBOOST_LEGACY: _Trees(5.5, 1.6),  # 5.2 x a 22 MB file: with its UBJSON
+    # A 6.8 MB model, LightGBM 4.7: peak 2.3 x with the check of its numbers, then 0.95 x.
+    Format.LIGHTGBM: _Trees(3.0, 1.2),
+    Format.CATBOOST: _Trees(3.5, 3.5),  # CatBoost 1.2: 2.9 x a 4.2 MB model
+    # 3.7 x a 6.2 MB file, which is parsed before to see that it is complete.
+    Format.CATBOOST_JSON: _Trees(4.0, 4.0),
 }
-"""Where the format of the file has no factor of its own."""
+_OTHER_TREES = {
+    "xgboost": _Trees(7.5, 1.6),  # a pickle holds the legacy format or UBJSON, and is copied twice
+    "lightgbm": _TREES[Format.LIGHTGBM],
+    "catboost": _TREES[Format.CATBOOST],
+}
+"""Where the format of the file has no factors of its own."""
 
 # A 52 MB multi-layer perceptron, onnxruntime 1.31, loaded by path: 1.02 x, peak 1.92 x.
 _SESSION_PER_FILE_BYTE = 1.1
@@ -79,9 +84,9 @@ def estimate(
         return FIXED_BYTES + int(_SCRIPT_PEAK * folder_bytes(model_dir))
     if runtime == "tensorflow":
         return _TENSORFLOW_BYTES + _saved_model_bytes(model_file.parent)
-    if runtime in _PEAK_OF_TREES:
-        factor = _PEAK.get(kind, _PEAK_OF_TREES[runtime])
-        return FIXED_BYTES + int(factor * model_file.stat().st_size)
+    if runtime in _OTHER_TREES:
+        trees = _TREES.get(kind, _OTHER_TREES[runtime])
+        return FIXED_BYTES + int(trees.peak * model_file.stat().st_size)
     if runtime in ("onnx", "huggingface"):
         is_alone = runtime == "onnx"  # Hugging Face's folders have it in several precisions
         weights = folder_bytes(model_file.parent) if is_alone else _with_data_bytes(model_file)
@@ -99,15 +104,10 @@ def give_back(model_bytes: int) -> None:
         _LIBC.malloc_trim(0)
 
 
-def booster_bytes(model_file: Path, kind: Format) -> int:
-    """Return the memory that a loaded booster keeps, in bytes."""
-    factor = _BOOSTER_PER_FILE_BYTE.get(kind, _PICKLED_BOOSTER)
-    return FIXED_BYTES + int(factor * model_file.stat().st_size)
-
-
-def trees_bytes(model_file: Path) -> int:
-    """Return the memory that a loaded LightGBM model keeps, in bytes."""
-    return FIXED_BYTES + int(_TREES_PER_FILE_BYTE * model_file.stat().st_size)
+def trees_bytes(runtime: str, model_file: Path, kind: Format) -> int:
+    """Return the memory that a loaded XGBoost or LightGBM model keeps, in bytes."""
+    trees = _TREES.get(kind, _OTHER_TREES[runtime])
+    return FIXED_BYTES + int(trees.kept * model_file.stat().st_size)
 
 
 def session_bytes(model_file: Path) -> int:

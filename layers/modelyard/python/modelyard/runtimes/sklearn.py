@@ -197,8 +197,7 @@ class SklearnPredictor:
                 return _texts_of(array)
             return array.reshape(1, -1) if array.ndim == 1 else array
         if self._categories:
-            rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
-            return tensor_models.rows_of({tensor_models.ROWS: rows}, None)
+            return categories.rows_of(columns, self._categories)
         self._require_kinds(columns)
         if not self._takes_frames:
             return np.column_stack(list(columns.values()))

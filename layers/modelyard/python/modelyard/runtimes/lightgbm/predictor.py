@@ -38,7 +38,7 @@ def load(plan: LoadPlan) -> "LightGBMPredictor":
         booster = Booster(model.content)
     except LibraryError as error:
         raise ModelLoadError(f"LightGBM refuses the model: {reason(error)}") from error
-    memory_bytes = memory.trees_bytes(plan.model_file)
+    memory_bytes = memory.trees_bytes(plan.runtime, plan.model_file, plan.format)
     output = answer_options.usual(plan)
     columns = mlmodel_file.columns(plan.model_dir)
     return LightGBMPredictor(booster, model, memory_bytes, output, columns)
@@ -146,8 +146,7 @@ class LightGBMPredictor:
         columns = tensor_models.columns_of(known, self._names if is_known else None)
         if columns is None:
             return self._rows(next(iter(inputs.values())))
-        rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
-        rows = tensor_models.rows_of({tensor_models.ROWS: rows}, None).astype(np.float64)
+        rows = categories.rows_of(columns, self._categories).astype(np.float64)
         return feature_rows.of_width(rows, len(self._names))
 
     def _rows(self, array: Array) -> Array:

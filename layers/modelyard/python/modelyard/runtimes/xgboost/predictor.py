@@ -65,7 +65,7 @@ _SPARSE = {LIBSVM: libsvm_codec.decode, RECORDIO: recordio_codec.decode}
 def load(plan: LoadPlan) -> "XGBoostPredictor":
     """Return the predictor of a booster."""
     assert plan.model_file is not None
-    kept_bytes = memory.booster_bytes(plan.model_file, plan.format)
+    kept_bytes = memory.trees_bytes(plan.runtime, plan.model_file, plan.format)
     (content, state), name = read_file(plan.model_file), plan.model_file.name
     found = plan.findings_about(state)
     facts = None if found is None else Facts(**found)
@@ -328,8 +328,7 @@ class XGBoostPredictor:
         """Return inputs as rows of numbers, in which each category is its code."""
         columns = tensor_models.columns_of(inputs, self._names or None)
         if columns is not None:
-            rows = np.column_stack(list(categories.with_codes(columns, self._categories).values()))
-            return tensor_models.rows_of({tensor_models.ROWS: rows}, None)
+            return categories.rows_of(columns, self._categories)
         rows = tensor_models.rows_of(inputs, None)
         if self._categories and rows.shape[1] == self._features:
             columns = dict(zip(self._names, rows.T, strict=True))
