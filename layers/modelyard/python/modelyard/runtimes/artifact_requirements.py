@@ -28,30 +28,24 @@ def requirements_of(plan: LoadPlan) -> Requirements | None:
     """
     folder = plan.model_dir
     drops_mlflow = plan.runtime != "pyfunc" and (folder / "MLmodel").is_file()
-    for name in _FILES:
-        if (file := folder / name).is_file():
-            if not drops_mlflow:
-                return Requirements.of_file(file, name)
-            return _without_mlflow(name, folder, [line for _, line in logical_lines(text_of(file))])
-    for name in _MLFLOW_FILES:
-        if (file := folder / name).is_file():
+    for name in (*_FILES, *_MLFLOW_FILES):
+        if not (file := folder / name).is_file():
+            continue
+        if name in _MLFLOW_FILES:
             lines = list(_yaml_lines(file))
-            if not drops_mlflow:
-                return Requirements.of_lines(name, folder, lines)
-            return _without_mlflow(name, folder, lines)
+        elif drops_mlflow:
+            lines = [line for _, line in logical_lines(text_of(file))]
+        else:
+            return Requirements.of_file(file, name)
+        if drops_mlflow:  # a model of one of the other flavours is loaded without MLflow's package
+            lines = [line for line in lines if not line.startswith("mlflow")]
+        return Requirements.of_lines(name, folder, lines)
     if plan.saved_with is None or plan.model_file is None:
         return None
     lines = [f"scikit-learn=={plan.saved_with}"]
     if Version(plan.saved_with) < _NUMPY_2_SINCE:
         lines.append("numpy<2")
     return Requirements.of_lines(plan.model_file.name, folder, lines)
-
-
-def _without_mlflow(name: str, folder: Path, lines: list[str]) -> Requirements:
-    """Return the requirements of a model that is loaded without MLflow's package."""
-    return Requirements.of_lines(
-        name, folder, [line for line in lines if not line.startswith("mlflow")]
-    )
 
 
 def _yaml_lines(file: Path) -> Iterator[str]:

@@ -143,13 +143,10 @@ def _saved_models(folder: Path, depth: int = 0) -> list[Path]:
     folders = [path for path in _children(folder) if path.is_dir()]
     inner = [_saved_models(path, depth + 1) for path in folders if depth < _SAVED_MODEL_DEPTH]
     found = [path for paths in inner for path in paths]
-    versions = [path for path in found if path.parent.parent == folder and _is_version(path)]
+    own_folders = [path for path in found if path.parent.parent == folder]
+    versions = [path for path in own_folders if path.parent.name.isdecimal()]
     newest = max(versions, key=lambda path: int(path.parent.name), default=None)
     return [path for path in found if path == newest or path not in versions]
-
-
-def _is_version(path: Path) -> bool:
-    return path.parent.name.isdecimal()
 
 
 def _children(folder: Path) -> list[Path]:

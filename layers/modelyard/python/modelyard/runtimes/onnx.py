@@ -186,7 +186,7 @@ class OnnxModel:
             PredictionError: the model failed, or an output is no tensor.
         """
         names = tensor_models.chosen(wanted or self._usual, self._outputs)
-        feed = onnx_feed.from_arrays([*self._inputs, *self._optional_inputs], inputs)
+        feed = onnx_feed.from_names([*self._inputs, *self._optional_inputs], inputs)
         outputs = self._run(feed, names)
         return {name: _tensor(name, one) for name, one in zip(names, outputs, strict=True)}
 

@@ -153,7 +153,7 @@ def from_body(
         if what and values.keys().isdisjoint(one.name for one in inputs):
             names = _listed(one.name for one in inputs)
             raise InputRejectedError(f"{what}: this model takes an object of {names}, or rows")
-        return _from_names(inputs, values)
+        return from_names(inputs, values)
     if isinstance(values, list) and values and all(isinstance(one, dict) for one in values):
         return _from_records(inputs, values)
     takers = _takers(inputs, kind)
@@ -172,13 +172,14 @@ def dtype_of(node: Any) -> np.dtype[Any] | None:
     return np.dtype(_DTYPES[node.type]) if is_supported(node) else None
 
 
-def from_arrays(inputs: Sequence[OnnxInput], values: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the feed of arrays by input name, in the declared types.
+def from_names(inputs: Sequence[OnnxInput], values: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the feed of arrays or nested lists by input name, in the declared types.
 
     Raises:
         InputRejectedError: they are not the model's inputs, or do not fit their types and shapes.
     """
-    return _from_names(inputs, values)
+    _require_names(inputs, values)
+    return {one.name: one.fit(values[one.name]) for one in inputs if one.name in values}
 
 
 def from_values(inputs: Sequence[OnnxInput], model_input: Any) -> dict[str, Array]:
@@ -253,11 +254,6 @@ def _from_records(inputs: Sequence[OnnxInput], records: list[dict[str, Any]]) ->
             raise InputRejectedError("the records do not all have the same keys")
     columns = {name: [record[name] for record in records] for name in named}
     return {name: one.fit(_rows_of_values(one, columns[name])) for name, one in named.items()}
-
-
-def _from_names(inputs: Sequence[OnnxInput], values: Mapping[str, Any]) -> dict[str, Array]:
-    _require_names(inputs, values)
-    return {one.name: one.fit(values[one.name]) for one in inputs if one.name in values}
 
 
 def _require_names(inputs: Sequence[OnnxInput], names: Iterable[str]) -> None:

@@ -33,18 +33,6 @@ from modelyard.runtimes.model_format import LARGEST_CHECKED_JSON_BYTES, Format, 
 from modelyard.runtimes.scripts import script_file
 from modelyard.runtimes.xgboost import version_gate
 
-__all__ = [
-    "LoadPlan",
-    "Runtime",
-    "load",
-    "load_native",
-    "load_resident",
-    "plan_artifact",
-    "plan_load",
-    "plan_native",
-    "prepare",
-]
-
 logger = logging.getLogger(__name__)
 
 # The extra that installs a runtime's framework; the defaults of a script need NumPy.
@@ -152,10 +140,9 @@ def plan_artifact(model_dir: Path) -> ArtifactPlan:
         ModelLoadError: a format that no installed framework reads, or a damaged file.
     """
     script = script_file.find_script(model_dir)
-    warnings = script_file.ignored(model_dir, script)
     if script is None:
         plan = _plan_file(model_dir)
-        return replace(plan, warnings=(*warnings, *plan.warnings))
+        return replace(plan, warnings=(*script_file.ignored(model_dir), *plan.warnings))
     return ArtifactPlan(
         runtime="script",
         file=script,
@@ -163,7 +150,6 @@ def plan_artifact(model_dir: Path) -> ArtifactPlan:
         memory_bytes=memory.estimate("script", model_dir, None),
         runs_code=True,
         basis=_basis("script"),
-        warnings=warnings,
     )
 
 
@@ -267,7 +253,10 @@ def _basis(runtime: str) -> str:
 
 def _allowed(plan: ArtifactPlan, model_dir: Path, *, allow_code: bool) -> LoadPlan:
     if plan.runs_code and not allow_code:
-        raise _code_not_allowed(plan.file or "the artifact")
+        raise CodeNotAllowedError(
+            f"{plan.file} runs code of the artifact when it is loaded: serve the endpoint with "
+            "--allow-code or set allow_code: true, if you trust its artifacts"
+        )
     return plan.load_plan(model_dir, allow_code=allow_code)
 
 
@@ -331,10 +320,3 @@ def _guarded(step: Any, plan: LoadPlan) -> Any:
         raise ModelLoadError(
             f"the {plan.runtime} model cannot be loaded: {reason(error)}"
         ) from error
-
-
-def _code_not_allowed(name: str) -> CodeNotAllowedError:
-    return CodeNotAllowedError(
-        f"{name} runs code of the artifact when it is loaded: serve the endpoint with "
-        "--allow-code or set allow_code: true, if you trust its artifacts"
-    )

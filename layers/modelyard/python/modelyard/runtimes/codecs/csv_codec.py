@@ -26,11 +26,7 @@ def decode(body: bytes) -> list[Row]:
     Raises:
         InputRejectedError: a cell is no number or a row has another length, with its place.
     """
-    content = text.decode(body).strip("\r\n")
-    if not content.strip():
-        raise InputRejectedError("the body holds no CSV row")
-    lines = text.lines(content)
-    delimiter = delimiter_of(lines[0])
+    content, lines, delimiter = _opened(body)
     split = _quoted_cells if '"' in content else _cells
     read = float_or_nan if is_plain(content) else _strict
     rows = [_row(split(line, delimiter), at, read) for at, line in enumerate(lines, start=1)]
@@ -44,11 +40,7 @@ def decode_cells(body: bytes, *, may_split_at_spaces: bool) -> list[list[str]]:
     Raises:
         InputRejectedError: there is no row, or a row has another length, with its place.
     """
-    content = text.decode(body).strip("\r\n")
-    if not content.strip():
-        raise InputRejectedError("the body holds no CSV row")
-    lines = text.lines(content)
-    delimiter = delimiter_of(lines[0])
+    content, lines, delimiter = _opened(body)
     if delimiter == " " and may_split_at_spaces:
         rows = [line.split() for line in lines]
     else:
@@ -84,6 +76,15 @@ def delimiter_of(line: str) -> str:
     """Return the delimiter of a body's first line: the first of the list that is in it."""
     head = line[:_SNIFFED_CHARACTERS].strip(" ")
     return next((delimiter for delimiter in _DELIMITERS if delimiter in head), ",")
+
+
+def _opened(body: bytes) -> tuple[str, list[str], str]:
+    """Return the text of a body, its lines and their delimiter."""
+    content = text.decode(body).strip("\r\n")
+    if not content.strip():
+        raise InputRejectedError("the body holds no CSV row")
+    lines = text.lines(content)
+    return content, lines, delimiter_of(lines[0])
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

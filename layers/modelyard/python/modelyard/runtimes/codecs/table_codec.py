@@ -47,15 +47,11 @@ def decode(
         return _csv(body, header_of(content_type), names, texts, has_codes=has_codes)
     if kind not in (JSON, JSON_LINES):
         return None
-    if _OBJECTS.match(body):
-        return _objects(
-            json_codec.decode_lines(body) if kind == JSON_LINES else json_codec.decode(body)
-        )
-    if names and b'"' in body:
-        return _rows_with_text(
-            json_codec.decode_lines(body) if kind == JSON_LINES else json_codec.decode(body), names
-        )
-    return None
+    has_objects = _OBJECTS.match(body) is not None
+    if not has_objects and not (names and b'"' in body):
+        return None
+    values = json_codec.decode_lines(body) if kind == JSON_LINES else json_codec.decode(body)
+    return _objects(values) if has_objects else _rows_with_text(values, names)
 
 
 def with_header(

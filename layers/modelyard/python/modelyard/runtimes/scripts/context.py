@@ -18,12 +18,12 @@ from modelyard.domain.requests import REQUEST_ID
 from modelyard.domain.values import Payload
 from modelyard.runtimes.base import without_folders
 from modelyard.runtimes.codecs.media_types import JSON
-from modelyard.runtimes.scripts import script_file
 from modelyard.runtimes.scripts.metrics import ScriptMetrics
 
 CONTENT_TYPE = "Content-Type"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
+_REQUIREMENTS = "code/requirements.txt"
 _FRAMES = 5
 MOST_CHARACTERS = 2000
 """Of the message of a script's error."""
@@ -188,9 +188,8 @@ def _described(error: BaseException, model_dir: Path) -> str:
     lines = [_line(frame, model_dir) for frame in frames[-_FRAMES:]]
     text = f"{type(error).__name__}: {error}"[:MOST_CHARACTERS]
     what = without_folders(text.removesuffix(": "))
-    requirements = script_file.find_requirements(model_dir)
-    if isinstance(error, ModuleNotFoundError) and requirements is not None:
-        what += f" (the packages of {requirements} are not installed)"
+    if isinstance(error, ModuleNotFoundError) and (model_dir / _REQUIREMENTS).is_file():
+        what += f" (the packages of {_REQUIREMENTS} are not installed)"
     return "\n".join([what, *lines])
 
 

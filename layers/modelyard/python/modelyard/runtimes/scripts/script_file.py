@@ -55,21 +55,12 @@ def find_script(model_dir: Path) -> str | None:
     return None
 
 
-def ignored(model_dir: Path, script: str | None) -> tuple[str, ...]:
-    """Return warnings about code that is not run, in sentences for people."""
-    warnings = []
-    sources = [] if script else _sources(model_dir)
-    if sources:
-        warnings.append(
-            f"{', '.join(sources)} does not run: it defines none of {', '.join(FUNCTIONS)}"
-        )
-    return tuple(warnings)
-
-
-def find_requirements(model_dir: Path) -> str | None:
-    """Return the file that lists what a script needs, relative to the artifact's folder."""
-    name = "code/requirements.txt"
-    return name if (model_dir / name).is_file() else None
+def ignored(model_dir: Path) -> tuple[str, ...]:
+    """Return warnings about code that is not run, where there is no script, for people."""
+    sources = _sources(model_dir)
+    if not sources:
+        return ()
+    return (f"{', '.join(sources)} does not run: it defines none of {', '.join(FUNCTIONS)}",)
 
 
 def program() -> str:

@@ -41,7 +41,9 @@ class ClientError(Exception):
 class BaseInferenceToolkitError(Exception):
     """An error with the HTTP status and the reason phrase that the caller is to see."""
 
-    def __init__(self, status_code: int, message: str | None, phrase: str | None) -> None:
+    def __init__(
+        self, status_code: int, message: str | None = None, phrase: str | None = None
+    ) -> None:
         super().__init__(message or phrase or HTTPStatus(status_code).phrase)
         self.status_code = int(status_code)
         self.message = message
@@ -49,12 +51,7 @@ class BaseInferenceToolkitError(Exception):
 
 
 class GenericInferenceToolkitError(BaseInferenceToolkitError):
-    """An error whose message and phrase may be left out."""
-
-    def __init__(
-        self, status_code: int, message: str | None = None, phrase: str | None = None
-    ) -> None:
-        super().__init__(status_code, message, phrase)
+    """The error that scripts raise."""
 
 
 class Response:
