@@ -122,6 +122,24 @@ def test_flat_list_is_one_row(linear):
     assert answer.body == b"[15.0]"
 
 
+@pytest.mark.parametrize("booster", ["gbtree", "dart", "gblinear"])
+@pytest.mark.parametrize("output", ["predict", "raw_score", "pred_contribs"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f4", ">f8", "i1", ">i4", ">i8", "u2", "?"])
+def test_npy_of_any_type_has_the_numbers_that_xgboost_predicts(tmp_path, booster, output, dtype):
+    rows = np.arange(60).reshape(20, 3) % 7
+    parameters = {"booster": booster, "nthread": 1}
+    model = xgboost.train(parameters, xgboost.DMatrix(rows, rows.sum(axis=1)), 3)
+    sent = rows.astype(dtype)
+    ask = {"raw_score": {"output_margin": True}, "pred_contribs": {"pred_contribs": True}}
+    expected = model.predict(xgboost.DMatrix(sent.astype(float)), **ask.get(output, {}))
+
+    accept = f"application/json; output={output}"
+    payload = Payload(npy_codec.encode(sent), "application/x-npy", accept)
+    answer = json.loads(loaded(tmp_path, model).predict(payload).body)
+
+    assert np.array_equal(np.array(answer, np.float32), expected)
+
+
 def test_body_of_another_server_is_answered_in_its_form(linear):
     body = b'{"instances": [[10, 0, 0, 0, 0, 5]]}'
 

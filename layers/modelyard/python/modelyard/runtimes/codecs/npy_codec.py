@@ -24,7 +24,9 @@ _SHAPE = re.compile(r"'shape':\s*\(([\d\s,]*)\)")
 
 
 def decode(body: bytes) -> np.ndarray[Any, Any]:
-    """Return the array, as a read-only view into the body.
+    """Return the array: a view into the body that cannot be written to, if it may be one.
+
+    Its bytes are in this machine's order: libraries that are handed its address take them so.
 
     Raises:
         InputRejectedError: no npy, a type that is not plain, or a size that is not the body's.
@@ -41,7 +43,9 @@ def decode(body: bytes) -> np.ndarray[Any, Any]:
     array = np.frombuffer(data, dtype=dtype)
     if dtype.kind == "U":
         _require_text(array)
-    return array.reshape(shape, order=order)
+    native = array.astype(dtype.newbyteorder("="), copy=False)
+    native.flags.writeable = False
+    return native.reshape(shape, order=order)
 
 
 def encode(array: np.ndarray[Any, Any]) -> bytes:

@@ -222,7 +222,9 @@ def dense_matrix(rows: np.ndarray[Any, Any]) -> Iterator[ctypes.c_void_p]:
     Raises:
         LibraryError: a cell is infinite as float32.
     """
-    rows = np.ascontiguousarray(rows)
+    dtype = rows.dtype  # the library takes bytes of the other order as they are, and refuses halves
+    is_read = dtype.isnative and dtype.kind in "iuf" and dtype != np.float16
+    rows = np.ascontiguousarray(rows, dtype if is_read else np.float64)
     with _matrix("XGDMatrixCreateFromDense", _described(rows)) as matrix:
         yield matrix
 
