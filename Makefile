@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats stores page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: reference image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats stores page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -233,6 +233,10 @@ bench-requirements:
 			--generate-hashes --no-emit-index-url --custom-compile-command "make bench-requirements" \
 			$(PEERS)/$$peer.in -o $(PEERS)/$$peer.txt || exit; \
 	done
+
+# docs/reference.md: the help of each command and the keys of a config, as the code has them.
+reference: setup
+	$(BIN)/python -m tests.docs.reference > docs/reference.md
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
 COMPILE := uv pip compile --quiet --universal --generate-hashes \

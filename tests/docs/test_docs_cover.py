@@ -1,6 +1,8 @@
 """What users can set, see or get has an entry in the docs, and the entry is right."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +81,14 @@ def test_verb_is_documented_with_its_options(verb):
     own = [option for param in params for option in param.opts if "--" in option]
 
     assert [option for option in own if option not in SHARED and option not in row] == []
+
+
+def test_reference_is_what_the_code_says():
+    # In a process of its own, as click keeps what the first reader of a command's help asked for.
+    command = [sys.executable, "-m", "tests.docs.reference"]
+    printed = subprocess.run(command, cwd=pages.ROOT, capture_output=True, text=True, check=True)
+
+    assert pages.text("docs/reference.md") == printed.stdout, "make reference writes it"
 
 
 def test_every_kind_of_resource_is_known_to_these_tests():

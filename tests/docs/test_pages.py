@@ -19,6 +19,7 @@ LONGEST = {
     "CHANGELOG.md": 450,  # it grows
     "docs/architecture": 100,
     "docs/adr": 40,
+    "docs/reference.md": 500,  # written from the code
     "benchmarks/results": 2000,  # not written by hand
 }
 OF_ARTIFACTS = ("code/inference.py", "utils.py")
