@@ -227,6 +227,7 @@ def test_markup_in_a_name_is_shown_as_it_is(folder: Path) -> None:
     [
         pytest.param(["--memory", "lots"], "found 'lots'; allowed: a size such as", id="memory"),
         pytest.param(["--disk", "0"], "found '0'; allowed: a size such as", id="no disk"),
+        pytest.param(["--memory", "4096"], "found '4096', which is bytes; allowed", id="no unit"),
         pytest.param(["--sync-window", "soon"], "allowed: a duration such as", id="sync window"),
         pytest.param(["--workers", "0"], "--workers", id="no workers"),
         pytest.param(["--port", "99999"], "--port", id="port"),

@@ -125,3 +125,14 @@ def test_wrong_names_are_refused(
 
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+def test_unknown_region_is_told_with_how_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+    result = run("houses")
+
+    assert result.exit_code == 1
+    assert "set AWS_DEFAULT_REGION" in result.stderr

@@ -94,6 +94,16 @@ def test_a_repository_that_cannot_be_opened_stops_the_start() -> None:
         SurveyOfAll([Endpoint("m", "ftp://x")]).results()
 
 
+def test_a_folder_without_files_says_what_to_put_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = survey_of(tmp_path)
+
+    print_ready("http://h:1", [found.endpoint], surveys=[found])
+
+    assert "endpoint m: 0 models; put a file there, such as model.json" in capsys.readouterr().out
+
+
 def test_five_files_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
     endpoint = Endpoint("m", "file:///m/")
     others = tuple((f"{number}.h5", "a Keras model") for number in range(7))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from modelyard.domain import messages
 from modelyard.domain.errors import ConfigurationError, DependencyError
 
 OUTPUT = "LogGroups"
@@ -129,10 +130,22 @@ def _groups(session: Any, client: Any, deployment: str) -> Iterator[LogGroup]:
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        NoRegionError,
+    )
 
     try:
         yield
+    except NoRegionError as error:
+        raise ConfigurationError(
+            "The region of the deployment is not known; set AWS_DEFAULT_REGION, or AWS_PROFILE to"
+            " a profile that has one. The log of a local server is what `modelyard serve` prints."
+        ) from error
+    except NoCredentialsError as error:
+        raise ConfigurationError(messages.NO_AWS_CREDENTIALS) from error
     except (BotoCoreError, ClientError) as error:
         raise DependencyError(f"the logs cannot be read: {error}") from error
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from modelyard.domain import messages
+
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 LEAST_BOOTSTRAP = 6
 """The oldest version of the CDK's bootstrap stack that the templates accept."""
@@ -50,7 +52,7 @@ def preflight(plan: DeploymentPlan, session: Any) -> Iterator[Finding]:
         yield _fatal("region", "No AWS region is configured; set AWS_REGION.")
         return
     if session.get_credentials() is None:
-        yield _fatal("credentials", "No AWS credentials found; configure them.")
+        yield _fatal("credentials", messages.NO_AWS_CREDENTIALS)
         return
     account = Account(plan, session)
     checks = {

@@ -37,7 +37,8 @@ class Cdk:
         """
         if not (self.root / "app.py").is_file():
             raise ConfigurationError(
-                "Deploying needs a checkout of Modelyard; an installed package has no CDK app."
+                "Deploying needs a checkout of Modelyard, as an installed package has no CDK app;"
+                " run this command in one, after `make setup`."
             )
         if shutil.which("node") is None:
             raise ConfigurationError("Node is missing; install version 20 or newer.")

@@ -97,9 +97,14 @@ def print_ready(
         click.echo(f"  try it: {call}")
 
 
+_FIRST_MODEL = "put a file there, such as model.json or model.tar.gz, and call it by its name"
+
+
 def _count(survey: "Survey | None") -> str:
     if survey is None or survey.problem is not None:
         return ""
+    if survey.is_empty:
+        return f": 0 models; {_FIRST_MODEL}"
     noun = "model" if survey.models == 1 else "models"
     refused = f", and {survey.refused:,} that may be refused" if survey.refused else ""
     return f": {'' if survey.is_complete else 'more than '}{survey.models:,} {noun}{refused}"

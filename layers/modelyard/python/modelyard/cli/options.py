@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from modelyard.domain.errors import ConfigurationError
-from modelyard.domain.units import parse_duration, parse_size
+from modelyard.domain.units import SIZE_FORMS, parse_duration, parse_size
 
 _T = TypeVar("_T")
+_LEAST_LIMIT_BYTES = 64 << 10
 
 
 def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
@@ -28,6 +29,17 @@ def parsed(parse: Callable[[object], _T]) -> Callable[[Any], _T]:
 
 duration = parsed(parse_duration)
 size = parsed(parse_size)
+
+
+def _limit(value: object) -> int:
+    size_bytes = parse_size(value)
+    if size_bytes < _LEAST_LIMIT_BYTES and str(value).strip().isdecimal():
+        raise ConfigurationError(f"found {value!r}, which is bytes; allowed: {SIZE_FORMS}")
+    return size_bytes
+
+
+limit = parsed(_limit)
+"""A size in which a unit was forgotten if it is smaller than any model."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 

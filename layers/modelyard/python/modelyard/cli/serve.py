@@ -15,7 +15,7 @@ from modelyard.cli.options import (
     allow_code_option,
     cache_folder,
     duration,
-    size,
+    limit,
 )
 from modelyard.domain.errors import ConfigurationError
 from modelyard.local.log_options import LogFormat, LogLevel, LogOptions
@@ -55,14 +55,14 @@ DEFAULT_LAMBDA_PORT = 9001
 )
 @click.option(
     "--memory",
-    type=size,
+    type=limit,
     metavar="SIZE",
     default="2GiB",
     help="Memory for loaded models, shared by all workers, such as 512MB or 4GiB.",
 )
 @click.option(
     "--disk",
-    type=size,
+    type=limit,
     metavar="SIZE",
     default="10GiB",
     help="Disk space for staged artifacts, such as 512MB or 4GiB; environments may take as much"

@@ -55,6 +55,11 @@ class Survey:
     problem: str | None = None
     """Why the repository could not be read now; calls try it again."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it was read to its end and has nothing that looks like a model."""
+        return self.problem is None and self.is_complete and not (self.models or self.others)
+
     def example_call(self, url: str, *, auth: str = "none") -> str | None:
         """Return a call with curl that the server at `url` answers, or None without a model.
 

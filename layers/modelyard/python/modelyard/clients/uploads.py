@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.clients.sdk import import_boto3
+from modelyard.domain import messages
 from modelyard.domain.errors import ConfigurationError, DependencyError
 
 
@@ -30,7 +31,7 @@ def upload_model(
             str(file), bucket, prefix + name, Callback=advance
         )
     except NoCredentialsError as error:
-        raise ConfigurationError("No AWS credentials found; configure them.") from error
+        raise ConfigurationError(messages.NO_AWS_CREDENTIALS) from error
     except (BotoCoreError, ClientError, S3UploadFailedError) as error:
         raise DependencyError(f"{name} was not uploaded: {error}") from error
     return f"s3://{bucket}/{prefix}{name}"

@@ -9,6 +9,10 @@ MODEL_TIMED_OUT = (
     " latency metrics of the model and the time it takes to answer."
 )
 MODEL_PROCESS_EXITED = "An error occurred while handling request as the model process exited."
+NO_AWS_CREDENTIALS = (
+    "No AWS credentials found; configure them: `aws configure`, AWS_PROFILE, or AWS_ACCESS_KEY_ID"
+    " and AWS_SECRET_ACCESS_KEY."
+)
 INTERNAL_ERROR = "internal error, see the log"
 
 
