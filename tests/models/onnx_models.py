@@ -158,6 +158,15 @@ def listed_initializer(folder: Path, ir_version: int) -> Path:
     return path
 
 
+def matrix(folder: Path, size: int) -> Path:
+    """Write the product of input `x` [*, size] and a matrix of size x size float32."""
+    weights = np.random.default_rng(1).normal(size=(size, size)).astype(np.float32)
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    inputs, outputs = [tensor("x", [None, size])], [tensor("y", [None, size])]
+    initializers = [numpy_helper.from_array(weights, "w")]
+    return save(folder / "model.onnx", nodes, inputs, outputs, initializers)
+
+
 def square(folder: Path) -> Path:
     """Write a model whose answer is one number, by way of a matrix of all pairs of its rows."""
     nodes = [

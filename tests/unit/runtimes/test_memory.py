@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from modelyard.domain.errors import ArtifactInvalidError
@@ -108,3 +111,38 @@ def test_skops_that_is_no_zip_is_invalid(tmp_path, content):
 
     with pytest.raises(ArtifactInvalidError, match=r"model\.skops is not a skops file"):
         estimate("sklearn", tmp_path, path)
+
+
+LOADING = """
+import gc, sys
+from pathlib import Path
+
+import psutil
+
+from modelyard.runtimes import registry
+
+def resident_bytes():
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+plan = registry.plan_load(Path(sys.argv[1]), allow_code=False)
+registry.load(plan).close()
+before = resident_bytes()
+models = [registry.load(plan) for _ in range(4)]
+print(sum(model.memory_bytes for model in models), resident_bytes() - before)
+while models:
+    models.pop().close()
+print(resident_bytes() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps what was freed")
+def test_process_takes_what_its_models_are_counted_with_and_gives_it_back(tmp_path):
+    size_bytes = onnx_models.matrix(tmp_path, 2_896).stat().st_size
+
+    command = [sys.executable, "-c", LOADING, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    counted, taken, left = map(int, told.split())
+    assert 3 * size_bytes < taken < counted
+    assert left < 8 * MIB

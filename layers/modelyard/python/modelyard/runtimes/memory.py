@@ -66,6 +66,16 @@ _WORTH_GIVING_BACK_BYTES = 16 * 1024**2
 """It takes some milliseconds, in which other threads may have to wait for memory."""
 _LIBC = ctypes.CDLL(None)
 
+
+@dataclass(slots=True)
+class _Heap:
+    """What this process has freed since memory was given back for the last time."""
+
+    freed_bytes: int = 0
+
+
+_heap = _Heap()
+
 # Only the script knows how it uses its files: assume one copy as read and one in use.
 _SCRIPT_PEAK = 2.0
 
@@ -94,13 +104,15 @@ def estimate(
     return FIXED_BYTES + _sklearn_peak(model_file, kind)
 
 
-def give_back(model_bytes: int) -> None:
-    """Return the memory of a model that was unloaded to the system, if it was a large one.
+def give_back(freed_bytes: int) -> None:
+    """Return what a load or a model has freed to the system, as soon as it is worth the time.
 
-    glibc keeps freed memory in its arenas: without this, a process that loads and unloads ONNX
-    models of 40 MB, one after the other, stays two to three models larger.
+    glibc keeps freed memory in its arenas: without this, each ONNX model of 40 MB takes 73 MB, and
+    a process that loads and unloads them, one after the other, stays two to three models larger.
     """
-    if model_bytes >= _WORTH_GIVING_BACK_BYTES and hasattr(_LIBC, "malloc_trim"):
+    _heap.freed_bytes += max(0, freed_bytes)
+    if _heap.freed_bytes >= _WORTH_GIVING_BACK_BYTES and hasattr(_LIBC, "malloc_trim"):
+        _heap.freed_bytes = 0
         _LIBC.malloc_trim(0)
 
 

@@ -269,7 +269,7 @@ def load(plan: LoadPlan) -> Predictor:
         ConfigurationError: the framework is not installed.
     """
     runtime: Runtime = _runtime(plan.runtime)
-    return cast(Predictor, _guarded(runtime.load, plan))
+    return cast(Predictor, _loaded(runtime.load, plan))
 
 
 def load_native(plan: LoadPlan) -> Any:
@@ -296,7 +296,7 @@ def load_resident(plan: LoadPlan, **options: Any) -> Resident:
     Raises:
         As `load`.
     """
-    return cast(Resident, _guarded(partial(_runtime(plan.runtime).load, **options), plan))
+    return cast(Resident, _loaded(partial(_runtime(plan.runtime).load, **options), plan))
 
 
 def _runtime(name: str) -> Any:
@@ -307,6 +307,12 @@ def _runtime(name: str) -> Any:
             f"the {name} runtime is not installed ({reason(error)}): "
             f'pip install "modelyard[{EXTRAS[name]}]"'
         ) from error
+
+
+def _loaded(step: Any, plan: LoadPlan) -> Any:
+    resident = _guarded(step, plan)
+    memory.give_back(plan.memory_bytes - resident.memory_bytes)  # what the load alone needed
+    return resident
 
 
 def _guarded(step: Any, plan: LoadPlan) -> Any:
