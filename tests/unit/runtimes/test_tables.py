@@ -297,31 +297,68 @@ def test_header_that_does_not_fit_xgboost_is_refused(
         ask(loaded(tmp_path), body, "text/csv; header=present")
 
 
-FLAT = {
-    "list": (b"[1, 2]", "application/json"),
+NAMED_COLUMN = {
+    "CSV with a header": (b"x\n1\n2\n", "text/csv; header=present"),
+    "records": ([{"x": 1}, {"x": 2}], "application/json"),
+    "record lines": (b'{"x": 1}\n{"x": 2}', "application/jsonlines"),
+    "split": ({"columns": ["x"], "data": [[1], [2]]}, "application/json"),
+    "dataframe_split": (
+        {"dataframe_split": {"columns": ["x"], "data": [[1], [2]]}},
+        "application/json",
+    ),
+    "dataframe_records": ({"dataframe_records": [{"x": 1}, {"x": 2}]}, "application/json"),
+    "instances": ({"instances": [{"x": 1}, {"x": 2}]}, "application/json"),
+}
+COLUMN = NAMED_COLUMN | {
+    "list": ([1, 2], "application/json"),
     "lines": (b"1\n2\n", "application/jsonlines"),
     "CSV": (b"1\n2\n", "text/csv"),
-    "CSV with a header": (b"x\n1\n2\n", "text/csv; header=present"),
-    "records": (b'[{"x": 1}, {"x": 2}]', "application/json"),
+    "flat instances": ({"instances": [1, 2]}, "application/json"),
+    "flat inputs": ({"inputs": [1, 2]}, "application/json"),
+    "inputs by name": ({"inputs": {"x": [1, 2]}}, "application/json"),
 }
 
 
-@pytest.mark.parametrize("form", FLAT)
-def test_scikit_learn_model_of_one_feature_takes_a_column(tmp_path: Path, form: str) -> None:
-    sklearn_models.dump(tmp_path / "model.skops", sklearn_models.linear(2, 1, features=1))
+def without_names(library: str, folder: Path, features: int) -> Any:
+    """Save a model that knows no names; returns what it predicts for rows of ones and twos."""
+    rows = np.arange(40.0 * features).reshape(-1, features)
+    asked = np.array([[1.0] * features, [2.0] * features])
+    if library == "xgboost":
+        booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(rows, label=rows[:, 0]), 5)
+        xgboost_models.save(booster, folder / "model.ubj")
+        return booster.predict(xgboost.DMatrix(asked)).tolist()
+    if library == "lightgbm":
+        settings = {"verbose": -1, "min_data_in_leaf": 1, "num_threads": 1}
+        model = lightgbm.train(settings, lightgbm.Dataset(rows, rows[:, 0]), 5)
+        lightgbm_models.save(model, folder / "model.txt")
+        return model.predict(asked).tolist()
+    if library == "sklearn":
+        estimator = sklearn_models.linear(2, 1, features=features)
+        sklearn_models.dump(folder / "model.skops", estimator)
+        return estimator.predict(asked).tolist()
+    onnx_models.linear_onnx(folder, 1, 0, features=features)
+    return None
 
-    assert ask(loaded(tmp_path), *FLAT[form]) == [3.0, 5.0]
+
+@pytest.mark.parametrize("form", COLUMN)
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "sklearn"])
+def test_model_of_one_feature_takes_a_column(tmp_path: Path, library: str, form: str) -> None:
+    expected = without_names(library, tmp_path, features=1)
+
+    answer = ask(loaded(tmp_path), *COLUMN[form])
+
+    assert (answer["predictions"] if isinstance(answer, dict) else answer) == expected
 
 
-@pytest.mark.parametrize("form", FLAT)
-def test_lightgbm_model_of_one_feature_takes_a_column(tmp_path: Path, form: str) -> None:
-    rows = np.arange(40.0).reshape(-1, 1)
-    booster = lightgbm.train(
-        {"verbose": -1, "min_data_in_leaf": 1}, lightgbm.Dataset(rows, rows[:, 0]), 5
-    )
-    lightgbm_models.save(booster, tmp_path / "model.txt")
+@pytest.mark.parametrize("form", NAMED_COLUMN)
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "sklearn", "onnx"])
+def test_column_of_two_rows_is_no_row_of_two_features(
+    tmp_path: Path, library: str, form: str
+) -> None:
+    without_names(library, tmp_path, features=2)
 
-    assert ask(loaded(tmp_path), *FLAT[form]) == booster.predict(rows[1:3]).tolist()
+    with pytest.raises(InputRejectedError):
+        ask(loaded(tmp_path), *NAMED_COLUMN[form])
 
 
 def test_csv_that_is_sent_as_json_is_named(tmp_path: Path) -> None:

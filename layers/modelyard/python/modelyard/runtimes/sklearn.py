@@ -195,7 +195,7 @@ class SklearnPredictor:
                 return self._frame_by_place(array)
             if self._takes_texts:
                 return _texts_of(array)
-            return array.reshape(1, -1) if array.ndim == 1 else array
+            return feature_rows.rows_of(array, is_text=False, width=self._features)
         if self._categories:
             return categories.rows_of(columns, self._categories)
         self._require_kinds(columns)

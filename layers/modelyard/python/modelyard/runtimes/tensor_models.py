@@ -103,11 +103,14 @@ def _inputs_of(request: RowRequest, predictor: Predictor) -> Mapping[str, Array]
         return _of_rows(request.rows, declared)
     if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *request.inputs):
         names = getattr(predictor, "frame_columns", None) or None
-        return {declared[0].name: rows_of(request.inputs, names)}  # a graph's input has all columns
+        # A graph's input has all columns; an only one is a column, too.
+        return {declared[0].name: rows_of(request.inputs, names, width=1)}
     if not request.has_columns:
         return request.inputs
     require_columns(request.inputs, getattr(predictor, "columns", ()))
     take_rows = [one.name for one in declared if len(one.shape) == 2]
+    if take_rows == [ROWS]:  # under any name; a flat array could also be one row
+        take_rows = list(request.inputs)
     return {
         name: array.reshape(-1, 1) if array.ndim == 1 and name in take_rows else array
         for name, array in request.inputs.items()
@@ -291,8 +294,12 @@ def require_columns(columns: Mapping[str, Array], names: Sequence[str]) -> None:
         raise InputRejectedError(f"input {name!r} is not a column of the model")
 
 
-def rows_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> Array:
+def rows_of(
+    inputs: Mapping[str, Array], names: Sequence[str] | None, width: int | None = None
+) -> Array:
     """Return the inputs as rows of numbers (n, columns): the only input, or one for each column.
+
+    A flat input is one row, or a column if `width`, the number of columns, is 1.
 
     Raises:
         InputRejectedError: they are no rows of numbers.
@@ -302,7 +309,7 @@ def rows_of(inputs: Mapping[str, Array], names: Sequence[str] | None) -> Array:
         rows = np.column_stack(list(columns.values()))
     else:
         ((name, array),) = inputs.items()
-        rows = array.reshape(1, -1) if array.ndim == 1 else array
+        rows = array.reshape((-1, 1) if width == 1 else (1, -1)) if array.ndim == 1 else array
         if rows.ndim != 2:
             raise InputRejectedError(f"input {name!r} must have rows and columns: two dimensions")
     if rows.dtype.kind not in "biuf":

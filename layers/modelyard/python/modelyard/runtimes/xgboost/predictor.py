@@ -320,8 +320,6 @@ class XGBoostPredictor:
             tensor_models.require_columns(columns, self._names)
             return self._numbers({name: one.reshape(-1, 1) for name, one in columns.items()})
         array = np.array(csv_codec.decode(body)) if kind == CSV else array_codec.decode(body, kind)
-        if array.ndim == 1 and self._features == 1:
-            array = array.reshape(-1, 1)
         return self._numbers({tensor_models.ROWS: array})
 
     def _numbers(self, inputs: Mapping[str, Array]) -> Array:
@@ -329,7 +327,7 @@ class XGBoostPredictor:
         columns = tensor_models.columns_of(inputs, self._names or None)
         if columns is not None:
             return categories.rows_of(columns, self._categories)
-        rows = tensor_models.rows_of(inputs, None)
+        rows = tensor_models.rows_of(inputs, None, self._features)
         if self._categories and rows.shape[1] == self._features:
             columns = dict(zip(self._names, rows.T, strict=True))
             categories.require_codes(columns, self._categories)
