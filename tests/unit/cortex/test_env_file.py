@@ -52,6 +52,7 @@ def test_project_without_a_file_has_no_variables(tmp_path: Path) -> None:
         ("# comment\n\nA=1 # comment\nB=2#3\n", {"A": "1", "B": "2#3"}),
         ("export A=1\nexport B=2", {"A": "1", "B": "2"}),
         ("A=1 B=2; C=3", {"A": "1", "B": "2", "C": "3"}),
+        ("A=1 \\\n ;B=2;#C\nC=3;", {"A": "1", "B": "2", "C": "3"}),
         ("A=", {"A": ""}),
         ("A='two words' B=\"and 'more'\"", {"A": "two words", "B": "and 'more'"}),
         ("A='first\nsecond'", {"A": "first\nsecond"}),
@@ -77,6 +78,9 @@ def test_assignments_are_read_as_bash_reads_them(
     ("text", "message"),
     [
         ("A=1\necho hello\n", "line 2: found 'echo hello'"),
+        (";A=1", "line 1: found ';A=1'"),
+        ("A=1;;B=2", "line 1: found ';B=2'"),
+        ("A=1;\n;B=2", "line 2: found ';B=2'"),
         ("A=two words\n", "line 1: found 'words'"),
         ("A=$(date)", "line 1: found '\\('"),
         ("A=`date`", "line 1: found '`', which only a shell can expand"),

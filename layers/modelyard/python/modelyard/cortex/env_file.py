@@ -12,7 +12,9 @@ from modelyard.domain.errors import ConfigurationError
 
 NAME = ".env"
 
-_SPACE = re.compile(r"(?:[\s;]|\\\n|#[^\n]*)*")
+_SPACE = re.compile(r"(?:\s|\\\n|#[^\n]*)*")
+_SEPARATOR = re.compile(r"(?:[ \t]|\\\n)*;")
+"""What may follow an assignment, once: bash refuses a semicolon behind nothing."""
 _ASSIGNMENT = re.compile(r"(?:export[ \t]+)?([A-Za-z_]\w*)=", re.ASCII)
 _PIECE = re.compile(
     r"""'(?P<literal>[^']*)'|"(?P<quoted>(?:[^"\\]|\\.)*)"|\\(?P<escaped>.)|"""
@@ -59,6 +61,8 @@ class _Reader:
                 raise self._error(f"found {self._text[self._position :].splitlines()[0][:40]!r}")
             self._position = assignment.end()
             self._variables[assignment[1]] = self._value()
+            if separator := _SEPARATOR.match(self._text, self._position):
+                self._position = separator.end()
         return self._variables
 
     def _skip_space(self) -> int:
