@@ -1,5 +1,9 @@
 """How large an answer may be, judged before it is made."""
 
+from typing import Any
+
+import numpy as np
+
 from modelyard.domain.errors import InputRejectedError
 from modelyard.domain.requests import MAX_ANSWER_BYTES
 
@@ -18,6 +22,15 @@ def refuse_values(count: int, least_bytes: int) -> None:
             f"the answer would have {count} values, which take more than the allowed"
             f" {MAX_ANSWER_BYTES} bytes: send fewer rows"
         )
+
+
+def refuse_texts(array: np.ndarray[Any, Any]) -> None:
+    """Return if the values of an array may fit into an answer as text, with what separates them.
+
+    Raises:
+        InputRejectedError: they cannot.
+    """
+    refuse_values(array.size, 4 if array.dtype.kind == "f" else 2)
 
 
 def refuse_scores(rows: int, outputs: int) -> None:

@@ -57,17 +57,14 @@ def encode(request: RowRequest, outputs: Mapping[str, Array]) -> bytes:
         InputRejectedError: it would be too large.
         PredictionError: the outputs do not have the same number of rows.
     """
-    listed = {name: _listed(array) for name, array in outputs.items()}
+    for array in outputs.values():
+        answer_size.refuse_texts(array)
+    listed = {name: array.tolist() for name, array in outputs.items()}
     if len(listed) == 1:
         (value,) = listed.values()
     else:
         value = listed if request.answers_columns else _rows(listed)
     return json_codec.encode({"outputs" if request.answers_columns else "predictions": value})
-
-
-def _listed(array: Array) -> Any:
-    answer_size.refuse_values(array.size, 4 if array.dtype.kind == "f" else 2)
-    return array.tolist()
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -259,8 +259,7 @@ def _encoded(value: Any) -> bytes:
 
 
 def _listed(array: Array) -> list[Any]:
-    least_bytes = 4 if array.dtype.kind == "f" else 2
-    answer_size.refuse_values(array.size, least_bytes)
+    answer_size.refuse_texts(array)
     values: list[Any] = array.reshape(-1).tolist()
     if array.dtype.kind in "OSU":
         return [_decoded_answer(_encoded(value)) for value in values]
