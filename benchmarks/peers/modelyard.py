@@ -36,7 +36,8 @@ class Modelyard(System):
     doors = ("invoke_endpoint", "v2", "v2_binary", "v1", "mlflow")
 
     def command(self, serving: Serving, port: int, folder: Path) -> Command:
-        """Return the command that starts the server."""
+        """Return the command that starts the server, which wants its folder of keys to exist."""
+        KEYS.mkdir(parents=True, exist_ok=True)
         executable = environments.binaries(self.environment) / "modelyard"
         argv = [str(executable), "serve", str(serving.repository.folder), "--port", str(port)]
         argv += ["--endpoint", ENDPOINT, "--cache-dir", str(folder), "--disk", "20GiB"]
