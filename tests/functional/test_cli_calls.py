@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -264,6 +265,25 @@ def test_invoke_leaves_the_content_type_to_the_server() -> None:
         run(*INVOKE, "--url", url)
 
     assert "content-type" not in script.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sent"),
+    [
+        ("row.json", (), "application/json"),
+        ("row.csv", (), "text/csv"),
+        ("row.csv", ("--content-type", "text/libsvm"), "text/libsvm"),
+        ("row.bin", (), None),
+    ],
+)
+def test_invoke_sends_the_type_of_a_file(
+    tmp_path: Path, name: str, given: tuple[str, ...], sent: str | None
+) -> None:
+    (tmp_path / name).write_bytes(b"1,2")
+    with scripted((200, {}, b"")) as (url, script):
+        run("invoke", "e", f"@{tmp_path / name}", *given, "--url", url)
+
+    assert script.headers[0].get("content-type") == sent
 
 
 def test_invoke_waits_for_a_model_that_is_not_ready() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import threading
 import uuid
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from botocore.exceptions import ClientError
@@ -486,6 +488,22 @@ def test_a_running_call_is_answered_before_the_server_ends(tmp_path: Path) -> No
         (tmp_path / "gate").touch()
 
         assert call.result().json() == [1, True]
+
+
+def test_a_second_signal_ends_running_calls_at_once(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.api("single", COUNTING)
+    with project.served() as server, ThreadPoolExecutor(1) as callers:
+        call = callers.submit(post, server, "/single", {"folder": str(tmp_path)})
+        eventually((tmp_path / "running-1").exists)  # and its gate never opens
+        server.process.send_signal(signal.SIGINT)
+        eventually(lambda: "shutting down" in server.log)
+
+        server.process.send_signal(signal.SIGINT)
+
+        assert server.process.wait(10) == 0
+        with pytest.raises(httpx.HTTPError):
+            call.result()
 
 
 def test_a_server_that_ends_while_a_class_is_made_leaves_no_process(tmp_path: Path) -> None:

@@ -28,13 +28,25 @@ if TYPE_CHECKING:
     from modelyard.clients.management import ListedModel
 
 WATCH_S = 2.0
+_CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".npy": "application/x-npy",
+    ".npz": "application/x-npz",
+}
+"""Of the files that `invoke` sends, by their suffix."""
 
 
 @click.command()
 @endpoint_argument
 @click.argument("body")
 @click.option("--target-model", help="Model to call, relative to the repository.")
-@click.option("--content-type", help="MIME type of BODY.")
+@click.option(
+    "--content-type",
+    help="MIME type of BODY.",
+    show_default="by the name of FILE: .json, .csv, .npy, .npz, .jsonl; else none",
+)
 @click.option("--accept", help="MIME type wanted for the response.")
 @click.option("--custom-attributes", help="Text that is passed on to the model.")
 @url_option
@@ -60,7 +72,7 @@ def invoke(
             "EndpointName": endpoint,
             "Body": _payload(body),
             "TargetModel": target_model,
-            "ContentType": content_type,
+            "ContentType": content_type or _content_type_of(body),
             "Accept": accept,
             "CustomAttributes": custom_attributes,
         }
@@ -83,6 +95,10 @@ def _signs(url: str, key: str | None, wanted: bool | None) -> bool:
     from modelyard.clients.sdk import region_in
 
     return wanted if wanted is not None else key is None and region_in(url) is not None
+
+
+def _content_type_of(body: str) -> str | None:
+    return _CONTENT_TYPES.get(Path(body).suffix) if body.startswith("@") else None
 
 
 def _payload(body: str) -> bytes:

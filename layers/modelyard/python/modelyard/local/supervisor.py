@@ -87,7 +87,7 @@ class Supervisor:
                 self._listen()
                 on_ready(url_of(self._listeners[0], self._options.scheme))
             await stopping.wait()
-            logger.info("shutting down")
+            logger.info("shutting down", extra={"longest_wait_s": self._options.grace_s})
             self._acceptor.stop()
 
     def reload(self, endpoints: Sequence[Endpoint]) -> None:
@@ -98,7 +98,10 @@ class Supervisor:
             worker.tell(pickle.dumps(served))
 
     def stop(self) -> None:
-        """Stop to serve."""
+        """Stop to serve; called again, do not wait for running calls."""
+        if self._stopping.is_set():
+            for child in (*self._workers, *self._apis):
+                child.kill()
         self._stopping.set()
 
     def _listen(self) -> None:

@@ -150,6 +150,12 @@ class ChildProcess:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
+    def kill(self) -> None:
+        """End the process at once, with its running calls."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def stop(self, timeout_s: float) -> None:
         """Stop the process. After `timeout_s` for its running calls it is killed."""
         process = self._process
@@ -160,8 +166,7 @@ class ChildProcess:
                 async with asyncio.timeout(timeout_s):
                     await process.wait()
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                self.kill()
                 await process.wait()
             end_group(process.pid)
         Path(self.command.address).unlink(missing_ok=True)
