@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import skops.io
 import yaml
 from botocore.exceptions import ClientError
+from click.testing import CliRunner
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from modelyard.cli.main import app
 from tests.models import archives
 from tests.serving import Server, body
 
@@ -28,6 +31,7 @@ class Outputs:
     """A server whose endpoint `e` answers with `predict_proba`."""
 
     server: Server
+    config: Path
 
     def invoke(self, model: str, **members: str) -> Any:
         sdk = self.server.client(retries={"mode": "standard", "total_max_attempts": 30})
@@ -57,7 +61,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outputs]:
     config = folder / "modelyard.yaml"
     config.write_text(yaml.safe_dump([resource]))
     with Server(config, "--workers", "1", "--sync-window", "20s") as server:
-        yield Outputs(server)
+        yield Outputs(server, config)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,13 @@ def test_model_without_the_output_of_its_endpoint_is_refused_in_words(outputs: O
     message = raised.value.response["OriginalMessage"]
     assert "no output 'predict_proba'; it has predict: change modelyard.json" in message
     assert "`models.output` of the endpoint" in message
+
+
+def test_check_names_the_model_without_the_output_of_its_endpoint(outputs: Outputs) -> None:
+    ran = CliRunner().invoke(app, ["check", str(outputs.config), "--json"])
+
+    problems = {one["target_model"]: one["problems"] for one in json.loads(ran.stdout)["e"]}
+    wrong = problems.pop("line.skops")
+    assert ran.exit_code == 1
+    assert problems == {"plain.skops": [], "told.tar.gz": []}
+    assert wrong[0].startswith("the model has no output 'predict_proba'; it has predict")
