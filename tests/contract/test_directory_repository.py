@@ -1,5 +1,6 @@
 """What only a directory can do: links, renames, growing files."""
 
+import errno
 import os
 import shutil
 from itertools import islice
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.domain.errors import ArtifactChangedError, DependencyError, TargetModelNotFoundError
+from modelyard.repositories import directory
 from modelyard.repositories.opening import open_repository
 from tests.contract.reading import CHUNK, contents
 
@@ -177,6 +179,19 @@ def test_known_file_is_described_by_one_stat(stored_directory, monkeypatch):
 
     monkeypatch.undo()
     assert len(calls) == 1
+
+
+def test_file_that_may_not_be_read_is_named(stored_directory, monkeypatch):
+    stored_directory.put("net/secret", b"1")
+    artifact = stored_directory.repository.describe("net/secret")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(directory, "_open_without_waiting", refuse)  # root may read everything
+
+    with pytest.raises(DependencyError, match="model 'net/secret' cannot be read: Permission"):
+        contents(stored_directory.repository, artifact)
 
 
 def test_missing_root_cannot_be_listed(tmp_path):

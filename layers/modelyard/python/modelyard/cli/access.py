@@ -59,7 +59,10 @@ def list_keys(path: str | None, folder: Path | None) -> None:
     from modelyard.domain.keys import render_moment
 
     with errors_as_red_lines():
-        for stored in _store(path, folder).all():
+        found = list(_store(path, folder).all())
+        if not found:
+            click.echo("no keys", err=True)
+        for stored in found:
             moment = stored.expires_at
             expires = "never" if moment is None else render_moment(moment)
             created = render_moment(stored.created_at)

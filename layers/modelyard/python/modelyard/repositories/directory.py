@@ -305,7 +305,9 @@ class DirectoryRepository:
 
     def _lost(self, key: str, error: OSError) -> DependencyError:
         is_gone = error.errno in _GONE or error.errno == errno.ESTALE
-        return changed(key) if is_gone else self._unreadable(error)
+        if is_gone:
+            return changed(key)
+        return DependencyError(f"the model {key!r} cannot be read: {error.strerror}")
 
     def _unreadable(self, error: OSError) -> DependencyError:
         return DependencyError(
