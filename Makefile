@@ -246,7 +246,7 @@ IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,aut
 requirements:
 	$(PIN) --extra all --group build -o requirements-serve.txt
 	$(PIN) --extra all --extra deploy --extra functions --group build -c requirements-serve.txt -o requirements.txt
-	$(PIN) --extra all --extra deploy --extra lambda --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
+	$(PIN) --extra all --extra deploy --extra lambda --extra otel --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
 	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt

@@ -56,6 +56,7 @@ class Toy:
 
     def __init__(self, scene: "Scene") -> None:
         self._scene = scene
+        scene.clock.advance(scene.load_s)
 
     def predict(self, payload: Payload) -> Prediction:
         return self._scene.predict(payload)
@@ -71,6 +72,7 @@ class Scene:
         self.clock = FakeClock()
         self.metrics = RecordingMetrics()
         self.predict: Predict = echo
+        self.load_s = 0.0
         self.loading = threading.Event()
         self.loading.set()
         self.repository = MemoryRepository({"echo": b"model", "broken": b"broken"})
@@ -321,3 +323,11 @@ def test_prediction_may_take_longer_than_its_caller_waits(
     scene.invoke(window_s=window_s)
 
     assert seen == [limit_s]
+
+
+def test_the_wait_of_a_miss_has_its_parts(scene: Scene) -> None:
+    scene.load_s = 2.0
+
+    timings = scene.invoke().timings
+
+    assert timings == Timings(cache_hit=False, wait_s=2.0, load_s=2.0)

@@ -156,6 +156,12 @@ DEFAULT_LAMBDA_PORT = 9001
 )
 @click.option("--page/--no-page", default=True, help="Show a page to browsers at /.")
 @click.option(
+    "--metrics-models",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How many models of each endpoint, those with the most calls, have metrics of their own.",
+)
+@click.option(
     "--certfile",
     type=FILE,
     show_default="plain HTTP",
@@ -202,6 +208,7 @@ def serve(
     lambda_port: int | None,
     cors_origin: tuple[str, ...],
     page: bool,
+    metrics_models: int,
     certfile: Path | None,
     keyfile: Path | None,
     log_format: str,
@@ -261,6 +268,7 @@ def serve(
             page,
             _tls(certfile, keyfile, as_lambda=as_lambda),
             log,
+            metrics_models,
             install,
         )
         served = [found.endpoint for found in resources]

@@ -70,6 +70,7 @@ def _invocation(members: dict[str, Any]) -> Invocation:
         ),
         retry=RetryPolicy(**members["retry"]),
         request_id=typed(members["request_id"], str),
+        traceparent=typed(members.get("traceparent", ""), str),
     )
 
 

@@ -119,6 +119,8 @@ class Invocation:
     payload: Payload
     retry: "RetryPolicy"
     request_id: str
+    traceparent: str = ""
+    """The caller's position in its trace, in the form of the W3C; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,23 @@ class Timings:
     wait_s: float = 0.0
     """How long the request waited until its model was staged and loaded."""
     predict_s: float = 0.0
+    stage_s: float = 0.0
+    """How much of the wait the model was being fetched from its repository."""
+    load_s: float = 0.0
+    """How much of the wait it was being loaded from disk into memory."""
+    queue_s: float = 0.0
+    """How long the request waited for its turn, after its model was loaded."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """The parts in their order: the wait is what is not in the next two."""
+        return (
+            ("wait", max(0.0, self.wait_s - self.stage_s - self.load_s)),
+            ("stage", self.stage_s),
+            ("load", self.load_s),
+            ("queue", self.queue_s),
+            ("predict", self.predict_s),
+        )
 
 
 @dataclass(frozen=True, slots=True)

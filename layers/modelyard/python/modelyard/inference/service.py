@@ -220,15 +220,16 @@ class InferenceService:
             patience_s=request.patience_s,
             as_copy=as_copy,
         ) as (model, is_hit):
-            wait_s = 0.0 if is_hit else self._clock.monotonic() - asked_at
-            yield model, Timings(cache_hit=is_hit, wait_s=wait_s)
+            yield model, _HIT if is_hit else _miss(model, self._clock.monotonic() - asked_at)
 
     def _answer_in_turn(
         self, model: LoadedModel[Predictor], request: Invoke, timings: Timings
     ) -> Answer:
         body = request.payload.body
+        asked_at = self._clock.monotonic()
         with self._place_for(model, len(body)), self._bodies.room_for(body):
-            return self._answer(model, request, timings)
+            queue_s = self._clock.monotonic() - asked_at
+            return self._answer(model, request, replace(timings, queue_s=queue_s))
 
     def _place_for(
         self, model: LoadedModel[Predictor], body_bytes: int
@@ -278,8 +279,9 @@ class InferenceService:
         else:
             cpu_s = time.thread_time() - cpu_at
         model.speed.learn(len(request.payload.body), predict_s, cpu_s)
-        spent = Timings(timings.cache_hit, timings.wait_s, predict_s)
-        return Answer(prediction=prediction, timings=spent)
+        if timings is _HIT:
+            return Answer(prediction=prediction, timings=Timings(predict_s=predict_s))
+        return Answer(prediction=prediction, timings=replace(timings, predict_s=predict_s))
 
     def _load(self, request: Load) -> Answer:
         window_s = request.window_s
@@ -311,6 +313,13 @@ def _cost_s(model: LoadedModel[Predictor], body_bytes: int) -> float:
     """Return the time that a call is expected to take, which decides how many may wait."""
     cost_s = model.speed.cost_s(body_bytes)
     return max(cost_s, GUEST_COST_S) if isinstance(model.resident, GuestPredictor) else cost_s
+
+
+def _miss(model: LoadedModel[Predictor], wait_s: float) -> Timings:
+    """Return what a call waited for; another call may have begun the load before."""
+    load_s = min(wait_s, model.load_s)
+    stage_s = min(wait_s - load_s, model.stage_s)
+    return Timings(cache_hit=False, wait_s=wait_s, stage_s=stage_s, load_s=load_s)
 
 
 def _set_predict_limit(request: Invoke) -> None:

@@ -98,6 +98,8 @@ class ServeOptions:
     tls: TlsFiles | None = None
     """None for plain HTTP."""
     log: LogOptions = field(default_factory=LogOptions)
+    metrics_models: int = 0
+    """How many models of each endpoint have metrics of their own."""
     install: bool = False
     """Whether pip installs what models with code require."""
 

@@ -107,9 +107,12 @@ class ProcessTotals:
 class PrometheusMetrics:
     """The text that `GET /metrics` answers."""
 
-    def __init__(self, totals: ProcessTotals) -> None:
+    def __init__(self, totals: ProcessTotals, by_model: Collector | None = None) -> None:
+        """`by_model` has the metrics of single models."""
         self._registry = CollectorRegistry()
         self._registry.register(_Observations(totals))
+        if by_model is not None:
+            self._registry.register(by_model)
         self._gauges = {
             metric: Gauge(metric.name, metric.help, _LABELS, registry=self._registry)
             for metric in GAUGES

@@ -46,12 +46,14 @@ from modelyard.local.options import ServeOptions
 from modelyard.local.preloading import Preloading
 from modelyard.local.processes.health import Health
 from modelyard.local.processes.pulse import Pulse
+from modelyard.local.prometheus_by_model import ByModel
 from modelyard.local.prometheus_metrics import ProcessTotals, PrometheusMetrics
 from modelyard.local.queue_poller import QueuePoller
 from modelyard.local.server_facts import FactsOfServer
 from modelyard.local.serving_workers import ServingWorkers
 from modelyard.local.sqlite_queue import SqliteQueue, open_async_queue, queue_path
 from modelyard.local.threads import CallThreads
+from modelyard.local.traces import open_traces
 from modelyard.page.history import CallHistory
 from modelyard.page.status_page import StatusPage
 from modelyard.repositories.objects import Objects
@@ -114,8 +116,10 @@ class ServingWorker:
         self._service = build_service(settings, loading)
         self._async_queue = open_async_queue(layout.options, self._clock)
         self._health = Health.open(layout.health_file, layout.names)
-        has_page = layout.options.has_page
-        self._history = CallHistory(layout.folder, name, self._clock.time) if has_page else None
+        options = layout.options
+        is_watched = options.has_page or options.metrics_models
+        self._history = CallHistory(layout.folder, name, self._clock.time) if is_watched else None
+        self._traces = open_traces(os.environ)
 
     async def serve(self, listener: socket.socket, heartbeats: int, line: socket.socket) -> None:
         """Serve until standard input ends, then let running calls end."""
@@ -154,6 +158,8 @@ class ServingWorker:
         preloading.remember(self._service.loaded())
         await connections.drain(options.grace_s)
         await envelopes.finish(options.grace_s)
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
 
     async def _tell_history(self) -> None:
         """Write what the other workers show of this one's calls, again and again."""
@@ -185,7 +191,7 @@ class ServingWorker:
             warm_queue=SqliteQueue(queue_path(options), clock, WARM_MESSAGES),
             metrics=totals,
             clock=clock,
-            note_call=None if self._history is None else self._history.note,
+            watchers=[one.note for one in (self._history, self._traces) if one is not None],
         )
         catalog = Catalog(
             endpoints=endpoints,
@@ -196,7 +202,7 @@ class ServingWorker:
         site = create_site(
             router,
             catalog,
-            _metrics_renderer(catalog, PrometheusMetrics(totals)),
+            _metrics_renderer(catalog, self._prometheus(totals)),
             ServerLocation(),
             _authenticator(options, clock),
             options.splitters,
@@ -217,10 +223,15 @@ class ServingWorker:
             layout.loaded_file(self._name),
         )
 
+    def _prometheus(self, totals: ProcessTotals) -> PrometheusMetrics:
+        most = self._layout.options.metrics_models
+        by_model = None if self._history is None or not most else ByModel(self._history, most)
+        return PrometheusMetrics(totals, by_model)
+
     def _pages(self, router: Router, catalog: Catalog, totals: ProcessTotals) -> Sequence[Route]:
-        if self._history is None:
-            return ()
         options, names = self._layout.options, self._layout.workers
+        if self._history is None or not options.has_page:
+            return ()
         facts = FactsOfServer(options.limits, names, self._health.missing, totals)
         return StatusPage(router, catalog, self._history, facts, options.scheme).routes
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelyard.domain import messages
 from modelyard.domain import metrics as metric_table
@@ -44,6 +44,8 @@ from modelyard.sagemaker.statuses import call_status, invoke_status
 
 logger = logging.getLogger(__name__)
 
+NoteCall = Callable[[Invocation | ApiCall, Answer, float], None]
+"""Is told of a call, its answer, and how long that took in seconds."""
 _MICROSECONDS = 1e6
 ANSWER_TIMEOUT_S = 55.0
 """How long a call may take in total: SDKs stop waiting after 60 s and retry."""
@@ -64,11 +66,11 @@ class Router:
         warm_queue: WarmQueue,
         metrics: Metrics,
         clock: Clock,
-        note_call: Callable[[Invocation, Answer], None] | None = None,
+        watchers: Sequence[NoteCall] = (),
     ) -> None:
-        """`note_call` is told of each invocation and its answer."""
+        """The `watchers` are told of each call, besides metrics and log."""
         self.endpoints = endpoints
-        self._note_call = note_call
+        self._watchers = watchers
         self._backend_of = backend_of
         self._warm_queue = warm_queue
         self._metrics = metrics
@@ -90,7 +92,7 @@ class Router:
         if answer is None:
             return None
         self._metrics.record(*answer.samples)
-        self._note(invocation, answer, started_at)
+        self._note(invocation, answer, _status(answer), started_at)
         if isinstance(answer.error, ModelNotReadyError):
             self._warm(request.source, answer.error)
         if answer.error is not None:
@@ -110,7 +112,7 @@ class Router:
         request = _invoke(endpoint, invocation, timeout_s)
         limit_s = timeout_s or answer_timeout_s(request.window_s)
         answer = await self._call(request.source, request, limit_s)
-        self._note(invocation, answer, started_at)
+        self._note(invocation, answer, _status(answer), started_at)
         await self._raise_error(request.source, answer)
         assert answer.prediction is not None
         return answer.prediction
@@ -128,10 +130,8 @@ class Router:
         window_s = endpoint.sync_window_s
         request = CallApi(source, call.query, call.headers, call.body, window_s, call.request_id)
         answer = await self._call(source, request, CALL_TIMEOUT_S)
-        elapsed_s = self._clock.monotonic() - started_at
         status = answer.response.status if answer.response else call_status(answer.error)
-        self._record(endpoint.name, answer, status, elapsed_s)
-        _log(call, answer, elapsed_s)
+        self._note(call, answer, status, started_at)
         await self._raise_error(source, answer)
         assert answer.response is not None
         return answer.response
@@ -239,14 +239,15 @@ class Router:
         ) as error:  # the load continues; only its repetition after a crash is lost
             logger.error("warm message lost", extra={"target": target_model, "reason": str(error)})
 
-    def _note(self, invocation: Invocation, answer: Answer, started_at: float) -> None:
-        """Record the metrics of an invocation and write its log line."""
+    def _note(
+        self, call: Invocation | ApiCall, answer: Answer, status: int, started_at: float
+    ) -> None:
+        """Record the metrics of a call, write its log line, and tell the watchers."""
         elapsed_s = self._clock.monotonic() - started_at
-        status = 200 if answer.error is None else invoke_status(answer.error).status
-        self._record(invocation.endpoint_name, answer, status, elapsed_s)
-        _log(invocation, answer, elapsed_s)
-        if self._note_call is not None:
-            self._note_call(invocation, answer)
+        self._record(call.endpoint_name, answer, status, elapsed_s)
+        _log(call, answer, elapsed_s)
+        for watch in self._watchers:
+            watch(call, answer, elapsed_s)
 
     def _record(self, endpoint_name: str, answer: Answer, status: int, elapsed_s: float) -> None:
         values = {
@@ -281,6 +282,10 @@ async def _ask(backend: InferenceBackend, shard: int, request: Request, timeout_
     return await backend.call(shard, request, timeout_s)
 
 
+def _status(answer: Answer) -> int:
+    return 200 if answer.error is None else invoke_status(answer.error).status
+
+
 def _failed(error: ModelyardError) -> Answer:
     return Answer(error=error, timings=Timings(cache_hit=False))
 
@@ -303,17 +308,26 @@ def _log(invocation: Invocation | ApiCall, answer: Answer, elapsed_s: float) -> 
         extra={
             "endpoint": invocation.endpoint_name,
             "target": invocation.target_model,
-            "outcome": _outcome(answer),
+            "outcome": outcome(answer),
             "total_ms": round(elapsed_s * 1e3, 2),
             "wait_ms": round(timings.wait_s * 1e3, 2),
             "predict_ms": round(timings.predict_s * 1e3, 2),
+            **({} if timings.cache_hit else _parts_of_wait(timings)),
             "request_id": invocation.request_id,
             **({"reason": answer.error.message} if answer.error is not None else {}),
         },
     )
 
 
-def _outcome(answer: Answer) -> str:
+def _parts_of_wait(timings: Timings) -> dict[str, float]:
+    return {
+        "stage_ms": round(timings.stage_s * 1e3, 2),
+        "load_ms": round(timings.load_s * 1e3, 2),
+    }
+
+
+def outcome(answer: Answer) -> str:
+    """Return `hit`, `miss` or what went wrong."""
     if answer.error is not None:
         return type(answer.error).__name__
     if answer.response is not None and answer.response.status >= 400:

@@ -62,6 +62,7 @@ def parse_invocation(
         ),
         retry=parse_retry_policy(headers),
         request_id=request_id,
+        traceparent=headers.get("traceparent", ""),
     )
 
 

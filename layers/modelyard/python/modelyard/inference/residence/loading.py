@@ -148,7 +148,9 @@ class Loader(Generic[R]):
         staged = self._artifacts.ensure_staged(artifact, repository)
         seconds = self._record(MODEL_DOWNLOADING_TIME, source, started_at)
         self.estimates.observe("stage", artifact.size_bytes, seconds)
-        return self._load_staged(source, artifact, staged, reservation, repository)
+        model = self._load_staged(source, artifact, staged, reservation, repository)
+        model.stage_s = seconds
+        return model
 
     def _load_staged(
         self,
@@ -171,7 +173,8 @@ class Loader(Generic[R]):
                     staged.model_dir, allow_code=source.allow_code, known=staged.manifest.plan
                 )
                 plan = replace(plan, output=source.output)
-                resident = loaded = self._load_files(source, artifact, plan, reservation)
+                resident, load_s = self._load_files(source, artifact, plan, reservation)
+                loaded = resident
         except BaseException as error:
             if loaded is not None:
                 loaded.close()
@@ -193,6 +196,7 @@ class Loader(Generic[R]):
             files=staged if resident.needs_files else None,
             is_copy=reservation.is_copy,
         )
+        model.load_s = load_s
         self._models.put(model, reservation)
         return model
 
@@ -202,7 +206,8 @@ class Loader(Generic[R]):
         artifact: ModelArtifact,
         plan: LoadPlan,
         reservation: Reservation,
-    ) -> R:
+    ) -> tuple[R, float]:
+        """Return the model, and how long it took to load, in seconds."""
         self._models.grow(reservation, plan.memory_bytes, timeout_s=_MEMORY_TIMEOUT_S)
         started_at = self._clock.monotonic()
         try:
@@ -217,7 +222,7 @@ class Loader(Generic[R]):
         except ModelyardError:
             resident.close()
             raise
-        return resident
+        return resident, seconds
 
     def _record(self, metric: Metric, source: ModelSource, started_at: float) -> float:
         """Record how long a step took, in microseconds; return it in seconds."""

@@ -63,6 +63,8 @@ class LoadedModel(Generic[R]):
         """Whether it is not evicted for others. This and the next are of its last call's source."""
         self.idle_unload_s: float | None = None
         self.speed = Speed(resident)
+        self.stage_s = self.load_s = 0.0
+        """How long it was fetched from its repository, and loaded from disk."""
         self.files = files
         """The lease on its files on disk, for a model that may still read them."""
 

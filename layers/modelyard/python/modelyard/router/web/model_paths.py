@@ -96,6 +96,7 @@ def invocation_of(head: CallHead, endpoint: Endpoint | None, payload: Payload) -
         payload=payload,
         retry=parse_retry_policy(head.headers),
         request_id=head.request_id,
+        traceparent=head.headers.get("traceparent", ""),
     )
 
 
