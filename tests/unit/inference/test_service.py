@@ -36,7 +36,6 @@ from modelyard.inference.residence.loading import Loader
 from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.inference.residence.residence import Residence
 from modelyard.inference.service import InferenceService
-from modelyard.inference.workload import Workload
 from modelyard.runtimes.base import LoadPlan
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_repository import MemoryRepository
@@ -94,9 +93,7 @@ class Scene:
             loader=loader,
             clock=self.clock,
         )
-        self.service = InferenceService(
-            residence, self.metrics, self.clock, Workload(1, self.clock)
-        )
+        self.service = InferenceService(residence, self.metrics, self.clock, 1)
 
     def plan_load(self, model_dir: Path, *, allow_code: bool, known: object = None) -> LoadPlan:
         assert self.loading.wait(timeout=30)

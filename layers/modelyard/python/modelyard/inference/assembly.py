@@ -11,7 +11,6 @@ from modelyard.inference.residence.model_cache import ModelCache
 from modelyard.inference.residence.residence import Residence
 from modelyard.inference.service import InferenceService
 from modelyard.inference.settings import WorkerSettings
-from modelyard.inference.workload import Workload
 from modelyard.repositories.opening import open_repository
 from modelyard.runtimes import registry
 
@@ -44,4 +43,4 @@ def build_service(
         loader=loader,
         clock=clock,
     )
-    return InferenceService(residence, metrics, clock, Workload(settings.processors, clock))
+    return InferenceService(residence, metrics, clock, settings.processors)

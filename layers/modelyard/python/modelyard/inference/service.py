@@ -56,6 +56,7 @@ class UnfinishedCall:
 
     request: Invoke
     model: LoadedModel[Predictor]
+    turns: Workload
     turn: Turn
     guest_call: GuestCall | None = None
     """Set if a guest answers it already; then it may not be abandoned."""
@@ -69,13 +70,16 @@ class InferenceService:
         residence: Residence[Predictor],
         metrics: BufferedMetrics,
         clock: Clock,
-        workload: Workload,
+        processors: int,
     ) -> None:
+        """`processors` is how many of the machine's processors this process may use."""
         self._residence = residence
         self._metrics = metrics
         self._clock = clock
         self._bodies = BodyBudget()
-        self._workload = workload
+        self._workload = Workload(processors, clock)
+        self._guests = Workload(processors + 1, clock, is_here=False)
+        """A guest computes nothing until the answer before was passed on: one more fills that."""
         self._outputs = OpenOutputs(clock)
 
     def handle(self, request: Request) -> Answer:
@@ -112,12 +116,13 @@ class InferenceService:
                 return answered(lambda _: self._answer(model, request), request, self._metrics)
             if request.payload.takes_parts:
                 return None
-            turn = self._turns_of(model).queue(model, _cost_s(model, body_bytes))
-            call = UnfinishedCall(request, model, turn)
+            turns = self._turns_of(model)
+            turn = turns.queue(model, _cost_s(model, body_bytes))
+            call = UnfinishedCall(request, model, turns, turn)
             if guest is not None and is_fast and may_begin and turn.has_begun:
                 began = self._begin(guest, request)
                 if began is not None:
-                    call = UnfinishedCall(request, model, turn, began)
+                    call = UnfinishedCall(request, model, turns, turn, began)
                     return self.finish(call) if began.is_answered(BRIEF_S) else call
             return call
         except CapacityError as error:
@@ -140,18 +145,18 @@ class InferenceService:
     def abandon(self, call: UnfinishedCall) -> None:
         """Give up the turn of a call whose client has left."""
         with self._residence.holding(call.model, call.request.source):
-            self._turns_of(call.model).give_up(call.turn)
+            call.turns.give_up(call.turn)
 
     def when_begun(self, call: UnfinishedCall, tell: Callable[[], object]) -> None:
         """Call `tell` once the turn of a call has begun, from any thread; it must not wait."""
-        self._turns_of(call.model).when_begun(call.turn, tell)
+        call.turns.when_begun(call.turn, tell)
 
     def give_turns(self) -> bool:
         """Let calls begin whose predecessors hold their places for too long.
 
         It has to be called every `QUANTUM_S` while calls wait; returns whether some still do.
         """
-        return self._workload.give_turns()
+        return self._guests.give_turns() | self._workload.give_turns()
 
     def loaded(self) -> list[ModelId]:
         """Return the models in memory that are no copies, the one used last at the end."""
@@ -237,14 +242,15 @@ class InferenceService:
         return self._turns_of(model).place_for(model, _cost_s(model, body_bytes))
 
     def _turns_of(self, model: LoadedModel[Predictor]) -> Workload:
-        """Return who gives the turns: guests have their own, and may wait for anything."""
+        """Return who gives the turns. Guests that mostly wait for something have their own."""
         guest = model.resident
-        return guest.turns if isinstance(guest, GuestPredictor) else self._workload
+        if not isinstance(guest, GuestPredictor):
+            return self._workload
+        return self._guests if guest.is_cpu_bound else guest.turns
 
     def _finish(self, call: UnfinishedCall) -> Answer:
         model, request, guest_call = call.model, call.request, call.guest_call
-        turn = self._turns_of(model).holding(call.turn)
-        with turn, self._residence.holding(model, request.source):
+        with call.turns.holding(call.turn), self._residence.holding(model, request.source):
             if guest_call is not None:
                 return self._predicted(model, request, lambda _: guest_call.finish())
             with self._bodies.room_for(request.payload.body):
@@ -275,7 +281,7 @@ class InferenceService:
         prediction = predicted(predict, request.payload)
         predict_s = self._clock.monotonic() - began_at
         if isinstance(model.resident, GuestPredictor):
-            cpu_s = model.resident.last_predict_s
+            cpu_s = model.resident.last_alone_s
         else:
             cpu_s = time.thread_time() - cpu_at
         model.speed.learn(len(request.payload.body), predict_s, cpu_s)

@@ -105,11 +105,15 @@ class _Queue:
 class Workload:
     """Gives predictions their turns, in seconds of processor time. Threads may share it."""
 
-    def __init__(self, places: int, clock: Clock, *, keeps_places: bool = False) -> None:
+    def __init__(
+        self, places: int, clock: Clock, *, keeps_places: bool = False, is_here: bool = True
+    ) -> None:
         """`places` is how many predictions begin side by side.
 
-        With `keeps_places`, a prediction that takes long does not give up its place.
+        With `keeps_places`, a prediction that takes long does not give up its place. `is_here` says
+        that the threads that hold places predict; otherwise they wait for other processes.
         """
+        self._is_here = is_here
         self._places = places
         self._keeps_places = keeps_places
         self._clock = clock
@@ -168,7 +172,8 @@ class Workload:
     @contextmanager
     def holding(self, turn: Turn) -> Iterator[None]:
         """Make the call of a turn that has begun, in this thread; the turn is over in the end."""
-        turn.runs_here()
+        if self._is_here:
+            turn.runs_here()
         try:
             yield
         finally:

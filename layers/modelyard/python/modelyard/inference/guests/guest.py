@@ -65,6 +65,7 @@ class _Calls:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._begin = getattr(predictor, "begin", None)  # of scripts
+        self._processor_wait = _ProcessorWait()
         self._parts: Generator[bytes, None, None] | None = None
         """The rest of an output that is made in parts."""
 
@@ -84,12 +85,15 @@ class _Calls:
             return Part(Prediction(b""))
         payload, request_id = parse_call(request)
         REQUEST_ID.set(request_id)
-        began_at = time.monotonic()
+        began_at, cpu_at = time.monotonic(), time.process_time()
+        waited_at = self._processor_wait.seconds()
         if self._begin and payload.takes_parts and not is_of_a_protocol(payload.content_type):
             prediction, self._parts = predicted(self._begin, payload)
         else:
             prediction = predicted(partial(tensor_calls.predict, self._predictor), payload)
-        return Part(prediction, self._parts is not None, time.monotonic() - began_at)
+        predict_s, cpu_s = time.monotonic() - began_at, time.process_time() - cpu_at
+        alone_s = max(0.0, predict_s - (self._processor_wait.seconds() - waited_at))
+        return Part(prediction, self._parts is not None, predict_s, alone_s, cpu_s)
 
     def _next_part(self) -> Part:
         part = None if self._parts is None else next(self._parts, None)
@@ -105,6 +109,23 @@ class _Calls:
             parts.close()
         except BaseException:  # the model's code may raise anything
             logger.exception("output not ended")
+
+
+class _ProcessorWait:
+    """For how long this thread was ready to run while others used the processors (Linux)."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = -1
+
+    def seconds(self) -> float:
+        """Return how long that was until now; always 0 where the system does not tell."""
+        try:
+            return int(os.pread(self._file, 64, 0).split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            return 0.0
 
 
 def _exit_if_forked(own_pid: int) -> None:

@@ -52,6 +52,10 @@ class Part(NamedTuple):
     has_more: bool = False
     predict_s: float = 0.0
     """How long the model took, in the guest."""
+    alone_s: float = 0.0
+    """How long it would have taken if other processes had not used the processors."""
+    cpu_s: float = 0.0
+    """The processor time that it used."""
 
 
 def render_call(payload: Payload, request_id: str) -> Frame:
@@ -68,9 +72,9 @@ def parse_call(frame: Frame) -> tuple[Payload, str]:
 
 def render_part(part: Part) -> Frame:
     """Return the frame of an answer."""
-    prediction, has_more, predict_s = part
-    told = prediction.content_type, prediction.custom_attributes, has_more, predict_s
-    return Frame(encode_head(told), prediction.body)
+    prediction, *told = part
+    head = prediction.content_type, prediction.custom_attributes, *told
+    return Frame(encode_head(head), prediction.body)
 
 
 def render_error(error: ModelyardError) -> Frame:
@@ -90,9 +94,10 @@ def parse_part(frame: Frame) -> Part:
         error = _error_in(frame)
         is_of_model = isinstance(error, ModelError)
         raise error if is_of_model else PredictionError("the model failed while predicting")
-    content_type, attributes, has_more, predict_s = head
+    content_type, attributes, has_more, predict_s, alone_s, cpu_s = head
     prediction = Prediction(frame.body, optional(content_type, str), optional(attributes, str))
-    return Part(prediction, typed(has_more, bool), typed(predict_s, float))
+    times = typed(predict_s, float), typed(alone_s, float), typed(cpu_s, float)
+    return Part(prediction, typed(has_more, bool), *times)
 
 
 def _error_in(frame: Frame) -> ModelyardError:

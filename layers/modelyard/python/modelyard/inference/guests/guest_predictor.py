@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import socket
+import threading
 import time
 import weakref
 from collections.abc import Callable, Generator
@@ -50,6 +51,8 @@ STOP_LIMIT_S = 5.0
 """How long a model may take to end an output that nobody wants any more."""
 MEASURE_EVERY_S = 1.0
 """How often its memory is measured after a call."""
+CPU_BOUND_SHARE = 0.5
+_LEARNING_RATE = 0.2
 _WORTH_MEASURING_BYTES = 1 << 20
 _MAX_HEAD_BYTES = 1 << 20
 _INSUFFICIENT_STORAGE = 507
@@ -59,10 +62,9 @@ _INSUFFICIENT_STORAGE = 507
 class GuestPredictor:
     """A loaded model in a process of its own.
 
-    The process answers one call at a time: `predict`, `begin` and `parts` are for callers who have
-    their turn. A call that exceeds its time limit or the memory limit ends the process. Then this
-    predictor is of no use any more: calls raise ModelEndedError, and the model has to be loaded
-    again.
+    `predict` may be called from many threads; the process answers one call at a time. A call that
+    exceeds its time limit or the memory limit ends the process. Then this predictor is of no use
+    any more: calls raise ModelEndedError, and the model has to be loaded again.
     """
 
     always_ends = True
@@ -91,12 +93,15 @@ class GuestPredictor:
         self._nursery = nursery
         self._limit_bytes = limit_bytes
         self.turns = Workload(1, SystemClock(), keeps_places=True)
-        """The order of the calls: who makes one has to have its turn."""
+        """The order of the calls while they mostly wait for something else than a processor."""
+        self._calling = threading.Lock()
+        """Held during a call; another thread than that of the caller may release it."""
+        self._cpu_share = 0.0
         self._number = 0
         self._is_ended = False
         self.memory_bytes = 0
-        self.last_predict_s = 0.0
-        """How long the last prediction took in the process itself."""
+        self.last_predict_s = self.last_alone_s = 0.0
+        """How long the last prediction took in the process, and without other processes."""
         self._connection, theirs = socket.socketpair()
         weakref.finalize(self, self._connection.close)
         most_bytes = MAX_ANSWER_BYTES + _MAX_HEAD_BYTES
@@ -130,16 +135,16 @@ class GuestPredictor:
             ModelCrashedError: it ended during this call, or was ended.
             ModelyardError: the error that the guest answers.
         """
-        return self.begin(payload).finish()
+        self._calling.acquire()
+        return self._begin(payload).finish()
 
-    def begin(self, payload: Payload) -> "GuestCall":
-        """Send a call without waiting for its answer.
+    def begin(self, payload: Payload) -> "GuestCall | None":
+        """Send a call without waiting for its answer; return None if another one is running.
 
         Raises:
             ModelEndedError, ModelCrashedError: as `predict`.
         """
-        on_wait = self._ask(payload, PREDICT_LIMIT_S.get())
-        return GuestCall(lambda: self._received(on_wait).prediction, self._frames)
+        return self._begin(payload) if self._calling.acquire(blocking=False) else None
 
     def parts(self, payload: Payload) -> Generator[tuple[Prediction, bool], None, None]:
         """Yield the output in parts, each with whether there are more.
@@ -152,26 +157,35 @@ class GuestPredictor:
         """
         limit_s = PREDICT_LIMIT_S.get()
         has_more = False
+        self._calling.acquire()
         try:
             on_wait = self._ask(payload, limit_s)
             while True:
                 has_more = False  # also if this part is an error
-                prediction, has_more, _ = self._received(on_wait)
+                prediction, has_more, *_ = self._received(on_wait)
                 yield prediction, has_more
                 if not has_more:
                     return
                 on_wait = self._watch(limit_s)
                 self._send(NEXT_PART, on_wait)
         finally:
-            if has_more and not self._is_ended:
-                on_wait = self._watch(STOP_LIMIT_S)
-                self._send(STOP, on_wait)
-                self._receive(on_wait)
+            try:
+                if has_more and not self._is_ended:
+                    on_wait = self._watch(STOP_LIMIT_S)
+                    self._send(STOP, on_wait)
+                    self._receive(on_wait)
+            finally:
+                self._calling.release()
 
     def close(self) -> None:
         """End the process, which frees all of its memory."""
         self._end()
         self._connection.close()
+
+    @property
+    def is_cpu_bound(self) -> bool:
+        """Whether its calls mostly compute, so that many at a time would only delay each other."""
+        return self._cpu_share > CPU_BOUND_SHARE
 
     @property
     def pid(self) -> int:
@@ -189,6 +203,25 @@ class GuestPredictor:
         on_wait = self._watch(limit_s)
         self._send(Frame(b"", pickle.dumps(plan)), on_wait)
         return self._read(parse_loaded, self._receive(on_wait))
+
+    def _begin(self, payload: Payload) -> "GuestCall":
+        """Send a call, while the lock is held; it is released if this fails."""
+        try:
+            on_wait = self._ask(payload, PREDICT_LIMIT_S.get())
+        except BaseException:
+            self._calling.release()
+            raise
+        return GuestCall(lambda: self._finish(on_wait), self._frames)
+
+    def _finish(self, on_wait: Callable[[], None]) -> Prediction:
+        try:
+            part = self._received(on_wait)
+        finally:
+            self._calling.release()
+        self.last_alone_s = part.alone_s
+        share = part.cpu_s / part.alone_s if part.alone_s else 0.0
+        self._cpu_share += _LEARNING_RATE * (min(share, 1.0) - self._cpu_share)
+        return part.prediction
 
     def _ask(self, payload: Payload, limit_s: float) -> Callable[[], None]:
         """Send a call; return what to call while it waits."""
