@@ -109,6 +109,17 @@ def test_bodies_of_other_servers_get_answers_of_their_form(
     assert ask(predictor, WRAPPED[form]) == {"predictions": pipeline.predict(HEAD).tolist()}
 
 
+@pytest.mark.parametrize("form", ["inputs", "instances"])
+def test_rows_with_text_have_the_columns_of_the_training(
+    predictor: Any, pipeline: Any, form: str
+) -> None:
+    rows = [list(record.values()) for record in records()]
+
+    answer = ask(predictor, {form: rows})
+
+    assert answer == {"predictions": pipeline.predict(HEAD).tolist()}
+
+
 def test_thousand_rows_equal_the_framework(predictor: Any, pipeline: Any) -> None:
     answer = ask(predictor, split(FRAME.round(6)), accept="application/json;output=predict_proba")
 

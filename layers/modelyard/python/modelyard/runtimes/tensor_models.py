@@ -100,7 +100,8 @@ def _inputs_of(request: RowRequest, predictor: Predictor) -> Mapping[str, Array]
         return {ROWS: np.array(request.rows, object)}  # a script gets them as they are
     declared = predictor.signature.inputs
     if request.rows is not None:
-        return _of_rows(request.rows, declared)
+        named = table_codec.rows_with_text(request.rows, getattr(predictor, "columns", ()))
+        return _of_rows(request.rows, declared) if named is None else named
     if request.is_frame and len(declared) == 1 and declared[0].name not in (ROWS, *request.inputs):
         names = getattr(predictor, "frame_columns", None) or None
         # A graph's input has all columns; an only one is a column, too.

@@ -51,7 +51,7 @@ def decode(
     if not has_objects and not (names and b'"' in body):
         return None
     values = json_codec.decode_lines(body) if kind == JSON_LINES else json_codec.decode(body)
-    return _objects(values) if has_objects else _rows_with_text(values, names)
+    return _objects(values) if has_objects else rows_with_text(values, names)
 
 
 def with_header(
@@ -81,7 +81,12 @@ def _objects(values: Any) -> Mapping[str, Array]:
     return row_codec.columns_of([values] if isinstance(values, dict) else values)
 
 
-def _rows_with_text(values: Any, names: Sequence[str]) -> Mapping[str, Array] | None:
+def rows_with_text(values: Any, names: Sequence[str]) -> Mapping[str, Array] | None:
+    """Return rows that hold text as columns of these names; None if they do not, or do not fit.
+
+    Raises:
+        InputRejectedError: a value is a list or an object.
+    """
     rows = values if isinstance(values, list) and all(isinstance(x, list) for x in values) else []
     has_text = any(isinstance(value, str) for row in rows for value in row)
     if not has_text or any(len(row) != len(names) for row in rows):
