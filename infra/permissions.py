@@ -92,6 +92,12 @@ def may_write_objects(role: iam.Role, locations: Iterable[Location]) -> None:
     _may_use_objects(role, "s3:PutObject", locations)
 
 
+def may_publish(role: iam.Role, topics: Iterable[str]) -> None:
+    """Let a role publish to these topics of SNS."""
+    for some in _portions(sorted(set(topics))):
+        allow(role, "sns:Publish", on=some)
+
+
 def _may_use_objects(role: iam.Role, action: str, locations: Iterable[Location]) -> None:
     arns = sorted(arn for bucket, key in locations for arn in model_arns(bucket, key))
     for some in _portions(arns):

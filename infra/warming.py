@@ -12,6 +12,7 @@ from infra.log_groups import log_group
 from infra.permissions import (
     allow,
     may_invoke,
+    may_publish,
     may_read_objects,
     may_trace,
     may_write_objects,
@@ -78,6 +79,7 @@ class Warming(Construct):
         for places in self._settings.async_places:
             may_write_objects(role, map(location, {places.output, places.failure}))
             may_read_objects(role, map(location, places.inputs))
+            may_publish(role, filter(None, (places.success_topic, places.error_topic)))
         warmer = lambda_.Function(
             self,
             "Function",

@@ -17,6 +17,7 @@ from tests.functional.served import DirectoryModels
 from tests.serving import KEYS, REGION, Server, eventually
 
 BUCKET = "async-invocations"
+ACCOUNT = "123456789012"
 CSV = {"ContentType": "text/csv", "Accept": "application/json"}
 HOUSE = "modelyard.target_model=eu/house.tar.gz"
 
@@ -51,8 +52,48 @@ def s3(s3_endpoint: str) -> Any:
     return client
 
 
+class Subscriber:
+    """A topic of SNS and a queue of SQS that gets its messages."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        session = boto3.session.Session(region_name=REGION, **KEYS)
+        sns = session.client("sns", endpoint_url=endpoint)
+        self._sqs = session.client("sqs", endpoint_url=endpoint)
+        self.topic = sns.create_topic(Name=name)["TopicArn"]
+        self._queue = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        sns.subscribe(
+            TopicArn=self.topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        )
+
+    def message(self) -> dict[str, Any]:
+        """Return the next message, as soon as it is there."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found.extend(self._sqs.receive_message(QueueUrl=self._queue).get("Messages", []))
+            return bool(found)
+
+        eventually(is_there)
+        (message,) = found
+        self._sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+        content: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+        return content
+
+
 @pytest.fixture(scope="module")
-def server(folder: Path, s3: Any, s3_endpoint: str) -> Iterator[Server]:
+def successes(s3_endpoint: str) -> Subscriber:
+    return Subscriber(s3_endpoint, "successes")
+
+
+@pytest.fixture(scope="module")
+def errors(s3_endpoint: str) -> Subscriber:
+    return Subscriber(s3_endpoint, "errors")
+
+
+@pytest.fixture(scope="module")
+def server(
+    folder: Path, s3: Any, s3_endpoint: str, successes: Subscriber, errors: Subscriber
+) -> Iterator[Server]:
     place = f"s3://{BUCKET}"
     resources = [
         resource(
@@ -60,11 +101,20 @@ def server(folder: Path, s3: Any, s3_endpoint: str) -> Iterator[Server]:
         ),
         resource("in-files", folder, output="results", inputs=["inputs"]),
         resource("synchronous", folder),
+        resource(
+            "announced",
+            folder,
+            output="results",
+            success_topic=successes.topic,
+            error_topic=errors.topic,
+        ),
+        resource("unheard", folder, output="results", success_topic=f"{successes.topic}-not"),
     ]
     config = folder / "modelyard.yaml"
     config.write_text(yaml.safe_dump(resources))
     environment = {
         "AWS_ENDPOINT_URL_S3": s3_endpoint,
+        "AWS_ENDPOINT_URL_SNS": s3_endpoint,
         "AWS_ACCESS_KEY_ID": KEYS["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": KEYS["aws_secret_access_key"],
         "AWS_DEFAULT_REGION": REGION,
@@ -173,6 +223,53 @@ def test_results_may_be_files(sdk: Any, folder: Path) -> None:
     )
 
     assert json.loads(content(accepted["OutputLocation"])) == [7.5]
+
+
+def test_topics_are_told_of_results(sdk: Any, successes: Subscriber, errors: Subscriber) -> None:
+    good, bad = (
+        sdk.invoke_endpoint_async(
+            EndpointName="announced",
+            CustomAttributes=attributes,
+            Body=artifacts.ROW,
+            InferenceId="mine",
+            **CSV,
+        )
+        for attributes in (f"trace=1;{HOUSE}", "modelyard.target_model=none.tar.gz")
+    )
+
+    told, warned = successes.message(), errors.message()
+
+    assert json.loads(content(good["OutputLocation"])) == [7.5]
+    assert (told["invocationStatus"], told["inferenceId"]) == ("Completed", "mine")
+    assert told["responseParameters"] == {
+        "contentType": "application/json",
+        "outputLocation": good["OutputLocation"],
+    }
+    assert told["requestParameters"] == {
+        "accept": "application/json",
+        "contentType": "text/csv",
+        "customAttributes": "trace=1",
+        "endpointName": "announced",
+        "targetModel": "eu/house.tar.gz",
+    }
+    assert (told["awsRegion"], told["eventName"]) == (REGION, "InferenceResult")
+    assert told["receivedTime"] <= told["eventTime"]
+    error = json.loads(content(bad["FailureLocation"]))
+    assert (warned["invocationStatus"], warned["failureReason"]) == ("Failed", error["Message"])
+    assert "responseParameters" not in warned
+
+
+def test_topic_that_is_not_there_is_logged_beside_the_result(server: Server, sdk: Any) -> None:
+    accepted = sdk.invoke_endpoint_async(
+        EndpointName="unheard", CustomAttributes=HOUSE, Body=artifacts.ROW, **CSV
+    )
+
+    assert json.loads(content(accepted["OutputLocation"])) == [7.5]
+    request_id = accepted["ResponseMetadata"]["RequestId"]
+    eventually(lambda: "notification not published" in server.log)
+    (line,) = [one for one in server.log.splitlines() if "notification not published" in one]
+    assert request_id in line
+    assert "SNS answered NotFound" in line
 
 
 def test_overlay_gives_the_operation_a_target_model(

@@ -33,6 +33,7 @@ BOTH_QUEUES = f"<WarmingAsyncQueue.Arn> {QUEUE}"
 SEND = ("sqs:SendMessage", QUEUE, "")
 HOUSES = " ".join(f"<InferencehousesShard{shard}.Arn>" for shard in range(3))
 KEYS = "arn:<AWS::Partition>:ssm:<AWS::Region>:<AWS::AccountId>:parameter/modelyard/yard/keys/*"
+TOPICS = "arn:aws:sns:eu-west-1:123456789012"
 Statements = set[tuple[str, str, str]]
 
 
@@ -70,6 +71,7 @@ CHANGED: dict[str, Statements] = {
         (WORK_OFF[0], BOTH_QUEUES, ""),
         ("s3:PutObject", f"{S3}results/async/*", ""),
         ("s3:GetObject", f"{S3}uploads/in/*", ""),
+        ("sns:Publish", f"{TOPICS}:done {TOPICS}:failed", ""),
     },
     "Router": {
         LOG,

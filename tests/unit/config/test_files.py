@@ -200,6 +200,19 @@ VALID = "name: a\n  kind: MultiModelEndpoint\n  models:\n    path: models"
             id="results where no header can name them",
         ),
         pytest.param(
+            "- {name: a, kind: MultiModelEndpoint, models: {path: 's3://bucket'},"
+            " async_invocations: {output: 's3://bucket', error_topic: errors}}",
+            "a: async_invocations: error_topic: found 'errors'; allowed: arn:aws:sns:REGION:ACC",
+            id="topic without its ARN",
+        ),
+        pytest.param(
+            "- {name: a, kind: MultiModelEndpoint, models: {path: 's3://bucket'},"
+            " async_invocations: {output: 's3://bucket',"
+            " success_topic: 'arn:aws:sns:eu-west-1:123456789012:all.fifo'}}",
+            "a: async_invocations: success_topic: found 'arn:aws:sns:eu-west-1:123456789012:all.f",
+            id="topic that is FIFO",
+        ),
+        pytest.param(
             "- {name: a, kind: MultiModelEndpoint, models: {path: 's3://B_/x'}}",
             ": a: models: path: found 's3://B_/x', not a bucket; allowed: an existing folder",
             id="bad bucket",

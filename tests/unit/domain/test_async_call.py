@@ -14,7 +14,8 @@ def test_call_is_read_as_it_was_written(body: bytes, text: str, optional: str | 
     payload = Payload(body, optional, None, optional)
     retry = RetryPolicy(retries_429=True, attempts_left=1)
     invocation = Invocation("churn", TargetModel(text), payload, retry, "id-1")
-    call = AsyncCall(invocation, text, "s3://out/1", "s3://out/2", 1.5, 900.0)
+    places = ("s3://out/1", "s3://out/2")
+    call = AsyncCall(invocation, text, *places, 1.5, 900.0, inference_id=text, received_at=0.5)
 
     assert parse_async_call(render_async_call(call)) == call
 

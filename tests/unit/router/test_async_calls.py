@@ -20,6 +20,7 @@ from modelyard.domain.requests import Answer, Invoke, Request
 from modelyard.domain.values import Invocation, Payload, Prediction, RetryPolicy, TargetModel
 from modelyard.local.sqlite_queue import SqliteQueue
 from modelyard.repositories.objects import Objects
+from modelyard.repositories.topics import Topics
 from modelyard.router.async_calls import AsyncInvoker
 from modelyard.router.router import Router
 from tests.fakes.backend import FakeBackend
@@ -35,10 +36,10 @@ ANSWER = Answer(prediction=Prediction(b"[1.5]", "application/json"))
 class Scene:
     """An invoker, its queue, and a folder for inputs and results."""
 
-    def __init__(self, folder: Path, longest_s: float = math.inf) -> None:
+    def __init__(self, folder: Path, longest_s: float = math.inf, topic: str | None = None) -> None:
         self.folder = folder
         self.place = f"{folder.as_uri()}/"
-        places = AsyncPlaces(self.place, self.place, (self.place,))
+        places = AsyncPlaces(self.place, self.place, (self.place,), topic, topic)
         endpoints = EndpointTable([Endpoint("housing", "s3://models/", async_places=places)])
         self.clock = FakeClock()
         self.queue = SqliteQueue(folder / "queue", self.clock, ASYNC_CALLS, visibility_s=HIDDEN_S)
@@ -54,6 +55,7 @@ class Scene:
             router=router,
             queue=self.queue,
             objects=Objects(),
+            topics=Topics(),
             location=ServerLocation(),
             clock=self.clock,
             longest_s_of=lambda _: longest_s,
@@ -63,7 +65,14 @@ class Scene:
         """Return a call that expires after 60 s."""
         invocation = Invocation("housing", MODEL, Payload(b"1"), ONCE, "id-1")
         call = AsyncCall(
-            invocation, "", f"{self.place}out", f"{self.place}bad", self.clock.time() + 60, 900.0
+            invocation=invocation,
+            input_location="",
+            output_location=f"{self.place}out",
+            failure_location=f"{self.place}bad",
+            expires_at=self.clock.time() + 60,
+            timeout_s=900.0,
+            inference_id="id-1",
+            received_at=self.clock.time(),
         )
         return replace(call, **members)
 
@@ -159,6 +168,32 @@ def test_call_that_may_succeed_later_is_made_again_until_it_expires(
 
     assert scene.work_off()
     assert str(error) in scene.failure()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result"), [(ANSWER, "out"), (Answer(error=InputRejectedError("7")), "bad")]
+)
+def test_topic_out_of_reach_changes_no_result(
+    tmp_path: Path,
+    outcome: Answer,
+    result: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+    scene = Scene(tmp_path, topic="arn:aws:sns:eu-west-1:123456789012:told")
+    scene.backend.script(MODEL, outcome)
+
+    assert scene.work_off(scene.call())
+
+    scene.clock.advance(100.0)
+    assert (scene.results(), scene.queue.receive()) == ([result], None)
+    (record,) = [one for one in caplog.records if one.message == "notification not published"]
+    assert record.__dict__["request_id"] == "id-1"
+    assert record.__dict__["reason"].startswith("arn:aws:sns:eu-west-1:123456789012:told cannot")
+    scene.queue.close()
 
 
 def test_expired_call_reaches_no_model(scene: Scene) -> None:

@@ -1,9 +1,20 @@
+import json
+
 import pytest
 
 from modelyard.domain.async_call import AsyncCall
 from modelyard.domain.endpoints import AsyncPlaces, Endpoint
-from modelyard.domain.errors import InvalidRequestError, UnsupportedOperationError
-from modelyard.sagemaker.async_invocations import input_place, parse_async_call
+from modelyard.domain.errors import (
+    InvalidRequestError,
+    ModelyardError,
+    UnsupportedOperationError,
+)
+from modelyard.domain.values import Prediction
+from modelyard.sagemaker.async_invocations import (
+    input_place,
+    parse_async_call,
+    render_notification,
+)
 
 PLACES = AsyncPlaces("s3://results/out/", "s3://results/bad/", ("s3://inputs/a/", "file:///data/"))
 ENDPOINT = Endpoint("churn", "s3://models/", async_places=PLACES)
@@ -25,6 +36,7 @@ def test_call_has_the_documented_defaults() -> None:
     assert (call.expires_at, call.timeout_s) == (1000.0 + 21_600, 900.0)
     assert call.invocation.payload.body == b"1,2"
     assert call.input_location == ""
+    assert (call.inference_id, call.received_at) == ("id-1", 1000.0)
 
 
 def test_members_have_headers_of_their_own() -> None:
@@ -127,3 +139,58 @@ def test_input_and_body_together_are_refused() -> None:
 def test_endpoint_without_places_refuses_the_call() -> None:
     with pytest.raises(UnsupportedOperationError, match="async_invocations"):
         parsed(TARGET, endpoint=Endpoint("churn", "s3://models/"))
+
+
+COMPLETE = {
+    PREFIX + "accept": "application/json",
+    PREFIX + "content-type": "text/csv",
+    PREFIX + "custom-attributes": "trace=1",
+    PREFIX + "inference-id": "mine",
+    PREFIX + "inputlocation": "s3://inputs/a/rows.csv",
+}
+
+
+def notification(call: AsyncCall, result: Prediction | ModelyardError) -> object:
+    return json.loads(render_notification(call, result, region="eu-west-1", now=1002.5))
+
+
+def test_notification_of_a_prediction_has_sagemakers_members() -> None:
+    call = parsed(TARGET | COMPLETE, b"")
+
+    assert notification(call, Prediction(b"[1]", "application/json")) == {
+        "awsRegion": "eu-west-1",
+        "eventTime": "1970-01-01T00:16:42.500Z",
+        "receivedTime": "1970-01-01T00:16:40.000Z",
+        "invocationStatus": "Completed",
+        "requestParameters": {
+            "accept": "application/json",
+            "contentType": "text/csv",
+            "customAttributes": "trace=1",
+            "endpointName": "churn",
+            "inputLocation": "s3://inputs/a/rows.csv",
+            "targetModel": "eu/churn.tar.gz",
+        },
+        "responseParameters": {
+            "contentType": "application/json",
+            "outputLocation": "s3://results/out/id-1.out",
+        },
+        "inferenceId": "mine",
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+
+
+def test_notification_of_an_error_has_its_reason_and_only_what_was_sent() -> None:
+    assert notification(parsed(TARGET), ModelyardError("no \udc80 " + "x" * 9999)) == {
+        "awsRegion": "eu-west-1",
+        "eventTime": "1970-01-01T00:16:42.500Z",
+        "receivedTime": "1970-01-01T00:16:40.000Z",
+        "invocationStatus": "Failed",
+        "requestParameters": {"endpointName": "churn", "targetModel": "eu/churn.tar.gz"},
+        "failureReason": "no ? " + "x" * 2043,
+        "inferenceId": "id-1",
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }

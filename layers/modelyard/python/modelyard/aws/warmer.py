@@ -25,6 +25,7 @@ from modelyard.domain.system_clock import SystemClock
 from modelyard.domain.values import Delivery
 from modelyard.domain.warm_message import WARM_MESSAGES
 from modelyard.repositories.objects import Objects
+from modelyard.repositories.topics import Topics
 from modelyard.router.async_calls import AsyncInvoker
 from modelyard.router.router import Router
 from modelyard.router.warming import Warmer
@@ -155,6 +156,7 @@ def handler_of(environ: Mapping[str, str]) -> Callable[[Event, Any], Event]:
             ),
             queue=async_queue,
             objects=Objects(),
+            topics=Topics(),
             location=ServerLocation(environ.get("AWS_REGION", LOCAL), settings.account),
             clock=clock,
             longest_s_of=windows_s.__getitem__,

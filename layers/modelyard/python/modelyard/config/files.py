@@ -267,7 +267,13 @@ def _multi_model_endpoint(resource: MultiModelEndpoint) -> EndpointConfig:
 def _async_places(section: AsyncInvocations | None) -> AsyncPlaces | None:
     if section is None:
         return None
-    return AsyncPlaces(section.output, section.failure or section.output, tuple(section.inputs))
+    return AsyncPlaces(
+        section.output,
+        section.failure or section.output,
+        tuple(section.inputs),
+        section.success_topic,
+        section.error_topic,
+    )
 
 
 def _access_rule(rule: Access) -> AccessRule:

@@ -1,5 +1,6 @@
 """The schema of a multi-model endpoint and a deployment, and messages for wrong values."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -131,16 +132,29 @@ def _sendable(place: str) -> str:
     return place
 
 
+_TOPIC = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}")
+_TOPIC_FORMS = "arn:aws:sns:REGION:ACCOUNT:NAME, the ARN of an SNS topic that is not FIFO"
+
+
+def _topic(arn: str) -> str:
+    if _TOPIC.fullmatch(arn) is None:
+        raise ValueError(f"{found(arn)}; allowed: {_TOPIC_FORMS}")
+    return arn
+
+
+_Topic = Annotated[StrictStr, AfterValidator(_topic)]
 _InputPlace = Annotated[_Place, AfterValidator(_readable)]
 _ResultPlace = Annotated[_InputPlace, AfterValidator(_sendable)]
 
 
 class AsyncInvocations(Section):
-    """Where asynchronous invocations read their input and write their results."""
+    """Where asynchronous invocations read their input, write their results and announce them."""
 
     output: _ResultPlace = Field(description=_RESULT_FORMS)
     failure: _ResultPlace | None = Field(default=None, description=_RESULT_FORMS)
     inputs: list[_InputPlace] = Field(default=[], description=f"a list; each is {_RESULT_FORMS}")
+    success_topic: _Topic | None = Field(default=None, description=f"null, or {_TOPIC_FORMS}")
+    error_topic: _Topic | None = Field(default=None, description=f"null, or {_TOPIC_FORMS}")
 
 
 _GLOBS = "a list of texts, in which * is any run of characters and ? any one"
@@ -183,7 +197,8 @@ class MultiModelEndpoint(Section):
         Annotated[StrictStr, AfterValidator(_target)],
     ] = Field(default={}, description="a mapping of names of inference components to models")
     async_invocations: AsyncInvocations | None = Field(
-        default=None, description="null, or a mapping with output, failure, inputs"
+        default=None,
+        description=f"null, or a mapping with {', '.join(AsyncInvocations.model_fields)}",
     )
     access: list[Access] | None = Field(
         default=None, min_length=1, description="null, or a list of one rule or more"

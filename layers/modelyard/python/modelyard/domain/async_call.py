@@ -29,6 +29,10 @@ class AsyncCall:
     """When the call is given up, in seconds since the epoch."""
     timeout_s: float
     """How long one try may take, including the load of the model."""
+    inference_id: str
+    """The caller's name for the call, or the id of its request."""
+    received_at: float
+    """When the call was accepted, in seconds since the epoch."""
 
 
 def render_async_call(call: AsyncCall) -> str:
@@ -54,6 +58,8 @@ def parse_async_call(text: str) -> AsyncCall:
             failure_location=typed(members["failure_location"], str),
             expires_at=float(members["expires_at"]),
             timeout_s=float(members["timeout_s"]),
+            inference_id=typed(members["inference_id"], str),
+            received_at=float(members["received_at"]),
         )
 
 

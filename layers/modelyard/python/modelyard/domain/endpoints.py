@@ -61,6 +61,10 @@ class AsyncPlaces:
     failure: str
     inputs: tuple[str, ...] = ()
     """The places of objects that callers may name as input."""
+    success_topic: str | None = None
+    """The ARN of the SNS topic that is told of predictions, if there is one."""
+    error_topic: str | None = None
+    """The same for errors."""
 
 
 class Preload(StrEnum):

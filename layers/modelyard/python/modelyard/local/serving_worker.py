@@ -58,6 +58,7 @@ from modelyard.page.history import CallHistory
 from modelyard.page.status_page import StatusPage
 from modelyard.repositories.objects import Objects
 from modelyard.repositories.opening import open_repository
+from modelyard.repositories.topics import Topics
 from modelyard.router.async_calls import AsyncInvoker
 from modelyard.router.catalog import Catalog, targets_in
 from modelyard.router.rendezvous import rank_shards
@@ -175,6 +176,7 @@ class ServingWorker:
             router=router,
             queue=self._async_queue,
             objects=Objects(),
+            topics=Topics(),
             location=ServerLocation(),
             clock=self._clock,
         )

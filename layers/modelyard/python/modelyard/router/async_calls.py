@@ -18,8 +18,9 @@ from modelyard.domain.messages import INTERNAL_ERROR
 from modelyard.domain.ports import Clock, Deliveries
 from modelyard.domain.values import Delivery, Invocation, Prediction
 from modelyard.repositories.objects import Objects
+from modelyard.repositories.topics import Topics, topic_region
 from modelyard.router.router import Router
-from modelyard.sagemaker.async_invocations import input_place
+from modelyard.sagemaker.async_invocations import input_place, render_notification
 from modelyard.sagemaker.responses import ErrorContext, render_error
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class AsyncInvoker:
     """Processes deliveries of asynchronous invocations; several may be processed concurrently.
 
     A call is repeated until it has a prediction, fails because of the request or the model, or
-    expires. Its message is deleted after the result was written.
+    expires. Its message is deleted after the result was written and a topic was told.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class AsyncInvoker:
         router: Router,
         queue: Deliveries[AsyncCall],
         objects: Objects,
+        topics: Topics,
         location: ServerLocation,
         clock: Clock,
         longest_s_of: Callable[[str], float] = lambda _: math.inf,
@@ -53,6 +55,7 @@ class AsyncInvoker:
         self._router = router
         self._queue = queue
         self._objects = objects
+        self._topics = topics
         self._location = location
         self._clock = clock
 
@@ -64,30 +67,33 @@ class AsyncInvoker:
                 message is delivered again.
         """
         call = delivery.request
+        result: Prediction | ModelyardError
         try:
             async with self._hidden(delivery):
-                await self._answer(call)
+                result = await self._answer(call)
         except (CapacityError, DependencyError, ModelNotReadyError) as error:
             delay_s = min(_RETRY_DELAY_S * delivery.attempt, _LONGEST_DELAY_S)
             if self._clock.time() + delay_s < call.expires_at:
                 await asyncio.to_thread(self._queue.retry, delivery, delay_s)
                 return False
-            await self._fail(call, error)
+            result = await self._fail(call, error)
         except ModelyardError as error:
-            await self._fail(call, error)
+            result = await self._fail(call, error)
         except Exception:
             logger.exception("asynchronous invocation failed", extra=_fields(call))
-            await self._fail(call, ModelyardError(INTERNAL_ERROR))
+            result = await self._fail(call, ModelyardError(INTERNAL_ERROR))
+        await self._notify(call, result)
         await asyncio.to_thread(self._queue.delete, delivery)
         return True
 
-    async def _answer(self, call: AsyncCall) -> None:
+    async def _answer(self, call: AsyncCall) -> Prediction:
         if self._clock.time() >= call.expires_at:
             raise CapacityError("The request expired on the queue: RequestTTLSeconds are over.")
         invocation = await self._complete(call, self._places(call))
         timeout_s = min(call.timeout_s, self._longest_s_of(invocation.endpoint_name))
         prediction = await self._router.invoke(invocation, timeout_s)
         await self._write(call.output_location, prediction)
+        return prediction
 
     def _places(self, call: AsyncCall) -> AsyncPlaces:
         """Return the places of a call's endpoint.
@@ -113,12 +119,32 @@ class AsyncInvoker:
         )
         return with_body(call.invocation, body)
 
-    async def _fail(self, call: AsyncCall, error: ModelyardError) -> None:
+    async def _fail(self, call: AsyncCall, error: ModelyardError) -> ModelyardError:
         reason = {"reason": error.message}
         logger.warning("asynchronous invocation failed", extra=_fields(call) | reason)
         context = ErrorContext(call.invocation.endpoint_name, self._location)
         body = render_error(error, context).body
         await self._write(call.failure_location, Prediction(body, "application/json"))
+        return error
+
+    async def _notify(self, call: AsyncCall, result: Prediction | ModelyardError) -> None:
+        """Tell the topic of the endpoint. The result stands, so a failure is only logged."""
+        endpoint = self._router.endpoints.get(call.invocation.endpoint_name)
+        places = None if endpoint is None else endpoint.async_places
+        if places is None:
+            return
+        is_error = isinstance(result, ModelyardError)
+        topic = places.error_topic if is_error else places.success_topic
+        if topic is None:
+            return
+        message = render_notification(
+            call, result, region=topic_region(topic), now=self._clock.time()
+        )
+        try:
+            await asyncio.to_thread(self._topics.publish, topic, message)
+        except DependencyError as error:
+            reason = {"reason": error.message}
+            logger.warning("notification not published", extra=_fields(call) | reason)
 
     async def _write(self, uri: str, content: Prediction) -> None:
         await asyncio.to_thread(self._objects.write, uri, content.body, content.content_type)

@@ -1,17 +1,23 @@
-"""Parse the requests of SageMaker's InvokeEndpointAsync, and render its response."""
+"""Parse the requests of SageMaker's InvokeEndpointAsync, render its response and notifications."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import orjson
 
 from modelyard.domain.async_call import AsyncCall
 from modelyard.domain.endpoints import AsyncPlaces, Endpoint
-from modelyard.domain.errors import InvalidRequestError, UnsupportedOperationError
-from modelyard.domain.values import HttpResponse
+from modelyard.domain.errors import (
+    InvalidRequestError,
+    ModelyardError,
+    UnsupportedOperationError,
+)
+from modelyard.domain.values import HttpResponse, Prediction
 from modelyard.sagemaker.constraints import Constraint, violation
 from modelyard.sagemaker.invocations import parse_invocation
 from modelyard.sagemaker.invoke_headers import as_invoke_endpoint
+from modelyard.sagemaker.responses import limited_text
 
 MAX_ASYNC_BODY_BYTES = 128_000
 _PREFIX = "x-amzn-sagemaker-"
@@ -62,6 +68,8 @@ def parse_async_call(
         failure_location=f"{places.failure}{extension}{request_id}-error.out",
         expires_at=now + (waits_s or _LONGEST_WAIT_S),
         timeout_s=float(timeout_s or _TIMEOUT_S),
+        inference_id=headers.get(_PREFIX + "inference-id", request_id),
+        received_at=now,
     )
 
 
@@ -84,15 +92,56 @@ def input_place(places: AsyncPlaces, location: str) -> str:
 _DOTS = frozenset((".", ".."))
 
 
-def render_accepted(call: AsyncCall, headers: Mapping[str, str]) -> HttpResponse:
+def render_accepted(call: AsyncCall) -> HttpResponse:
     """Return the response 202 to an accepted call."""
-    inference_id = headers.get(_PREFIX + "inference-id", call.invocation.request_id)
     answer = {
         "content-type": "application/json",
         _PREFIX + "outputlocation": call.output_location,
         _PREFIX + "failurelocation": call.failure_location,
     }
-    return HttpResponse(202, tuple(answer.items()), orjson.dumps({"InferenceId": inference_id}))
+    body = orjson.dumps({"InferenceId": call.inference_id})
+    return HttpResponse(202, tuple(answer.items()), body)
+
+
+def render_notification(
+    call: AsyncCall, result: Prediction | ModelyardError, *, region: str, now: float
+) -> str:
+    """Return the message that SageMaker publishes when the result of a call was written.
+
+    It has the members of SageMaker's own messages, and `targetModel`. What the caller did not send
+    is left out. `now` is the time in seconds since the epoch.
+    """
+    invocation, payload = call.invocation, call.invocation.payload
+    parameters = {
+        "accept": payload.accept,
+        "contentType": payload.content_type,
+        "customAttributes": payload.custom_attributes,
+        "endpointName": invocation.endpoint_name,
+        "inputLocation": call.input_location,
+        "targetModel": invocation.target_model,
+    }
+    message: dict[str, object] = {
+        "awsRegion": region,
+        "eventTime": _iso_time(now),
+        "receivedTime": _iso_time(call.received_at),
+        "invocationStatus": "Failed" if isinstance(result, ModelyardError) else "Completed",
+        "requestParameters": {name: value for name, value in parameters.items() if value},
+        "inferenceId": call.inference_id,
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    if isinstance(result, ModelyardError):
+        message["failureReason"] = limited_text(result.message)
+    else:
+        kind = {} if result.content_type is None else {"contentType": result.content_type}
+        message["responseParameters"] = kind | {"outputLocation": call.output_location}
+    return orjson.dumps(message).decode()
+
+
+def _iso_time(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def _optional(headers: Mapping[str, str], suffix: str, constraint: Constraint) -> str:

@@ -106,7 +106,7 @@ def _typed(
 ) -> HttpResponse:
     body: dict[str, object] = {"__type": wire.type}
     for name, value in members.items():
-        body[name] = _limited(value) if isinstance(value, str) else value
+        body[name] = limited_text(value) if isinstance(value, str) else value
     if wire.error_code is not None:
         body["ErrorCode"] = wire.error_code
     headers |= {"content-type": "application/json", "x-amzn-errortype": wire.type}
@@ -123,7 +123,8 @@ def _model_header(constraint: Constraint, value: str) -> str:
         ) from error
 
 
-def _limited(text: str) -> str:
+def limited_text(text: str) -> str:
+    """Return the text as a member of JSON, without what is too long."""
     # File names that are not UTF-8 contain unpaired surrogates, which JSON cannot carry.
     return text[:MAX_MESSAGE_CHARACTERS].encode(errors="replace").decode()
 

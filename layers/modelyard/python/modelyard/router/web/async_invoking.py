@@ -66,4 +66,4 @@ class AsyncInvocations:
         target_model = call.invocation.target_model
         await self._catalog.authorizer.authorize(endpoint, principal_of(request), target_model)
         await asyncio.to_thread(self._queue.send, call)
-        return render_accepted(call, headers)
+        return render_accepted(call)
