@@ -8,10 +8,9 @@ import pytest
 from modelyard.domain.errors import CapacityError
 from modelyard.inference import workload
 from modelyard.inference.workload import (
-    BURST,
+    CALM,
     CALM_AFTER_S,
-    STANDING,
-    STANDING_AFTER_S,
+    CROWDED,
     Turn,
     Workload,
 )
@@ -141,45 +140,42 @@ def test_a_prediction_that_waits_for_something_gives_up_its_place(clock: FakeClo
 
 @pytest.mark.parametrize(
     ("cost_s", "expected"),
-    [(BURST.short_s / 30.5, 30), (0.125, BURST.stretch), (1.0, BURST.stretch)],
+    [(CALM.short_s / 30.5, 30), (0.125, CALM.stretch), (1.0, CALM.stretch)],
 )
-def test_a_burst_is_bounded_by_time(clock: FakeClock, cost_s: float, expected: int) -> None:
+def test_the_queue_is_bounded_by_time(clock: FakeClock, cost_s: float, expected: int) -> None:
     assert len(accepted(Workload(1, clock), "model", cost_s)) == expected
 
 
 @pytest.mark.parametrize(
     ("cost_s", "expected"),
-    [(STANDING.short_s / 20.5, 20), (0.125, STANDING.stretch), (1.0, STANDING.stretch)],
+    [(CROWDED.short_s / 20.5, 20), (0.125, CROWDED.stretch), (1.0, CROWDED.stretch)],
 )
-def test_a_queue_that_stays_becomes_shorter(clock: FakeClock, cost_s: float, expected: int) -> None:
+def test_after_a_refusal_the_queue_is_shorter_for_a_while(
+    clock: FakeClock, cost_s: float, expected: int
+) -> None:
     turns = Workload(1, clock)
-    queue(turns, [("model", cost_s)] * 2)
+    first = accepted(turns, "model", cost_s)
+    order_of(turns, first)
 
-    clock.advance(STANDING_AFTER_S)
-
-    assert len(accepted(turns, "model", cost_s)) == expected - 2
-
-
-def test_a_queue_that_was_empty_for_a_moment_is_a_burst_again(clock: FakeClock) -> None:
-    turns = Workload(1, clock)
-    first, second = queue(turns, [("model", 0.5)] * 2)
-    clock.advance(STANDING_AFTER_S)
-    turns.give_up(first)
-    assert second.has_begun
-
-    assert len(accepted(turns, "model", 0.5)) == BURST.stretch - 1
-
-
-def test_a_queue_that_was_just_too_long_is_no_burst_though_it_was_empty(clock: FakeClock) -> None:
-    turns = Workload(1, clock)
-    order_of(turns, accepted(turns, "model", 1.0))
-
-    shorter = accepted(turns, "model", 1.0)
+    shorter = accepted(turns, "model", cost_s)
     order_of(turns, shorter)
     clock.advance(CALM_AFTER_S)
 
-    assert len(shorter) == STANDING.stretch
-    assert len(accepted(turns, "model", 1.0)) == BURST.stretch
+    assert len(shorter) == expected
+    assert len(accepted(turns, "model", cost_s)) == len(first)
+
+
+def test_callers_who_wait_for_their_answers_are_not_refused_however_long_they_go_on(
+    clock: FakeClock,
+) -> None:
+    turns = Workload(1, clock)
+    calls = queue(turns, [("model", 0.01)] * 32)
+    for _ in range(1_000):
+        clock.advance(0.01)
+        turns.give_up(calls.pop(0))
+        calls.append(turns.queue("model", 0.01))
+
+    assert begun(calls) == [True] + [False] * 31
 
 
 def test_a_call_that_is_alone_is_never_refused(clock: FakeClock) -> None:
@@ -196,7 +192,7 @@ def test_the_flood_of_one_model_refuses_no_other(clock: FakeClock) -> None:
 
 def test_many_models_share_the_time(clock: FakeClock) -> None:
     turns = Workload(1, clock)
-    calls = queue(turns, [(f"model-{number}", 1.0) for number in range(BURST.stretch)])
+    calls = queue(turns, [(f"model-{number}", 1.0) for number in range(CALM.stretch)])
 
     with pytest.raises(CapacityError):
         turns.queue("one more", 1.0)
@@ -210,7 +206,7 @@ def test_a_long_queue_of_one_model_counts_those_of_others_again_and_again(
     turns = Workload(1, clock)
     queue(turns, [("a", 1.0), ("b", 1.0), ("c", 1.0), ("a", 1.0), ("a", 1.0)])
 
-    assert len(accepted(turns, "a", 1.0)) == BURST.stretch // 3 - 3
+    assert len(accepted(turns, "a", 1.0)) == CALM.stretch // 3 - 3
 
 
 def test_a_slow_machine_makes_the_queue_shorter(clock: FakeClock) -> None:
@@ -219,7 +215,7 @@ def test_a_slow_machine_makes_the_queue_shorter(clock: FakeClock) -> None:
         with turns.place_for("model", 0.01):
             clock.advance(0.1)
 
-    assert len(accepted(turns, "model", BURST.short_s / 30)) < 30
+    assert len(accepted(turns, "model", CALM.short_s / 30)) < 30
     clock.advance(CALM_AFTER_S)
     assert len(accepted(Workload(1, clock), "model", 1.0)) > len(accepted(turns, "model", 1.0))
 

@@ -27,14 +27,13 @@ class Limit:
     """As a multiple of the time that it would take alone."""
 
 
-BURST = Limit(short_s=0.3, stretch=24)
-STANDING = Limit(short_s=0.05, stretch=8)
-STANDING_AFTER_S = 0.5
-"""Calls of a burst wait a little longer. A queue that has not been empty for this time is no burst:
-more calls arrive than can be answered, and those that wait only make each other late.
+CALM = Limit(short_s=0.5, stretch=12)
+CROWDED = Limit(short_s=0.05, stretch=8)
+"""Holds from the first refusal on: more calls arrive than can be answered, and those that wait only
+make each other late. A queue without refusals is that of callers who wait for their answers.
 """
 CALM_AFTER_S = 1.0
-"""After a call was refused, the queue is no burst for this time, even if it was empty meanwhile."""
+"""So long after the last refusal."""
 LONGEST_S = 30.0
 """No call may be expected to take longer, however slow its model is, unless it is alone."""
 QUANTUM_S = 0.1
@@ -123,8 +122,6 @@ class Workload:
         self._numbers = itertools.count()
         self._virtual_now = 0.0
         self._running: set[Turn] = set()
-        self._waiting_since: float | None = None
-        """When a call began to wait; since then there was always one."""
         self._refused_at = -CALM_AFTER_S
         self._pace = 1.0
         """Seconds that pass for a second of work: other processes use the processors, too."""
@@ -212,10 +209,6 @@ class Workload:
             self._virtual_now, _, turn = heapq.heappop(self._waiting)
             self._running.add(turn)
             turn.begin(now)
-        if not self._waiting:
-            self._waiting_since = None
-        elif self._waiting_since is None:
-            self._waiting_since = now
 
     def _forget_idle(self) -> None:
         """Drop queues that owe nothing: their next call would begin in its turn anyway."""
@@ -236,17 +229,11 @@ class Workload:
         return own_s + sum(min(own_s, turns * queue.work_s) for queue in others)
 
     def _is_too_long(self, delay_s: float, cost_s: float) -> bool:
-        expected_s, limit = delay_s * self._pace, self._limit()
+        is_calm = self._clock.monotonic() - self._refused_at >= CALM_AFTER_S
+        expected_s, limit = delay_s * self._pace, CALM if is_calm else CROWDED
         if delay_s <= cost_s:
             return False
         return expected_s > min(max(limit.short_s, limit.stretch * cost_s), LONGEST_S)
-
-    def _limit(self) -> Limit:
-        now = self._clock.monotonic()
-        if now - self._refused_at < CALM_AFTER_S:
-            return STANDING
-        is_long = self._waiting_since is not None and now - self._waiting_since >= STANDING_AFTER_S
-        return STANDING if is_long else BURST
 
     def _learn_pace(self, delay_s: float, took_s: float) -> None:
         if delay_s > 0:
