@@ -7,7 +7,7 @@ SRC := layers/modelyard/python/modelyard
 # Each server of a test is several processes: without bytecode each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: reference image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit tritonclient formats stores page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
+.PHONY: reference image-test layers synth deploy-test setup demo serve test test-long test-all volume old-xgboost toolkit clients formats stores page test-lambda torture overload soak neighbours redteam lint check fuzz schema audit checkov bench bench-quick bench-requirements fleet requirements clean server-image-test chart
 
 setup: $(STAMP)
 
@@ -88,10 +88,11 @@ build/stores/.made: tests/stores/requirements.txt tests/stores/package-lock.json
 	cd $(@D) && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# Triton's own client: it shares no environment with others, for it needs an older protobuf.
-tritonclient: $(STAMP) build/tritonclient/.made
-	$(BIN)/python -m pytest -m long tests/tritonclient tests/docs/test_protocols_page.py
-build/tritonclient/.made: tests/tritonclient/requirements.txt
+# Clients of others: Triton's, KServe's and MLServer's need older packages, so each has its own.
+CLIENTS := tritonclient kserve mlserver
+clients: $(STAMP) $(CLIENTS:%=build/%/.made)
+	$(BIN)/python -m pytest -m long tests/clients tests/docs/test_protocols_page.py
+$(CLIENTS:%=build/%/.made): build/%/.made: tests/clients/requirements/%.txt
 	$(TOOL)
 
 # The page in Debian's Chromium, which axe and Playwright drive; its pictures are in build/page.
@@ -240,8 +241,9 @@ reference: setup
 
 # Needs `uv` (any recent one); pins every wheel by hash, for every platform.
 COMPILE := uv pip compile --quiet --universal --generate-hashes \
-	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements" pyproject.toml
-PIN := $(COMPILE) --python-version 3.11
+	--no-emit-index-url --fork-strategy fewest --custom-compile-command "make requirements"
+ALONE := $(COMPILE) --python-version 3.11
+PIN := $(ALONE) pyproject.toml
 IMAGE_PINS := $(addprefix functions/inference/requirements/,$(addsuffix .txt,auto onnx xgboost sklearn tensorflow python))
 requirements:
 	$(PIN) --extra all --group build -o requirements-serve.txt
@@ -249,7 +251,9 @@ requirements:
 	$(PIN) --extra all --extra deploy --extra lambda --extra otel --extra tensorflow --group build --group dev -c requirements.txt -o requirements-dev.txt
 	$(PIN) --extra all --group fuzz -c requirements-dev.txt -o tests/fuzz/requirements.txt
 	$(PIN) --group schema -o tests/functional/schema-requirements.txt
-	$(PIN) --group tritonclient -o tests/tritonclient/requirements.txt
+	for client in $(CLIENTS); do \
+		$(ALONE) --group $$client -o tests/clients/requirements/$$client.txt || exit; \
+	done
 	$(PIN) --group page -o tests/page/requirements.txt
 	$(PIN) --group chart -o tests/chart/requirements.txt
 	$(PIN) --group stores -c requirements-dev.txt -o tests/stores/requirements.txt
@@ -261,7 +265,7 @@ requirements:
 # What the image of each runtime carries, in the versions that are tested, for the Python of its
 # Dockerfile. `python` has no framework.
 $(IMAGE_PINS): functions/inference/requirements/%.txt: requirements-dev.txt
-	$(COMPILE) --python-version 3.13 --extra image $(if $(filter-out python,$*),--extra $*) -c $< -o $@
+	$(COMPILE) --python-version 3.13 pyproject.toml --extra image $(if $(filter-out python,$*),--extra $*) -c $< -o $@
 
 clean:
 	rm -rf .venv examples/*/models

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from tests.clients.environments import client_python, needs
 from tests.docs import pages
 from tests.docs.running import Reader, is_alike, run_example
 from tests.serving import Server
-from tests.tritonclient.environment import tritonclient_python
 
 PAGE = pages.text("docs/protocols.md")
 
@@ -30,9 +30,10 @@ def test_commands_print_what_is_shown(reader):
 
 
 @pytest.mark.long
+@needs("tritonclient")
 def test_triton_client_prints_what_its_comment_says(reader):
     (snippet,) = pages.blocks(PAGE, "python")
 
-    printed = reader.run_python(snippet, tritonclient_python())
+    printed = reader.run_python(snippet, str(client_python("tritonclient")))
 
     assert is_alike(printed, snippet.rpartition("#")[2])

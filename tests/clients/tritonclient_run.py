@@ -1,7 +1,7 @@
 """Calls a server with Triton's own client and prints what it gets, as JSON.
 
-It runs with the interpreter of `environment`, where nothing of Modelyard is installed:
-`python client_run.py URL`, where URL has no scheme.
+It runs with an interpreter of `environments`, where nothing of Modelyard is installed:
+`python tritonclient_run.py URL`, where URL has no scheme.
 """
 
 import json
@@ -26,13 +26,17 @@ def main(url: str) -> None:
         "model ready": client.is_model_ready("sum.onnx"),
         "model": client.get_model_metadata("sum.onnx"),
         "config": client.get_model_config("sum.onnx")["input"],
-        "onnx": both(client, "sum.onnx", {"x": ROWS}),
+        "sum.onnx": both(client, "sum.onnx", {"x": ROWS}),
         "two": both(client, "two.tar.gz", {"a": ROWS[:, :2], "b": ROWS[:, 2:]}),
         "int64": both(client, "int64.tar.gz", {"x": np.array([[2**62, -7]])}),
         "texts": both(client, "texts.tar.gz", {"x": np.array([["é", ""]], object)}),
-        "booster": both(client, "eu/booster.ubj", {"rows": ROWS}, "predict", "predict_proba"),
-        "lightgbm": both(client, "booster.txt", {"rows": ROWS}, "predict", "predict_proba"),
-        "estimator": both(client, "estimator.skops", {"rows": ROWS}, "predict_proba", "predict"),
+        "eu/booster.ubj": both(
+            client, "eu/booster.ubj", {"rows": ROWS}, "predict", "predict_proba"
+        ),
+        "booster.txt": both(client, "booster.txt", {"rows": ROWS}, "predict", "predict_proba"),
+        "estimator.skops": both(
+            client, "estimator.skops", {"rows": ROWS}, "predict_proba", "predict"
+        ),
         "labels": both(client, "labels.skops", {"rows": ROWS}),
         "wrong": refused(lambda: both(client, "sum.onnx", {"y": ROWS})),
         "unknown": refused(lambda: both(client, "nothing.onnx", {"x": ROWS})),
