@@ -27,13 +27,15 @@ class Limit:
     """As a multiple of the time that it would take alone."""
 
 
-CALM = Limit(short_s=0.5, stretch=12)
+CALM = Limit(short_s=0.5, stretch=24)
 CROWDED = Limit(short_s=0.05, stretch=8)
 """Holds from the first refusal on: more calls arrive than can be answered, and those that wait only
 make each other late. A queue without refusals is that of callers who wait for their answers.
 """
 CALM_AFTER_S = 1.0
 """So long after the last refusal."""
+FEW = 8
+"""So many calls are never too many, whatever a model has learned of its costs."""
 LONGEST_S = 30.0
 """No call may be expected to take longer, however slow its model is, unless it is alone."""
 QUANTUM_S = 0.1
@@ -231,9 +233,10 @@ class Workload:
     def _is_too_long(self, delay_s: float, cost_s: float) -> bool:
         is_calm = self._clock.monotonic() - self._refused_at >= CALM_AFTER_S
         expected_s, limit = delay_s * self._pace, CALM if is_calm else CROWDED
-        if delay_s <= cost_s:
-            return False
-        return expected_s > min(max(limit.short_s, limit.stretch * cost_s), LONGEST_S)
+        calls = sum(queue.calls for queue in self._queues.values())
+        if calls and expected_s > LONGEST_S:
+            return True
+        return calls >= FEW and expected_s > limit.short_s and delay_s > limit.stretch * cost_s
 
     def _learn_pace(self, delay_s: float, took_s: float) -> None:
         if delay_s > 0:
