@@ -35,7 +35,7 @@ make each other late. A queue without refusals is that of callers who wait for t
 CALM_AFTER_S = 1.0
 """So long after the last refusal."""
 FEW = 8
-"""So many calls are never too many, whatever a model has learned of its costs."""
+"""While it is calm, so many calls are never too many, whatever their models have learned."""
 LONGEST_S = 30.0
 """No call may be expected to take longer, however slow its model is, unless it is alone."""
 QUANTUM_S = 0.1
@@ -231,12 +231,15 @@ class Workload:
         return own_s + sum(min(own_s, turns * queue.work_s) for queue in others)
 
     def _is_too_long(self, delay_s: float, cost_s: float) -> bool:
-        is_calm = self._clock.monotonic() - self._refused_at >= CALM_AFTER_S
-        expected_s, limit = delay_s * self._pace, CALM if is_calm else CROWDED
+        expected_s = delay_s * self._pace
         calls = sum(queue.calls for queue in self._queues.values())
-        if calls and expected_s > LONGEST_S:
-            return True
-        return calls >= FEW and expected_s > limit.short_s and delay_s > limit.stretch * cost_s
+        if not calls or expected_s > LONGEST_S:
+            return bool(calls)
+        if self._clock.monotonic() - self._refused_at < CALM_AFTER_S:
+            return expected_s > max(CROWDED.short_s, CROWDED.stretch * cost_s)
+        # Work, not time: callers who wait for their answers slow each other down.
+        is_long = expected_s > CALM.short_s and delay_s > CALM.stretch * cost_s
+        return is_long and calls >= FEW
 
     def _learn_pace(self, delay_s: float, took_s: float) -> None:
         if delay_s > 0:
