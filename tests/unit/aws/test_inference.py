@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,7 @@ from modelyard.domain.errors import ModelNotReadyError
 from modelyard.domain.requests import Answer, CallApi, Invoke, Request
 from modelyard.domain.values import ModelSource, Payload, Prediction, Sample, TargetModel
 from modelyard.inference.residence import speed
-from modelyard.inference.workload import Workload
+from modelyard.inference.workload import Turn, Workload
 from tests.models.onnx_models import linear_onnx
 from tests.models.user_classes import project
 
@@ -117,13 +116,13 @@ def test_a_loaded_model_that_is_fast_is_called_without_waiting_for_a_turn(
     source = Endpoint("lines", tmp_path.as_uri(), revalidate_s=3600.0).source(name)
     handle = handler_of(InferenceSettings(str(tmp_path / "cache"), 1 << 30, 1 << 30).to_environ())
     turns: list[object] = []
-    wait = Workload.place_for
+    original = Workload.queue
 
-    def place_for(workload: Workload, model: object, cost_s: float) -> Any:
+    def queue(workload: Workload, model: object, cost_s: float) -> Turn:
         turns.append(model)
-        return wait(workload, model, cost_s)
+        return original(workload, model, cost_s)
 
-    monkeypatch.setattr(Workload, "place_for", place_for)
+    monkeypatch.setattr(Workload, "queue", queue)
     monkeypatch.setattr(speed, "FAST_S", 60.0)
     monkeypatch.setattr(speed, "FAST_CPU_S", 60.0)
     call = members_of(render_request(Invoke(source, Payload(b"3\n", "text/csv"), 25.0, 25.0)))
