@@ -5,6 +5,7 @@ import os
 # Frameworks read this when they are imported: test processes run side by side already.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import copy
 import gc
 import uuid
 from collections.abc import Generator, Iterator
@@ -92,10 +93,15 @@ def aws_models_are_read_once() -> None:
     """Let all clients of the AWS SDK share what it reads from its own files.
 
     Each session reads and parses megabytes of JSON again, which takes longer than most tests.
+    The model of the API that `client-setup` extends is copied: the SDK changes it in place.
     """
     loader = JSONFileLoader()
     read = cache(loader.load_file)
-    JSONFileLoader.load_file = lambda _, path: read(path)
+
+    def load_file(_: JSONFileLoader, path: str) -> Any:
+        return copy.deepcopy(read(path)) if "sagemaker-runtime" in path else read(path)
+
+    JSONFileLoader.load_file = load_file
 
 
 @pytest.fixture(scope="session")
